@@ -1,17 +1,17 @@
 import type { z } from "zod";
 
 /**
- * A mistake that the user can mend: one clear sentence that names what, where and what to do.
- * The command line prints the message alone and exits with code 2.
+ * A mistake that the user can fix. The message is one sentence that names what is wrong, where, and what to do. The
+ * command line prints only the message and exits with code 2.
  */
 export class UserError extends Error {
   override name = "UserError";
 }
 
-/** The closest of `candidates` to `word`, as `; did you mean "x"?`, or nothing where none is close. */
+/** Returns the closest of `candidates` to `word`, as `; did you mean "x"?`, or "" if none is close. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   let best = "";
-  // A word of which no letter would be left is no misspelling.
+  // If all letters would have to change, the word is not a misspelling.
   let bestDistance = Math.min(Math.max(2, Math.floor(word.length / 3)) + 1, word.length);
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
@@ -33,7 +33,7 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** What a schema's types are called to people. */
+/** Names of a schema's types in error messages. */
 const TYPES: Readonly<Record<string, string>> = {
   string: "a text",
   number: "a number",
@@ -45,8 +45,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * What is wrong with a value, in words: the error map to give to `safeParse`, whose own messages are for programmers.
- * It goes on after a colon: `option "rank": it must be above 0, not -1`. A schema's own message goes before it.
+ * Describes a schema's error in plain words, as an error map for `safeParse`. The text continues a message after a
+ * colon: `option "rank": it must be above 0, not -1`. A schema's own messages take precedence.
  */
 export function inWords(issue: z.core.$ZodRawIssue): string {
   if (issue.input === undefined) return "it is missing";
@@ -70,8 +70,8 @@ export function inWords(issue: z.core.$ZodRawIssue): string {
 }
 
 /**
- * Options through a schema.
- * @param whose goes behind the option's name, such as ` of method "aflora"`
+ * Parses options with a schema.
+ * @param whose text after the option's name, such as ` of method "aflora"`
  * @throws UserError naming the option that is malformed.
  */
 export function checkOptions<Schema extends z.ZodType>(schema: Schema, given: object, whose = ""): z.output<Schema> {

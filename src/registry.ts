@@ -1,21 +1,21 @@
 import { z } from "zod";
 import { checkOptions, didYouMean, inWords, UserError } from "./errors.ts";
 
-/** What has a name by which it is asked for. */
+/** An entry of a registry. */
 interface Named {
   readonly name: string;
-  /** Other names by which it may be asked for. */
+  /** Other names of the entry. */
   readonly aliases?: readonly string[];
-  /** Options of its own: flags and keys of config files are made of them. */
+  /** The entry's own options, from which flags and keys of config files are made. */
   readonly options?: z.ZodObject;
 }
 
-/** Methods, devices or the like by name: the package's own, and those that a program adds to them in this process. */
+/** Methods, devices or similar parts by name: the package's own, and those that a program registers. */
 export class Registry<Entry extends Named, Name extends string = string> {
   readonly #what: string;
   readonly #entries: Entry[];
 
-  /** @param what one of them is called in messages: `method` */
+  /** @param what singular noun for messages, such as `method` */
   constructor(what: string, entries: readonly Entry[]) {
     this.#what = what;
     this.#entries = [...entries];
@@ -33,7 +33,7 @@ export class Registry<Entry extends Named, Name extends string = string> {
     return this.#entries.find(({ name, aliases = [] }) => name === asked || aliases.includes(asked));
   }
 
-  /** @throws UserError where the name is taken. */
+  /** Adds an entry. @throws UserError if the name is taken. */
   register(entry: Entry): void {
     if (this.#called(entry.name)) {
       throw new UserError(`${this.#what} "${entry.name}" already exists; give the new one another name`);
@@ -42,9 +42,9 @@ export class Registry<Entry extends Named, Name extends string = string> {
   }
 
   /**
-   * The entry of this name or alias.
-   * @param where what names it, for the error message
-   * @throws UserError where there is none, with the list of those that are.
+   * Returns the entry of this name or alias.
+   * @param where source of the name, for the error message
+   * @throws UserError if there is none, listing the names.
    */
   find(name: string, where?: string): Entry {
     const entry = this.#called(name);
@@ -54,7 +54,7 @@ export class Registry<Entry extends Named, Name extends string = string> {
     );
   }
 
-  /** An option that names one of them; help and errors list those that are there when they are asked for. */
+  /** Returns a schema for an option that names an entry. Help and errors list the entries registered by then. */
   option(description: string): z.ZodType<Name, Name> {
     const names = (): string[] => this.names;
     return z
@@ -69,24 +69,24 @@ export class Registry<Entry extends Named, Name extends string = string> {
       });
   }
 
-  /** Names of all options that entries have of their own. */
+  /** Names of all entries' own options. */
   get optionNames(): string[] {
     return [...new Set(this.#entries.flatMap(({ options }) => Object.keys(options?.shape ?? {})))];
   }
 
-  /** An option of this name, as the first entry that has one describes it; undefined where none has. */
+  /** Returns the schema of an option from the first entry that has it, or undefined if none has. */
   schemaOf(option: string): z.ZodType | undefined {
     return this.#entries.find(({ options }) => options && option in options.shape)?.options?.shape[option];
   }
 
-  /** Names of the entries that have an option of this name. */
+  /** Returns the names of the entries that have an option of this name. */
   ownersOf(option: string): string[] {
     return this.#entries.filter(({ options }) => options && option in options.shape).map(({ name }) => name);
   }
 
   /**
-   * An entry's own options, with defaults filled in.
-   * @param others names that are known beside them, to suggest
+   * Parses an entry's own options and fills in defaults.
+   * @param others other known names, for suggestions
    * @throws UserError naming the option that is unknown, of another entry or malformed.
    */
   parseOptions(

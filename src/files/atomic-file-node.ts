@@ -3,13 +3,13 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
 
-/** How the names end under which files are written; one that is left was a process's that ended meanwhile. */
+/** Suffix of temporary files. A leftover one belongs to a process that was killed while it wrote. */
 const TEMPORARY = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /**
- * Writes a file so that `path` holds either all of it or what was there before: under a temporary name beside it,
- * flushed to the disk, then renamed, and the folder flushed too. The temporary file is removed where anything fails.
- * @throws UserError where the disk is full or the place cannot be written; what `write` throws passes through.
+ * Writes a file atomically: `path` holds either all of it or its earlier content. The file is written under a temporary
+ * name beside it, flushed and renamed, and the folder is flushed too. On failure, the temporary file is removed.
+ * @throws UserError if the disk is full or the path cannot be written. Errors of `write` pass through.
  */
 export async function writeAtomically(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`;
@@ -36,16 +36,16 @@ export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<v
   }
 }
 
-/** Removes what {@link writeAtomically} left in a folder, if there is one, where its process was ended meanwhile. */
+/** Removes temporary files that killed processes left in a folder. The folder need not exist. */
 export async function removeTemporaries(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   for (const name of names.filter((each) => TEMPORARY.test(each))) await rm(join(folder, name), { force: true });
 }
 
-/** Milliseconds after which nobody writes a small file any more. */
+/** Age in milliseconds at which a temporary small file is a leftover. */
 const OLD = 60_000;
 
-/** Removes what {@link writeAtomically} left of a small file that several processes may write, where one was ended meanwhile. */
+/** Removes leftover temporary files of one small file that several processes may write. */
 export async function removeOldTemporaries(path: string): Promise<void> {
   const folder = dirname(path);
   const names = await readdir(folder).catch(() => []);
@@ -55,14 +55,14 @@ export async function removeOldTemporaries(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder, and those that it lies in, as far as they are not there. @throws UserError where it cannot be made. */
+/** Creates a folder and its missing parents. @throws UserError if it cannot be created. */
 export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true }).catch((error: unknown) => {
     throw writeFailure(path, error);
   });
 }
 
-/** So that a power cut does not undo a rename or a removal. Windows flushes no folders, and some disks refuse. */
+/** Flushes a folder, so that a rename or removal survives a power cut. Windows cannot; some disks refuse. */
 export async function flushFolder(folder: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(folder, "r");
@@ -75,13 +75,13 @@ export async function flushFolder(folder: string): Promise<void> {
   }
 }
 
-/** Why `path` cannot be written, as a person would be told; an error of another kind as it is. */
+/** Returns a UserError that says why `path` cannot be written, or the error itself if the reason is not known. */
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = WRITE_FAILURES[(error as NodeJS.ErrnoException).code ?? ""];
   return reason ? new UserError(`cannot write ${path}: ${reason}`) : error;
 }
 
-/** What the system's error codes mean to the person who chose the path. */
+/** Reasons for users, by the system's error code. */
 const WRITE_FAILURES: Record<string, string> = {
   ENOSPC: "the disk is full; free some space or choose another disk",
   EDQUOT: "your disk quota is used up; free some space or choose another disk",

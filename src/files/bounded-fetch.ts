@@ -1,70 +1,70 @@
-/** What a request may take. */
+/** Limits of a request. */
 export interface FetchBounds {
-  /** Milliseconds without a byte after which the connection counts as broken. */
+  /** Timeout without data, in milliseconds. */
   silence: number;
-  /** Milliseconds for the whole answer. */
+  /** Timeout for the whole response, in milliseconds. */
   deadline: number;
-  /** Bytes of the answer, after it was unpacked. */
+  /** Upper limit on the decompressed response, in bytes. */
   maxBytes: number;
   signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds without a byte, unless somebody says otherwise. */
+/** Default timeout without data, in milliseconds. */
 export const SILENCE = 30_000;
 
-/** A small answer, such as a listing's page. */
+/** Limits of a small response, such as a page of a listing. */
 export const SMALL_ANSWER = { deadline: 60_000, maxBytes: 2 ** 25 };
 
-/** Longest time that a timer can be set to, milliseconds. */
+/** Longest delay of a timer, in milliseconds. */
 const LONGEST = 2 ** 31 - 1;
 
-/** Milliseconds that a large answer may take: a connection that gives less than 10 kB a second is given up. */
+/** Timeout of a large response, in milliseconds. A connection slower than 10 kB/s is given up. */
 export const deadlineFor = (bytes: number): number => Math.min(60_000 + bytes / 10, LONGEST);
 
 /**
- * `fetch`, of which the answer and its body come to an end: by silence, by the deadline or by too many bytes they fail
- * with an error that says so; by the signal with its reason.
+ * `fetch` with limits on the response and its body. Beyond a limit, both fail with an error that names it; after an
+ * abort, with the signal's reason.
  */
 export async function boundedFetch(url: string | URL, init: RequestInit, bounds: FetchBounds): Promise<Response> {
   const { silence, deadline, maxBytes, signal } = bounds;
   const broken = new AbortController();
   const fail = (reason: string) => () => broken.abort(new Error(reason));
-  const late = setTimeout(fail(`it takes longer than ${deadline / 1000} seconds`), deadline);
-  /** Only while somebody waits: a slow disk is not the server's silence. */
-  const unlessSilent = async <Value>(promise: Promise<Value>): Promise<Value> => {
-    const quiet = setTimeout(fail(`nothing came for ${silence / 1000} seconds`), silence);
+  const deadlineTimer = setTimeout(fail(`it takes longer than ${deadline / 1000} seconds`), deadline);
+  /** Runs only while a read is pending: a slow consumer does not count as a silent server. */
+  const withTimeout = async <Value>(promise: Promise<Value>): Promise<Value> => {
+    const silenceTimer = setTimeout(fail(`nothing came for ${silence / 1000} seconds`), silence);
     try {
       return await promise;
     } catch (error) {
-      clearTimeout(late);
+      clearTimeout(deadlineTimer);
       throw broken.signal.aborted ? broken.signal.reason : error;
     } finally {
-      clearTimeout(quiet);
+      clearTimeout(silenceTimer);
     }
   };
-  const either = signal ? AbortSignal.any([broken.signal, signal]) : broken.signal;
-  const response = await unlessSilent(fetch(url, { ...init, signal: either }));
+  const combined = signal ? AbortSignal.any([broken.signal, signal]) : broken.signal;
+  const response = await withTimeout(fetch(url, { ...init, signal: combined }));
   const reader = response.body?.getReader();
   if (!reader) {
-    clearTimeout(late);
+    clearTimeout(deadlineTimer);
     return response;
   }
   let received = 0;
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await unlessSilent(reader.read());
+        const { done, value } = await withTimeout(reader.read());
         received += value?.length ?? 0;
         if (received > maxBytes) {
           fail(`it sends more than ${maxBytes} bytes`)();
           throw broken.signal.reason;
         }
         if (!done) return controller.enqueue(value);
-        clearTimeout(late);
+        clearTimeout(deadlineTimer);
         controller.close();
       },
       cancel(reason) {
-        clearTimeout(late);
+        clearTimeout(deadlineTimer);
         return reader.cancel(reason);
       },
     },

@@ -1,35 +1,35 @@
 import { UserError } from "../errors.ts";
 
-/** Bytes that are read by range: a file, a URL, a `Blob`, or bytes in memory. */
+/** A source of bytes that are read by range: a file, a URL, a `Blob` or bytes in memory. */
 export interface ByteSource {
-  /** Where the bytes are, for error messages: a path, a URL or a name. */
+  /** Path, URL or name, for error messages. */
   readonly location: string;
   /** Number of bytes. */
   readonly size: number;
   /**
-   * The bytes `[start, end)`; fewer where the source ends before. The array is the caller's own and begins its buffer, so
-   * that numbers may be looked at in it without a copy.
-   * @throws UserError where the source cannot be read (any more).
+   * Reads the bytes `[start, end)`, fewer if the source ends earlier. The caller owns the array, which begins at offset
+   * 0 of its buffer, so that typed arrays can view it without a copy.
+   * @throws UserError if the source cannot be read, or not any more.
    */
   read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** The same without waiting; absent where that cannot be. */
+  /** Synchronous {@link read}; undefined if the source is asynchronous only. */
   readNow?(start: number, end: number): Uint8Array<ArrayBuffer>;
 }
 
-/** All bytes of a source. */
+/** Reads a whole source. */
 export function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   return source.read(0, source.size);
 }
 
-/** All bytes of a source as UTF-8 text; a byte order mark stays in it. */
+/** Reads a whole source as UTF-8 text. Keeps a byte order mark. */
 export async function readText(source: ByteSource): Promise<string> {
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readAll(source));
 }
 
 /**
- * The bytes `[start, end)` of a checkpoint that hold a tensor.
+ * Reads the bytes `[start, end)` of a checkpoint that hold a tensor.
  * @param name the tensor's, for error messages.
- * @throws UserError where they cannot be read or the source ends too early.
+ * @throws UserError if they cannot be read or the source ends too early.
  */
 export async function readTensor(
   source: ByteSource,
@@ -37,18 +37,18 @@ export async function readTensor(
   start: number,
   end: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return wholeTensor(source, name, await source.read(start, end), end - start);
+  return checkLength(source, name, await source.read(start, end), end - start);
 }
 
-/** The same without waiting, of a source that can. */
+/** Synchronous {@link readTensor}, for a source that supports it. */
 export const readTensorNow = (
   source: ByteSource & Required<Pick<ByteSource, "readNow">>,
   name: string,
   start: number,
   end: number,
-): Uint8Array<ArrayBuffer> => wholeTensor(source, name, source.readNow(start, end), end - start);
+): Uint8Array<ArrayBuffer> => checkLength(source, name, source.readNow(start, end), end - start);
 
-function wholeTensor(
+function checkLength(
   { location }: ByteSource,
   name: string,
   bytes: Uint8Array<ArrayBuffer>,
@@ -60,7 +60,7 @@ function wholeTensor(
   );
 }
 
-/** Bytes in memory, in one piece or several. @param location for error messages */
+/** Creates a source over bytes in memory. @param location for error messages */
 export function bytesSource(location: string, ...pieces: readonly Uint8Array[]): ByteSource {
   const size = pieces.reduce((sum, { length }) => sum + length, 0);
   return {
@@ -79,7 +79,7 @@ export function bytesSource(location: string, ...pieces: readonly Uint8Array[]):
   };
 }
 
-/** A `Blob` or `File`, such as one that a person chose in a page. @param location for error messages */
+/** Creates a source over a `Blob` or `File`, such as one chosen in a page. @param location for error messages */
 export function blobSource(location: string, blob: Blob): ByteSource {
   return {
     location,

@@ -5,8 +5,8 @@ import { writeAtomically } from "./atomic-file-node.ts";
 
 /**
  * Reads and parses a JSON file.
- * @returns undefined where there is no such file; null only where the file says so.
- * @throws UserError where the file cannot be read or is not JSON.
+ * @returns undefined if there is no such file; null only if the file contains `null`.
+ * @throws UserError if the file cannot be read or is not JSON.
  */
 export async function readJsonFile(path: string): Promise<unknown> {
   let text: string;
@@ -24,8 +24,8 @@ export async function readJsonFile(path: string): Promise<unknown> {
 }
 
 /**
- * Writes a value as indented JSON, the file whole or not at all.
- * @throws UserError where the disk is full or the place cannot be written.
+ * Writes a value as indented JSON, atomically.
+ * @throws UserError if the disk is full or the path cannot be written.
  */
 export function writeJsonFile(path: string, value: object): Promise<void> {
   return writeAtomically(path, (file) => file.writeFile(`${JSON.stringify(value, null, 2)}\n`));

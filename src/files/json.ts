@@ -1,9 +1,9 @@
 import { UserError } from "../errors.ts";
 
-/** Most bytes of a JSON file, of whatever role: the largest tokenizer.json has a tenth. */
+/** Upper limit on the size of a JSON file, in bytes: ten times the largest tokenizer.json. */
 const MAX_JSON = 2 ** 28;
 
-/** @throws UserError where a JSON file is larger than any that is meant. */
+/** @throws UserError if a JSON file exceeds the upper limit. */
 export function refuseLargeJson(size: number, location: string): void {
   if (size <= MAX_JSON) return;
   throw new UserError(
@@ -11,7 +11,7 @@ export function refuseLargeJson(size: number, location: string): void {
   );
 }
 
-/** @param location for error messages. @throws UserError where the text is not JSON, or its values are nested too deep. */
+/** Parses JSON. @param location for error messages. @throws UserError if the text is not JSON, or nests too deeply. */
 export function parseJson(text: string, location: string): unknown {
   let value: unknown;
   try {
@@ -27,10 +27,10 @@ export function parseJson(text: string, location: string): unknown {
   return value;
 }
 
-/** Most values within each other: whoever reads them by calling itself comes to an end. */
+/** Deepest nesting of values, so that recursive readers end. */
 export const MAX_DEPTH = 100;
 
-/** Whether values are nested deeper than anyone means to. */
+/** Whether values are nested more than `left` levels deep. */
 export function isDeep(value: unknown, left = MAX_DEPTH): boolean {
   if (typeof value !== "object" || value === null) return false;
   if (left === 0) return true;

@@ -2,32 +2,32 @@ import { UserError } from "../errors.ts";
 import { boundedFetch, deadlineFor, SILENCE } from "./bounded-fetch.ts";
 import { type ByteSource, bytesSource } from "./byte-source.ts";
 
-/** Bytes that the first request asks for: small files, and the headers of most large ones, need no second. */
+/** Bytes of the first request. Small files and most headers need no second one. */
 const FIRST_BYTES = 2 ** 16;
 
-/** Bytes of a piece of a file that is fetched whole. */
-const PIECE = 2 ** 20;
+/** Chunk size of a file that is fetched whole, in bytes. */
+const CHUNK = 2 ** 20;
 
-/** What servers answer where there is no such file. */
-const NOT_THERE = [404, 410];
+/** Statuses of a missing file. */
+const MISSING = [404, 410];
 
 /**
- * A file on a web server. Ranges are fetched as they are read; of a server that does not give ranges the whole file is
- * fetched now and kept while the source is.
- * @param maxSize most bytes that the file may have, 8 GiB unless given: nobody knows what a URL holds
- * @returns undefined where the server says that there is no such file.
- * @throws UserError where it cannot be fetched or is too large.
+ * Creates a source over a file on a web server. Ranges are fetched as they are read. If the server does not support
+ * ranges, the whole file is fetched at once and kept in memory.
+ * @param maxSize upper limit on the file's size in bytes (default: 8 GiB)
+ * @returns undefined if the server says that there is no such file.
+ * @throws UserError if it cannot be fetched or is too large.
  */
 export async function urlSource(url: string, maxSize = 2 ** 33): Promise<ByteSource | undefined> {
   const response = await request(url, maxSize, 0, FIRST_BYTES);
-  if (NOT_THERE.includes(response.status)) {
+  if (MISSING.includes(response.status)) {
     await response.body?.cancel();
     return undefined;
   }
   const size = totalSize(response);
   if (size === undefined) {
-    // Also of an empty file, of which no range can be given, and where the server may not be asked for the size.
-    const whole = response.status === 200 ? response : await again(url, maxSize, response);
+    // Empty files have no ranges either, and a cross-origin page may not be allowed to read Content-Range.
+    const whole = response.status === 200 ? response : await requestWhole(url, maxSize, response);
     return bytesSource(url, ...(await readBody(url, whole, maxSize)));
   }
   if (size > maxSize) {
@@ -53,25 +53,25 @@ export async function urlSource(url: string, maxSize = 2 ** 33): Promise<ByteSou
   };
 }
 
-/** Asks for bytes `[start, end)`, or the whole. Compressed answers would have ranges and sizes of their own. */
+/** Requests the bytes `[start, end)`, or the whole file. Uncompressed, because compression would change ranges. */
 async function request(url: string, maxBytes: number, start?: number, end?: number): Promise<Response> {
   const range = start === undefined ? undefined : { Range: `bytes=${start}-${end! - 1}` };
   let response: Response;
   try {
-    // A byte more than there should be says so.
+    // One byte of tolerance: a longer response is reported below.
     const bounds = { silence: SILENCE, deadline: deadlineFor(maxBytes), maxBytes: maxBytes + 1 };
     response = await boundedFetch(url, { headers: { "Accept-Encoding": "identity", ...range } }, bounds);
   } catch (error) {
     throw unreachable(url, error);
   }
-  if (response.ok || response.status === 416 || NOT_THERE.includes(response.status)) return response;
+  if (response.ok || response.status === 416 || MISSING.includes(response.status)) return response;
   await response.body?.cancel();
   throw new UserError(
     `cannot fetch ${url}: the server answers ${response.status} ${response.statusText}; check the address`,
   );
 }
 
-async function again(url: string, maxSize: number, refused: Response): Promise<Response> {
+async function requestWhole(url: string, maxSize: number, refused: Response): Promise<Response> {
   await refused.body?.cancel();
   const response = await request(url, maxSize);
   if (response.status === 200) return response;
@@ -79,7 +79,7 @@ async function again(url: string, maxSize: number, refused: Response): Promise<R
   throw new UserError(`cannot fetch ${url}: the server answers ${response.status} when asked for the whole file`);
 }
 
-/** Size of the file that an answer is a range of; undefined where it is not a range, or does not say of what. */
+/** Returns the size of the file of which a response is a range, or undefined if it is no range or does not say. */
 function totalSize({ status, headers }: Response): number | undefined {
   const [, total] = /^bytes 0-\d+\/(\d+)$/.exec(headers.get("Content-Range") ?? "") ?? [];
   return status === 206 && total !== undefined && !headers.has("Content-Encoding") ? Number(total) : undefined;
@@ -96,10 +96,10 @@ async function bytesOf(url: string, response: Response, start: number, end: numb
   throw new UserError(`${url}: asked for bytes ${start} to ${end}, the server gave ${bytes.length}; load it again`);
 }
 
-/** A body in pieces of one size, so that it is in memory once; those in which it came may be a byte each. */
+/** Reads a body in chunks of one size, so that it is in memory once; network chunks may be one byte each. */
 async function readBody(url: string, response: Response, maxSize: number): Promise<Uint8Array[]> {
   const pieces: Uint8Array[] = [];
-  let [piece, filled] = [new Uint8Array(PIECE), 0];
+  let [piece, filled] = [new Uint8Array(CHUNK), 0];
   const reader = response.body?.getReader();
   const claimed = Number(response.headers.get("Content-Length") ?? 0);
   for (let size = 0; reader; ) {
@@ -113,20 +113,20 @@ async function readBody(url: string, response: Response, maxSize: number): Promi
     if (done) break;
     size += value.length;
     for (let taken = 0; taken < value.length; ) {
-      const part = value.subarray(taken, taken + PIECE - filled);
+      const part = value.subarray(taken, taken + CHUNK - filled);
       piece.set(part, filled);
       taken += part.length;
       filled += part.length;
-      if (filled < PIECE) continue;
+      if (filled < CHUNK) continue;
       pieces.push(piece);
-      [piece, filled] = [new Uint8Array(PIECE), 0];
+      [piece, filled] = [new Uint8Array(CHUNK), 0];
     }
   }
   return [...pieces, piece.subarray(0, filled)];
 }
 
 function unreachable(url: string, error: unknown): UserError {
-  // Node says only "fetch failed", and why in the cause.
+  // Node's message is just "fetch failed"; the cause has the reason.
   const { message, cause } = error as Error;
   return new UserError(
     `cannot fetch ${url}: ${cause instanceof Error ? cause.message : message}; check the address and the connection`,

@@ -2,19 +2,19 @@
 export type Dimension = number | string;
 export type Shape = readonly Dimension[];
 
-/** Thrown where a graph is written with shapes that do not fit; names the op, the operands and their shapes. */
+/** Thrown if an op's operands do not fit its shape rule. The message names the op, the operands and their shapes. */
 export class ShapeError extends Error {
   override name = "ShapeError";
 }
 
-/** One summand of a dimension: `2*batch*sequence`; no symbols for a plain number. */
+/** One summand of a dimension, such as `2*batch*sequence`. A plain number has no symbols. */
 export interface Term {
   coefficient: number;
   /** Sorted. */
   symbols: readonly string[];
 }
 
-/** The summands of a dimension: those of `"2*batch+1"` are 2 × batch and 1. */
+/** Returns the summands of a dimension: those of `"2*batch+1"` are 2 × batch and 1. */
 export function termsOf(dimension: Dimension): Term[] {
   if (typeof dimension === "number") return [{ coefficient: dimension, symbols: [] }];
   return dimension.split("+").map((term) => {
@@ -26,7 +26,7 @@ export function termsOf(dimension: Dimension): Term[] {
   });
 }
 
-/** Like terms collected and sorted by their symbols, the plain number last: equal dimensions are equal strings. */
+/** Collects like terms, sorted by their symbols and the plain number last. Equal dimensions give equal strings. */
 function canonical(terms: readonly Term[]): Dimension {
   const coefficients = new Map<string, number>();
   for (const { coefficient, symbols } of terms) {
@@ -43,13 +43,13 @@ function canonical(terms: readonly Term[]): Dimension {
   return [...symbolic, ...(constant === 0 ? [] : [constant])].join("+");
 }
 
-/** Sum of dimensions in canonical form: `sum(["sequence", "past", 0])` is `"past+sequence"`. */
+/** Returns the sum of dimensions in canonical form: `sum(["sequence", "past", 0])` is `"past+sequence"`. */
 export const sum = (dimensions: Shape): Dimension => canonical(dimensions.flatMap(termsOf));
 
-/** `a - b` in canonical form. */
+/** Returns `a - b` in canonical form. */
 export const difference = (a: Dimension, b: Dimension): Dimension => sum([a, product([-1, b])]);
 
-/** Product of dimensions in canonical form: `product(["sequence", 2, "batch"])` is `"2*batch*sequence"`. */
+/** Returns the product of dimensions in canonical form: `product(["sequence", 2, "batch"])` is `"2*batch*sequence"`. */
 export function product(dimensions: Shape): Dimension {
   let total: Term[] = [{ coefficient: 1, symbols: [] }];
   for (const dimension of dimensions) {
@@ -61,7 +61,7 @@ export function product(dimensions: Shape): Dimension {
   return canonical(total);
 }
 
-/** `a / b` in canonical form; undefined where `b` is a sum, or does not divide every summand of `a`. */
+/** Returns `a / b` in canonical form, or undefined if `b` is a sum or does not divide every summand of `a`. */
 export function quotient(a: Dimension, b: Dimension): Dimension | undefined {
   const [divisor, ...others] = termsOf(b);
   if (others.length > 0 || divisor!.coefficient === 0) return undefined;
@@ -80,7 +80,7 @@ export function quotient(a: Dimension, b: Dimension): Dimension | undefined {
   return canonical(terms);
 }
 
-/** The dimension with its symbols replaced by numbers. */
+/** Returns the dimension's size for the given sizes of its symbols. @throws ShapeError if a symbol has no size. */
 export function evaluate(dimension: Dimension, sizes: Readonly<Record<string, number>>): number {
   return termsOf(dimension).reduce((total, { coefficient, symbols }) => {
     const size = symbols.reduce((product, symbol) => {
@@ -92,7 +92,7 @@ export function evaluate(dimension: Dimension, sizes: Readonly<Record<string, nu
   }, 0);
 }
 
-/** NumPy's broadcasting; undefined where two sizes differ and neither is 1. */
+/** Broadcasts two shapes as NumPy does. Returns undefined if two sizes differ and neither is 1. */
 export function broadcast(a: Shape, b: Shape): Shape | undefined {
   const rank = Math.max(a.length, b.length);
   const shape: Dimension[] = [];
@@ -109,7 +109,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dimension, axis) => dimension === b[axis]);
 }
 
-/** `[batch, 4]` */
+/** Formats a shape, such as `[batch, 4]`. */
 export function showShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }

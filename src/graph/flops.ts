@@ -5,8 +5,8 @@ import { liveNodes, type Provenance, type Value } from "./graph.ts";
 export type Flops = Record<Provenance["part"], Record<Provenance["pass"], number>>;
 
 /**
- * Counts the operations of everything that `outputs` need, once; the result tells them for any sizes.
- * Element-wise work is left out, as is usual: it is less than a hundredth.
+ * Counts the operations of the nodes that `outputs` need. The returned function gives them for any sizes of the
+ * symbols. Element-wise work is left out, as is usual: it is less than a hundredth.
  */
 export function countFlops(outputs: readonly Value[]): (sizes: Readonly<Record<string, number>>) => Flops {
   // Nodes of one kind and one size are counted together: a step has thousands of nodes but few sizes.
@@ -29,7 +29,7 @@ export function countFlops(outputs: readonly Value[]): (sizes: Readonly<Record<s
   };
 }
 
-/** All operations together. */
+/** Total of all parts and passes. */
 export function totalFlops({ base, adapter }: Flops): number {
   return base.forward + base.backward + adapter.forward + adapter.backward;
 }

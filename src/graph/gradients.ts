@@ -3,11 +3,10 @@ import { liveNodes, type Op, type Value } from "./graph.ts";
 import { add, after, joinThinProducts, reduceSum, reshape } from "./ops.ts";
 
 /**
- * Appends the backward pass: the gradient of a scalar `loss` with respect to each of `wrt`, of the same shape.
- * Only paths from `wrt` to the loss count: what rules write beside them is read by nobody and dropped, so what is
- * frozen costs nothing.
- * @param sums of the shapes of `wrt`, what the gradients are added to; to one that is a product at no cost
- * @throws Error where the loss is not a scalar or does not depend on one of `wrt`.
+ * Appends the backward pass: the gradient of a scalar `loss` with respect to each of `wrt`, of the same shape. Only
+ * paths from `wrt` to the loss count. Nodes off these paths are unused and dropped, so frozen parameters cost nothing.
+ * @param sums values of the shapes of `wrt`, to which the gradients are added; free of cost if the sum is a product
+ * @throws Error if the loss is not a scalar or does not depend on one of `wrt`.
  */
 export function gradients(loss: Value, wrt: readonly Value[], sums?: readonly Value[]): Value[] {
   if (loss.shape.length !== 0) throw new Error(`the loss must be a scalar, not [${loss.shape.join(", ")}]`);
@@ -23,8 +22,8 @@ export function gradients(loss: Value, wrt: readonly Value[], sums?: readonly Va
 }
 
 /**
- * Gradients of values between `wrt` and `y`, given that of `y`, as lists whose sums they are.
- * @param given values behind which nothing is looked at
+ * Returns the gradients of values between `wrt` and `y`, given that of `y`. Each is a list whose sum is the gradient.
+ * @param given values at which the walk from `y` stops
  */
 function pullBack(
   y: Value,
@@ -61,9 +60,9 @@ function pullBack(
 }
 
 /**
- * What `write` makes of `x`, of whose way to it the backward pass keeps `x` alone: it is written again there, from `x` and
- * after the gradient of the result is known (Chen et al., arXiv 1604.06174).
- * @param write writes the same whenever it is called, a value of the shape of `x`
+ * Applies `write` to `x` with gradient checkpointing (Chen et al., arXiv 1604.06174). The backward pass keeps only `x`:
+ * it applies `write` to `x` again, after the gradient of the result is known.
+ * @param write must write the same nodes at every call, and return a value of the shape of `x`
  */
 export function recompute(x: Value, write: (x: Value) => Value): Value {
   const { graph } = x;
@@ -85,7 +84,7 @@ export function recompute(x: Value, write: (x: Value) => Value): Value {
   return graph.apply(op, [y, x, ...captured], {});
 }
 
-/** Values, leaves among them, that were there before a graph had `before` values, and are read between `x` and `y`. */
+/** Returns values, leaves included, that `y` reads on the way from `x` and that are older than the id `before`. */
 function capturedBy(y: Value, x: Value, before: number): Value[] {
   const captured = new Set<Value>();
   const seen = new Set<Value>([x]);
@@ -96,11 +95,11 @@ function capturedBy(y: Value, x: Value, before: number): Value[] {
     if (value.leaf || value.id < before) captured.add(value);
     else stack.push(...value.node!.inputs);
   }
-  // Nothing flows to what does not train.
+  // Frozen weights and constants receive no gradient.
   return [...captured].filter(({ leaf }) => !leaf || leaf.kind === "trainable" || leaf.kind === "input");
 }
 
-/** Undoes broadcasting: a gradient is summed over the axes along which its value was broadcast. */
+/** Undoes broadcasting: sums a gradient over the axes along which its value was broadcast. */
 function sumTo(gradient: Value, shape: Shape): Value {
   if (sameShape(gradient.shape, shape)) return gradient;
   const extra = gradient.shape.length - shape.length;
@@ -110,7 +109,7 @@ function sumTo(gradient: Value, shape: Shape): Value {
   return reshape(reduceSum(gradient, axes, true), shape);
 }
 
-/** Sum of contributions; an op that accumulates takes the sum so far as its addend, which costs nothing. */
+/** Sums contributions. An op that accumulates takes the sum so far as its addend, which costs nothing. */
 function total(values: readonly Value[]): Value | undefined {
   const { product, others } = joinThinProducts(values);
   const products = others.filter(({ node }) => node?.op.accumulate);
@@ -119,7 +118,7 @@ function total(values: readonly Value[]): Value | undefined {
   return product && sum ? accumulateInto(sum, product) : (product ?? sum);
 }
 
-/** Provenance stays that of `value`: it is the same product. */
+/** Adds `addend` to a product. Keeps the product's provenance. */
 function accumulateInto(addend: Value, { graph, node }: Value): Value | undefined {
   return node && graph.within(node.provenance, () => node.op.accumulate?.(node, addend));
 }

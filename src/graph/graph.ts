@@ -1,7 +1,7 @@
 import type { Dimension, Shape } from "./dimension.ts";
 import type { DataType, TensorData } from "./tensor.ts";
 
-/** ONNX's codes of element types. */
+/** ONNX codes of element types. */
 export const ELEMENT_TYPE: Readonly<Record<DataType, number>> = {
   float32: 1,
   uint8: 2,
@@ -12,16 +12,16 @@ export const ELEMENT_TYPE: Readonly<Record<DataType, number>> = {
   float64: 11,
 };
 
-/** What a leaf is to the runtime: data of this run, a weight that stays, or a weight that an optimizer changes. */
+/** Role of a leaf: data of one run, a fixed weight, a weight that an optimizer changes, or a constant of the graph. */
 export type LeafKind = "input" | "frozen" | "trainable" | "constant";
 
-/** Which part of the step a node belongs to, for accounting. */
+/** Part and pass of the training step to which a node belongs, for accounting. */
 export interface Provenance {
   part: "base" | "adapter";
   pass: "forward" | "backward";
 }
 
-/** An application of an op; the op's own rules see it with the types of its operands and attributes. */
+/** An application of an op. The op's own rules see it with the types of their operands and attributes. */
 export interface GraphNode<Inputs extends readonly Value[] = readonly Value[], Attrs extends Attributes = Attributes> {
   op: Op;
   inputs: Inputs;
@@ -33,57 +33,57 @@ export interface GraphNode<Inputs extends readonly Value[] = readonly Value[], A
 /** Plain data that selects a variant of an op: axes, flags, sizes. */
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 export type AttributeValue = number | boolean | string | readonly Dimension[];
-/** Of an op that has no variants. */
+/** Attributes of an op without variants. */
 export type NoAttributes = Readonly<Record<string, never>>;
 
 /**
- * An entry of the table of ops: everything that differentiation and encoding need to know of it, its rules typed by the
- * op's own operands and attributes.
+ * An entry of the table of ops: everything that differentiation and encoding need. Its rules are typed by the op's own
+ * operands and attributes.
  */
 export interface Op<Inputs extends readonly Value[] = readonly Value[], Attrs extends Attributes = Attributes> {
   name: string;
   /**
-   * Shape rule. The first output is the op's result, others are for its own gradient rule.
+   * Shape rule. The first output is the op's result; only the op's own gradient rule reads the others.
    * @throws ShapeError naming the op, the operands and their shapes.
    */
   infer(inputs: Inputs, attributes: Attrs): { dtype: DataType; shape: Shape }[];
-  /** ONNX form: emits nodes that compute `outputs`. */
+  /** Emits the ONNX nodes that compute `outputs`. */
   onnx(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): void;
-  /** The same in plainer nodes, for devices that have no kernel of the first form's. */
+  /** Emits the same in simpler nodes, for devices without kernels for those of `onnx`. */
   plainOnnx?(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): void;
   /**
-   * The same of weights that are constants, laid out once for this product, for graphs that only answer.
-   * @returns whether it could be written so
+   * Emits the same for constant weights, prepacked for this product, in inference graphs.
+   * @returns whether the op supports that for these operands
    */
   packedOnnx?(node: GraphNode<Inputs, Attrs>, emitter: OnnxEmitter): boolean;
   /**
-   * Gradient rule: given the gradient of the result, those of the inputs, absent for an input to which none flows.
-   * Broadcasting is undone, and what nobody reads dropped, by `gradients`. Absent for ops through which none flows.
+   * Gradient rule: from the gradient of the result to those of the inputs; undefined for an input without a gradient.
+   * `gradients` undoes broadcasting and drops unused nodes. An op without this rule stops the gradient.
    */
   gradient?(node: GraphNode<Inputs, Attrs>, dy: Value): (Value | undefined)[];
-  /** The result with `addend`, of its shape, added at no cost; undefined where that place is taken. */
+  /** Returns the result plus `addend`, of the same shape, at no cost, or undefined if the op already has an addend. */
   accumulate?(node: GraphNode<Inputs, Attrs>, addend: Value): Value | undefined;
-  /** Whether the result only looks at its first operand's elements and takes no memory of its own. */
+  /** Whether the result is a view of its first operand and takes no memory. */
   view?: boolean;
-  /** Floating-point operations that a product does, as dimensions whose product × 2 counts them. */
+  /** Multiply-adds of a product, as dimensions whose product is their number. Each counts as two operations. */
   macs?(node: GraphNode<Inputs, Attrs>): Shape;
 }
 
-/** What an op may do while it is encoded. Tensors are named by their value or, inside an op, by the name `emit` gave. */
+/** Writes ONNX nodes for ops. Tensors are named by their value or by the name that `emit` returned. */
 export interface OnnxEmitter {
-  /** Whether products of bytes must be of unsigned ones: sums of others are cut off where the graph is to run. */
+  /** Whether 8-bit products must use unsigned weights, because the target CPU saturates sums of signed ones. */
   readonly unsignedBytes: boolean;
-  /** Adds a node and returns its output's name; `outputs` are given where they are the op's own. */
+  /** Adds a node and returns its output's name. `outputs` names the op's own outputs (default: a new temporary). */
   emit(opType: string, inputs: readonly (Value | string)[], options?: OnnxNodeOptions): string;
   /** Adds (once) a one-dimensional int64 constant and returns its name. */
   int64(values: readonly number[]): string;
   /** Adds (once) a constant of shape `[]` and returns its name. */
   scalar(dtype: DataType, value: number): string;
-  /** Adds (once) a constant and returns its name; `make` is asked for its elements when they are written. */
+  /** Adds (once) a constant and returns its name. `make` is called for its elements when they are written. */
   tensor(name: string, dtype: DataType, shape: readonly number[], make: () => ArrayBufferView): string;
-  /** The elements of a leaf whose weight is embedded. */
+  /** Returns the elements of a leaf whose weight is embedded. */
   dataOf(weight: Value): TensorData;
-  /** Name of a one-dimensional int64 tensor that holds `shape`, symbols read from the inputs that carry them. */
+  /** Returns the name of an int64 tensor `[rank]` that holds `shape`. Inputs give the sizes of symbols. */
   shapeTensor(shape: Shape): string;
 }
 
@@ -100,9 +100,9 @@ export class Value {
   readonly id: number;
   readonly dtype: DataType;
   readonly shape: Shape;
-  /** The node that makes this value; absent for a leaf. */
+  /** The node that computes this value; undefined for a leaf. */
   readonly node: GraphNode | undefined;
-  /** Present for a leaf. */
+  /** Defined for a leaf only. */
   readonly leaf: Leaf | undefined;
 
   constructor(graph: Graph, id: number, dtype: DataType, shape: Shape, origin: { node: GraphNode } | { leaf: Leaf }) {
@@ -114,7 +114,7 @@ export class Value {
     this.leaf = "leaf" in origin ? origin.leaf : undefined;
   }
 
-  /** For error messages: the leaf's name or the op. */
+  /** Name for error messages: the leaf's or the op's. */
   get label(): string {
     return this.leaf?.name ?? this.node!.op.name;
   }
@@ -135,8 +135,8 @@ export class Graph {
   #provenance: Provenance = { part: "base", pass: "forward" };
 
   /**
-   * A leaf by name; asked for again, the same one.
-   * @throws Error where the name is already another kind, type or shape.
+   * Declares a leaf. A second call with the same name returns the same leaf.
+   * @throws Error if a leaf of this name has another kind, type or shape.
    */
   leaf(kind: Exclude<LeafKind, "constant">, name: string, dtype: DataType, shape: Shape): Value {
     const known = this.leaves.get(name);
@@ -149,13 +149,13 @@ export class Graph {
     return this.#addLeaf({ name, kind }, dtype, shape);
   }
 
-  /** A small tensor whose values are part of the graph. Scalars have shape `[]`. */
+  /** Returns a small tensor whose values are part of the graph. Scalars have shape `[]`. */
   constant(data: readonly number[], dtype: DataType, shape: Shape = []): Value {
     const name = `constant:${dtype}:${shape.join("x")}:${data.join(",")}`;
     return this.leaves.get(name) ?? this.#addLeaf({ name, kind: "constant", data }, dtype, shape);
   }
 
-  /** Number of values so far: ids of those to come begin there. */
+  /** Number of values so far, which is the id of the next one. */
   get valueCount(): number {
     return this.#nextId;
   }
@@ -183,7 +183,7 @@ export class Graph {
     return outputs[0]!;
   }
 
-  /** Runs `write` with the nodes it makes ascribed to a part or a pass. */
+  /** Runs `write` and ascribes the nodes that it adds to a part or a pass. */
   within<T>(provenance: Partial<Provenance>, write: () => T): T {
     const before = this.#provenance;
     this.#provenance = { ...before, ...provenance };
@@ -196,8 +196,8 @@ export class Graph {
 }
 
 /**
- * Nodes that `outputs` need, each after the nodes it reads from; everything else is dead.
- * @param given values that are there already: what only they need is left out
+ * Returns the nodes that `outputs` need, each after the nodes it reads from. All other nodes are dead.
+ * @param given values that are already computed: nodes that only these need are left out
  */
 export function liveNodes(outputs: readonly Value[], given: ReadonlySet<Value> = new Set()): GraphNode[] {
   const order: GraphNode[] = [];
@@ -221,7 +221,7 @@ export function liveNodes(outputs: readonly Value[], given: ReadonlySet<Value> =
   return order;
 }
 
-/** Leaves that `outputs` need, in order of declaration. */
+/** Returns the leaves that `outputs` need, in order of declaration. */
 export function liveLeaves(outputs: readonly Value[]): Value[] {
   const leaves = new Set(outputs.filter((value) => value.leaf));
   for (const node of liveNodes(outputs)) for (const input of node.inputs) if (input.leaf) leaves.add(input);

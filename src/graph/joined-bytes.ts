@@ -1,4 +1,4 @@
-/** Pieces of bytes, one after another. @param size bytes of all of them, where the pieces are made as they are asked for */
+/** Concatenates byte arrays. @param size total bytes; give it if `pieces` can be iterated only once */
 export function joinedBytes(
   pieces: Iterable<Uint8Array>,
   size = [...pieces].reduce((sum, { length }) => sum + length, 0),

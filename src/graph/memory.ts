@@ -3,21 +3,21 @@ import { liveLeaves, liveNodes, type Value } from "./graph.ts";
 import { ELEMENT_SIZE } from "./tensor.ts";
 
 /**
- * Plans the memory of a graph's run, which the result tells for any sizes: the most bytes that values take at once when
- * nodes run in order, each value kept from the node that makes it to the last that reads it, inputs and outputs to the
- * end. Weights are not counted. A runtime that computes in place takes less, one that cannot fill gaps more.
+ * Estimates the peak memory of the values of a graph's run, in bytes. The returned function gives it for any sizes of
+ * the symbols. Nodes run in order; a value is kept until the last node that reads it, inputs and outputs to the end.
+ * Weights are not counted. A runtime that computes in place needs less; one that cannot reuse gaps needs more.
  */
 export function planMemory(outputs: readonly Value[]): (sizes: Readonly<Record<string, number>>) => number {
   const nodes = liveNodes(outputs);
-  // What only looks at another value's elements takes no memory and keeps that one.
-  const owner = (value: Value): Value => (value.node?.op.view ? owner(value.node.inputs[0]!) : value);
+  // A view takes no memory and keeps the value that it views alive.
+  const storageOf = (value: Value): Value => (value.node?.op.view ? storageOf(value.node.inputs[0]!) : value);
   const lastRead = new Map<Value, number>();
   nodes.forEach(({ inputs }, time) => {
-    for (const input of inputs) lastRead.set(owner(input), time);
+    for (const input of inputs) lastRead.set(storageOf(input), time);
   });
-  for (const output of outputs) lastRead.set(owner(output), nodes.length);
+  for (const output of outputs) lastRead.set(storageOf(output), nodes.length);
   const held = liveLeaves(outputs).filter(({ leaf }) => leaf!.kind === "input");
-  /** Values that each node makes, and those that nobody reads after it. */
+  /** Values that each node computes, without those that are never read. */
   const made = nodes.map(({ op, outputs }) => (op.view ? [] : outputs.filter((output) => lastRead.has(output))));
   const freed: Value[][] = nodes.map(() => []);
   for (const [value, time] of lastRead) if (value.node && time < nodes.length) freed[time]!.push(value);

@@ -7,11 +7,11 @@ import { type DataType, ELEMENT_SIZE, sizeOf } from "./tensor.ts";
 const OPSET = 18;
 const IR_VERSION = 8;
 
-/** Bytes of weights that stand in one file: a protobuf message has at most 2 GiB, and a page's array little more. */
+/** Most bytes of weights in one file: protobuf messages are limited to 2 GiB, a browser's arrays to little more. */
 export const LARGEST_FILE = 1.9e9;
-/** Bytes from which a tensor stands beside a graph that has files beside it. */
+/** Smallest tensor, in bytes, that is stored outside a graph with external data. */
 const SMALL = 1024;
-/** What begins beside a graph begins at a page of memory, so that it can be mapped. */
+/** External data is aligned to memory pages, so that it can be mapped. */
 const ALIGNMENT = 4096;
 
 export interface NodeMessage {
@@ -23,23 +23,23 @@ export interface NodeMessage {
   attribute: readonly object[];
 }
 
-/** A tensor of a model, without its numbers. */
+/** Name, type and shape of a model's tensor. */
 export interface TensorHeader {
   name: string;
   dtype: DataType;
   dims: readonly number[];
 }
 
-/** Tensors whose numbers are made together when they are written, such as a weight's bytes and their scales. */
+/** Tensors whose elements are computed together when they are written, such as a weight's bytes and their scales. */
 export interface TensorGroup {
   tensors: readonly TensorHeader[];
   make(): readonly ArrayBufferView[];
 }
 
-/** What a file says of an input or an output. */
+/** ONNX's description of an input or an output. */
 type ValueInfo = object;
 
-/** An ONNX model whose weights are not yet bytes. */
+/** An ONNX model whose weights are not yet serialised. */
 export interface OnnxModel {
   nodes: readonly NodeMessage[];
   weights: readonly TensorGroup[];
@@ -47,24 +47,24 @@ export interface OnnxModel {
   outputs: readonly ValueInfo[];
 }
 
-/** A file's bytes, from the first to the last, in pieces that are made as they are asked for. */
+/** A file as a sequence of byte arrays, each created on demand. */
 export interface PiecedFile {
   name: string;
   size: number;
   pieces(): Iterable<Uint8Array>;
 }
 
-/** A model as the bytes of one ModelProto. */
+/** Serialises a model as one ModelProto. */
 export function modelBytes(model: OnnxModel): Uint8Array {
   const { size, pieces } = modelFile("", model, new Map());
   return joinedBytes(pieces(), size);
 }
 
 /**
- * A model as a file or, where its weights take more than `inside` bytes, as one of its graph and others beside it with the weights, in
- * the names that Transformers.js looks for (`model.onnx_data`, `model.onnx_data_1`; ONNX's external data).
- * @param path of the model's file; those beside it are named after it
- * @param most bytes of one of those
+ * Serialises a model as one file, or with external data if its weights take more than `inside` bytes. The names of the
+ * other files are those that Transformers.js expects (`model.onnx_data`, `model.onnx_data_1`).
+ * @param path of the model's file; the names of the others begin with it
+ * @param most upper limit on the size of an external file, in bytes
  */
 export function onnxFiles(
   path: string,
@@ -95,7 +95,7 @@ export function onnxFiles(
   ];
 }
 
-/** Where a tensor's numbers stand that are not in its model's file. */
+/** Location of a tensor's external data. */
 interface Place {
   file: string;
   offset: number;
@@ -114,7 +114,7 @@ function* filledPieces(groups: readonly TensorGroup[]): Generator<Uint8Array> {
   }
 }
 
-/** @throws Error where they are not as many as the tensors' shapes say. */
+/** Computes the tensors' bytes. @throws Error if their number does not fit the tensors' shapes. */
 function numbersOf({ tensors, make }: TensorGroup): Uint8Array[] {
   return make().map(({ buffer, byteOffset, byteLength: length }, i) => {
     const tensor = tensors[i]!;
@@ -164,7 +164,7 @@ function modelFile(
   };
 }
 
-/** An initializer up to its numbers, or all of it where those stand elsewhere. */
+/** Encodes an initializer without its elements; a complete one if these are external data. */
 function initializerStart(tensor: TensorHeader, place: Place | undefined): Uint8Array {
   const { name, dims, dtype } = tensor;
   const external = place && {
@@ -179,5 +179,5 @@ function initializerStart(tensor: TensorHeader, place: Place | undefined): Uint8
   return joinedBytes([messageHeader(GRAPH.initializer, size), described, numbers]);
 }
 
-/** ONNX's code of a tensor whose numbers are in another file. */
+/** ONNX's code for external data. */
 const EXTERNAL = 1;

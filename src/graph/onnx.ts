@@ -29,7 +29,7 @@ class Encoder implements OnnxEmitter {
   readonly #names = new Map<Value, string>();
   readonly #constants = new Set<string>();
   readonly #emitted = new Map<string, string>();
-  /** Where a size can be read. */
+  /** Input and axis from which each dimension's size can be read. */
   readonly #sizeSources = new Map<Dimension, { input: Value; axis: number }>();
   readonly #plainOps: ReadonlySet<string>;
   readonly #embedded: Tensors;
@@ -108,7 +108,7 @@ class Encoder implements OnnxEmitter {
     return parts.length === 1 ? parts[0]! : this.emit("Concat", parts, { attributes: { axis: 0 } });
   }
 
-  /** A size that an input has is read from there, any other is computed from its symbols. */
+  /** Reads a dimension that an input has from there, and computes any other from its symbols. */
   #dimensionTensor(dimension: Dimension): string {
     if (typeof dimension === "number") return this.int64([dimension]);
     const source = this.#sizeSources.get(dimension);
@@ -125,7 +125,7 @@ class Encoder implements OnnxEmitter {
     return terms.reduce((total, term) => this.emit("Add", [total, term]));
   }
 
-  /** Nodes are named after what they are part of, `base/forward/LinearInt8/Gemm_17`, which profiles show. */
+  /** Encodes a node. Its ONNX nodes get names for profiles, such as `base/forward/LinearInt8/Gemm_17`. */
   encodeNode(node: GraphNode): void {
     const { part, pass } = node.provenance;
     this.#origin = `${part}/${pass}/${node.op.name}`;
@@ -165,30 +165,30 @@ export interface EncodedGraph {
   inputs: Value[];
 }
 
-/** How a graph is encoded. */
+/** Options of {@link encodeOnnx}. */
 export interface EncodeOptions {
-  /** Leaves to make initializers, by name; constants always are. */
+  /** Leaves to embed as initializers, by name. Constants are always embedded. */
   embedded?: Tensors | undefined;
-  /** What sizes of inputs and outputs are called in the file, where otherwise than here. */
+  /** Names in the file for symbols of inputs and outputs (default: the symbols themselves). */
   symbols?: Readonly<Record<string, string>>;
   /** Names of ops to write in their plain form. */
   plainOps?: ReadonlySet<string> | undefined;
-  /** Whether quantised weights, which must be embedded, are laid out for products of few rows. */
+  /** Whether quantised weights, which must be embedded, are prepacked for products of few rows. */
   packs?: boolean | undefined;
-  /** Whether bytes are multiplied as unsigned ones. */
+  /** Whether 8-bit products use unsigned weights. */
   unsignedBytes?: boolean | undefined;
 }
 
 /**
- * Encodes what `outputs` need as an ONNX model.
- * @throws ShapeError where a symbol's size cannot be read from any input.
+ * Encodes the computation of `outputs` as an ONNX model.
+ * @throws ShapeError if a symbol's size cannot be read from any input.
  */
 export function encodeOnnx(outputs: Readonly<Record<string, Value>>, options: EncodeOptions = {}): EncodedGraph {
   const { model, inputs } = onnxModel(outputs, options);
   return { bytes: modelBytes(model), inputs };
 }
 
-/** The same without its bytes. @returns with the leaves to feed at each run, in order of declaration */
+/** Like {@link encodeOnnx}, without serialising. @returns the model, and the leaves to feed, in order of declaration */
 export function onnxModel(
   outputs: Readonly<Record<string, Value>>,
   options: EncodeOptions = {},
@@ -206,7 +206,7 @@ export function onnxModel(
     encoder.weights.push(tensorOf(name, value.dtype, dims, () => (data ? ARRAY[value.dtype](data) : weight!.data)));
   }
 
-  // A value that is a leaf or is asked for under two names gets its further names by Identity.
+  // Identity nodes give further names to a value that is a leaf or has more than one output name.
   const copies: [string, Value][] = [];
   const named = new Set<Value>();
   for (const [name, value] of Object.entries(outputs)) {
@@ -214,12 +214,12 @@ export function onnxModel(
     else encoder.setName(value, name);
     named.add(value);
   }
-  // ONNX Runtime sorts nodes anew, from the last that nobody reads. A step's gradients come in the order of the layers: written
-  // so, those of the last layers are had first, as `liveNodes` has them, and what they are made of can be freed.
+  // ONNX Runtime sorts nodes again, from the last output back. Gradients are outputs in the order of layers; encoded in
+  // reverse, those of the last layers come first, as in `liveNodes`, and the values they need can be freed.
   for (const node of liveNodes(values.toReversed())) encoder.encodeNode(node);
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
-  // What was packed is there as it was packed alone.
+  // Leave out weights of which only the prepacked form is read.
   const read = new Set(encoder.nodes.flatMap(({ input }) => input));
   return {
     model: {

@@ -1,4 +1,4 @@
-/** Operations on values: a file per family in ops/, an op is one entry there. */
+/** Operations on values: one file per family in ops/, one entry there per op. */
 
 export * from "./ops/cached-attention.ts";
 export * from "./ops/convolution.ts";

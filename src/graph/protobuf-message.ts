@@ -1,24 +1,24 @@
 import protobuf from "protobufjs/minimal.js";
 
-/** A field's number, and what it holds. */
+/** Number and type of a field. */
 export interface ProtobufField {
   id: number;
   type: "int64" | "int32" | "float" | "string" | "bytes" | ProtobufSchema;
-  /** Lists are not packed where they are written; they are read either way. */
+  /** Lists are written unpacked, and read in either form. */
   repeated?: true;
 }
 
-/** The fields of a message by name; those that are not named are passed over when one is read. */
+/** The fields of a message by name. The reader skips fields that are not listed. */
 export interface ProtobufSchema {
   readonly [name: string]: ProtobufField;
 }
 
-/** Ways in which a field's content follows its number. */
+/** Protobuf wire types. */
 const WIRE_TYPE = { int64: 0, int32: 0, float: 5, string: 2, bytes: 2, message: 2 } as const;
 
 /**
- * A message as protobuf has it (https://protobuf.dev/programming-guides/encoding). protobufjs would make a function of text for each schema,
- * which a page's policy forbids; its writer does not.
+ * Encodes a message (https://protobuf.dev/programming-guides/encoding). It uses only the writer of protobufjs: the
+ * package's own encoders are compiled from text, which a page's Content Security Policy forbids.
  */
 export function encodeMessage(schema: ProtobufSchema, message: object): Uint8Array {
   const writer = protobuf.Writer.create();
@@ -26,7 +26,7 @@ export function encodeMessage(schema: ProtobufSchema, message: object): Uint8Arr
   return writer.finish();
 }
 
-/** What stands before a field's content of `size` bytes: its number, and the size. */
+/** Encodes the number and the size of a field of `size` bytes. */
 export function messageHeader({ id }: ProtobufField, size: number): Uint8Array {
   return protobuf.Writer.create()
     .uint32((id << 3) | WIRE_TYPE.message)
@@ -53,10 +53,10 @@ function writeFields(writer: protobuf.Writer, schema: ProtobufSchema, message: o
 }
 
 /**
- * Reads a message: repeated fields are lists, also where there is nothing in them, others absent where the message does not have them. Bytes are
- * views of those given.
- * @param most messages, strings or bytes that a field has: two bytes of an empty message become an object
- * @throws Error where the bytes are no such message, or a field has more values.
+ * Decodes a message. Repeated fields are lists, empty if the message has none; other fields that it lacks are undefined. Bytes are views of
+ * the input.
+ * @param most limit on the messages, strings or bytes of a repeated field: an empty message of two bytes becomes an object
+ * @throws Error if the bytes do not match the schema, or a field has more values.
  */
 export function decodeMessage(
   schema: ProtobufSchema,
@@ -93,13 +93,13 @@ export function decodeMessage(
   return message;
 }
 
-/** Whether a list of numbers stands side by side in one field. */
+/** Whether a field holds a packed list of numbers. */
 function isPacked(type: ProtobufField["type"], wireType: number): boolean {
   return wireType === WIRE_TYPE.message && (type === "int64" || type === "int32" || type === "float");
 }
 
 function readValue(reader: protobuf.Reader, type: ProtobufField["type"], most: number): unknown {
   if (typeof type !== "string") return decodeMessage(type, reader.bytes(), most);
-  // Whole numbers of 64 bits are objects where the package of such numbers is there.
+  // 64-bit integers are objects if the package `long` is installed.
   return type === "int64" ? Number(reader.int64()) : reader[type]();
 }

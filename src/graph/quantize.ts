@@ -1,15 +1,15 @@
-/** Whole numbers from -127 to 127 with a factor for each row, or each column, that they share. */
+/** Integers from -127 to 127, with a scale for each row or each column. */
 export interface Quantized {
-  /** Laid out as what was quantised. */
+  /** In the layout of the input. */
   values: Int8Array<ArrayBuffer>;
   scales: Float32Array<ArrayBuffer>;
-  /** Sum of each row, or each column, of `values · scales`. */
+  /** Sum of `values · scales` over each row, or each column. */
   sums: Float32Array<ArrayBuffer>;
 }
 
 /**
- * A matrix `[rows, width]` in 8 bits, symmetric: `values · scales` is nearest to it with one scale for each row, or each column.
- * @param bound largest whole number to use
+ * Quantises a matrix `[rows, width]` to 8 bits, symmetrically, with one scale for each row or each column.
+ * @param bound largest integer to use
  */
 export function quantizeMatrix(
   matrix: Float32Array,
@@ -29,32 +29,32 @@ export function quantizeMatrix(
   each((i, scale) => {
     scales[scale] = Math.max(scales[scale]!, Math.abs(matrix[i]!));
   });
-  // A row of zeros keeps its zeros at any scale.
+  // A row of zeros stays zero at any scale.
   for (let i = 0; i < scales.length; i++) scales[i] = scales[i]! / bound || 1;
   each((i, scale) => {
     values[i] = Math.round(matrix[i]! / scales[scale]!);
-    // Sums of whole numbers are exact.
+    // Sums of integers are exact.
     sums[scale]! += values[i]!;
   });
   for (let i = 0; i < sums.length; i++) sums[i]! *= scales[i]!;
   return { values, scales, sums };
 }
 
-/** Numbers that share a scale in 4 bits. */
+/** Size of a group of 4-bit numbers, which share a scale. */
 export const GROUP = 32;
 
-/** A number in 4 bits, from -8 to 7. */
+/** Rounds to a 4-bit integer, from -8 to 7. */
 const nibble = (value: number, scale: number): number => Math.min(7, Math.max(-8, Math.round(value / scale)));
 
-/** The scale, of few that are tried, that leaves a group the least squared error; never 0. */
+/** Tries four scales and returns the one with the least squared error for a group; never 0. */
 function groupScale(group: Float32Array): number {
-  let farthest = 0;
-  for (const value of group) if (Math.abs(value) > Math.abs(farthest)) farthest = value;
-  if (farthest === 0) return 1;
+  let extreme = 0;
+  for (const value of group) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+  if (extreme === 0) return 1;
   let [best, least] = [1, Number.POSITIVE_INFINITY];
-  // The number farthest from 0 becomes the -8, or the 7; then the scale is the one that suits the rounded numbers best.
+  // The number extreme from 0 becomes -8 or 7. The second scale is the least-squares fit to the rounded numbers.
   for (const end of [-8, 7]) {
-    let scale = Math.fround(farthest / end);
+    let scale = Math.fround(extreme / end);
     for (let trial = 0; trial < 2; trial++) {
       let [error, products, squares] = [0, 0, 0];
       for (let i = 0; i < group.length; i++) {
@@ -71,9 +71,9 @@ function groupScale(group: Float32Array): number {
 }
 
 /**
- * Numbers in 4 bits by groups of {@link GROUP}, the last one filled with zeros: each is `(q - 8) · scale` with q from 0 to 15.
- * Scales are chosen for the least squared error.
- * @returns the q two to a byte, a group's first half in the low halves of its bytes; and the groups' scales
+ * Quantises numbers to 4 bits in groups of {@link GROUP}; zeros fill the last group. Each is `(q - 8) · scale` with q
+ * from 0 to 15. Scales minimise the squared error.
+ * @returns q, two to a byte: a group's first half is in the low nibbles of its bytes; and the groups' scales
  */
 export function quantizeGroups(values: Float32Array): {
   packed: Uint8Array<ArrayBuffer>;
@@ -92,7 +92,7 @@ export function quantizeGroups(values: Float32Array): {
   return { packed, scales };
 }
 
-/** What {@link quantizeGroups} made, as numbers: those that filled the last group are among them. */
+/** Inverse of {@link quantizeGroups}. Includes the padding of the last group. */
 export function dequantizeGroups(packed: Uint8Array, scales: Float32Array): Float32Array<ArrayBuffer> {
   const half = GROUP / 2;
   const values = new Float32Array(GROUP * scales.length);
@@ -105,23 +105,23 @@ export function dequantizeGroups(packed: Uint8Array, scales: Float32Array): Floa
   return values;
 }
 
-/** `[rows, width]` as `[width, rows]`. */
+/** Transposes `[rows, width]` to `[width, rows]`. */
 export function transposeBytes(values: Int8Array, width: number): Int8Array<ArrayBuffer> {
   const rows = values.length / width;
-  const turned = new Int8Array(values.length);
+  const transposed = new Int8Array(values.length);
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < width; column++) turned[column * rows + row] = values[row * width + column]!;
+    for (let column = 0; column < width; column++) transposed[column * rows + row] = values[row * width + column]!;
   }
-  return turned;
+  return transposed;
 }
 
-/** Groups whose bytes hold numbers half a group apart, with numbers that stand side by side in each byte. */
-export function sideBySide(packed: Uint8Array): Uint8Array<ArrayBuffer> {
+/** Reorders packed groups so that each byte holds two adjacent numbers, not two that are half a group apart. */
+export function pairAdjacent(packed: Uint8Array): Uint8Array<ArrayBuffer> {
   const half = GROUP / 2;
   const bytes = new Uint8Array(packed.length);
   for (let group = 0; group < packed.length; group += half) {
     for (let i = 0; i < half; i++) {
-      // Of numbers 2i and 2i + 1: both low halves, or both high ones.
+      // Numbers 2i and 2i + 1 are both in low nibbles, or both in high ones.
       const from = group + ((2 * i) % half);
       const shift = 2 * i < half ? 0 : 4;
       bytes[group + i] = ((packed[from]! >> shift) & 15) | (((packed[from + 1]! >> shift) & 15) << 4);
@@ -130,8 +130,8 @@ export function sideBySide(packed: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Signed bytes as unsigned ones that count from 128, as `MatMulNBits` has 8 bits; in place. */
-export function fromMiddle({ buffer, byteOffset, length }: Int8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+/** Converts signed bytes to unsigned ones with zero point 128, as `MatMulNBits` needs them. Works in place. */
+export function toUnsigned({ buffer, byteOffset, length }: Int8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(buffer, byteOffset, length);
   for (let i = 0; i < length; i++) bytes[i]! ^= 128;
   return bytes;

@@ -1,7 +1,7 @@
-/** Element types, in ONNX's names. */
+/** Element types, by their ONNX names. */
 export type DataType = "float32" | "float64" | "int32" | "int64" | "bool" | "int8" | "uint8";
 
-/** How the elements of each type lie in memory; a bool is a byte. */
+/** Array type for the elements of each type. A bool is a byte. */
 interface ArrayOfType {
   float32: Float32Array;
   float64: Float64Array;
@@ -12,7 +12,7 @@ interface ArrayOfType {
   uint8: Uint8Array;
 }
 
-/** Bytes of an element of each type. */
+/** Size of an element of each type, in bytes. */
 export const ELEMENT_SIZE: Readonly<Record<DataType, number>> = {
   float32: 4,
   float64: 8,
@@ -25,15 +25,15 @@ export const ELEMENT_SIZE: Readonly<Record<DataType, number>> = {
 
 export type TensorData<Type extends DataType = DataType> = ArrayOfType[Type];
 
-/** Numbers of one type in a shape, row-major. Whoever holds a tensor may change its elements in place. */
+/** Numbers of one type in a shape, row-major. The elements may be changed in place. */
 export interface Tensor<Type extends DataType = DataType> {
   readonly dtype: Type;
   readonly shape: readonly number[];
-  /** As many elements as the shape has. */
+  /** Its length is the number of elements of the shape. */
   readonly data: TensorData<Type>;
 }
 
-/** Tensors by name: weights, parameters, gradients, what is kept between two steps. */
+/** Tensors by name: weights, parameters, gradients or optimizer state. */
 export type Tensors<Type extends DataType = DataType> = ReadonlyMap<string, Tensor<Type>>;
 
 /** Number of elements of a shape; 1 for a scalar's `[]`. */
@@ -41,7 +41,7 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, dimension) => size * dimension, 1);
 }
 
-/** A float32 tensor over `data`; zeros where it is not given. */
+/** Returns a float32 tensor over `data` (default: zeros). */
 export function float32(
   shape: readonly number[],
   data: Float32Array = new Float32Array(sizeOf(shape)),
@@ -49,28 +49,28 @@ export function float32(
   return { dtype: "float32", shape, data };
 }
 
-/** An int32 tensor over `data`. */
+/** Returns an int32 tensor over `data`. */
 export function int32(shape: readonly number[], data: Int32Array): Tensor<"int32"> {
   return { dtype: "int32", shape, data };
 }
 
-/** An int64 tensor of whole numbers. */
+/** Returns an int64 tensor of `values`, which are integers. */
 export function int64(shape: readonly number[], values: readonly number[]): Tensor<"int64"> {
   return { dtype: "int64", shape, data: BigInt64Array.from(values, BigInt) };
 }
 
-/** @throws Error where the tensor holds numbers of another type. */
+/** Narrows a tensor's type. @throws Error if the tensor is not float32. */
 export function asFloat32(tensor: Tensor): Tensor<"float32"> {
-  if (tensor.dtype !== "float32") throw new Error(`a tensor of ${tensor.dtype} stands where float32 is needed`);
+  if (tensor.dtype !== "float32") throw new Error(`a tensor is ${tensor.dtype}, but float32 is needed`);
   return tensor as Tensor<"float32">;
 }
 
-/** A copy that shares no memory. */
+/** Returns a copy that shares no memory. */
 export function copyOf<Type extends DataType>({ dtype, shape, data }: Tensor<Type>): Tensor<Type> {
   return { dtype, shape, data: data.slice() as TensorData<Type> };
 }
 
-/** A matrix with rows and columns exchanged. */
+/** Transposes a matrix. */
 export function transposed({ shape, data }: Tensor<"float32">): Tensor<"float32"> {
   const [rows, columns] = shape as [number, number];
   const result = float32([columns, rows]);

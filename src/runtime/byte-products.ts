@@ -5,18 +5,18 @@ import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.t
 
 const [ROWS, WIDTH, OUTPUTS] = [8, 64, 16];
 
-/** A graph that can be run. */
+/** A compiled graph. */
 interface Compiled {
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }
 
 /**
- * Whether products of signed bytes come out too small: x86 processors without VNNI add them two by two in 16 bits, and what is more
- * than these hold is cut off. Tried with the largest bytes there are, whose sums are known.
- * @param compile for where they are multiplied, signed
+ * Whether products of signed bytes saturate: x86 processors without VNNI add pairs of products in 16 bits. Tests it
+ * with the largest bytes, whose sums are known.
+ * @param compile compiles a graph with signed products for the target
  */
-export async function cutsByteProducts(
+export async function saturatesByteProducts(
   compile: (outputs: Record<string, Value>, weights: Tensors) => Promise<Compiled>,
 ): Promise<boolean> {
   const weight = float32([OUTPUTS, WIDTH]);
@@ -33,11 +33,11 @@ export async function cutsByteProducts(
     const rows = float32([ROWS, WIDTH]);
     rows.data.fill(1);
     const { y } = await compiled.run({ x: rows });
-    return areCut(asFloat32(y!).data);
+    return areSaturated(asFloat32(y!).data);
   } finally {
     await compiled.release();
   }
 }
 
-/** Whether sums of as many ones are not that many. */
-export const areCut = (sums: Float32Array): boolean => sums.some((sum) => Math.abs(sum - WIDTH) > WIDTH / 100);
+/** Whether sums of `WIDTH` ones are smaller than that. */
+export const areSaturated = (sums: Float32Array): boolean => sums.some((sum) => Math.abs(sum - WIDTH) > WIDTH / 100);

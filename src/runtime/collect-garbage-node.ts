@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** Frees what nobody needs any more: V8 would wait for a need of its own, and does not see what ONNX Runtime takes beside it. */
+/** Runs the garbage collector. V8 does not count ONNX Runtime's memory, so it may wait too long. */
 export function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("globalThis.gc");

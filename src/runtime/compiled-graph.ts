@@ -4,7 +4,7 @@ import type { Value } from "../graph/graph.ts";
 import { type DataType, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 import type { Device } from "./device.ts";
 
-/** A tensor that ONNX Runtime holds, where it is: the output of one run, to be an input of another. */
+/** A tensor in ONNX Runtime's memory: the output of one run, as an input of another. */
 export class KeptTensor {
   /** @internal */
   readonly value: OnnxTensor;
@@ -18,22 +18,22 @@ export class KeptTensor {
     return this.value.dims;
   }
 
-  /** Its elements. */
+  /** Returns its elements. */
   read(): Tensor {
-    // ONNX Runtime's names of types are ours.
+    // ONNX Runtime and aflora name types alike.
     const { type, dims, data } = this.value;
     return { dtype: type as DataType, shape: dims, data: data as TensorData };
   }
 
-  /** Frees it. */
+  /** Frees its memory. */
   release(): void {
     this.value.dispose();
   }
 }
 
-/** A graph ready to run. Runs compute on the calling thread. */
+/** A compiled graph. Runs compute on the calling thread. */
 export class CompiledGraph {
-  /** Seconds that encoding and building the session took. */
+  /** Seconds spent on encoding the graph and building the session. */
   readonly compileSeconds: number;
   readonly #session: InferenceSession;
   readonly #Tensor: TensorConstructor;
@@ -43,8 +43,8 @@ export class CompiledGraph {
   readonly #inputs: readonly Value[];
   readonly #weights: readonly Value[];
   readonly #fedWeights: ReadonlyMap<string, OnnxTensor>;
-  /** Tensors that are given again and again, such as an adapter's, as ONNX Runtime has them. */
-  readonly #made = new WeakMap<Tensor, OnnxTensor>();
+  /** ONNX Runtime's views of tensors that are passed repeatedly, such as an adapter's. */
+  readonly #onnxTensors = new WeakMap<Tensor, OnnxTensor>();
 
   constructor(
     session: InferenceSession,
@@ -78,27 +78,26 @@ export class CompiledGraph {
     this.compileSeconds = compileSeconds;
   }
 
-  /** Names of the inputs that a run must be given. */
+  /** Names of the inputs that a run needs. */
   get inputNames(): string[] {
     return this.#inputs.map(({ leaf }) => leaf!.name);
   }
 
   /**
-   * Runs the graph. Inputs that this graph does not read are ignored.
-   * @param instead tensors to use in this run alone, in place of weights of these names: trainable ones, which are never
-   * embedded
-   * @param into tensors to write outputs of these names into. One may be an input too, where what reads it writes the
-   * output element by element, or before it.
+   * Runs the graph. Inputs that it does not read are ignored.
+   * @param overrides tensors for this run only that replace trainable weights of these names
+   * @param into tensors into which outputs of these names are written. One may also be an input, if the op that reads
+   * it writes the output element by element, or runs before the output is written.
    * @returns the outputs by name
-   * @throws Error where an input is missing, of another type, or has a size that its shape does not allow.
-   * @throws UserError where the GPU went away.
+   * @throws Error if an input is missing, of another type, or has a size that its shape does not allow.
+   * @throws UserError if the GPU was lost.
    */
   async run(
     inputs: Readonly<Record<string, Tensor | KeptTensor>>,
-    instead?: Tensors,
+    overrides?: Tensors,
     into?: Tensors,
   ): Promise<Record<string, Tensor>> {
-    const results = await this.#run(inputs, instead, this.#writesInPlace ? into : undefined);
+    const results = await this.#run(inputs, overrides, this.#writesInPlace ? into : undefined);
     return Object.fromEntries(
       Object.entries(results).map(([name, output]) => {
         const given = into?.get(name);
@@ -108,29 +107,29 @@ export class CompiledGraph {
     );
   }
 
-  /** As {@link run}, with outputs that stay with ONNX Runtime and can be fed to another run, such as a key-value cache. */
+  /** Like {@link run}, but outputs stay in ONNX Runtime's memory, to be fed to another run, such as a key-value cache. */
   runAndKeep(
     inputs: Readonly<Record<string, Tensor | KeptTensor>>,
-    instead?: Tensors,
+    overrides?: Tensors,
   ): Promise<Record<string, KeptTensor>> {
-    return this.#run(inputs, instead);
+    return this.#run(inputs, overrides);
   }
 
   async #run(
     inputs: Readonly<Record<string, Tensor | KeptTensor>>,
-    instead?: Tensors,
+    overrides?: Tensors,
     into?: Tensors,
   ): Promise<Record<string, KeptTensor>> {
     const feeds: Record<string, OnnxTensor> = Object.fromEntries(this.#fedWeights);
-    for (const value of instead ? this.#weights : []) {
-      const own = instead!.get(value.leaf!.name);
-      if (own) feeds[value.leaf!.name] = this.#once(value, own);
+    for (const value of overrides ? this.#weights : []) {
+      const own = overrides!.get(value.leaf!.name);
+      if (own) feeds[value.leaf!.name] = this.#tensorFor(value, own);
     }
     for (const value of this.#inputs) {
       const { name } = value.leaf!;
       const input = inputs[name];
       if (!input) throw new Error(`input "${name}" is missing`);
-      feeds[name] = input instanceof KeptTensor ? input.value : this.#once(value, input);
+      feeds[name] = input instanceof KeptTensor ? input.value : this.#tensorFor(value, input);
     }
     let results: InferenceSession.OnnxValueMapType;
     try {
@@ -145,28 +144,28 @@ export class CompiledGraph {
     return Object.fromEntries(Object.entries(results).map(([name, result]) => [name, new KeptTensor(result)]));
   }
 
-  /** All outputs, with the tensor to write one into where there is one. */
+  /** Returns all outputs, with the tensor into which to write each, if there is one. */
   #fetches(into: Tensors): Record<string, OnnxTensor | null> {
     return Object.fromEntries(
       Object.entries(this.#outputs).map(([name, value]) => {
         const tensor = into.get(name);
-        return [name, tensor ? this.#once(value, tensor) : null];
+        return [name, tensor ? this.#tensorFor(value, tensor) : null];
       }),
     );
   }
 
-  #once(value: Value, tensor: Tensor): OnnxTensor {
-    const known = this.#made.get(tensor) ?? makeTensor(this.#Tensor, value, tensor);
-    this.#made.set(tensor, known);
+  #tensorFor(value: Value, tensor: Tensor): OnnxTensor {
+    const known = this.#onnxTensors.get(tensor) ?? makeTensor(this.#Tensor, value, tensor);
+    this.#onnxTensors.set(tensor, known);
     return known;
   }
 
-  /** Frees the session; a process must not exit before. */
+  /** Frees the session. The process must not exit earlier. */
   async release(): Promise<void> {
     await this.#session.release();
   }
 
-  /** Ends profiling and writes the profile that was asked for when compiling. */
+  /** Ends profiling and writes the profile requested at compilation. */
   endProfiling(): void {
     this.#session.endProfiling();
   }
@@ -182,7 +181,7 @@ function makeTensor(Tensor: TensorConstructor, value: Value, { dtype, shape, dat
       `"${value.label}" must be ${value.dtype} [${value.shape.join(", ")}], not ${data.length} numbers of ${dtype} as [${shape.join(", ")}]`,
     );
   }
-  // The binding's overloads know one type each; the names are the same.
+  // Each overload of the binding takes one type; the names are the same.
   return new Tensor(value.dtype as "float32", data as Float32Array, shape);
 }
 
@@ -192,7 +191,7 @@ export function weightOf(weights: Tensors, name: string): Tensor {
   return weight;
 }
 
-/** What ONNX Runtime says went wrong, without the place in its source where it noticed. */
+/** Returns the message of an ONNX Runtime error without its position in ONNX Runtime's source. */
 export function reason(error: unknown): string {
   const [line] = String(error instanceof Error ? error.message : error).split("\n");
   return line!.replace(/^.*(was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/, "");

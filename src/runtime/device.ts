@@ -1,8 +1,8 @@
 import type { OnnxRuntime } from "./onnx-runtime.ts";
 
 /**
- * Devices by name. A program that registers one declares its name here, so that options take it:
- * `declare module "aflora" { interface Devices { npu: Device } }`.
+ * Devices by name. A program that registers one declares its name here, so that options accept it: `declare module
+ * "aflora" { interface Devices { npu: Device } }`.
  */
 export interface Devices {
   cpu: Device;
@@ -10,26 +10,26 @@ export interface Devices {
   cuda: Device;
 }
 
-/** A device as options name it. */
+/** Name of a device in options. */
 export type DeviceName = keyof Devices;
 
-/** What a device is on a machine. */
+/** Description of a device on a machine. */
 export interface DeviceFacts {
-  /** What computes; absent where the system does not say. */
+  /** Name of the hardware; undefined if the system does not say. */
   name?: string;
-  /** Whether a GPU is only imitated by the CPU; absent where the system does not say. */
+  /** Whether software emulates a GPU; undefined if the system does not say. */
   software?: boolean;
 }
 
-/** What of a machine tells what a device is there. */
+/** Facts about a machine by which its devices are identified. */
 export interface System {
-  /** As Node has it: `linux`. */
+  /** Node's name of the platform, such as `linux`. */
   readonly platform: string;
   /** Name of the processor. */
   readonly processor: string;
-  /** Names of what lies in a folder; none where there is no such folder. */
+  /** Returns the names in a folder; empty if there is no such folder. */
   list(folder: string): string[];
-  /** Text of a file; empty where there is no such file. */
+  /** Returns the text of a file; empty if there is no such file. */
   read(path: string): string;
 }
 
@@ -38,41 +38,41 @@ export interface WebOnnxRuntime extends OnnxRuntime {
   env: { wasm: { numThreads?: number } };
 }
 
-/** A device in pages. */
+/** A device in web pages. */
 export interface PageDevice {
-  /** What people know it as there. */
+  /** Name for users. */
   readonly name: string;
-  /** Whether it is a graphics card. */
+  /** Whether it is a GPU. */
   readonly isGraphicsCard: boolean;
-  /** Whether this browser has it. */
-  isThere(): Promise<boolean>;
-  /** ONNX Runtime that computes with it; imported here, so that a page loads that of the device it takes. */
+  /** Whether this browser supports it. */
+  isAvailable(): Promise<boolean>;
+  /** Imports the build of ONNX Runtime for this device, so that a page loads no other. */
   load(): Promise<WebOnnxRuntime>;
 }
 
-/** Where graphs are computed. Each is one object in a file of its own; nothing else knows them apart. */
+/** A device that runs graphs. Each is one object in its own file; no other code depends on a particular device. */
 export interface Device {
-  /** By which options ask for it. */
+  /** Name in options. */
   readonly name: DeviceName;
-  /** ONNX Runtime's name of the execution provider that computes there. */
+  /** Name of ONNX Runtime's execution provider. */
   readonly provider: string;
-  /** Whether it is wherever ONNX Runtime is: what fails there is a defect of ours, and it can be taken in another's place. */
+  /** Whether every ONNX Runtime build has it. Errors on it are defects of aflora, and it can replace another device. */
   readonly isEverywhere?: boolean;
-  /** Whether it computes in the machine's own memory: how much of it is free is known, and outputs are written where they are wanted. */
+  /** Whether it uses main memory: free memory is then known, and outputs are written in place. */
   readonly usesMainMemory?: boolean;
   /**
-   * Most bytes of frozen weights that a session can be given for good, on a device to which they would be uploaded at each
-   * run; absent: they are fed from the one copy that all sessions share.
+   * Most bytes of frozen weights that a session can embed, for a device to which they would be uploaded at each run. If
+   * undefined, weights are fed from the copy that all sessions share.
    */
   readonly embeds?: number;
-  /** What ONNX Runtime says of a run where the device went away; absent: it does not go. */
+  /** Matches ONNX Runtime's errors after the device was lost. Undefined if that cannot happen. */
   readonly lost?: RegExp;
-  /** Ops that it computes in their plain form, because it has no kernel of the other's. */
+  /** Ops to encode in their plain form, because the device has no kernel for the other. */
   readonly plainOps?: ReadonlySet<string>;
-  /** Formats of the base model's weights that it takes; absent: all. */
+  /** Formats of base weights that it supports (default: all). */
   readonly baseFormats?: readonly string[];
-  /** What it is on a machine with Node. */
+  /** Describes the device on a machine with Node. */
   describe?(system: System): DeviceFacts;
-  /** How a page has it; absent: no page does. */
+  /** The device in a page; undefined if no page has it. */
   readonly page?: PageDevice;
 }

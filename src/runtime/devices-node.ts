@@ -7,20 +7,20 @@ import { DEFAULT_DEVICE } from "./devices.ts";
 import { availableDevices, nodeRuntime } from "./runtime-node.ts";
 import type { Runtime } from "./session.ts";
 
-/** A device of ONNX Runtime's build, tried on this machine. */
+/** A device of the installed ONNX Runtime build, after a test on this machine. */
 export interface FoundDevice extends DeviceFacts {
   device: DeviceName;
   usable: boolean;
-  /** Why it cannot be used. */
+  /** Why it cannot be used, if it cannot. */
   reason?: string;
 }
 
-/** A device in use: nothing may be compiled again on some drivers once the last session was released. */
+/** A tested device with its session: some drivers compile nothing more after the last session was released. */
 export interface OpenDevice extends FoundDevice {
   session: CompiledGraph;
 }
 
-/** Tries every device of the installed build. */
+/** Tests every device of the installed build. */
 export async function findDevices(): Promise<FoundDevice[]> {
   const found: FoundDevice[] = [];
   for (const device of availableDevices()) {
@@ -37,9 +37,9 @@ export async function findDevices(): Promise<FoundDevice[]> {
 }
 
 /**
- * Tries a runtime's device with a graph of one sum.
- * @returns what it is, with a session on it for the caller to release when all is done
- * @throws UserError where it cannot be used on this machine.
+ * Tests a runtime's device with a graph of one sum.
+ * @returns its description, with a session that the caller releases at the end
+ * @throws UserError if it cannot be used on this machine.
  */
 export async function openDevice(runtime: Runtime): Promise<OpenDevice> {
   const { device } = runtime;
@@ -47,7 +47,7 @@ export async function openDevice(runtime: Runtime): Promise<OpenDevice> {
   return { device: device.name, usable: true, session, ...device.describe?.(thisSystem()) };
 }
 
-/** What the user should know of a device before training. */
+/** Returns a note about a device to show before training, if there is one. */
 export function deviceNote({ device, name, software }: FoundDevice): string | undefined {
   if (!software) return undefined;
   return `${device} is ${name} here, software that imitates a GPU: it computes far slower than --device ${DEFAULT_DEVICE.name}`;

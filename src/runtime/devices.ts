@@ -5,19 +5,19 @@ import { cpu } from "./devices/cpu.ts";
 import { cuda } from "./devices/cuda.ts";
 import { webgpu } from "./devices/webgpu.ts";
 
-/** Every device: a new one is one file and one line here, and its name in `Devices`. */
+/** All devices. A new one is one file, one line here, and its name in `Devices`. */
 export const DEVICES = new Registry<Device, DeviceName>("device", [cpu, webgpu, cuda]);
 
-/** The device where none is named, and in whose place another may be missing. */
+/** The default device, which also replaces a missing one. */
 export const DEFAULT_DEVICE = cpu;
 
 /**
- * Makes a device of the caller's own known by its name, to this process: options take it.
- * @throws UserError where the name is taken.
+ * Registers a device in this process, so that options accept its name.
+ * @throws UserError if the name is taken.
  */
 export const registerDevice = (device: Device): void => DEVICES.register(device);
 
-/** @throws UserError where a device does not take a base model in this format. */
+/** @throws UserError if a device does not support base models in this format. */
 export function requireBaseFormat({ name, baseFormats }: Device, format: string): void {
   if (!baseFormats || baseFormats.includes(format)) return;
   throw new UserError(

@@ -1,6 +1,6 @@
 import type { InferenceSessionFactory, TensorConstructor } from "onnxruntime-common";
 
-/** What a runtime needs of ONNX Runtime: onnxruntime-node and onnxruntime-web both have it. */
+/** The part of ONNX Runtime's API that a runtime uses; onnxruntime-node and onnxruntime-web both have it. */
 export interface OnnxRuntime {
   InferenceSession: InferenceSessionFactory;
   Tensor: TensorConstructor;

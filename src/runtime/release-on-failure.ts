@@ -1,4 +1,4 @@
-/** What `next` makes; where it fails, what was compiled before it is released: a process must not exit with live sessions. */
+/** Returns the result of `next`. If it fails, releases `compiled`: a process must not exit with live sessions. */
 export async function releaseOnFailure<Made>(
   compiled: { release(): Promise<void> } | undefined,
   next: () => Promise<Made>,

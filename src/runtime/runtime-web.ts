@@ -4,16 +4,18 @@ import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
 import { Runtime } from "./session.ts";
 import { webThreads } from "./threads-web.ts";
 
-/** Devices that this browser has: first "cpu", WebAssembly, which all have. */
+/** Returns the devices that this browser supports. The first is "cpu", WebAssembly, which every browser has. */
 export async function pageDevices(): Promise<DeviceName[]> {
-  const found = await Promise.all(DEVICES.all.map(async ({ name, page }) => ((await page?.isThere()) ? [name] : [])));
+  const found = await Promise.all(
+    DEVICES.all.map(async ({ name, page }) => ((await page?.isAvailable()) ? [name] : [])),
+  );
   return found.flat();
 }
 
 /**
- * A runtime over onnxruntime-web, on one of {@link pageDevices}. Runs keep the calling thread, so call it in a worker. WebAssembly has
- * as many threads as the page may have, or those of the first call of a page.
- * @throws UserError where pages have no such device.
+ * Creates a runtime over onnxruntime-web, on one of {@link pageDevices}. Runs block the calling thread, so call it in a
+ * worker. WebAssembly uses as many threads as the page may have, or as the page's first call asked for.
+ * @throws UserError if pages have no such device.
  */
 export async function webRuntime({
   device: name = DEFAULT_DEVICE.name,

@@ -5,7 +5,7 @@ import { onnxModel } from "../graph/onnx.ts";
 import { modelBytes, type OnnxModel } from "../graph/onnx-model.ts";
 import { add } from "../graph/ops.ts";
 import { ELEMENT_SIZE, float32, sizeOf, type Tensors } from "../graph/tensor.ts";
-import { cutsByteProducts } from "./byte-products.ts";
+import { saturatesByteProducts } from "./byte-products.ts";
 import { CompiledGraph, reason, weightOf } from "./compiled-graph.ts";
 import type { Device } from "./device.ts";
 import { DEFAULT_DEVICE } from "./devices.ts";
@@ -13,28 +13,28 @@ import type { OnnxRuntime } from "./onnx-runtime.ts";
 
 export interface RuntimeOptions {
   device: Device;
-  /** Whether runs write their outputs into arrays that they are given; otherwise outputs are copied there. */
+  /** Whether ONNX Runtime writes outputs into given arrays; otherwise outputs are copied into them. */
   writesInPlace?: boolean;
-  /** Threads of ONNX Runtime; its own default ignores the limits of containers. */
+  /** Number of threads. ONNX Runtime's own default ignores the limits of containers. */
   threads: number;
   /**
-   * Makes a session of a graph that only answers, whose constant weights are laid out for the processor; where absent such graphs read those
-   * that all graphs share.
+   * Creates the session of an inference graph, whose constant weights are prepacked for the processor. If undefined,
+   * inference graphs read the weights that all graphs share.
    */
   packs?: PackedSession;
 }
 
-/** Makes a session of a model, by `create`: of its bytes, or of the path of its file. */
+/** Creates a model's session by calling `create` with its bytes or the path of its file. */
 export type PackedSession = (model: OnnxModel, create: CreateSession) => Promise<InferenceSession>;
 type CreateSession = (model: Uint8Array | string) => Promise<InferenceSession>;
 
 export interface CompileOptions {
-  /** Where a profile of the session's runs goes, once it is asked for. */
+  /** Prefix of the file for a profile of the session's runs, once profiling ends. */
   profile?: string | undefined;
   answers?: boolean | undefined;
-  /** Names of trainable weights that are constants of the graph, such as those of an adapter that alone answers; none where absent. */
+  /** Names of trainable weights to embed as constants, such as weightsFor of the only adapter for inference (default: none). */
   constants?: ReadonlySet<string> | undefined;
-  /** Bytes are multiplied as they are, also where sums of such products are cut off. */
+  /** Whether 8-bit products use signed weights even if they saturate. */
   signedBytes?: boolean | undefined;
 }
 
@@ -45,8 +45,8 @@ export class Runtime {
   readonly #onnxRuntime: OnnxRuntime;
   readonly #writesInPlace: boolean;
   readonly #packs: PackedSession | undefined;
-  /** Whether sums of products of signed bytes are cut off here, once a graph has some. */
-  #cutsBytes: Promise<boolean> | undefined;
+  /** Whether signed 8-bit products saturate on this device; tested when a graph first needs it. */
+  #saturatesBytes: Promise<boolean> | undefined;
 
   constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs }: RuntimeOptions) {
     this.#onnxRuntime = onnxRuntime;
@@ -56,18 +56,17 @@ export class Runtime {
     this.threads = threads;
   }
 
-  /** Whether graphs that only answer have constant weights, laid out for the processor. */
+  /** Whether the weights of inference graphs are constants, prepacked for the processor. */
   get packs(): boolean {
     return this.#packs !== undefined;
   }
 
   /**
-   * Compiles what `outputs` need into a session that reads its weights from `weights`: fed at each run or, frozen ones on a
-   * device that {@link Device.embeds}, there from then on.
-   * @param answers whether the graph only answers: quantised weights are then laid out once for its products, where the runtime does
-   * that
-   * @param weights by name, one copy for every graph that is compiled over them; those that are fed may be changed in place
-   * @throws UserError where the device is missing on this machine, or the weights are more than it can be given.
+   * Compiles the computation of `outputs`. Weights are fed from `weights` at each run; frozen ones are embedded on a
+   * device with {@link Device.embeds}.
+   * @param answers whether the graph is for inference: if the runtime supports it, quantised weights are then prepacked
+   * @param weights by name, shared by all graphs compiled over them; weightsFor that are fed may be changed in place
+   * @throws UserError if the device is missing on this machine, or the weights exceed its limit.
    */
   async compile(
     outputs: Readonly<Record<string, Value>>,
@@ -77,19 +76,19 @@ export class Runtime {
     const start = performance.now();
     const { name, embeds, isEverywhere, plainOps } = this.device;
     const leaves = liveLeaves(Object.values(outputs));
-    const those = (chosen: typeof leaves) => weightsOf(chosen, weights);
-    const frozen = those(leaves.filter(({ leaf }) => leaf!.kind === "frozen"));
+    const weightsFor = (chosen: typeof leaves) => weightsOf(chosen, weights);
+    const frozen = weightsFor(leaves.filter(({ leaf }) => leaf!.kind === "frozen"));
     const size = [...frozen.values()].reduce((sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * sizeOf(shape), 0);
     const packed = answers ? this.#packs : undefined;
-    const fixed = those(leaves.filter(({ leaf }) => constants.has(leaf!.name)));
+    const fixed = weightsFor(leaves.filter(({ leaf }) => constants.has(leaf!.name)));
     const embedded = new Map([...(embeds !== undefined || packed ? frozen : []), ...fixed]);
     if (embeds !== undefined && size > embeds) {
       const [most, has] = [embeds, size].map((bytes) => `${(bytes / 1e9).toFixed(1)} GB`);
       throw new UserError(
-        `device "${name}" takes at most ${most} of weights, and the base model has ${has}; ${INSTEAD}`,
+        `device "${name}" takes at most ${most} of weights, and the base model has ${has}; ${USE_DEFAULT}`,
       );
     }
-    const unsignedBytes = !signedBytes && (await this.#mustNotSign(frozen));
+    const unsignedBytes = !signedBytes && (await this.#needsUnsignedBytes(frozen));
     const { model, inputs } = onnxModel(outputs, { embedded, plainOps, packs: packed !== undefined, unsignedBytes });
     const create: CreateSession = (bytes) =>
       this.#onnxRuntime.InferenceSession.create(bytes as Uint8Array, this.#sessionOptions(profile));
@@ -97,9 +96,9 @@ export class Runtime {
     try {
       session = await (packed ? packed(model, create) : create(modelBytes(model)));
     } catch (error) {
-      // What is wrong with a file of weights, which may be read only now, is no fault of the device.
+      // Errors of a weights file, which may be read only now, are not the device's.
       if (isEverywhere || error instanceof UserError) throw error;
-      throw new UserError(`device "${name}" cannot be used on this machine: ${reason(error)}; ${INSTEAD}`, {
+      throw new UserError(`device "${name}" cannot be used on this machine: ${reason(error)}; ${USE_DEFAULT}`, {
         cause: error,
       });
     }
@@ -114,8 +113,8 @@ export class Runtime {
   }
 
   /**
-   * Compiles and runs a graph of one sum, to find out whether the device works.
-   * @throws UserError where it cannot be used on this machine.
+   * Compiles and runs a graph of one sum, to test whether the device works.
+   * @throws UserError if it cannot be used on this machine.
    */
   async probe(): Promise<CompiledGraph> {
     const x = new Graph().leaf("input", "x", "float32", [1]);
@@ -124,26 +123,26 @@ export class Runtime {
     return compiled;
   }
 
-  /** Whether bytes among such weights must be multiplied as unsigned ones. */
-  async #mustNotSign(weights: Tensors): Promise<boolean> {
+  /** Whether 8-bit weights among these must be multiplied as unsigned bytes. */
+  async #needsUnsignedBytes(weights: Tensors): Promise<boolean> {
     if (![...weights.values()].some(({ dtype }) => dtype === "int8")) return false;
-    this.#cutsBytes ??= cutsByteProducts((...graph) => this.compile(...graph, { signedBytes: true }));
-    return this.#cutsBytes;
+    this.#saturatesBytes ??= saturatesByteProducts((...graph) => this.compile(...graph, { signedBytes: true }));
+    return this.#saturatesBytes;
   }
 
   #sessionOptions(profile: string | undefined): InferenceSession.SessionOptions {
     return {
-      // What a GPU has no kernel for goes to the CPU all the same; named beside it, "cpu" would take a missing GPU's place in a page.
+      // Ops without a GPU kernel run on the CPU anyway. If "cpu" were listed, it would replace a missing GPU in a page.
       executionProviders: [this.device.provider],
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
-      // Shapes change from one micro-batch to the next: patterns remembered per shape would only hold memory.
+      // Shapes change from one micro-batch to the next; memory patterns per shape would only use memory.
       enableMemPattern: false,
       logSeverityLevel: 3,
       extra: {
-        // Threads of a session would spin for some 30 ms after a run, and slow down whatever runs then.
+        // Otherwise a session's threads spin for about 30 ms after a run and slow down other work.
         session: { force_spinning_stop: "1" },
-        // It would turn the wide operands of products whose thin results are turned instead.
+        // This optimizer would transpose the wide operands of products whose thin results are transposed instead.
         optimization: { disable_specified_optimizers: "GemmTransposeFusion" },
       },
       ...(profile && { enableProfiling: true, profileFilePrefix: profile }),
@@ -151,7 +150,7 @@ export class Runtime {
   }
 }
 
-const INSTEAD = `use device "${DEFAULT_DEVICE.name}"`;
+const USE_DEFAULT = `use device "${DEFAULT_DEVICE.name}"`;
 
 const weightsOf = (leaves: readonly Value[], weights: Tensors): Tensors =>
   new Map(leaves.map(({ leaf }) => [leaf!.name, weightOf(weights, leaf!.name)]));

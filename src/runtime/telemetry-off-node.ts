@@ -1,13 +1,13 @@
 import { createRequire } from "node:module";
 
 /**
- * On Linux and macOS, ONNX Runtime 1.29 and later send what they run, under an id that they store, to Microsoft, unless this is set
- * before the first session (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
+ * On Linux and macOS, ONNX Runtime 1.29 and later report their use, under an id that they store, to Microsoft, unless
+ * this variable is set before the first session (https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md).
  */
 const NAME = "ORT_DISABLE_TELEMETRY";
 process.env[NAME] ??= "1";
 
-// Bun keeps variables that a program sets to itself; native code reads the C library's.
+// Bun does not pass variables that a program sets to the C library, where native code reads them.
 if ("bun" in process.versions && process.platform !== "win32") {
   const library = process.platform === "darwin" ? "/usr/lib/libSystem.B.dylib" : "libc.so.6";
   try {

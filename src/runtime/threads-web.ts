@@ -1,6 +1,6 @@
-/** Threads beyond which small products gain nothing. */
+/** Number of threads beyond which small products gain nothing. */
 const MOST_THREADS = 8;
 
-/** Threads that Wasm may have here: one for each core where the page is isolated from other origins, else a single one. */
+/** Threads that Wasm may use: one per core if the page is cross-origin isolated, otherwise one. */
 export const webThreads = (): number =>
   globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;

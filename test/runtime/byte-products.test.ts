@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { areCut, cutsByteProducts } from "../../src/runtime/byte-products.ts";
+import { areSaturated, saturatesByteProducts } from "../../src/runtime/byte-products.ts";
 import { runtime } from "../support/runtime.ts";
 
 /** 64 products of the largest bytes, added two by two in so many bits, as a sum of ones. */
@@ -9,10 +9,10 @@ function sumOf(bits: number): number {
 }
 
 test("sums that 16 bits do not hold are known from those that are whole", () => {
-  expect(areCut(Float32Array.of(sumOf(32)))).toBe(false);
-  expect(areCut(Float32Array.of(sumOf(16)))).toBe(true);
+  expect(areSaturated(Float32Array.of(sumOf(32)))).toBe(false);
+  expect(areSaturated(Float32Array.of(sumOf(16)))).toBe(true);
 });
 
 test("products of the largest bytes are whole, whatever the processor", async () => {
-  expect(await cutsByteProducts((outputs, weights) => runtime.compile(outputs, weights))).toBe(false);
+  expect(await saturatesByteProducts((outputs, weights) => runtime.compile(outputs, weights))).toBe(false);
 });

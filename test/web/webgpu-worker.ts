@@ -109,7 +109,7 @@ answerPage(async ({ cases, model, data }: WebGpuRequest): Promise<WebGpuAnswer> 
     second: await chosenOf(runtimes.webgpu, cpu, async () => runtimes.cpu),
     only: await chosenOf(runtimes.cpu, webgpu, () => Promise.reject(new Error("the device is lost"))),
   };
-  return { card: await webgpu.page!.isThere(), steps, losses, chosen, lost: await lost(runtimes.webgpu) };
+  return { card: await webgpu.page!.isAvailable(), steps, losses, chosen, lost: await lost(runtimes.webgpu) };
 });
 
 /** What a run is told whose device goes away. */

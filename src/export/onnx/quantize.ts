@@ -1,6 +1,13 @@
 import { ELEMENT_TYPE } from "../../graph/graph.ts";
 import type { NodeMessage, OnnxModel, TensorGroup, TensorHeader } from "../../graph/onnx-model.ts";
-import { fromMiddle, GROUP, quantizeGroups, quantizeMatrix, sideBySide, transposeBytes } from "../../graph/quantize.ts";
+import {
+  GROUP,
+  pairAdjacent,
+  quantizeGroups,
+  quantizeMatrix,
+  toUnsigned,
+  transposeBytes,
+} from "../../graph/quantize.ts";
 import type { DataType } from "../../graph/tensor.ts";
 
 /** Weights in fewer bits, in Transformers.js's names of them. */
@@ -236,11 +243,11 @@ function filledRows(given: Float32Array, width: number): Float32Array {
 /** Numbers side by side share a byte, where ours are half a group apart. */
 function pairsOf(values: Float32Array): [Uint8Array, Float32Array] {
   const { packed, scales } = quantizeGroups(values);
-  return [sideBySide(packed), scales];
+  return [pairAdjacent(packed), scales];
 }
 
 /** 8 bits that count from 128. */
 function bytesFromMiddle(filled: Float32Array): [Uint8Array, Float32Array] {
   const { values, scales } = quantizeMatrix(filled, GROUP);
-  return [fromMiddle(values), scales];
+  return [toUnsigned(values), scales];
 }

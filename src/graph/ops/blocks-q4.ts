@@ -14,17 +14,17 @@ const tensorsOf = ({ numbers, scales }: NumberBlocks): { packed: Tensor; scales:
 
 const takes = (width: number): boolean => width % GROUP === 0;
 
-/** GGUF's Q4_0: blocks of 32 numbers in 4 bits, which {@link int4} has in the same way. */
+/** GGUF's Q4_0: blocks of 32 numbers in 4 bits, in the same layout as {@link int4}. */
 export const q4_0: LayerFormat<"packed" | "scales"> = {
   ...int4,
   takes,
-  fromBlocks: (blocks) => (blocks.bits === 4 && !blocks.leasts ? tensorsOf(blocks) : undefined),
+  fromBlocks: (blocks) => (blocks.bits === 4 && !blocks.minima ? tensorsOf(blocks) : undefined),
   joined: { linear: int4.linear },
 };
 
 /**
- * GGUF's Q4_1: each block of 32 numbers `scale · (q - 8) + shift`. What is shifted adds to a product the sums of 32 numbers of a row each,
- * times the shifts: a product with a matrix of a thirty-second of the size.
+ * GGUF's Q4_1: blocks of 32 numbers `scale · (q - 8) + shift`. To a product, the shifts add the sums of each 32 numbers
+ * of a row times the shifts: a product with a matrix of a thirty-second of the size.
  */
 export const q4_1: LayerFormat<"packed" | "scales" | "shifts"> = {
   takes,
@@ -60,9 +60,9 @@ export const q4_1: LayerFormat<"packed" | "scales" | "shifts"> = {
   },
 };
 
-/** @param blocks whose numbers count from 8: their least ones, where they have them, are shifts of numbers that count from 0 */
+/** @param blocks their numbers are `(q - 8) · scale`, or `q · scale + minimum` with minima, which become shifts */
 function shifted(blocks: NumberBlocks, [rows, width]: MatrixShape): Record<"packed" | "scales" | "shifts", Tensor> {
-  const { scales, leasts } = blocks;
-  const shifts = scales.map((scale, i) => (leasts ? leasts[i]! + 8 * scale : 0));
+  const { scales, minima } = blocks;
+  const shifts = scales.map((scale, i) => (minima ? minima[i]! + 8 * scale : 0));
   return { ...tensorsOf(blocks), shifts: float32([rows, width / GROUP], shifts) };
 }

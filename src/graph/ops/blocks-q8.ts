@@ -14,7 +14,7 @@ const tensorsOf = (numbers: Int8Array, scales: Float32Array, [rows, width]: Matr
 const multiply: LinearFormat<Part>["linear"] = (x, { bytes, scales }, _shape, bias) =>
   multiplyBytes(x, bytes, scales, true, bias);
 
-/** GGUF's Q8_0: blocks of 32 numbers of a row in 8 bits, `scale · q`, for layers and for tables of words. */
+/** GGUF's Q8_0: blocks of 32 numbers of a row in 8 bits, `scale · q`, for layers and for token embeddings. */
 export const q8_0: LayerFormat<Part> & TableFormat<Part> = {
   takes: (width) => width % GROUP === 0,
   parts: (rows, width) => ({ bytes: like("int8", rows, width), scales: like("float32", rows, width / GROUP) }),

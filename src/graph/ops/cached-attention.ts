@@ -2,7 +2,7 @@ import { sameShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, fail, MICROSOFT, requireType } from "./define.ts";
 
-/** Heads of queries, those of keys and values, and what changes the scores; 0 where nothing does. */
+/** Numbers of query heads and of key and value heads, and what changes the scores: 0 means no `window`, no `cap`. */
 type Heads = { heads: number; keyValueHeads: number; scale: number; window: number; cap: number };
 
 type Required = [
@@ -49,36 +49,36 @@ const GROUPED_QUERY_ATTENTION = define<[...Required, ...turns: Value[]], Heads>(
   },
 });
 
-/** What {@link cachedAttention} reads. */
+/** Operands of {@link cachedAttention}. */
 export interface CachedOperands {
   /** `[batch, sequence, heads*size]` */
   query: Value;
   /** `[batch, sequence, keyValueHeads*size]`, as is `value`. */
   key: Value;
   value: Value;
-  /** Keys and values of the tokens before, `[batch, keyValueHeads, room, size]`: each text's at the beginning of its own. */
+  /** Keys and values of earlier tokens, `[batch, keyValueHeads, room, size]`, each text's from its first position on. */
   pastKeys: Value;
   pastValues: Value;
-  /** Place of each text's last token, int32 `[batch]`. */
+  /** Position of each text's last token, int32 `[batch]`. */
   last: Value;
-  /** Number of tokens of the longest text, int32 `[1]`. */
+  /** Length of the longest text in tokens, int32 `[1]`. */
   longest: Value;
-  /** Cosines and sines by which queries and keys are turned, by position, `[positions, pairs]` each; they are turned already where absent. */
-  turns?: readonly [cosine: Value, sine: Value] | undefined;
+  /** Cosines and sines of the rotary angles by position, `[positions, pairs]` each; undefined if queries and keys are rotated already. */
+  rotary?: readonly [cosine: Value, sine: Value] | undefined;
 }
 
 /**
- * Attention of each token to itself and those before it, whose keys and values lie in a room that need not be full. Those of new tokens come
- * behind (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention). Several texts go on
- * by one token each; one alone by any number. No gradient flows.
- * @returns `[batch, sequence, heads*size]`, and the rooms with the new keys and values
+ * Attention of each token to itself and earlier ones, with a cache of keys and values that need not be full. Keys and values of the new
+ * tokens are appended (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention). A
+ * batch of several texts takes one new token each; a single text takes any number. No gradient flows.
+ * @returns `[batch, sequence, heads*size]`, and the caches with the new keys and values
  */
 export function cachedAttention(
-  { query, key, value, pastKeys, pastValues, last, longest, turns }: CachedOperands,
+  { query, key, value, pastKeys, pastValues, last, longest, rotary }: CachedOperands,
   heads: Heads,
 ): [attended: Value, keys: Value, values: Value] {
   const operands: Required = [query, key, value, pastKeys, pastValues, last, longest];
-  const attended = query.graph.apply(GROUPED_QUERY_ATTENTION, [...operands, ...(turns ?? [])], heads);
+  const attended = query.graph.apply(GROUPED_QUERY_ATTENTION, [...operands, ...(rotary ?? [])], heads);
   const [, keys, values] = attended.node!.outputs;
   return [attended, keys!, values!];
 }

@@ -5,23 +5,23 @@ import { emitAs } from "./emit.ts";
 import { reshape, transpose } from "./shape.ts";
 import { slice } from "./slices.ts";
 
-/** Where a kernel goes over the axes of space; lists have a number for each of them. */
+/** Strides, padding and dilations of a kernel; each list has one number per spatial axis. */
 export type Places = {
   strides: readonly number[];
-  /** Elements before all axes, then behind all axes; zeros of a convolution. */
+  /** Padding before all axes, then after all axes; a convolution pads with zeros. */
   pads: readonly number[];
   dilations: readonly number[];
 };
 
 type Convolution = Places & {
-  /** Parts of the channels that are computed apart. */
+  /** Number of groups into which the channels are split. */
   groups: number;
 };
 
 const onnxAttributes = ({ groups, ...others }: Convolution) => ({ ...others, group: groups });
 
-/** Places of a kernel on an axis of `size`, undefined where they hang on what a symbol is, and the elements at its end that no kernel reaches. */
-function placesOf(size: Dimension, kernel: Dimension, axis: number, { strides, pads, dilations }: Places) {
+/** Number of kernel positions on an axis of `size`, undefined if it depends on a symbol; and the elements at the end that no position covers. */
+function positionsOf(size: Dimension, kernel: Dimension, axis: number, { strides, pads, dilations }: Places) {
   const [stride, dilation] = [strides[axis]!, dilations[axis]!];
   const reach = product([dilation, difference(kernel, 1)]);
   const room = difference(sum([size, pads[axis]!, pads[axis + strides.length]!, -1]), reach);
@@ -31,12 +31,12 @@ function placesOf(size: Dimension, kernel: Dimension, axis: number, { strides, p
   return { count: steps === undefined ? undefined : sum([steps, 1]), left };
 }
 
-/** Places of a kernel on each axis of space. @param name of the op. @throws ShapeError where there are none on an axis, or their number is not known */
-export function countsOf(name: string, inputs: readonly Value[], kernel: Shape, places: Places): Dimension[] {
+/** Returns the number of kernel positions on each spatial axis. @param name of the op. @throws ShapeError if it is 0 or unknown */
+export function positionCounts(name: string, inputs: readonly Value[], kernel: Shape, places: Places): Dimension[] {
   const { strides, pads, dilations } = places;
   const isWhole = [strides, dilations, pads.slice(kernel.length)].every((list) => list.length === kernel.length);
   return inputs[0]!.shape.slice(2).map((size, axis) => {
-    const { count } = isWhole ? placesOf(size, kernel[axis]!, axis, places) : {};
+    const { count } = isWhole ? positionsOf(size, kernel[axis]!, axis, places) : {};
     if (typeof count === "string" || (Number.isSafeInteger(count) && count! > 0)) return count!;
     return fail(name, inputs, "the kernel has no place on an axis, or its size is not known");
   });
@@ -56,7 +56,7 @@ const CONV = define<[Value, Value], Convolution>({
       quotient(out!, groups) === undefined
     )
       fail("Conv", inputs, `takes [batch, channels, …space] and [out, channels / ${groups}, …kernel]`);
-    return [{ dtype: "float32", shape: [batch!, out!, ...countsOf("Conv", inputs, kernel, convolution)] }];
+    return [{ dtype: "float32", shape: [batch!, out!, ...positionCounts("Conv", inputs, kernel, convolution)] }];
   },
   onnx: emitAs("Conv", (convolution) => ({ attributes: onnxAttributes(convolution) })),
   gradient: ({ inputs: [x, weight], attributes }, dy) => [
@@ -67,13 +67,13 @@ const CONV = define<[Value, Value], Convolution>({
 });
 
 /**
- * Convolution, as ONNX's Conv: `x [batch, channels, …space]` of one, two or more axes of space whose sizes are numbers, or of which the stride
- * divides what is not one, `weight [out, channels / groups, …kernel]` → `[batch, out, …places of the kernel]`.
+ * Convolution, as ONNX's Conv: `x [batch, channels, …space]`, `weight [out, channels / groups, …kernel]` → `[batch,
+ * out, …positions]`. A spatial size with a symbol must give a number of positions that the stride divides.
  */
 export const convolve = (x: Value, weight: Value, convolution: Convolution): Value =>
   x.graph.apply(CONV, [x, weight], convolution);
 
-/** What flows back to `size` elements of each axis. */
+/** Gradient of a convolution's input, whose spatial axes have these sizes. */
 const CONV_TRANSPOSE = define<[Value, Value], Convolution & { size: readonly Dimension[] }>({
   name: "ConvTranspose",
   infer: ([{ dtype, shape }, weight], { groups, size }) => [
@@ -81,7 +81,7 @@ const CONV_TRANSPOSE = define<[Value, Value], Convolution & { size: readonly Dim
   ],
   onnx({ inputs: [y, weight], attributes: { size, ...convolution }, outputs }, emitter) {
     const kernel = weight.shape.slice(2) as number[];
-    const output_padding = size.map((each, axis) => placesOf(each, kernel[axis]!, axis, convolution).left);
+    const output_padding = size.map((each, axis) => positionsOf(each, kernel[axis]!, axis, convolution).left);
     emitter.emit("ConvTranspose", [y, weight], {
       attributes: { ...onnxAttributes(convolution), output_padding },
       outputs,
@@ -90,8 +90,8 @@ const CONV_TRANSPOSE = define<[Value, Value], Convolution & { size: readonly Dim
 });
 
 /**
- * A convolution of `x` by `dy`, whose places take the kernel's part, summed over the batch in place of the channels. Groups of it are
- * the same groups.
+ * Gradient of the weight: a convolution of `x` with `dy` as its kernel, summed over the batch instead of the channels,
+ * in the same groups.
  */
 function weightGradient(x: Value, weight: Value, dy: Value, { strides, dilations, groups, pads }: Convolution): Value {
   const [batch, , ...space] = x.shape;
@@ -105,7 +105,7 @@ function weightGradient(x: Value, weight: Value, dy: Value, { strides, dilations
     pads,
     groups,
   });
-  // What no kernel reached at an axis' end may make a place too many.
+  // Elements at an axis' end that no position covers may give a position too many.
   const exact = kernel.reduce((y, size, axis) => (y.shape[axis + 2] === size ? y : slice(y, axis + 2, 0, size)), whole);
   return transpose(exact, [1, 0, ...axes(2)]);
 }

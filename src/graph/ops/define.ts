@@ -10,10 +10,10 @@ export const NUMBERS: readonly DataType[] = ["float32", "float64", "int32", "int
 
 const table = new Map<string, Op>();
 
-/** Every op by its name, its ONNX one where there is one. */
+/** Every op by its name, which is its ONNX name if it has one. */
 export const ops: ReadonlyMap<string, Op> = table;
 
-/** Enters an op of these operands and attributes into the table. */
+/** Adds an op to the table. */
 export function define<Inputs extends readonly Value[], Attrs extends Attributes = NoAttributes>(
   op: Op<Inputs, Attrs>,
 ): Op<Inputs, Attrs> {
@@ -27,21 +27,21 @@ export function fail(name: string, inputs: readonly Value[], reason: string): ne
   throw new ShapeError(`${name}: ${reason} (operands: ${operands})`);
 }
 
-/** @throws ShapeError where the operands' types differ or are not among `allowed`. */
+/** @throws ShapeError if the operands' types differ or are not among `allowed`. */
 export function requireType(name: string, inputs: readonly Value[], allowed: readonly DataType[]): void {
   const [first] = inputs;
   if (inputs.some((input) => input.dtype !== first!.dtype)) fail(name, inputs, "the operands' types differ");
   if (!allowed.includes(first!.dtype)) fail(name, inputs, `takes ${allowed.join(" or ")}`);
 }
 
-/** @throws ShapeError where one of `indices` holds no integers. */
+/** @throws ShapeError if one of `indices` is not of an integer type. */
 export function requireIndices(name: string, inputs: readonly Value[], indices: readonly Value[]): void {
   if (indices.some(({ dtype }) => dtype !== "int32" && dtype !== "int64")) {
     fail(name, inputs, "the indices must be integers");
   }
 }
 
-/** Shape rule of an op on floats whose result is like its operand. */
+/** Returns the shape rule of an op on floats whose result has its operand's shape. */
 export function likeOperand(name: string): Op<[Value], Attributes>["infer"] {
   return (inputs) => {
     requireType(name, inputs, FLOATS);
@@ -50,5 +50,5 @@ export function likeOperand(name: string): Op<[Value], Attributes>["infer"] {
   };
 }
 
-/** Applies an op of one operand without variants. */
+/** Applies an op of one operand and no attributes. */
 export const unary = (op: Op<[Value]>, x: Value): Value => x.graph.apply(op, [x], {});

@@ -2,14 +2,14 @@ import { type Dimension, difference, product } from "../dimension.ts";
 import type { OnnxEmitter, Value } from "../graph.ts";
 import { define, fail, unary } from "./define.ts";
 
-/** Sizes of a node's `[…, rows, columns]` as a Reshape's target: 0 keeps a leading size, -1 stands for the last one. */
+/** Target of a Reshape to `[…, rows, columns]`: 0 keeps a leading size, -1 infers the last. */
 function rowsTarget(emitter: OnnxEmitter, leading: number, rows: Dimension): string {
   const kept = emitter.int64(Array(leading).fill(0));
   return emitter.emit("Concat", [kept, emitter.shapeTensor([rows]), emitter.int64([-1])], { attributes: { axis: 0 } });
 }
 
-// Row i of [n, 2n] starts at i·2n, and what it keeps at i·(2n-1) + n: without the first n elements the same memory is n
-// rows of 2n-1 elements, whose first n are the answer.
+// Row i of [n, 2n] starts at i·2n, and the part to keep at i·(2n-1) + n. Without its first n elements the same memory
+// is n rows of 2n-1 elements, whose first n are the result.
 const ALIGN = define<[Value]>({
   name: "AlignDistances",
   infer(inputs) {
@@ -32,10 +32,10 @@ const ALIGN = define<[Value]>({
   gradient: (_node, dy) => [unary(SPREAD, dy)],
 });
 
-/** Picks from every row its own stretch: `x [..., n, 2*n]` → `y [..., n, n]` with `y[i, j] = x[i, n + j - i]`. */
+/** Aligns relative distances: `x [..., n, 2*n]` → `y [..., n, n]` with `y[i, j] = x[i, n + j - i]`. */
 export const alignDistances = (x: Value): Value => unary(ALIGN, x);
 
-/** The other way round: `y[i, n + j - i] = x[i, j]`, zeros elsewhere. */
+/** The inverse: `y[i, n + j - i] = x[i, j]`, zeros elsewhere. */
 const SPREAD = define<[Value]>({
   name: "SpreadDistances",
   infer(inputs) {

@@ -4,7 +4,7 @@ import type { DataType } from "../tensor.ts";
 import { define, FLOATS, fail, likeOperand, MICROSOFT, NUMBERS, requireType, unary } from "./define.ts";
 import { emitAs } from "./emit.ts";
 
-/** A value, or a number that stands for a scalar of the other operand's type. */
+/** A value, or a number that becomes a scalar of the other operand's type. */
 export type Operand = Value | number;
 
 // ---------------------------------------------------------------- two operands
@@ -45,7 +45,7 @@ export const mul = (a: Operand, b: Operand): Value => binary(MUL, a, b);
 /** `a / b`, broadcast. */
 export const div = (a: Operand, b: Operand): Value => binary(DIV, a, b);
 
-/** @throws ShapeError where both operands are numbers. */
+/** @throws ShapeError if both operands are numbers. */
 function binary(op: Op<[Value, Value]>, a: Operand, b: Operand): Value {
   const like = typeof a === "number" ? b : a;
   if (typeof like === "number") fail(op.name, [], "one operand must be a value");
@@ -88,7 +88,8 @@ const SIGN = define<[Value]>({
     emitter.emit("Sub", [above!, below!], { outputs });
   },
 });
-// Φ(x) is had from gelu(x)/x, since Gelu is quick and Erf slow; the tiny shift keeps 0/0 out and is lost beside any other x.
+// Φ(x) is computed as gelu(x)/x, because Gelu is fast and Erf slow. The tiny shift avoids 0/0 and is lost beside other
+// x.
 const GELU = defineUnary(
   "Gelu",
   (x, y, dy) => {
@@ -119,22 +120,22 @@ export const sin = (x: Value): Value => unary(SIN, x);
 export const cos = (x: Value): Value => unary(COS, x);
 /** `1 / (1 + e⁻ˣ)`, element-wise. */
 export const sigmoid = (x: Value): Value => unary(SIGMOID, x);
-/** `log(1 + eˣ)` */
+/** `log(1 + eˣ)`, element-wise. */
 export const softplus = (x: Value): Value => unary(SOFTPLUS, x);
 /** `max(x, 0)`, element-wise. */
 export const relu = (x: Value): Value => unary(RELU, x);
 /** `|x|`, element-wise. */
 export const abs = (x: Value): Value => unary(ABS, x);
-/** -1, 0 or 1; no gradient flows. */
+/** -1, 0 or 1, element-wise; no gradient flows. */
 export const sign = (x: Value): Value => unary(SIGN, x);
 /** Gaussian error linear unit in its exact form, `x·Φ(x)`. float32 only. */
 export const gelu = (x: Value): Value => unary(GELU, x);
 
-/** The largest whole number that is no larger, element-wise; no gradient flows. */
+/** Rounds down, element-wise; no gradient flows. */
 export const floor = (x: Value): Value => unary(FLOOR, x);
-/** The smallest whole number that is no smaller, element-wise; no gradient flows. */
+/** Rounds up, element-wise; no gradient flows. */
 export const ceil = (x: Value): Value => unary(CEIL, x);
-/** The error function, element-wise. float32 only. */
+/** Error function, element-wise. float32 only. */
 export const erf = (x: Value): Value => unary(ERF, x);
 
 const CAST = define<[Value], { to: DataType }>({
@@ -143,5 +144,5 @@ const CAST = define<[Value], { to: DataType }>({
   onnx: emitAs("Cast", ({ to }) => ({ attributes: { to: ELEMENT_TYPE[to] } })),
 });
 
-/** The same numbers as another type. Nothing flows back through it. */
+/** Converts to another type; no gradient flows. */
 export const cast = (x: Value, to: DataType): Value => x.graph.apply(CAST, [x], { to });

@@ -1,7 +1,7 @@
 import type { Shape } from "../dimension.ts";
 import type { Attributes, OnnxEmitter, OnnxNodeOptions, Op, Value } from "../graph.ts";
 
-/** ONNX form of an op that is one ONNX node with the same inputs. */
+/** Returns the ONNX rule of an op that is one ONNX node with the same inputs. */
 export function emitAs<Inputs extends readonly Value[], Attrs extends Attributes>(
   opType: string,
   options: (attributes: Attrs) => OnnxNodeOptions = () => ({}),
@@ -11,7 +11,7 @@ export function emitAs<Inputs extends readonly Value[], Attrs extends Attributes
   };
 }
 
-/** Emits a Reshape of `x` from one shape to another of as many elements; returns its output's name. */
+/** Emits a Reshape of `x` between two shapes of equal size, and returns its output's name. */
 export function emitReshape(
   emitter: OnnxEmitter,
   x: Value | string,
@@ -22,7 +22,7 @@ export function emitReshape(
   const unknown = to.flatMap((dimension, axis) =>
     typeof dimension === "string" && dimension !== from[axis] ? [axis] : [],
   );
-  // -1 stands for one size, 0 for a size kept; more unknown sizes than one must be read from the inputs, and may be 0.
+  // -1 infers one size, 0 keeps a size. With more unknown sizes, the shape is read from the inputs, and sizes may be 0.
   const short = unknown.length <= 1;
   const target = short
     ? emitter.int64(to.map((size, axis) => (typeof size === "number" ? size : axis === unknown[0] ? -1 : 0)))
@@ -33,7 +33,7 @@ export function emitReshape(
   });
 }
 
-/** Emits the logarithm of the softmax over the last axis without LogSoftmax, of which not every device has a kernel. */
+/** Emits the logarithm of the softmax over the last axis without LogSoftmax, for which some devices have no kernel. */
 export function emitLogSoftmax(emitter: OnnxEmitter, x: Value, outputs: readonly Value[]): void {
   const last = emitter.int64([-1]);
   const shifted = emitter.emit("Sub", [x, emitter.emit("ReduceMax", [x, last])]);

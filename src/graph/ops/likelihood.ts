@@ -3,7 +3,7 @@ import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { define, FLOATS, fail, requireIndices, requireType } from "./define.ts";
 import { emitLogSoftmax } from "./emit.ts";
 
-/** @throws ShapeError where the operands are not `[rows, outputs]` floats and `[rows]` integers. */
+/** @throws ShapeError if the operands are not `[rows, outputs]` floats and `[rows]` integers. */
 function requireRows(name: string, inputs: readonly Value[]): void {
   const [logits, targets] = inputs;
   requireType(name, [logits!], FLOATS);
@@ -44,13 +44,13 @@ const LOG_LIKELIHOOD = define<[Value, Value]>({
 });
 
 /**
- * Logarithm of the probability that each row's softmax gives its target: `logits [rows, outputs]`, `targets [rows]` integers →
- * `[rows, 1]`. Nowhere is there a one-hot of the targets.
+ * Log-probability of each row's target under the softmax: `logits [rows, outputs]`, `targets [rows]` integers → `[rows,
+ * 1]`. Needs no one-hot matrix of the targets.
  */
 export const logLikelihood = (logits: Value, targets: Value): Value =>
   logits.graph.apply(LOG_LIKELIHOOD, [logits, targets], {});
 
-/** `dy ∘ (onehot(targets) - softmax)` of `log-softmax [rows, outputs]`, `targets [rows]`, `dy [rows, 1]`: one array, changed in place. */
+/** `dy ∘ (onehot(targets) - softmax)` of `log-softmax [rows, outputs]`, `targets [rows]`, `dy [rows, 1]`: one array, updated in place. */
 const LOG_LIKELIHOOD_GRADIENT = define<[Value, Value, Value]>({
   name: "LogLikelihoodGradient",
   infer: ([{ dtype, shape }]) => [{ dtype, shape }],
@@ -79,5 +79,5 @@ const HITS = define<[Value, Value]>({
   },
 });
 
-/** 1 where a row's largest output, of equal ones the first, is its target, else 0: `[rows, outputs]`, `[rows]` → `[rows, 1]`. */
+/** 1 if the target is the row's argmax (the first of equal outputs), 0 otherwise: `[rows, outputs]`, `[rows]` → `[rows, 1]`. */
 export const hits = (logits: Value, targets: Value): Value => logits.graph.apply(HITS, [logits, targets], {});

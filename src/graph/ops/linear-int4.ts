@@ -6,10 +6,10 @@ import { define, fail, requireType } from "./define.ts";
 import { isPackable, packedPairs, packedProduct } from "./packed-product.ts";
 import { type LayerFormat, like } from "./weight-format.ts";
 
-/** Sizes of the weight; whether it is multiplied as it is, for gradients, or transposed. */
+/** Sizes of the weight; `transposed` for the forward product `x Wᵀ`, not for the gradient `dY W`. */
 type Product = { outFeatures: number; inFeatures: number; transposed: boolean };
 
-/** Operands: rows, packed groups, their scales, and what is added to the product. */
+/** Operands: rows, packed groups, their scales, and optionally an addend. */
 const LINEAR_INT4 = define<[Value, Value, Value, ...Value[]], Product>({
   name: "LinearInt4",
   infer(inputs, { outFeatures, inFeatures, transposed }) {
@@ -58,7 +58,7 @@ const multiply = (x: Value, packed: Value, scales: Value, product: Product, adde
 
 const groupsOf = (outFeatures: number, inFeatures: number): number => Math.ceil((outFeatures * inFeatures) / GROUP);
 
-/** The float32 matrix, for this product alone. */
+/** Emits the dequantised float32 matrix, separately for each product. */
 function dequantize(
   x: Value,
   packed: Value,
@@ -68,8 +68,8 @@ function dequantize(
 ): string {
   const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
   const bytes = { attributes: { to: ELEMENT_TYPE.uint8 } };
-  // Without rows in between, ONNX Runtime would unpack a weight once for both directions, or all weights first, and keep
-  // them: so what unpacks is made of no numbers at all of the rows that it is for.
+  // If these nodes did not depend on `x`, ONNX Runtime would dequantise a weight once for both directions, or all
+  // weights first, and keep the results. So their constants are joined with an empty slice of `x`.
   const [zero, flat] = [emitter.int64([0]), emitter.int64([-1])];
   const nothing = emit("Reshape", [emit("Slice", [x, zero, zero, zero]), flat]);
   const none = emit("Cast", [nothing], { attributes: { to: ELEMENT_TYPE.int64 } });
@@ -87,9 +87,9 @@ function dequantize(
 }
 
 /**
- * Weights in 4 bits, one copy for both directions: groups of 32 numbers that lie side by side (in a row, where its length is
- * a multiple of 32) have a scale, and lie two to a byte: the first 16 in the low halves of the group's bytes, the others in
- * the high ones. A layer is scaled back to float32 for each product and then forgotten. Rows are not rounded.
+ * Weights in 4 bits, one copy for both directions. Groups of 32 adjacent numbers (in a row, if its length is a multiple
+ * of 32) share a scale and are packed two to a byte: the first 16 in the low nibbles of the group's bytes, the others
+ * in the high ones. A layer is dequantised to float32 for each product and then freed. Activations are not rounded.
  */
 export const int4: LayerFormat<"packed" | "scales"> = {
   parts(outFeatures, inFeatures) {

@@ -11,13 +11,13 @@ import { type LayerFormat, like } from "./weight-format.ts";
 
 type Factors = [bytes: Value, scales: Value, sums: Value];
 
-/** Rows in 8 bits, each by its own range, so that its result does not depend on what else is in the batch: `(bytes - zero) · step`. */
+/** Quantises each row by its own range, so that results do not depend on the rest of the batch: `(bytes - zero) · step`. */
 function quantizeRows(x: Value, emitter: OnnxEmitter): { bytes: string; step: string; zero: string } {
   const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
   const axis = emitter.int64([-1]);
   const low = emit("Relu", [emit("Neg", [emit("ReduceMin", [x, axis])])]);
   const range = emit("Add", [emit("Relu", [emit("ReduceMax", [x, axis])]), low]);
-  // A row of zeros has a step all the same, to divide by.
+  // A row of zeros needs a step above 0, as a divisor.
   const step = emit("Add", [
     emit("Div", [range, emitter.scalar("float32", 255)]),
     emitter.scalar("float32", 2 ** -108),
@@ -30,14 +30,14 @@ function quantizeRows(x: Value, emitter: OnnxEmitter): { bytes: string; step: st
   return { bytes, step, zero };
 }
 
-/** The same bytes counted from 128, and what a product is told of that: the zero points of rows, none, and of the bytes. */
+/** Shifts signed bytes by 128. Returns them with the product's zero points: none for the rows, 128 for the bytes. */
 function unsigned(bytes: Value, emitter: OnnxEmitter): [bytes: string, ofRows: "", ofBytes: string] {
   const middle = emitter.scalar("uint8", 128);
   const wrapped = emitter.emit("Cast", [bytes], { attributes: { to: ELEMENT_TYPE.uint8 } });
   return [emitter.emit("BitwiseXor", [wrapped, middle]), "", middle];
 }
 
-/** `rows W`, of rows in 8 bits as if 0 were their byte 0. Operands: rows, the weight's factors for this direction and for the other one. */
+/** `rows W` of quantised rows with zero point 0. Operands: rows, then the weight's factors for this direction and for the other one. */
 const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   name: "LinearInt8",
   infer(inputs) {
@@ -64,9 +64,9 @@ const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   packedOnnx({ inputs: [x, bytes, scales], outputs }, emitter) {
     const [inFeatures, outFeatures] = bytes.shape as [number, number];
     if (!isPackable(inFeatures)) return false;
-    const turned = (): Int8Array => transposeBytes(emitter.dataOf(bytes) as Int8Array, outFeatures);
+    const transposed = (): Int8Array => transposeBytes(emitter.dataOf(bytes) as Int8Array, outFeatures);
     const factors = (): Float32Array => emitter.dataOf(scales) as Float32Array;
-    const packed = packedBytes(bytes, turned, factors, [outFeatures, inFeatures]);
+    const packed = packedBytes(bytes, transposed, factors, [outFeatures, inFeatures]);
     packedProduct(x, packed, undefined, outputs, emitter);
     return true;
   },
@@ -76,7 +76,7 @@ const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
 });
 
-/** What rows in 8 bits count from, `[rows, 1]`; beside it a column of ones where a bias is added. No gradient flows. */
+/** Zero points of quantised rows times -step, `[rows, 1]`; beside it a column of ones for a bias. No gradient flows. */
 const ROW_SHIFT = define<[Value], { ones: boolean }>({
   name: "RowShift",
   infer: ([{ dtype, shape }], { ones }) => [{ dtype, shape: [shape[0]!, ones ? 2 : 1] }],
@@ -91,7 +91,7 @@ const ROW_SHIFT = define<[Value], { ones: boolean }>({
   },
   packedOnnx({ inputs: [x], attributes: { ones }, outputs }, emitter) {
     if (!isPackable(x.shape[1] as number)) return false;
-    // A packed product counts from 0.
+    // A packed product has zero point 0.
     const values = (ones ? [0, 1] : [0]).map((value) => {
       return emitter.emit("Reshape", [emitter.scalar("float32", value), emitter.int64([1, 1])]);
     });
@@ -101,7 +101,7 @@ const ROW_SHIFT = define<[Value], { ones: boolean }>({
   },
 });
 
-/** `x W + bias`: `(bytes - zero) W = bytes W - zero · (sums of W's columns)`, which a thin product adds together with the bias. */
+/** `x W + bias`: `(bytes - zero) W = bytes W - zero · (sums of W's columns)`. A thin product adds the second term and the bias. */
 function multiply(x: Value, own: Factors, other: Factors, bias?: Value): Value {
   const { graph } = x;
   const line = (vector: Value): Value => reshape(vector, [1, vector.shape[0]!]);
@@ -112,10 +112,10 @@ function multiply(x: Value, own: Factors, other: Factors, bias?: Value): Value {
 }
 
 /**
- * Weights in 8 bits, with a copy for each direction, since products take no transposed bytes: `forward` `[in, out]` with a
- * scale for each output, for `x Wᵀ`, and `backward` `[out, in]` with a scale for each input, for `dY W`; beside each the
- * sums of its columns. Rows, of `x` and of gradients, are rounded to 255 steps over their own range; bytes are multiplied,
- * and the products scaled back. The gradient goes straight through the rounding.
+ * Weights in 8 bits, with a copy for each direction, since 8-bit products cannot transpose: `forward` `[in, out]` with
+ * a scale for each output, for `x Wᵀ`, and `backward` `[out, in]` with a scale for each input, for `dY W`; each with
+ * the sums of its columns. Rows, of `x` and of gradients, are rounded to 255 steps over their own range; bytes are
+ * multiplied, and the products scaled back. The gradient passes straight through the rounding.
  */
 export const int8: LayerFormat<Part> = {
   parts: (outFeatures, inFeatures) => ({

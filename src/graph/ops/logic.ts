@@ -3,8 +3,8 @@ import type { Op, Value } from "../graph.ts";
 import { define, FLOATS, fail, NUMBERS, requireType, unary } from "./define.ts";
 import { emitAs } from "./emit.ts";
 
-/** Of several operands. @throws ShapeError where their shapes do not broadcast. */
-function together(name: string, inputs: readonly Value[]): Shape {
+/** Broadcasts the shapes of several operands. @throws ShapeError if they do not broadcast. */
+function broadcastAll(name: string, inputs: readonly Value[]): Shape {
   let shape: Shape = [];
   for (const input of inputs) {
     shape = broadcast(shape, input.shape) ?? fail(name, inputs, "the shapes do not broadcast");
@@ -17,7 +17,7 @@ function defineTest(name: string, allowed: Parameters<typeof requireType>[2]): O
     name,
     infer(inputs) {
       requireType(name, inputs, allowed);
-      return [{ dtype: "bool", shape: together(name, inputs) }];
+      return [{ dtype: "bool", shape: broadcastAll(name, inputs) }];
     },
     onnx: emitAs(name),
   });
@@ -28,13 +28,13 @@ const GREATER = defineTest("Greater", NUMBERS);
 const AND = defineTest("And", ["bool"]);
 const OR = defineTest("Or", ["bool"]);
 
-/** Whether `a = b`, broadcast. Nothing flows back through it, nor through the next four. */
+/** Whether `a = b`, broadcast. No gradient flows through comparisons and logical operations. */
 export const equal = (a: Value, b: Value): Value => a.graph.apply(EQUAL, [a, b], {});
 /** Whether `a > b`, broadcast. */
 export const greater = (a: Value, b: Value): Value => a.graph.apply(GREATER, [a, b], {});
-/** Whether both hold, broadcast. */
+/** Logical and, broadcast. */
 export const and = (a: Value, b: Value): Value => a.graph.apply(AND, [a, b], {});
-/** Whether one holds, broadcast. */
+/** Logical or, broadcast. */
 export const or = (a: Value, b: Value): Value => a.graph.apply(OR, [a, b], {});
 
 const NOT = define<[Value]>({
@@ -46,7 +46,7 @@ const NOT = define<[Value]>({
   onnx: emitAs("Not"),
 });
 
-/** Whether it does not hold. */
+/** Logical not. */
 export const not = (x: Value): Value => unary(NOT, x);
 
 const IS_NAN = define<[Value]>({
@@ -58,7 +58,7 @@ const IS_NAN = define<[Value]>({
   onnx: emitAs("IsNaN"),
 });
 
-/** Whether it is not a number. Nothing flows back through it. */
+/** Whether an element is NaN; no gradient flows. */
 export const isNotNumber = (x: Value): Value => unary(IS_NAN, x);
 
 const WHERE = define<[Value, Value, Value]>({
@@ -67,7 +67,7 @@ const WHERE = define<[Value, Value, Value]>({
     const [condition, a, b] = inputs;
     requireType("Where", [condition], ["bool"]);
     requireType("Where", [a, b], [...NUMBERS, "bool"]);
-    return [{ dtype: a.dtype, shape: together("Where", inputs) }];
+    return [{ dtype: a.dtype, shape: broadcastAll("Where", inputs) }];
   },
   onnx: emitAs("Where"),
   gradient({ inputs: [condition] }, dy) {
@@ -76,5 +76,5 @@ const WHERE = define<[Value, Value, Value]>({
   },
 });
 
-/** `a` where `condition` holds, else `b`; all three broadcast. */
+/** Selects `a` where `condition` is true, `b` elsewhere; all three broadcast. */
 export const where = (condition: Value, a: Value, b: Value): Value => a.graph.apply(WHERE, [condition, a, b], {});

@@ -18,15 +18,15 @@ const GATHER = define<[Value, Value]>({
   ],
 });
 
-/** Rows of a table: `table [rows, …width]`, `indices [...]` → `[..., …width]`. */
+/** Looks up rows of a table: `table [rows, …width]`, `indices [...]` → `[..., …width]`. */
 export const gather = (table: Value, indices: Value): Value => table.graph.apply(GATHER, [table, indices], {});
 
-/** Rows of a table `[rows, width]`, however it is stored: `indices [...]` → `[..., width]`. Only a float32 leaf can train. */
+/** Looks up rows of a table `[rows, width]` in any format: `indices [...]` → `[..., width]`. Only float32 can train. */
 export function lookup(table: Value | StoredWeight<TableFormat>, indices: Value): Value {
   return table instanceof Value ? gather(table, indices) : table.format.lookup(table.parts, indices);
 }
 
-/** Rows summed where `indices` says, into a table of `rows`: operands are the rows, the indices, and a scalar 0 or a table to start from. */
+/** Adds rows at `indices` to a table of `rows`. Operands: the rows, the indices, and a scalar 0 or a table to start from. */
 const SCATTER_ROWS = define<[Value, Value, Value], { rows: Dimension }>({
   name: "ScatterND",
   infer: ([updates, indices], { rows }) => [
@@ -56,7 +56,7 @@ const GATHER_ELEMENTS = define<[Value, Value], { axis: number }>({
   gradient: ({ inputs: [x, indices], attributes: { axis } }, dy) => [scatterElements(dy, indices, axis, x.shape)],
 });
 
-/** Elements of an axis, each by its own index: `x [..., size, ...]`, `indices [..., chosen, ...]` → `[..., chosen, ...]`. */
+/** Picks elements along an axis by index: `x [..., size, ...]`, `indices [..., chosen, ...]` → `[..., chosen, ...]`. */
 export const gatherElements = (x: Value, indices: Value, axis: number): Value =>
   x.graph.apply(GATHER_ELEMENTS, [x, indices], { axis });
 
@@ -69,6 +69,6 @@ const SCATTER_ELEMENTS = define<[Value, Value], { axis: number; shape: Shape }>(
   },
 });
 
-/** Elements summed into zeros of a shape, each at its own index of an axis. Nothing flows back through it. */
+/** Adds elements to zeros of a shape, each at its own index along an axis; no gradient flows. */
 export const scatterElements = (x: Value, indices: Value, axis: number, shape: Shape): Value =>
   x.graph.apply(SCATTER_ELEMENTS, [x, indices], { axis, shape });

@@ -5,7 +5,7 @@ import { add, div, exp, mul, sqrt, sub } from "./elementwise.ts";
 import { emitAs, emitLogSoftmax } from "./emit.ts";
 import { reduceSum } from "./reductions.ts";
 
-/** Operands: scores and, where there is dropout, its mask. */
+/** Operands: scores and, with dropout, its mask. */
 const SOFTMAX = define<[Value, ...Value[]]>({
   name: "Softmax",
   infer(inputs) {
@@ -19,13 +19,13 @@ const SOFTMAX = define<[Value, ...Value[]]>({
     if (mask) emitter.emit("Mul", [probabilities!, mask], { outputs: [y!] });
   },
   gradient({ outputs: [y, probabilities = y] }, dy) {
-    // With a mask, too: probabilities times their own gradient are y times dy.
+    // This also holds with a mask: probabilities times their own gradient are y times dy.
     const weighted = mul(dy, y!);
     return [sub(weighted, mul(probabilities!, reduceSum(weighted, [-1], true)))];
   },
 });
 
-/** Softmax over the last axis; with dropout where its mask is given, of the same shape. */
+/** Softmax over the last axis, with dropout if a mask of the same shape is given. */
 export const softmax = (x: Value, mask?: Value): Value => x.graph.apply(SOFTMAX, mask ? [x, mask] : [x], {});
 
 const LOG_SOFTMAX = define<[Value]>({
@@ -36,7 +36,7 @@ const LOG_SOFTMAX = define<[Value]>({
   gradient: ({ outputs: [y] }, dy) => [sub(dy, mul(exp(y!), reduceSum(dy, [-1], true)))],
 });
 
-/** Logarithm of the softmax over the last axis. */
+/** Log-softmax over the last axis. */
 export const logSoftmax = (x: Value): Value => unary(LOG_SOFTMAX, x);
 
 const LAYER_NORM = define<[Value, Value, ...Value[]], { epsilon: number }>({
@@ -71,7 +71,7 @@ export function layerNorm(x: Value, scale: Value, bias: Value | undefined, epsil
 }
 
 const RMS_NORM = define<[Value, Value], { epsilon: number }>({
-  // ONNX Runtime's name for it. Its second output is left alone: kernels do not agree on what that is.
+  // ONNX Runtime's name. The second output is not used: kernels disagree on its meaning.
   name: "SimplifiedLayerNormalization",
   infer(inputs) {
     requireType("SimplifiedLayerNormalization", inputs, FLOATS);

@@ -1,28 +1,28 @@
 import type { OnnxEmitter, Value } from "../graph.ts";
-import { fromMiddle, GROUP, sideBySide } from "../quantize.ts";
+import { GROUP, pairAdjacent, toUnsigned } from "../quantize.ts";
 import { MICROSOFT } from "./define.ts";
 
-/** A constant matrix `[out, in]` in groups of 32 numbers side by side in a row, as `MatMulNBits` reads it. */
+/** A constant matrix `[out, in]` in groups of 32 adjacent numbers of a row, as `MatMulNBits` reads it. */
 export interface PackedMatrix {
-  /** What it is made of: another product of it has the same constants. */
+  /** The leaf that holds the weight. Other products with it share the constants. */
   of: Value;
   bits: 4 | 8;
   shape: readonly [outFeatures: number, inFeatures: number];
-  /** Makes the groups' numbers of some rows: two to a byte of 4 bits, counted from 8, or one of 8 bits, counted from 128. */
+  /** Returns the numbers of some rows: 4-bit ones two to a byte with zero point 8, or bytes with zero point 128. */
   bytes(firstRow: number, lastRow: number): Uint8Array;
-  /** Makes those of each group. */
+  /** Returns the groups' scales of some rows. */
   scales(firstRow: number, lastRow: number): Float32Array;
 }
 
-/** Most bytes of one matrix: ONNX Runtime holds what it lays out twice meanwhile, so that a large vocabulary is laid out in parts. */
+/** Most bytes of one matrix. ONNX Runtime holds a matrix twice while it prepacks it, so a large vocabulary is split. */
 const LARGEST = 2 ** 25;
 
 /** Whether the rows of a matrix are whole groups. */
 export const isPackable = (inFeatures: number): boolean => inFeatures % GROUP === 0;
 
 /**
- * `x Wᵀ` and what is added to it, of a constant matrix, which ONNX Runtime lays out for its kernels once. Rows are rounded to 8 bits in
- * groups of their own, so that numbers of few bits are multiplied as they are: x `[rows, in]` → `outputs` `[rows, out]`
+ * Emits `x Wᵀ + addend` for a constant matrix, which ONNX Runtime prepacks once. Rows are rounded to 8 bits in groups
+ * of their own, so that integers are multiplied: x `[rows, in]` → `outputs` `[rows, out]`
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits).
  */
 export function packedProduct(
@@ -52,7 +52,7 @@ export function packedProduct(
   if (addend) emitter.emit("Add", [product, addend], { outputs });
 }
 
-/** A matrix of bytes that count from 0. @param values makes `[out, in]` @param scales of each output, `[out]`, or of each group of 32 */
+/** Describes a matrix of signed bytes. @param values returns `[out, in]` @param scales returns `[out]`, or one for each group of 32 */
 export function packedBytes(
   of: Value,
   values: () => Int8Array,
@@ -66,13 +66,13 @@ export function packedBytes(
     if (own.length > rows) return own.subarray(first * perRow, last * perRow);
     return Float32Array.from({ length: (last - first) * perRow }, (_, i) => own[first + Math.floor(i / perRow)]!);
   };
-  const bytes = (first: number, last: number) => fromMiddle(values().slice(first * width, last * width));
+  const bytes = (first: number, last: number) => toUnsigned(values().slice(first * width, last * width));
   return { of, bits: 8, shape, bytes, scales: spread };
 }
 
 /**
- * A matrix of groups of which each byte holds a number of the first half and one of the second.
- * @param packed makes `[groups, 16]` @param scales `[groups]`
+ * Describes a matrix of packed groups, in which a byte holds a number of the first half and one of the second.
+ * @param packed returns `[groups, 16]` @param scales returns `[groups]`
  */
 export const packedPairs = (
   of: Value,
@@ -83,6 +83,6 @@ export const packedPairs = (
   of,
   bits: 4,
   shape,
-  bytes: (first, last) => sideBySide(packed().subarray((first * shape[1]) / 2, (last * shape[1]) / 2)),
+  bytes: (first, last) => pairAdjacent(packed().subarray((first * shape[1]) / 2, (last * shape[1]) / 2)),
   scales: (first, last) => scales().subarray((first * shape[1]) / GROUP, (last * shape[1]) / GROUP),
 });

@@ -6,7 +6,7 @@ import { emitAs } from "./emit.ts";
 import { transpose } from "./shape.ts";
 import { concat } from "./slices.ts";
 
-/** How much of each size, of rows, columns and what is summed over, counts for no operations of the model's own. */
+/** Part of each size, of rows, columns and the inner dimension, that FLOP counts leave out. */
 export type Uncounted = readonly [rows: number, columns: number, inner: number];
 type GemmAttributes = { transA: boolean; transB: boolean; alpha: number; uncounted: Uncounted };
 const NOTHING: Uncounted = [0, 0, 0];
@@ -39,7 +39,7 @@ const GEMM = define<[Value, Value, ...Value[]], GemmAttributes>({
         ? gemm(b, dy, { transA: transB, transB: true, alpha, uncounted: [k, m, n] })
         : gemm(dy, b, { transB: !transB, alpha, uncounted: [m, k, n] }),
       transB
-        ? turnedGemm(dy, a, { transB: transA, alpha, uncounted: [n, k, m] })
+        ? transposedGemm(dy, a, { transB: transA, alpha, uncounted: [n, k, m] })
         : gemm(a, dy, { transA: !transA, alpha, uncounted: [k, n, m] }),
       dy,
     ];
@@ -53,15 +53,15 @@ export interface GemmOptions {
   transA?: boolean;
   transB?: boolean;
   alpha?: number;
-  /** Added to the product, broadcast; a whole matrix costs no more than a bias. */
+  /** Added to the product, broadcast. A whole matrix costs no more than a bias. */
   addend?: Value | undefined;
-  /** What is left out where operations are counted. */
+  /** Sizes that FLOP counts leave out. */
   uncounted?: Uncounted;
 }
 
 /**
- * Product of matrices: `alpha · op(a) · op(b) + addend`, `[m, k] × [k, n] → [m, n]`. Of a thin product and one that is its
- * addend one is made.
+ * Matrix product: `alpha · op(a) · op(b) + addend`, `[m, k] × [k, n] → [m, n]`. If it is thin and its addend is a thin
+ * product, both become one.
  */
 export function gemm(
   a: Value,
@@ -76,10 +76,10 @@ export function gemm(
   return a.graph.apply(GEMM, addend ? [a, b, addend] : [a, b], attributes);
 }
 
-/** Inner sizes up to that of most adapters: a product as thin takes as long as reading and writing its result. */
+/** Largest inner size of a thin product, enough for most adapters: it takes as long as writing its result. */
 const THIN = 16;
 
-/** Whether a product with `op(b)` is thin: `[m, k] · [k, n]` with k ≤ 16, its first factor not turned. */
+/** Whether a product with `op(b)` is thin: `[m, k] · [k, n]` with k ≤ 16, its first factor not transposed. */
 function isThin(b: Value, { transA, transB }: Pick<GemmAttributes, "transA" | "transB">): boolean {
   const inner = b.shape[transB ? 1 : 0]!;
   return !transA && typeof inner === "number" && inner <= THIN;
@@ -89,11 +89,11 @@ function isThinProduct({ node }: Value): boolean {
   return node?.op.name === GEMM.name && isThin(node.inputs[1]!, node.attributes as GemmAttributes);
 }
 
-/** What a thin product is of: `left [m, k] · right [k, n]`. */
+/** Factors of a thin product: `left [m, k] · right [k, n]`. */
 interface Factors {
   left: Value;
   right: Value;
-  /** Of the inner size. */
+  /** Part of the inner size that FLOP counts leave out. */
   uncounted: number;
 }
 
@@ -110,7 +110,7 @@ function factorsOf({ node }: Value): Factors {
   return factors(a!, b!, node!.attributes as GemmAttributes);
 }
 
-/** One product over the inner sizes of all. */
+/** Joins products into one, over the concatenated inner sizes. */
 function joined(products: readonly Factors[], addend: Value | undefined): Value {
   return gemm(
     concat(
@@ -126,8 +126,8 @@ function joined(products: readonly Factors[], addend: Value | undefined): Value 
 }
 
 /**
- * The thin products among summands `[m, n]`, those `[m, k] · [k, n]` with k ≤ 16, made one, and apart from it what they are
- * added to and the others.
+ * Joins the thin products among summands `[m, n]`, those `[m, k] · [k, n]` with k ≤ 16, into one. Returns it, and the
+ * addends and other summands separately.
  */
 export function joinThinProducts(summands: readonly Value[]): { product?: Value; others: Value[] } {
   const thin = summands.filter(isThinProduct);
@@ -143,20 +143,23 @@ export function joinThinProducts(summands: readonly Value[]): { product?: Value;
   };
 }
 
-/** `alpha · aᵀ · op(b)`; of a thin result its transpose is computed and turned, since turning the wide `a` takes longer. */
-function turnedGemm(a: Value, b: Value, options: { transB: boolean; alpha: number; uncounted: Uncounted }): Value {
+/**
+ * `alpha · aᵀ · op(b)`. For a thin result, computing its transpose and turning that is faster than transposing the wide
+ * `a`.
+ */
+function transposedGemm(a: Value, b: Value, options: { transB: boolean; alpha: number; uncounted: Uncounted }): Value {
   const { transB, uncounted } = options;
   const width = b.shape[transB ? 0 : 1]!;
   if (typeof width !== "number" || width > THIN) return gemm(a, b, { ...options, transA: true });
   const [rows, columns, inner] = uncounted;
-  const turned = gemm(b, a, { ...options, transA: !transB, transB: false, uncounted: [columns, rows, inner] });
-  return transpose(turned, [1, 0]);
+  const transposed = gemm(b, a, { ...options, transA: !transB, transB: false, uncounted: [columns, rows, inner] });
+  return transpose(transposed, [1, 0]);
 }
 
-/** The operand's shape with its first axis moved to just before the last. */
+/** Moves the first axis of an operand's shape to just before the last. */
 const rotateBatch = <Axis>(shape: readonly Axis[]): Axis[] => [...shape.slice(1, -1), shape[0]!, shape.at(-1)!];
 
-/** A gradient `[…batch, rows, columns]` laid out as `[rows, …batch, columns]`. */
+/** Transposes a gradient `[…batch, rows, columns]` to `[rows, …batch, columns]`. */
 function storeRotated(gradient: Value): Value {
   const rank = gradient.shape.length;
   return transpose(gradient, [rank - 2, ...Array.from({ length: rank - 2 }, (_, axis) => axis), rank - 1]);
@@ -192,13 +195,13 @@ const MATMUL = define<
     },
   })),
   plainOnnx({ inputs: [a, b], outputs, attributes: { transA, transB, transBatchA, transBatchB, alpha } }, emitter) {
-    const turned = (operand: Value, trans: boolean, transBatch: boolean): Value | string => {
+    const transposed = (operand: Value, trans: boolean, transBatch: boolean): Value | string => {
       const axes = operand.shape.map((_, axis) => axis);
       const rotated = transBatch ? rotateBatch(axes) : axes;
       const perm = trans ? [...rotated.slice(0, -2), rotated.at(-1)!, rotated.at(-2)!] : rotated;
       return trans || transBatch ? emitter.emit("Transpose", [operand], { attributes: { perm } }) : operand;
     };
-    const operands = [turned(a, transA, transBatchA), turned(b, transB, transBatchB)];
+    const operands = [transposed(a, transA, transBatchA), transposed(b, transB, transBatchB)];
     if (alpha === 1) emitter.emit("MatMul", operands, { outputs });
     else emitter.emit("Mul", [emitter.emit("MatMul", operands), emitter.scalar(a.dtype, alpha)], { outputs });
   },
@@ -220,15 +223,15 @@ const MATMUL = define<
 export interface MatmulOptions {
   transA?: boolean;
   transB?: boolean;
-  /** The operand is stored as `[m, …batch, k]`: its first axis belongs before its last. */
+  /** Whether the operand is stored as `[m, …batch, k]`. */
   transBatchA?: boolean;
   transBatchB?: boolean;
   alpha?: number;
 }
 
 /**
- * Product of stacked matrices, `alpha · op(a) · op(b)`: `[…batch, m, k] × […batch, k, n] → […batch, m, n]`, leading
- * sizes broadcast. float32 only.
+ * Batched matrix product, `alpha · op(a) · op(b)`: `[…batch, m, k] × […batch, k, n] → […batch, m, n]`, leading sizes
+ * broadcast. float32 only.
  */
 export function matmul(a: Value, b: Value, options: MatmulOptions = {}): Value {
   const { transA = false, transB = false, transBatchA = false, transBatchB = false, alpha = 1 } = options;

@@ -2,7 +2,7 @@ import { product, type Shape, sameShape, sum } from "../dimension.ts";
 import type { Value } from "../graph.ts";
 import { define, fail, requireType } from "./define.ts";
 
-/** Which way a recurrence reads a sequence, as ONNX names it. */
+/** Direction in which a recurrence reads a sequence, as ONNX names it. */
 export type Direction = "forward" | "reverse" | "bidirectional";
 
 export type LstmOperands = [x: Value, weight: Value, recurrent: Value, bias: Value, hidden: Value, cell: Value];
@@ -29,7 +29,7 @@ const LSTM = define<LstmOperands, { direction: Direction }>({
   },
   onnx({ inputs: [x, weight, recurrent, bias, hidden, cell], attributes: { direction }, outputs }, emitter) {
     const attributes = { direction, hidden_size: recurrent.shape[2] as number };
-    // Between bias and states ONNX has the lengths of sequences, here all of them whole.
+    // Between bias and states, ONNX takes the lengths of sequences; without them, all are of full length.
     emitter.emit("LSTM", [x, weight, recurrent, bias, "", hidden, cell], { attributes, outputs });
   },
   macs: ({ inputs: [x, , recurrent] }) => {
@@ -39,9 +39,9 @@ const LSTM = define<LstmOperands, { direction: Direction }>({
 });
 
 /**
- * Long short-term memory (Hochreiter and Schmidhuber, 1997), as ONNX's LSTM with the usual gates in the order input, output, forget, cell:
- * `x [sequence, batch, in]`, `weight [directions, 4 * size, in]`, `recurrent [directions, 4 * size, size]`, `bias [directions, 8 * size]` (of both
- * products), first states `hidden` and `cell [directions, batch, size]`. float32 only. Nothing flows back through it.
+ * Long short-term memory (Hochreiter and Schmidhuber, 1997), as ONNX's LSTM with the usual gates in the order input, output, forget, cell: `x
+ * [sequence, batch, in]`, `weight [directions, 4 * size, in]`, `recurrent [directions, 4 * size, size]`, `bias [directions, 8 * size]` (of both
+ * products), initial states `hidden` and `cell [directions, batch, size]`. float32 only; no gradient flows.
  * @returns hidden states `[sequence, directions, batch, size]`, and the last hidden state and cell of each direction
  */
 export function lstm(operands: LstmOperands, direction: Direction = "forward"): readonly Value[] {

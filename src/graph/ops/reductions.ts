@@ -3,7 +3,7 @@ import type { Value } from "../graph.ts";
 import { define, FLOATS, fail, requireType } from "./define.ts";
 import { expand, reshape } from "./shape.ts";
 
-/** The shape with 1 as the size of `axes`. */
+/** Returns the shape with the size of `axes` set to 1. */
 const keepAxes = (shape: Shape, axes: readonly number[]): Shape =>
   shape.map((dimension, axis) => (axes.includes(axis) ? 1 : dimension));
 
@@ -24,7 +24,7 @@ const REDUCE_SUM = define<[Value], { axes: readonly number[]; keepDimensions: bo
   gradient: ({ inputs: [{ shape }], attributes: { axes } }, dy) => [expand(reshape(dy, keepAxes(shape, axes)), shape)],
 });
 
-/** Sum over `axes` (from 0; negative ones count from the end). No axes: the value itself. */
+/** Sum over `axes`; negative ones count from the end. Without axes, returns `x`. */
 export function reduceSum(x: Value, axes: readonly number[], keepDimensions = false): Value {
   if (axes.length === 0) return x;
   const positive = axes.map((axis) => (axis < 0 ? axis + x.shape.length : axis));
@@ -51,5 +51,5 @@ const CUMULATIVE_SUM = define<[Value], { axis: number }>({
   },
 });
 
-/** Sums along an axis from its start up to each element. Nothing flows back through it. */
+/** Cumulative sum along an axis; no gradient flows. */
 export const cumulativeSum = (x: Value, axis: number): Value => x.graph.apply(CUMULATIVE_SUM, [x], { axis });

@@ -26,13 +26,13 @@ const ROTARY = define<[Value, Value, Value], { heads: number }>({
   },
   onnx({ inputs: [x, cosine, sine], attributes: { heads }, outputs }, emitter) {
     const [, width] = x.shape as [string, number];
-    const turned = 2 * (cosine.shape[1] as number);
+    const rotatedSize = 2 * (cosine.shape[1] as number);
     const one = [1, ...x.shape];
-    // To the kernel all rows are one text, whose first position is 0: row i of the cosines is that of row i.
+    // The kernel sees all rows as one text whose first position is 0: row i uses row i of the cosines.
     const text = emitReshape(emitter, x, x.shape, one);
     const attributes = {
       num_heads: heads,
-      ...(turned < width / heads && { rotary_embedding_dim: turned }),
+      ...(rotatedSize < width / heads && { rotary_embedding_dim: rotatedSize }),
     };
     const rotated = emitter.emit("RotaryEmbedding", [text, emitter.int64([0]), cosine, sine], {
       domain: MICROSOFT,
@@ -40,13 +40,13 @@ const ROTARY = define<[Value, Value, Value], { heads: number }>({
     });
     emitReshape(emitter, rotated, one, x.shape, outputs);
   },
-  // A turn is undone by the turn the other way. Angles depend on positions alone: nothing flows to them.
+  // The inverse is the rotation by the negative angle. Angles depend on positions only and get no gradient.
   gradient: ({ inputs: [, cosine, sine], attributes: { heads } }, dy) => [rotate(dy, cosine, neg(sine), heads)],
 });
 
 /**
- * Turns pairs of features, row by row (arXiv 2104.09864): of each head's features, feature i and the one half of those
- * that turn after it; features after `2 × pairs` stay. float32 only.
+ * Rotates pairs of features, row by row (arXiv 2104.09864): within each head, feature i pairs with feature i + pairs.
+ * Features after `2 × pairs` stay as they are. float32 only.
  * @param x `[rows, heads*size]`
  * @param cosine of each pair's angle, `[rows, pairs]`, as is `sine`
  */

@@ -14,7 +14,7 @@ const PAD_ROWS = define<[Value, Value, Value], { zeros: boolean }>({
     return [{ dtype: rows.dtype, shape: [...paddedRows.shape, ...rows.shape.slice(1)] }];
   },
   onnx({ inputs: [rows, paddedRows], attributes: { zeros }, outputs }, emitter) {
-    // Row -1 is the last one: the one of zeros where there is one.
+    // Row -1 is the last one: the row of zeros if there is one.
     const axis = emitter.int64([0]);
     const table = zeros ? emitter.emit("Pad", [rows, emitter.int64([0, 1]), "", axis]) : rows;
     emitter.emit("Gather", [table, paddedRows], { attributes: { axis: 0 }, outputs });
@@ -23,12 +23,12 @@ const PAD_ROWS = define<[Value, Value, Value], { zeros: boolean }>({
 });
 
 /**
- * Rows of real tokens laid out with padding: `rows [tokens, …width]` → `[…positions, …width]`. Padding holds zeros where
- * `zeros` is set, otherwise numbers that nobody may look at (the last row's), which costs no copy of the rows.
+ * Pads rows of real tokens: `rows [tokens, …width]` → `[…positions, …width]`. Padding holds zeros if `zeros` is set,
+ * otherwise undefined values (the last row's), which saves a copy of the rows.
  *
- * The gradient is `unpad`: it looks at real positions alone, so it is exact where nothing flows back from padding. In
- * attention nothing does: a padded key has probability 0, and what a padded query gets is dropped by `unpad`, whose own
- * gradient is 0 there.
+ * The gradient is `unpad`, which reads real positions only. It is exact if no gradient flows back from padding. In
+ * attention none does: a padded key has probability 0, and `unpad` drops the output of a padded query, with a gradient
+ * of 0 there.
  * @param paddedRows int32, of any shape (`[sequence, batch]`): each position's row number, -1 at padding.
  * @param rowPositions int32 `[tokens]`: each row's position, counted row-major over `paddedRows`.
  */
@@ -56,8 +56,8 @@ const UNPAD_ROWS = define<[Value, Value, Value]>({
 });
 
 /**
- * The rows of real tokens of what is laid out with padding: `padded […positions, …width]` → `[tokens, …width]`; `paddedRows`
- * and `rowPositions` as `pad` takes them. The gradient is `pad` with zeros.
+ * Drops padding: `padded […positions, …width]` → `[tokens, …width]`. `paddedRows` and `rowPositions` are those of
+ * `pad`. The gradient is `pad` with zeros.
  */
 export function unpad(padded: Value, paddedRows: Value, rowPositions: Value): Value {
   return padded.graph.apply(UNPAD_ROWS, [padded, paddedRows, rowPositions], {});

@@ -17,7 +17,7 @@ const RESHAPE = define<[Value], { shape: Shape }>({
   gradient: ({ inputs: [x] }, dy) => [reshape(dy, x.shape)],
 });
 
-/** The same elements, row-major, in another shape. */
+/** Changes the shape; elements keep their row-major order. */
 export function reshape(x: Value, shape: Shape): Value {
   return sameShape(x.shape, shape) ? x : x.graph.apply(RESHAPE, [x], { shape });
 }
@@ -29,7 +29,7 @@ const DETACH = define<[Value]>({
   onnx: emitAs("Identity"),
 });
 
-/** The same elements; nothing flows back through it. */
+/** Returns the same elements and stops the gradient. */
 export const detach = (x: Value): Value => x.graph.apply(DETACH, [x], {});
 
 const EXPAND = define<[Value], { shape: Shape }>({
@@ -68,7 +68,7 @@ const TRANSPOSE = define<[Value], { permutation: readonly number[] }>({
   ],
 });
 
-/** Axis `i` of the result is axis `permutation[i]` of `x`. */
+/** Permutes axes: axis `i` of the result is axis `permutation[i]` of `x`. */
 export function transpose(x: Value, permutation: readonly number[]): Value {
   return x.graph.apply(TRANSPOSE, [x], { permutation });
 }

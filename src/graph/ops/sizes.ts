@@ -11,7 +11,7 @@ const SIZES = define<readonly Value[], { sizes: Shape }>({
   },
 });
 
-/** Sizes as numbers, int64 `[sizes]`. */
+/** Sizes as a tensor, int64 `[sizes]`. */
 export const sizesOf = (graph: Graph, sizes: Shape): Value => graph.apply(SIZES, [], { sizes });
 
 const RANGE = define<readonly Value[], { size: Dimension }>({
@@ -23,7 +23,7 @@ const RANGE = define<readonly Value[], { size: Dimension }>({
   },
 });
 
-/** 0 to `size - 1`, int64 `[size]`. */
+/** Integers from 0 to `size - 1`, int64 `[size]`. */
 export const range = (graph: Graph, size: Dimension): Value => graph.apply(RANGE, [], { size });
 
 const GATHER_ND = define<[Value, Value]>({
@@ -38,5 +38,5 @@ const GATHER_ND = define<[Value, Value]>({
   onnx: emitAs("GatherND"),
 });
 
-/** What stands at places of the first axes: `indices [..., axes]` int64. Nothing flows back through it. */
+/** Elements at `indices [..., axes]`, int64, of the first axes; no gradient flows. */
 export const gatherND = (x: Value, indices: Value): Value => x.graph.apply(GATHER_ND, [x, indices], {});

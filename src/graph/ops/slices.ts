@@ -27,12 +27,12 @@ const CONCAT = define<readonly Value[], { axis: number }>({
   },
 });
 
-/** Joins values along an axis. */
+/** Concatenates values along an axis. */
 export function concat(values: readonly Value[], axis: number): Value {
   return values[0]!.graph.apply(CONCAT, values, { axis });
 }
 
-/** Where a part lies on an axis. */
+/** A range of an axis. */
 type Part = { axis: number; start: Dimension; size: Dimension };
 
 const SLICE = define<[Value], Part>({
@@ -75,7 +75,7 @@ const SPLIT = define<[Value], { axis: number; sizes: readonly number[] }>({
   },
 });
 
-/** The parts of such sizes of an axis, one after the other. No gradient flows. */
+/** Splits an axis into consecutive parts of these sizes; no gradient flows. */
 export const split = (x: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
   sizes.length === 1 ? [x] : x.graph.apply(SPLIT, [x], { axis, sizes }).node!.outputs;
 
@@ -87,7 +87,7 @@ const PAD = define<[Value], Part>({
     return [{ dtype, shape: shape.with(axis, size) }];
   },
   onnx({ inputs: [x], attributes: { axis, start, size }, outputs }, emitter) {
-    // Of all axes: where ONNX Runtime moves a Transpose past a Pad, it takes no account of the axes that Pad may name.
+    // Lists pads for all axes: if ONNX Runtime moves a Transpose past a Pad, it ignores the axes that Pad may name.
     const behind = difference(size, sum([start, x.shape[axis]!]));
     const pads = [start, behind].flatMap((width) => x.shape.map((_, i) => (i === axis ? width : 0)));
     emitter.emit("Pad", [x, emitter.shapeTensor(pads)], { outputs });
@@ -95,7 +95,7 @@ const PAD = define<[Value], Part>({
   gradient: ({ inputs: [x], attributes: { axis, start } }, dy) => [sliceSize(dy, axis, start, x.shape[axis]!)],
 });
 
-/** `x` at `start` of an axis of length `size`, zeros around it. */
+/** Places `x` at `start` of an axis of length `size`, with zeros around it. */
 export function padTo(x: Value, axis: number, start: Dimension, size: Dimension): Value {
   return x.graph.apply(PAD, [x], { axis, start, size });
 }
@@ -109,7 +109,7 @@ const AFTER = define<[Value, Value]>({
     }
     return [{ dtype: x.dtype, shape: x.shape }];
   },
-  // With no rows of the other joined to it: ONNX Runtime sees that it needs both, and nothing that it could leave out.
+  // Concatenates no rows of `other`: ONNX Runtime then waits for both values and can optimise nothing away.
   onnx({ inputs: [x, other], outputs }, emitter) {
     const zero = emitter.int64([0]);
     const none = emitter.emit("Slice", [other, zero, zero, zero]);
@@ -117,5 +117,5 @@ const AFTER = define<[Value, Value]>({
   },
 });
 
-/** A copy of `x` that is not made before `other` is there. Nothing flows back through it. */
+/** Returns a copy of `x` that is computed only after `other`; no gradient flows. */
 export const after = (x: Value, other: Value): Value => x.graph.apply(AFTER, [x, other], {});

@@ -5,10 +5,10 @@ import { define, fail, requireIndices, requireType } from "./define.ts";
 import { isPackable, packedBytes, packedProduct } from "./packed-product.ts";
 import { like, type TableFormat } from "./weight-format.ts";
 
-/** Most numbers of a table that a product scales back to float32 at once (8 MB). */
+/** Most elements of a table that a product dequantises at once (8 MB). */
 const PIECE = 2 ** 21;
 
-/** @throws ShapeError where `bytes` and `scales` are no table. */
+/** @throws ShapeError if `bytes` and `scales` do not form a table. */
 function requireTable(name: string, inputs: readonly Value[], bytes: Value, scales: Value): void {
   requireType(name, [bytes], ["int8"]);
   requireType(name, [scales], ["float32"]);
@@ -45,7 +45,7 @@ const LOOKUP_INT8 = define<[Value, Value, Value]>({
   },
 });
 
-/** `x · tableᵀ`, or `x · table` for gradients, and what is added to it. */
+/** `x · tableᵀ`, or `x · table` for gradients, plus an optional addend. */
 const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed: boolean }>({
   name: "LinearTableInt8",
   infer(inputs, { transposed }) {
@@ -61,8 +61,8 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
     const [rows, width] = bytes.shape as [number, number];
     const groups = scales.shape[1] as number;
     const [first, last] = [emitter.int64([0]), emitter.int64([-1])];
-    // Pieces are made of no numbers at all of the rows that they are for, so that ONNX Runtime neither makes all of them
-    // first nor keeps one for the other direction.
+    // Slices start at a tensor that is joined with an empty slice of `x`, so that ONNX Runtime neither dequantises all
+    // pieces first nor keeps one for the other direction.
     const nothing = emit("Reshape", [emit("Slice", [x, first, first, first]), last]);
     const none = emit("Cast", [nothing], { attributes: { to: ELEMENT_TYPE.int64 } });
     const columns = (of: Value, start: number, end: number): Value | string =>
@@ -112,18 +112,21 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
   macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
 });
 
-/** Rows of a table `[rows, width]` of bytes with scales `[rows, groups]`, by `indices [...]`: float32 `[..., width]`. No gradient flows. */
+/**
+ * Looks up rows of 8-bit `[rows, width]` with scales `[rows, groups]`: `indices [...]` → float32 `[..., width]`. No
+ * gradient flows.
+ */
 export const lookupBytes = (bytes: Value, scales: Value, indices: Value): Value =>
   bytes.graph.apply(LOOKUP_INT8, [bytes, scales, indices], {});
 
-/** `x · tableᵀ` where transposed, else `x · table`, and what is added to it, of such a table. */
+/** `x · tableᵀ` if `transposed`, else `x · table`, plus `addend`, for an 8-bit table. */
 export const multiplyBytes = (x: Value, bytes: Value, scales: Value, transposed: boolean, addend?: Value): Value =>
   x.graph.apply(LINEAR_TABLE_INT8, [x, bytes, scales, ...(addend ? [addend] : [])], { transposed });
 
 /**
- * Tables in 8 bits with a scale for each row, one copy for look-ups and for a language model's output layer. That one's
- * products are float32's, of pieces of the table scaled back in turn: of the gradient of so many probabilities 255 steps would
- * keep the largest alone.
+ * Tables in 8 bits with a scale for each row, one copy for look-ups and for a language model's output layer. That
+ * layer's products are in float32, on pieces of the table that are dequantised in turn: with 255 steps, the gradient
+ * over a vocabulary would keep only its largest entries.
  */
 export const tableInt8: TableFormat<"bytes" | "scales"> = {
   parts: (rows, width) => ({ bytes: like("int8", rows, width), scales: like("float32", rows, 1) }),

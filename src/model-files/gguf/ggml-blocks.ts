@@ -41,15 +41,15 @@ export function numberBlocks(
   const width = (VALUES * bits) / 8;
   const numbers = new Uint8Array(count * width);
   const scales = new Float32Array(count);
-  const leasts = hasLeast && new Float32Array(count);
+  const minima = hasLeast && new Float32Array(count);
   for (let first = 0; first < count; first += CHUNK) {
     const stored = read(first * bytes, Math.min(count, first + CHUNK) * bytes);
     const half = (at: number): number => decodeHalf(stored[at]! | (stored[at + 1]! << 8));
     for (let at = 0, block = first; at < stored.length; at += bytes, block++) {
       scales[block] = half(at);
-      if (leasts) leasts[block] = half(at + 2);
+      if (minima) minima[block] = half(at + 2);
       numbers.set(stored.subarray(at + bytes - width, at + bytes), block * width);
     }
   }
-  return { bits, numbers: bits === 8 ? new Int8Array(numbers.buffer) : numbers, scales, leasts };
+  return { bits, numbers: bits === 8 ? new Int8Array(numbers.buffer) : numbers, scales, minima };
 }

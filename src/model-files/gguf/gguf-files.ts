@@ -103,12 +103,12 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
       const turnedRows = <Data extends Float32Array | Int8Array | Uint8Array>(data: Data): Data =>
         turnRows(data, rows, heads, "halves");
       return () => {
-        const { numbers, scales, leasts, ...same } = blocks();
+        const { numbers, scales, minima, ...same } = blocks();
         return {
           ...same,
           numbers: turnedRows(numbers),
           scales: turnedRows(scales),
-          leasts: leasts && turnedRows(leasts),
+          minima: minima && turnedRows(minima),
         };
       };
     },

@@ -31,7 +31,7 @@ function poolingOf(node: ImportedNode): Pooling {
 }
 
 /** How many elements of an axis, or of it with what the file pads, lie in each window. */
-function countsOf(node: ImportedNode, axis: number, { kernel, strides, dilations, pads }: Pooling): number[] {
+function positionCounts(node: ImportedNode, axis: number, { kernel, strides, dilations, pads }: Pooling): number[] {
   const size = spaceOf(node)[axis]!;
   const rank = kernel.length;
   const padded = node.number("count_include_pad", 0) === 1 ? (node.list("pads") ?? pads) : [];
@@ -55,7 +55,7 @@ const averagePool: Importer = (node) => {
   const weight = node.graph.constant(ones, "float32", [1, 1, ...kernel]);
   const each = reshape(x, [product([batch!, channels!]), 1, ...space]);
   const sums = convolve(each, weight, { ...places, groups: 1 });
-  const counts = space.map((_, axis) => countsOf(node, axis, pooling));
+  const counts = space.map((_, axis) => positionCounts(node, axis, pooling));
   const shares = counts.reduce<number[]>((all, own) => all.flatMap((a) => own.map((b) => a / b)), [1]);
   const y = mul(sums, node.graph.constant(shares, "float32", [1, 1, ...counts.map(({ length }) => length)]));
   return reshape(y, [batch!, channels!, ...y.shape.slice(2)]);

@@ -66,7 +66,7 @@ export class InPlaceStream extends PaddedStream {
         pastValues: room("value"),
         last: this.graph.leaf("input", "last", "int32", ["batch"]),
         longest: this.graph.leaf("input", "longest", "int32", [1]),
-        turns: rotary && turnsItself ? this.#turns(rotary) : undefined,
+        rotary: rotary && turnsItself ? this.#turns(rotary) : undefined,
       },
       { heads, keyValueHeads, scale, window, cap },
     );

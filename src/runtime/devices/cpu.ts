@@ -1,6 +1,6 @@
 import type { Device } from "../device.ts";
 
-/** The processor; in a page WebAssembly. */
+/** The CPU; in a page, WebAssembly. */
 export const cpu: Device = {
   name: "cpu",
   provider: "cpu",
@@ -10,7 +10,7 @@ export const cpu: Device = {
   page: {
     name: "WebAssembly",
     isGraphicsCard: false,
-    isThere: async () => true,
+    isAvailable: async () => true,
     load: () => import("onnxruntime-web/wasm"),
   },
 };

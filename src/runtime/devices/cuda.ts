@@ -2,7 +2,7 @@ import { LARGEST_FILE } from "../../graph/onnx-model.ts";
 import type { Device } from "../device.ts";
 import { graphicsCard } from "./graphics-card.ts";
 
-/** A graphics card of NVIDIA's, where ONNX Runtime's build has CUDA. */
+/** An NVIDIA GPU, if the installed ONNX Runtime was built with CUDA. */
 export const cuda: Device = {
   name: "cuda",
   provider: "cuda",

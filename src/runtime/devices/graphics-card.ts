@@ -1,9 +1,9 @@
 import type { System } from "../device.ts";
 
-/** Makers by their numbers on the PCI bus. */
+/** Vendors by their PCI ids. */
 const VENDORS: Readonly<Record<string, string>> = { "0x1002": "AMD", "0x8086": "Intel", "0x10de": "NVIDIA" };
 
-/** The first graphics card by its name or its maker's, as Linux has them; undefined where it says neither. */
+/** Returns the name of the first GPU, or of its vendor, from Linux' files; undefined if they have neither. */
 export function graphicsCard({ list, read }: System): string | undefined {
   const nvidia = "/proc/driver/nvidia/gpus";
   const models = list(nvidia).map((card) => /^Model:\s*(.*)$/m.exec(read(`${nvidia}/${card}/information`))?.[1]);
