@@ -12,27 +12,27 @@ import {
 import { REPORT } from "./runs/run-folder.ts";
 
 export interface FineTuneOutcome extends RunOutcome {
-  /** Why there is no report of a run that has finished, and what to repeat. */
+  /** Why the report of a finished run is missing, and which command repeats it. */
   reportFailure?: string;
 }
 
 export interface FineTuneOptions extends RunControl {
-  /** Hears what happens, when it is in the run folder; what it returns is waited for. */
+  /** Receives each event after it is in the run folder. A returned promise is awaited. */
   onEvent?(event: RunEvent): void | Promise<void>;
-  /** Serve a page on 127.0.0.1 that follows the run and closes with it. */
+  /** Serves a page on 127.0.0.1 that follows the run until it ends. */
   watch?: {
-    /** A free one where absent. */
+    /** Port (default: a free one). */
     port?: number;
-    /** Told the page's address, such as `http://127.0.0.1:41234/`, when it can be opened. */
+    /** Receives the page's address, such as `http://127.0.0.1:41234/`, as soon as it can be opened. */
     onServing(url: string): void;
   };
 }
 
 /**
- * Fine-tunes a model and writes a run folder: records as they come, checkpoints by step or time and each epoch, and at
- * the end the best epoch's adapter, read back from disk and compared, `result.json` and `report.html` (docs/formats.md).
+ * Fine-tunes a model and writes a run folder: records as they come, checkpoints by step or time and after each epoch, and
+ * at the end the adapter of the best epoch (read back and verified), `result.json` and `report.html` (docs/formats.md).
  * @param config options of `aflora train`, by their names without dashes
- * @throws UserError where an option, the data, the model or the port cannot be used; then nothing is written
+ * @throws UserError if an option, the data, the model or the port cannot be used; nothing is written then
  */
 export async function fineTune(
   config: FineTuneConfig,
@@ -61,7 +61,7 @@ export async function fineTune(
     await writeReport([directory], join(directory, REPORT));
     return outcome;
   } catch (error) {
-    // The run has finished all the same.
+    // The run itself has finished.
     const reason = error instanceof Error ? error.message : String(error);
     return {
       ...outcome,

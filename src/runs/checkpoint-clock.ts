@@ -1,11 +1,11 @@
-/** Says when a checkpoint is due. */
+/** Decides when the next checkpoint is due. */
 export class CheckpointClock {
   readonly #steps: number;
   readonly #seconds: number;
   #savedStep: number;
   #savedAt = performance.now();
 
-  /** @param every steps (`200`) or seconds (`60s`) @param step done when the clock starts */
+  /** @param every steps (`200`) or seconds (`60s`) @param step number of steps done when the clock starts */
   constructor(every: string, step: number) {
     const length = Number.parseFloat(every);
     [this.#steps, this.#seconds] = every.endsWith("s")
@@ -18,7 +18,7 @@ export class CheckpointClock {
     return step - this.#savedStep >= this.#steps || performance.now() - this.#savedAt >= this.#seconds * 1000;
   }
 
-  /** A checkpoint is there. */
+  /** Notes that a checkpoint was saved after this step. */
   saved(step: number): void {
     this.#savedStep = step;
     this.#savedAt = performance.now();

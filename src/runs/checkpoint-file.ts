@@ -8,20 +8,19 @@ import { restoreState, saveState } from "../training/saved-state.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { type Machine, machineSchema } from "./machine.ts";
 
-/** Name of the scalar part in the file's metadata, and of the checksum over all. */
+/** Metadata keys of the file: the training state without its tensors as JSON, and the checksum of everything. */
 const SCALARS = "aflora";
 const CHECKSUM = "sha256";
 
 const withMachine = z.object({ machine: machineSchema });
 
-/** A state of training as a file holds it. */
+/** A state of training, with the machine that computed it. */
 export interface Checkpoint {
   state: TrainingState;
-  /** Where it was computed. */
   machine: Machine;
 }
 
-/** Writes a checkpoint as one safetensors file, whole or not at all: tensors, the rest as metadata, and a checksum of all. */
+/** Writes a checkpoint as one safetensors file, atomically: tensors, and as metadata the other state and a checksum of all. */
 export async function writeCheckpoint(path: string, { state, machine }: Checkpoint): Promise<void> {
   const { counters, tensors } = saveState(state);
   const scalars = JSON.stringify({ ...counters, machine });
@@ -29,8 +28,8 @@ export async function writeCheckpoint(path: string, { state, machine }: Checkpoi
 }
 
 /**
- * Reads a checkpoint back.
- * @throws UserError where there is none or it is damaged.
+ * Reads a checkpoint.
+ * @throws UserError if the file does not exist, is no checkpoint or is damaged
  */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const source = await openSafetensorsFile(path);
@@ -55,7 +54,7 @@ function checksumOf(scalars: string, tensors: Tensors<"float32">): string {
   return hash.digest("hex");
 }
 
-/** Nothing where the text is no JSON. */
+/** Parses JSON. Returns undefined if the text is not JSON. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

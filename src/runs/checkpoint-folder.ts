@@ -4,22 +4,22 @@ import { UserError } from "../errors.ts";
 import { makeFolder } from "../files/atomic-file-node.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint-file.ts";
 
-/** Folder in a run's folder. */
+/** Name of the checkpoint folder within a run folder. */
 export const CHECKPOINTS = "checkpoints";
 
-/** Checkpoints that are kept: the one before the newest is there where the newest is damaged. */
+/** Number of checkpoints to keep. If the newest is damaged, the run resumes from the one before. */
 const KEPT = 2;
 
-/** `step-200.safetensors` after 200 steps. */
+/** Names such as `step-200.safetensors`: the checkpoint after 200 steps. */
 const NAME = /^step-(\d+)\.safetensors$/;
 
 export interface FoundCheckpoint extends Checkpoint {
   path: string;
-  /** What a person should know of newer ones that could not be read. */
+  /** Notes for the user about newer checkpoints that could not be read. */
   notes: string[];
 }
 
-/** Writes a run's checkpoint, and removes those that are not kept. */
+/** Writes a checkpoint of a run and removes those that are no longer needed. */
 export async function saveCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
   await makeFolder(join(directory, CHECKPOINTS));
   await writeCheckpoint(join(directory, CHECKPOINTS, `step-${checkpoint.state.step}.safetensors`), checkpoint);
@@ -27,9 +27,9 @@ export async function saveCheckpoint(directory: string, checkpoint: Checkpoint):
 }
 
 /**
- * The newest checkpoint of a run that is whole.
- * @returns undefined where the run was cut off before the first.
- * @throws UserError where there is none any more, or all are damaged.
+ * Finds the newest undamaged checkpoint of a run.
+ * @returns undefined if the run was cut off before its first checkpoint
+ * @throws UserError if the checkpoints were removed, or all are damaged
  */
 export async function findCheckpoint(directory: string, stepsRecorded: number): Promise<FoundCheckpoint | undefined> {
   const paths = await checkpointsOf(directory);
@@ -51,23 +51,23 @@ export async function findCheckpoint(directory: string, stepsRecorded: number): 
   throw new UserError(`no checkpoint of ${directory} can be read; run again with --overwrite (${notes[0]})`);
 }
 
-/** Removes checkpoints that are newer than the one that was found: they are damaged. */
+/** Removes the checkpoints that are newer than the one found. They are damaged. */
 export async function removeNewer({ path, notes }: FoundCheckpoint): Promise<void> {
   const newer = (await checkpointsOf(dirname(dirname(path)))).slice(0, notes.length);
   for (const each of newer) await rm(each, { force: true });
 }
 
-/** Removes a run's checkpoints: of one that has finished nothing goes on from them. */
+/** Removes all checkpoints of a finished run, which cannot be resumed. */
 export async function removeCheckpoints(directory: string): Promise<void> {
   for (const path of await checkpointsOf(directory)) await rm(path, { force: true });
 }
 
-/** Whether a run has something to go on from. */
+/** Whether a run has a checkpoint to resume from. */
 export async function hasCheckpoint(directory: string): Promise<boolean> {
   return (await checkpointsOf(directory)).length > 0;
 }
 
-/** Paths of a run's checkpoints, the newest first. */
+/** Paths of a run's checkpoints, newest first. */
 async function checkpointsOf(directory: string): Promise<string[]> {
   const names = await readdir(join(directory, CHECKPOINTS)).catch(() => []);
   return names

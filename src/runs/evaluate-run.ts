@@ -20,74 +20,74 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { readRunRecords } from "./read-run.ts";
 
-/** Where to find the examples, if not where the run found its own. */
+/** Examples and settings of an evaluation (default: the run's own). */
 export interface EvaluationSource {
-  /** Folder with a GLUE task's files. */
+  /** Folder with the files of a GLUE task. */
   data?: string;
-  /** The data's own validation examples, also where the run held out others of its training data. */
+  /** Whether to use the data's own validation examples even if the run held out part of its training data. */
   ownSplits?: boolean | undefined;
-  /** File of the user's own examples, and its columns. */
+  /** File with the user's examples. The columns follow. */
   validation?: string | undefined;
   text?: string;
   textPair?: string;
   label?: string;
-  /** Ask no hub: a model or data set of it comes from the cache alone. */
+  /** Whether models and data sets of the hub come from the cache only. */
   offline?: boolean | undefined;
-  /** How the base model is stored; where absent in float32 or, where that does not fit into memory, as in training. */
+  /** Storage format of the base model (default: float32, or the format used in training if float32 exceeds the memory). */
   base?: BaseFormat | undefined;
   device?: DeviceName;
   threads?: number;
-  /** Whether embeddings and rerankers are measured beside the model before training and BM25, as they are where absent. */
+  /** Whether to score BM25 and the model before training, too, for embeddings and rerankers (default: true). */
   baselines?: boolean;
-  /** Of a language model: so many examples are answered too, and the answers scored. */
+  /** Number of examples that a language model answers; the answers are scored. */
   generate?: number | undefined;
-  /** How answers are written. */
+  /** Settings for generating answers. */
   answers?: AnswerOptions;
-  /** Told of the base model when it is there. */
+  /** Receives the base model as soon as it is loaded. */
   onBase?(base: BaseModel): void;
-  /** Told as texts are read. */
+  /** Receives the number of texts done so far. */
   onDone?(texts: number, of: number): void;
-  /** Told as answers are whole. */
+  /** Receives the number of complete answers so far. */
   onAnswer?(done: number, of: number): void;
 }
 
-/** An answer beside what it should be. */
+/** A model's answer and its reference. */
 export interface ScoredAnswer {
-  /** What was asked, the conversation's last turn. */
+  /** Last turn of the conversation. */
   text: string;
   reference: string;
   answer: string;
 }
 
-/** What the best answer that needs no text is called beside a model's own. */
+/** Name of the baseline that gives the same best answer for every text. */
 export const SAME_ANSWER = "same answer for all";
 
-/** How a fine-tuned model does on one split. */
+/** Scores of a fine-tuned model on one split. */
 export interface RunEvaluation {
   split: string;
   examples: number;
-  /** Whether the model was trained on them at the end: its scores say nothing then. */
+  /** Whether the final model was trained on these examples, which makes its scores meaningless. */
   trainedOn?: boolean;
-  /** The task's own, and what its kind adds to them, such as macro F1. */
+  /** Metrics of the task, and those that its kind adds, such as macro F1. */
   metrics: Record<string, number>;
-  /** How far chance may have moved the task's own: standard errors, by the number of examples, where it is known. A search has none. */
+  /** Standard errors of the task's metrics, estimated from the examples if that is possible. Search metrics have none. */
   errors?: Record<string, number>;
   /**
-   * The same metrics of what a model is to beat. Of embeddings and rerankers `before training` and, where the examples are a
-   * search, `BM25`; of classes and numbers `same answer for all`, the best of those.
+   * The same metrics for baselines. For embeddings and rerankers: `before training` and, if the examples are a search, `BM25`.
+   * For classes and numbers: `same answer for all`, the best constant answer.
    */
   beside?: Record<string, Record<string, number>>;
   labels: readonly string[];
-  /** `[true label, predicted label]`, of kinds that have it. */
+  /** `[true label, predicted label]`, for kinds that have a confusion matrix. */
   confusion?: number[][];
-  /** Those that were scored, where that was asked for. */
+  /** The scored answers, if `generate` was given. */
   answers?: ScoredAnswer[];
 }
 
 /**
  * Evaluates a run's model on its validation data, or on other data of its task.
- * @throws UserError where the run or the data cannot be read, the run's own files are gone or changed, or the data has a label
- * that the model does not know.
+ * @throws UserError if the run or the data cannot be read, if the run's own files are missing or changed, or if the data has a
+ * label that the model does not know
  */
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
   const { offline, generate, base, baselines = true } = source;
@@ -119,7 +119,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
         : baselines
           ? await baselinesOf(model, examples, runtime)
           : undefined;
-      // To search once more without each part of the examples would take many times as long.
+      // The error estimate would repeat the search for each part of the examples, which takes too long.
       const { metrics, errors = undefined } = task.metrics.some((name) => SEARCH_METRIC_NAMES.includes(name))
         ? { metrics: computeMetrics(task, predictions, examples) }
         : scoresOf(task, predictions, examples);
@@ -145,7 +145,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
   }
 }
 
-/** @throws UserError where the model writes none, or no example has one to compare with. */
+/** @throws UserError if the model generates no text, or if no example has a reference answer */
 async function answersOf(
   model: FineTunedModel,
   examples: readonly Example[],
@@ -165,7 +165,7 @@ async function answersOf(
   return asked.map(({ example: { text }, reference }, i) => ({ text, reference, answer: written[i]!.text }));
 }
 
-/** Scores of the answers, and of those that can be had without the model: `lead3_rouge1`. */
+/** Scores of the answers and of the kind's baselines, which need no model (such as `lead3_rouge1`). */
 function answerScores(
   answers: readonly ScoredAnswer[],
   { baselines = {}, scoresSentences: splitSentences }: Pick<TaskKind, "baselines" | "scoresSentences">,
@@ -182,7 +182,7 @@ function answerScores(
   return scores;
 }
 
-/** The examples that a source names, for a model of the run. */
+/** Reads the examples that a source names, for a run's model. */
 export async function splitsOf(
   run: string,
   source: EvaluationSource,

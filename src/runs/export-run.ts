@@ -17,19 +17,19 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type FinishedRun, readFinishedRun } from "./read-run.ts";
 
-/** Most texts to compare on. */
+/** Maximum number of texts to compare on. */
 const COMPARED_TEXTS = 32;
 
-/** What an export of a run came to. */
+/** Report of an exported run. */
 export interface RunExportReport extends ExportReport {
   /**
-   * What should be known: why built-in sentences were compared on, where the run's own validation texts could not be; that
-   * the base model's file has its weights rounded alone.
+   * Notes for the user: why built-in sentences replaced the run's validation texts in the comparison, or that the base
+   * model's file has only quantized weights.
    */
   notes: readonly string[];
 }
 
-/** What is compared where a run's own validation texts can no longer be read. */
+/** Texts to compare on if the run's validation texts can no longer be read. */
 const SENTENCES = [
   "The film is a warm, funny and wise look at growing old.",
   "My card was charged twice and nobody answers the phone!",
@@ -42,10 +42,10 @@ const SENTENCES = [
 ];
 
 /**
- * Exports a finished run's adapter, best epoch, to another tool's format, and compares the result with the run's model
- * before it is put in place: where their logits differ by more than 1e-4, nothing is left behind. Compared is on the run's validation
- * texts or, with a note, on built-in sentences where those are gone or changed.
- * @throws UserError where the folder is no finished run, the output is not empty, or the format has no place for the method.
+ * Exports the adapter of a finished run (best epoch) to another tool's format. First compares the result with the run's
+ * model on the run's validation texts. If these are missing or changed, it compares on built-in sentences and adds a note.
+ * If the logits differ by more than 1e-4, no output is left behind.
+ * @throws UserError if the folder is no finished run, the output folder is not empty, or the format cannot hold the method
  */
 export async function exportRun(
   run: string,
@@ -82,10 +82,10 @@ export async function exportRun(
   return { ...report, notes: [note, rounded, inFewerBits, advice(report)].filter((each) => each !== undefined) };
 }
 
-/** Share of answers that stay the same below which weights in fewer bits are not worth their smaller file. */
+/** Share of unchanged answers below which a smaller file with quantized weights is not worth it. */
 const ENOUGH = 0.95;
 
-/** What to try where weights in fewer bits change too many answers. */
+/** Suggests what to try if quantized weights change too many answers. */
 function advice({ quantized }: ExportReport): string | undefined {
   if (quantized?.sameLabel === undefined || quantized.sameLabel >= ENOUGH) return undefined;
   const { dtype } = quantized;
@@ -94,7 +94,7 @@ function advice({ quantized }: ExportReport): string | undefined {
   return `with ${dtype} fewer than ${100 * ENOUGH} % of answers stay the same: try ${other} or use the float32 file`;
 }
 
-/** That an adapter was merged into weights that were rounded before, where the file has no others. */
+/** Notes that the adapter was merged into quantized weights, if the base model's file has no others. */
 async function roundedNote({ files, name }: BaseModel): Promise<string | undefined> {
   const { weights } = await openModelFolder(files);
   const types = new Set(
@@ -104,7 +104,7 @@ async function roundedNote({ files, name }: BaseModel): Promise<string | undefin
   return `${name} has its weights only in ${[...types].sort().join(", ")}: the adapter is merged into these, converted back to float32`;
 }
 
-/** The run's own validation texts, where they are still what they were. */
+/** The run's validation texts, if the data is unchanged. */
 async function textsOf(
   { directory, config, dataFingerprint }: FinishedRun,
   kind: TaskKind,

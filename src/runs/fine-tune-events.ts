@@ -27,7 +27,7 @@ import { summarise } from "./run-result.ts";
 import { saveVerified } from "./save-verified.ts";
 import { openSpillFile } from "./spill-file.ts";
 
-/** What is known when training begins. */
+/** State of a run when training begins. */
 export interface RunStart {
   kind: "start";
   directory: string;
@@ -37,82 +37,83 @@ export interface RunStart {
   totalSteps: number;
   /** Number of projection matrices that a schedule may freeze. */
   freezable: number;
-  /** Steps done before, where the run goes on from a checkpoint. */
+  /** Number of steps done before, if the run resumes from a checkpoint. */
   stepsDone: number;
-  /** What it is expected to take, bytes. */
+  /** Estimated memory of the run, in bytes. */
   memory: RunMemory;
-  /** What a person should know before it begins. */
+  /** Notes for the user about the prepared run. */
   notes: readonly string[];
-  /** The first training example as the model reads it, where the run starts and learns to write: what of it counts. */
+  /** First training example as the model reads it, and which parts count for the loss; if a new run learns to generate text. */
   sample?: readonly { text: string; counts: boolean }[] | undefined;
 }
 
-/** How a run is begun, followed and ended. */
+/** Controls how a run starts, reports and ends. */
 export interface RunControl extends PrepareOptions {
-  /** Replace an old run in the output folder. */
+  /** Replaces an old run in the output folder. */
   overwrite?: boolean;
-  /** Go on with the run in the output folder. */
+  /** Resumes the run in the output folder. */
   resume?: boolean;
-  /** Pause after this many epochs of the run, with everything saved that `resume` needs. */
+  /** Pauses after this epoch of the run. Everything that `resume` needs is saved. */
   stopAfter?: number;
-  /** Aborting ends training early, as patience does: the best evaluation so far counts, or the first that comes. */
+  /** Aborting ends training early, as `patience` does: the best evaluation so far counts, or the next one if there is none yet. */
   timeUp?: AbortSignal | undefined;
-  /** Whether a model that learned few rows is trained once more on all of them, held-out ones too; it is where absent. */
+  /** Whether to train a model that learned from few rows once more on all rows, held-out ones too (default: true). */
   refit?: boolean | undefined;
   /**
-   * What scores answers of a run that learns from rewards, rather than what its options name. It runs in this process, without a
-   * time limit, and is given again where the run is resumed.
+   * Scores the answers of a run that learns from rewards. Replaces the reward in the options. It runs in this process without
+   * a time limit. Pass it again when you resume the run.
    */
   reward?: RewardFunction | undefined;
   /**
-   * Has its steps' gradients computed by the workers of a Valkey or Redis server: `redis://[user:password@]host:port[/database]`, or
-   * `rediss://` over TLS.
+   * Lets the workers of a Valkey or Redis server compute the gradients: `redis://[user:password@]host:port[/database]`, or
+   * `rediss://` for TLS.
    */
   queue?: SharedRunOptions & { url: string };
-  /** Told while a model or a data set comes from the hub. */
+  /** Receives the progress of a download from the hub. */
   onDownload?(progress: DownloadProgress): void;
   /**
-   * Aborting ends a download or the fitting of a head at once, with the signal's reason, and a run after the computation at hand,
-   * with everything saved that `resume` needs.
+   * Aborting ends a download or the fitting of a head at once, with the signal's reason. It ends training after the current
+   * computation and saves everything that `resume` needs.
    */
   signal?: AbortSignal | undefined;
 }
 
-/** The last thing that a run tells. */
+/** Last event of a run. */
 export interface RunEnd extends RunOutcome {
   kind: "end";
 }
 
-/** What a run tells as it goes on: what is known when training begins, its records as they are written, and what it came to. */
+/** Events of a run: the start, the records as they are written, and the outcome. */
 export type RunEvent = RunStart | StepRecord | FreezingRecord | EvaluationRecord | ScoresRecord | RunEnd;
 
 export interface RunOutcome {
   directory: string;
-  /** Undefined where the run was aborted or paused. */
+  /** Undefined if the run was aborted or paused. */
   result: RunResult | undefined;
-  /** What the user should know: that nothing was learned, perhaps. */
+  /** Notes for the user, for example that the model learned nothing. */
   notes: string[];
 }
 
 /**
- * Fine-tunes a model as `given` says (keys of `aflora train`'s config file) and writes a run folder: records as they come,
- * checkpoints by step or time and each epoch, and at the end the best epoch's adapter, read back from disk and compared, and
- * `result.json`. What happens is told as a stream, each event when it is in the run folder. Who takes no further event ends the run
- * where its last checkpoint is, from which `resume` goes on; aborting saves what is done since, too.
- * @throws UserError where an option, the data or the model cannot be used; then nothing is written.
+ * Fine-tunes a model and writes a run folder: records as they come, checkpoints by step or time and after each epoch, and
+ * at the end `result.json` and the adapter of the best epoch, which is read back and verified. Yields each event after it is
+ * in the run folder. If the caller stops iterating, `resume` continues from the last checkpoint; aborting saves the steps
+ * after it, too.
+ * @param given keys of `aflora train`'s config file
+ * @throws UserError if an option, the data or the model cannot be used; nothing is written then
  */
 export async function* fineTuneEvents(
   given: Readonly<Record<string, unknown>>,
   options: RunControl = {},
 ): AsyncGenerator<RunEvent, void> {
   const { output } = given;
-  // Before anything of a run is read: another process may be going on with it. Else there is nothing to lock yet.
+  // Locks before anything of the run is read: another process may be resuming it. A new run has nothing to lock yet.
   const isRun = options.resume && typeof output === "string" && existsSync(join(output, "config.json"));
   const unlock = isRun ? await lockRun(output) : undefined;
   let server: ServerConnection | undefined;
   try {
     server = options.queue && (await connect(options.queue.url));
-    // Of a report, too, during which a process ended: the run itself may have finished.
+    // Removes temporary files, also those of a report that a process did not finish writing.
     if (isRun) await removeTemporaries(output);
     yield* fineTuneInFolder(given, options, server);
   } finally {
@@ -121,14 +122,13 @@ export async function* fineTuneEvents(
   }
 }
 
-// Long because it is the order of a run: what is written, what is told, what is released after.
 async function* fineTuneInFolder(
   given: Readonly<Record<string, unknown>>,
   options: RunControl,
   server: ServerConnection | undefined,
 ): AsyncGenerator<RunEvent, void> {
   const prepared = await prepareRunOfFiles(given, { ...options, isShared: options.queue !== undefined });
-  const { directory, config, machine, saved, task, base, runtime, fineTuning, memory } = prepared;
+  const { directory, config, saved, task, base, runtime, fineTuning, memory } = prepared;
   if (options.queue?.mixedProcessors && config.run.localSteps !== undefined) {
     await prepared.release();
     throw new UserError(
@@ -141,10 +141,13 @@ async function* fineTuneInFolder(
     await prepared.release();
     throw error;
   });
-  // Neither does one that passed its trial and fails at the run's first step.
-  let kept = saved !== undefined || runtime.device.isEverywhere === true;
+  // A device that fails at the run's first step leaves no folder behind either.
+  const progress: Progress = {
+    isKept: saved !== undefined || runtime.device.isEverywhere === true,
+    peakMemory: 0,
+    notes: [],
+  };
   let machines: SharedRun | undefined;
-  const clock = new CheckpointClock(String(config.run.checkpointEvery), resume?.step ?? 0);
   try {
     yield {
       kind: "start",
@@ -159,77 +162,110 @@ async function* fineTuneInFolder(
       memory,
       notes: prepared.notes,
     };
-    // Of the steps before the cut too, where the run goes on.
+    // Includes the steps before the checkpoint, if the run resumes.
     const before = resume ? (await readRunRecords(directory)).steps : [];
-    let peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
-    let outcome: TrainingEnd | undefined;
-    const notes: string[] = [];
+    progress.peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     machines = server && (await SharedRun.open(server, prepared, options.queue));
-    const control = { signal: options.signal, stopAfter: options.stopAfter, timeUp: options.timeUp, machines };
-    const openSpill = (): Promise<SpillFile> => openSpillFile(folder.path(HIDDEN_STATES));
-    for await (const event of fineTuning.train(runtime, { ...control, openSpill })) {
-      const resident = process.memoryUsage.rss();
-      peakMemory = Math.max(peakMemory, resident);
-      if (event.kind === "step") {
-        kept = true;
-        const record = { ...event, ...(machines && { workers: machines.shares.take() }), memory: resident };
-        await folder.addMetrics(record);
-        yield record;
-      } else if (event.kind === "freezing") {
-        await folder.addFreezing(event);
-        yield event;
-      } else if (event.kind === "evaluation") {
-        await folder.addMetrics(event);
-        yield event;
-      } else if (event.kind === "scores") {
-        // The examples are the same each time.
-        const written = event.epoch === 0 ? event : { ...event, texts: [] };
-        await folder.addScores(written);
-        yield written;
-      } else if (event.kind === "checkpoint") {
-        if (!event.due && !clock.isDue(event.step)) continue;
-        await folder.saveCheckpoint({ state: event.state(), machine });
-        clock.saved(event.step);
-      } else if (event.kind === "note") notes.push(event.text);
-      else outcome = event;
-    }
-    kept = true;
-    const unfinished: RunEnd = { kind: "end", directory, result: undefined, notes: [] };
-    if (!outcome || outcome.aborted) return yield unfinished;
-
-    const { freezable, blockCount: count } = fineTuning;
-    const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;
-    const facts = { base, task, peakMemory, memory, freezable, blocks };
-    try {
-      const finished = await prepared.finish(outcome, { signal: options.signal, again: options.refit });
-      const { calibration, onFloat32 } = finished;
-      const { model: modelFiles } = prepared.dataFingerprint;
-      const description = { ...finished.adapter.description, ...(modelFiles && { modelFiles }) };
-      const best = { ...finished.adapter, description };
-      await saveVerified(folder.path("adapter"), best, finished.base, runtime, task);
-      const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
-      notes.push(...finished.notes);
-      // What a run that was cut off and went on says, too.
-      const said = [...fineTuning.notes, ...notes];
-      const result = summarise(config, outcome, { ...facts, onFloat32, adapterBytes, calibration, notes: said });
-      await folder.writeResult(result);
-      yield { kind: "end", directory, result, notes };
-    } catch (error) {
-      // Training has ended and is saved: what is missing is written when the run goes on.
-      if (options.signal?.aborted && error === options.signal.reason) return yield unfinished;
-      if (!(error instanceof UserError)) throw error;
-      throw new UserError(
-        `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,
-      );
-    }
+    yield* recordTraining(prepared, folder, progress, { ...options, machines });
+    progress.isKept = true;
+    const end =
+      progress.end && !progress.end.aborted
+        ? await finishRun(prepared, folder, progress, progress.end, options)
+        : undefined;
+    yield end ?? { kind: "end", directory, result: undefined, notes: [] };
   } finally {
     await machines?.release();
-    await (kept ? folder.close() : folder.discard());
+    await (progress.isKept ? folder.close() : folder.discard());
     await prepared.release();
   }
 }
 
-/** The run's folder: a new one with its options and what its data are, or the one that it goes on in. */
+/** Progress of a run's training. */
+interface Progress {
+  /** Whether the folder is kept if the run fails. */
+  isKept: boolean;
+  peakMemory: number;
+  /** Notes from training. */
+  notes: string[];
+  /** Undefined before the end. */
+  end?: TrainingEnd;
+}
+
+/** Trains, and writes records and checkpoints. Yields each record after it is written. */
+async function* recordTraining(
+  { fineTuning, config, machine, runtime, saved }: RunOfFiles,
+  folder: RunFolder,
+  progress: Progress,
+  { signal, stopAfter, timeUp, machines }: RunControl & { machines: SharedRun | undefined },
+): AsyncGenerator<RunEvent, void> {
+  const clock = new CheckpointClock(String(config.run.checkpointEvery), saved?.found?.state.step ?? 0);
+  const openSpill = (): Promise<SpillFile> => openSpillFile(folder.path(HIDDEN_STATES));
+  for await (const event of fineTuning.train(runtime, { signal, stopAfter, timeUp, machines, openSpill })) {
+    const resident = process.memoryUsage.rss();
+    progress.peakMemory = Math.max(progress.peakMemory, resident);
+    if (event.kind === "step") {
+      progress.isKept = true;
+      const record = { ...event, ...(machines && { workers: machines.shares.take() }), memory: resident };
+      await folder.addMetrics(record);
+      yield record;
+    } else if (event.kind === "freezing") {
+      await folder.addFreezing(event);
+      yield event;
+    } else if (event.kind === "evaluation") {
+      await folder.addMetrics(event);
+      yield event;
+    } else if (event.kind === "scores") {
+      // The examples are the same each time.
+      const written = event.epoch === 0 ? event : { ...event, texts: [] };
+      await folder.addScores(written);
+      yield written;
+    } else if (event.kind === "checkpoint") {
+      if (!event.due && !clock.isDue(event.step)) continue;
+      await folder.saveCheckpoint({ state: event.state(), machine });
+      clock.saved(event.step);
+    } else if (event.kind === "note") progress.notes.push(event.text);
+    else progress.end = event;
+  }
+}
+
+/**
+ * Writes the adapter of the best epoch and `result.json`.
+ * @returns undefined if the signal aborted
+ * @throws UserError if something cannot be written; resuming writes it
+ */
+async function finishRun(
+  prepared: RunOfFiles,
+  folder: RunFolder,
+  { peakMemory, notes }: Progress,
+  end: TrainingEnd,
+  { signal, refit }: RunControl,
+): Promise<RunEnd | undefined> {
+  const { directory, config, task, base, runtime, fineTuning, memory, dataFingerprint } = prepared;
+  const { freezable, blockCount: count } = fineTuning;
+  const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;
+  const facts = { base, task, peakMemory, memory, freezable, blocks };
+  try {
+    const { adapter, calibration, onFloat32, ...finished } = await prepared.finish(end, { signal, again: refit });
+    const { model: modelFiles } = dataFingerprint;
+    const description = { ...adapter.description, ...(modelFiles && { modelFiles }) };
+    await saveVerified(folder.path("adapter"), { ...adapter, description }, finished.base, runtime, task);
+    const { size: adapterBytes } = await stat(folder.path("adapter", ADAPTER_WEIGHTS));
+    notes.push(...finished.notes);
+    // Includes the notes from before, for a run that was cut off and resumed.
+    const allNotes = [...fineTuning.notes, ...notes];
+    const result = summarise(config, end, { ...facts, onFloat32, adapterBytes, calibration, notes: allNotes });
+    await folder.writeResult(result);
+    return { kind: "end", directory, result, notes };
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return undefined;
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,
+    );
+  }
+}
+
+/** Opens the folder of a run to resume, or creates one with the run's options and data fingerprint. */
 async function openFolder(
   { directory, saved, config, base, fineTuning, dataFingerprint }: RunOfFiles,
   overwrite: boolean,

@@ -5,7 +5,7 @@ import type { Runtime } from "../runtime/session.ts";
 
 export const machineSchema = z.object({ processor: z.string(), threads: z.number(), onnxRuntime: z.string() });
 
-/** What the bits of a computation may depend on beside its inputs. */
+/** Properties of a machine that can change the last bits of a result. */
 export type Machine = z.output<typeof machineSchema>;
 
 export function thisMachine({ threads }: Pick<Runtime, "threads">): Machine {
@@ -18,7 +18,7 @@ const NAMES: Record<keyof Machine, string> = {
   onnxRuntime: "version of ONNX Runtime",
 };
 
-/** What a run that goes on elsewhere is told; nothing where it is the same. */
+/** Note for a run that resumes on another machine; undefined on the same machine. */
 export function machineNote(before: Machine, now: Machine): string | undefined {
   const differences = (Object.keys(NAMES) as (keyof Machine)[])
     .filter((key) => before[key] !== now[key])

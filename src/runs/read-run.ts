@@ -16,30 +16,30 @@ import type {
 } from "./records.ts";
 import { isRunLocked } from "./run-lock.ts";
 
-/** Everything a run has written about itself, read back from its folder. */
+/** Everything that a run has written, read from its folder. */
 export interface RunRecords {
   directory: string;
   /** `config.json`: the run's options, all resolved. */
   config: RunConfig;
-  /** `data.json`: what the examples were. */
+  /** `data.json`: fingerprint of the examples. */
   dataFingerprint: DataFingerprint;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   freezing: FreezingRecord[];
-  /** Of embeddings and rerankers. */
+  /** Records of embeddings and rerankers. */
   scores: ScoresRecord[];
-  /** Absent while the run is being written, and where it was cut off. */
+  /** Undefined while the run is being written, or if it was cut off. */
   result?: RunResult;
 }
 
-/** The records of a run that has ended. */
+/** Records of a finished run. */
 export interface FinishedRun extends RunRecords {
   result: RunResult;
 }
 
 /**
- * Reads a run folder, also one that is still being written: then `result` is absent and a half-written last line is left out.
- * @throws {UserError} where the folder is no run, or one of its files is damaged (file and line or option named).
+ * Reads a run folder. If the run is still being written, `result` is undefined, and an incomplete last line is left out.
+ * @throws {UserError} if the folder is no run, or one of its files is damaged (names the file and the line or option)
  */
 export async function readRunRecords(directory: string): Promise<RunRecords> {
   const file = join(directory, "config.json");
@@ -62,7 +62,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
   const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), metricsRecord, !result);
   const evaluations = metrics.filter((record) => record.kind === "evaluation");
   const steps = metrics.filter((record) => record.kind === "step");
-  // An epoch has a step at least, or stands in the order of its number: one far beyond would be drawn.
+  // An epoch has at least one step, or follows in order; otherwise a report would draw an epoch far beyond the others.
   const strange = evaluations.find(({ epoch }, index) => epoch > Math.max(index + 1, steps.length));
   if (strange)
     throw new UserError(
@@ -81,8 +81,8 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
 }
 
 /**
- * Reads a run that has ended.
- * @throws {UserError} as `readRunRecords`, and where the run is still being written or was cut off.
+ * Reads a finished run.
+ * @throws {UserError} as `readRunRecords`, and if the run is still being written or was cut off
  */
 export async function readFinishedRun(directory: string): Promise<FinishedRun> {
   const { result, ...records } = await readRunRecords(directory);
@@ -94,12 +94,12 @@ export async function readFinishedRun(directory: string): Promise<FinishedRun> {
   );
 }
 
-/** Whether a folder holds a run that has ended. */
+/** Whether a folder holds a finished run. */
 export async function isFinished(directory: string): Promise<boolean> {
   return existsSync(join(directory, "config.json")) && (await readRunRecords(directory)).result !== undefined;
 }
 
-/** The text of a file, or nothing where there is none. */
+/** Text of a file; undefined if it does not exist. */
 async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, "utf8");
@@ -115,10 +115,10 @@ async function readObject<T extends object>(file: string): Promise<T | undefined
   return text === undefined ? undefined : parseObject<T>(text, file);
 }
 
-/** The records of a JSON Lines file, none where there is no file. */
+/** Records of a JSON Lines file; an empty array if it does not exist. */
 async function readLines<T extends object>(file: string, schema: z.ZodType, growing: boolean): Promise<T[]> {
   const lines = ((await readIfThere(file)) ?? "").split("\n");
-  // What follows the last line break is empty, or a record that is being written.
+  // The text after the last line break is empty, or an incomplete record.
   if (growing || lines.at(-1) === "") lines.pop();
   return lines.map((line, index) => {
     const where = `${file}, line ${index + 1},`;
@@ -136,7 +136,7 @@ function parseObject<T extends object>(text: string, where: string): T {
   try {
     value = JSON.parse(text);
   } catch {
-    // Falls through: text that is no JSON is as wrong as JSON that is no object.
+    // Falls through: text that is not JSON gets the same error as JSON that is no object.
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as T;
   throw new UserError(`${where} is not a JSON object, so the run's records are damaged; run it again with --overwrite`);

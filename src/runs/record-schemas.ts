@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BASE_FORMATS } from "../models/base-format.ts";
 
-/** JSON has no NaN and writes null. */
+/** JSON has no NaN: it is written as null. */
 const measured = z.number().nullable();
 const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
@@ -58,7 +58,7 @@ export const scoresRecord = z.object({
   texts: z.array(z.string()),
 });
 
-/** Predictions of like probability. */
+/** Predictions of similar probability. */
 const bin = z.object({ count, confidence: measured, accuracy: measured });
 
 /** `result.json` */

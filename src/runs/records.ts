@@ -5,64 +5,64 @@ import type { BaseFormat } from "../models/base-format.ts";
 import type { Calibration } from "../training/calibration/calibrate.ts";
 import type { RolloutTotals } from "../training/records.ts";
 
-/** What blocks that left training came to, and saved beside a run in which all stay. */
+/** Effect of freezing blocks, compared with a run in which all blocks train. */
 export interface FrozenBlocksResult {
-  /** Step at which each block froze, from the input side on; null where it never did. */
+  /** Step at which each block froze, from the input side; null if it never froze. */
   frozenAtStep: (number | null)[];
-  /** Floating-point operations: those that the steps would have done in addition. */
+  /** Floating-point operations saved. */
   flopsSaved: number;
-  /** Seconds of steps: those after the first block froze beside as many of the mean length before. */
+  /** Seconds saved: the steps after the first block froze, compared with as many steps of the mean length before. */
   secondsSaved: number;
-  /** Bytes that are expected of a step's activations before the first step, less those after the last. */
+  /** Estimated bytes of a step's activations before the first step, minus those after the last. */
   activationsSaved: number;
-  /** Most bytes of hidden states that were kept. */
+  /** Peak bytes of kept hidden states. */
   kept: { memory: number; file: number };
 }
 
-/** `result.json`: what a run came to. */
+/** `result.json`: the result of a run. */
 export interface RunResult {
   method: string;
   task: string;
   model: string;
   seed: number;
-  /** How the base model was stored in training. */
+  /** Storage format of the base model in training. */
   base: BaseFormat;
-  /** Metrics of the best epoch; `confusion` and the like are left to `aflora evaluate`. */
+  /** Metrics of the best epoch. `aflora evaluate` computes the confusion matrix and similar. */
   metrics: Record<string, number>;
-  /** How far chance may have moved them, standard errors; of one split that is not too large. */
+  /** Standard errors of the metrics; for a single split that is not too large. */
   errors?: Record<string, number>;
-  /** The same adapter's beside the float32 base model, where training used another: those of what is exported. */
+  /** Metrics of the same adapter on the float32 base model, if training used another format. They hold for exports. */
   float32Metrics?: Record<string, number>;
-  /** How far the best epoch's probabilities were from what was right, and the temperature that its head was divided by; of labels. */
+  /** Calibration error of the best epoch, and the temperature that its head was divided by; for labels. */
   calibration?: Calibration;
   bestEpoch: number;
   lastEpochMetrics: Record<string, number>;
-  /** Trainable parameters; the head is counted apart. */
+  /** Number of trainable parameters, without the head, which is counted separately. */
   trainable: { start: number; average: number; end: number; head: number };
-  /** Projection matrices under the schedule, and how many of them froze. */
+  /** Number of projection matrices under the schedule, and how many of them froze. */
   frozen: { count: number; of: number };
-  /** Step at which each projection matrix under the schedule froze; null where it never did. */
+  /** Step at which each projection matrix under the schedule froze; null if it never froze. */
   frozenAtStep: Record<string, number | null>;
-  /** What blocks that left training came to; absent where none may leave. */
+  /** Effect of freezing blocks; undefined if no block may freeze. */
   blocks?: FrozenBlocksResult;
-  /** Of runs that learn from rewards: their answers, and seconds of writing them, of their rewards and of the steps themselves. */
+  /** For runs that learn from rewards: answers, and the seconds for generating, scoring and stepping. */
   rollout?: RolloutTotals & { stepping: number };
   steps: number;
   epochs: number;
-  /** Wall-clock seconds of training, evaluation included. */
+  /** Wall-clock seconds of training, including evaluation. */
   seconds: number;
   /** Median wall-clock seconds of one optimizer step. */
   secondsPerStep: number;
-  /** Real tokens per second of training, padding and evaluation not counted. */
+  /** Tokens per second of training, without padding and evaluation. */
   tokensPerSecond: number;
-  /** Highest resident memory, bytes; of all its processes, where the run was cut off and went on. */
+  /** Peak resident memory in bytes, over all processes of a resumed run. */
   peakMemory: number;
-  /** What was expected before training, bytes. */
+  /** Memory estimate from before training, in bytes. */
   memoryEstimate: RunMemory;
-  /** Floating-point operations spent in training, forward and backward. */
+  /** Floating-point operations of training, forward and backward. */
   flops: number;
-  /** Size of `adapter/adapter.safetensors`, bytes. */
+  /** Size of `adapter/adapter.safetensors` in bytes. */
   adapterBytes: number;
-  /** What a person should know of the run: examples that were shortened, that nothing was learned, perhaps. */
+  /** Notes for the user, for example that examples were shortened, or that the model learned nothing. */
   notes: readonly string[];
 }

@@ -3,17 +3,17 @@ import { type DataSource, namedTaskOf } from "../fine-tuning/run-options-node.ts
 import { heldOutText } from "../tasks/split.ts";
 import type { RunRecords } from "./read-run.ts";
 
-/** The data that scores came from, in words. */
+/** Describes the data behind scores, in words. */
 export interface ScoredData {
-  /** A GLUE task's name, or what the user's own data are called. */
+  /** Name of a GLUE task, or of the user's data. */
   name: string;
   /** `90`: number of training examples. */
   trainedOn: string;
-  /** `10 held out (10 %, drawn by seed 42)`: how many examples were scored, and which. */
+  /** `10 held out (10 %, drawn by seed 42)`: which examples were scored, and how many. */
   scoredOn: string;
 }
 
-/** Says which data the scores of runs came from. @param runs at least one, of one identity but for the draw */
+/** Describes the data behind the scores of runs. @param runs at least one; they may differ in their draw only */
 export function scoredData(runs: readonly RunRecords[]): ScoredData {
   const { config, result } = runs[0]!;
   const { source } = config;
@@ -35,7 +35,7 @@ export function scoredData(runs: readonly RunRecords[]): ScoredData {
   return { name, trainedOn: counted(known.map(({ train }) => train)), scoredOn: scored.join(" and ") };
 }
 
-/** A published task's name, or what the user's own data are called. */
+/** Name of a published task, or of the user's data. */
 export const sourceName = (source: DataSource): string => namedTaskOf(source) ?? nameOf(source);
 
 const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
@@ -47,15 +47,15 @@ function nameOf(source: DataSource): string {
   return datasetConfig === undefined ? dataset : `${dataset}, ${datasetConfig}`;
 }
 
-/** What must be equal for two runs' scores to be compared. */
+/** Identity of a run's data. It must be equal for scores to be comparable. */
 export interface DataIdentity {
-  /** Of the examples and the rule by which they are split. */
+  /** Identity of the examples and of the rule that splits them. */
   examples: string;
-  /** Of the validation examples, where a seed draws them; else empty. */
+  /** Identity of the validation examples if a seed draws them; otherwise empty. */
   draw: string;
 }
 
-/** The identity of a run's data. */
+/** Returns the identity of a run's data. */
 export function dataIdentity({ dataFingerprint }: RunRecords): DataIdentity {
   const { heldOut, sha256 } = dataFingerprint.examples;
   return {

@@ -12,12 +12,12 @@ import { lockRun, type Unlock } from "./run-lock.ts";
 
 const SCORES = "scores.jsonl";
 
-/** A run folder that this process writes to. */
+/** A run folder that this process writes. */
 export class RunFolder {
   readonly directory: string;
   readonly #metrics: FileHandle;
   readonly #freezing: FileHandle;
-  /** Of kinds of task that have scores. */
+  /** Only for kinds of task with scores. */
   #scores: FileHandle | undefined;
   readonly #unlock: Unlock | undefined;
 
@@ -29,8 +29,8 @@ export class RunFolder {
   }
 
   /**
-   * Makes a run folder; with `overwrite` in place of an old run. Files that are no run's stay.
-   * @throws UserError where there is a run already, another process writes to it, or the folder cannot be written.
+   * Creates a run folder. `overwrite` replaces an old run; other files stay.
+   * @throws UserError if the folder holds a run already, another process writes it, or it cannot be written
    */
   static async create(
     directory: string,
@@ -49,17 +49,16 @@ export class RunFolder {
   }
 
   /**
-   * Opens the folder of a run that was cut off, whose lock the caller holds, without records and checkpoints of what came
-   * after `found`.
-   * @param found the checkpoint that it goes on from; absent where it was cut off before the first
-   * @throws UserError where it cannot be written.
+   * Opens the folder of a run to resume, whose lock the caller holds. Removes records and checkpoints from after `found`.
+   * @param found checkpoint to resume from; undefined if the run was cut off before its first
+   * @throws UserError if the folder cannot be written
    */
   static async resume(directory: string, found: FoundCheckpoint | undefined): Promise<RunFolder> {
     return RunFolder.#open(directory, undefined, async () => {
       if (found) await removeNewer(found);
       await rm(join(directory, HIDDEN_STATES), { force: true });
       const { step = 0, evaluations = [] } = found?.state ?? {};
-      // The evaluation before the first step stands in no state.
+      // No state contains the evaluation before the first step.
       const isKept = ({ epoch }: Record<string, unknown>): boolean =>
         found !== undefined && (epoch as number) <= (evaluations.at(-1)?.epoch ?? 0);
       await keepLines(join(directory, "metrics.jsonl"), (record) =>
@@ -70,7 +69,7 @@ export class RunFolder {
     });
   }
 
-  /** Prepares the folder and opens the record files; gives the lock back where that fails. */
+  /** Prepares the folder and opens the record files. Releases the lock on failure. */
   static async #open(directory: string, unlock: Unlock | undefined, prepare: () => Promise<void>): Promise<RunFolder> {
     try {
       for (const part of ["", CHECKPOINTS, "adapter"]) await removeTemporaries(join(directory, part));
@@ -110,7 +109,7 @@ export class RunFolder {
     }
   }
 
-  /** Saves a checkpoint, and the records up to it before that. */
+  /** Saves a checkpoint, after syncing the records up to it. */
   async saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
     await this.#metrics.sync();
     await this.#freezing.sync();
@@ -127,13 +126,13 @@ export class RunFolder {
     return join(this.directory, ...parts);
   }
 
-  /** Closes the record files and gives back the lock that `create` took. */
+  /** Closes the record files, and releases the lock that `create` took. */
   async close(): Promise<void> {
     await this.#closeFiles();
     await this.#unlock?.();
   }
 
-  /** Closes the folder and removes the run, and the folder itself where it holds nothing else. */
+  /** Closes the folder and removes the run. Removes the folder, too, if it is empty then. */
   async discard(): Promise<void> {
     await this.#closeFiles();
     for (const name of RUN_FILES) await rm(this.path(name), { recursive: true, force: true });
@@ -148,13 +147,13 @@ export class RunFolder {
   }
 }
 
-/** File of what training keeps of frozen blocks beyond memory; it goes when training ends. */
+/** File for hidden states of frozen blocks that exceed the memory; removed when training ends. */
 export const HIDDEN_STATES = "hidden-states.bin";
 
-/** The page of a run, which can be made again of the other files. */
+/** The page of a run. `aflora report` can write it again from the other files. */
 export const REPORT = "report.html";
 
-/** Files and folders of a run; `--overwrite` removes these and nothing else. */
+/** Files and folders of a run. `--overwrite` removes only these. */
 export const RUN_FILES: readonly string[] = [
   "config.json",
   "data.json",
@@ -170,7 +169,7 @@ export const RUN_FILES: readonly string[] = [
 
 async function removeOldRun(directory: string, overwrite: boolean): Promise<void> {
   const files = RUN_FILES.filter((name) => existsSync(join(directory, name)));
-  // A process that ended while it made the folder leaves no run.
+  // A process that ended while it created the folder leaves no run.
   if (files.every((name) => name === "data.json")) return;
   if (!overwrite) {
     throw new UserError(
@@ -180,7 +179,7 @@ async function removeOldRun(directory: string, overwrite: boolean): Promise<void
   for (const name of files) await rm(join(directory, name), { recursive: true, force: true });
 }
 
-/** Keeps a JSON Lines file's whole lines that `keep` accepts. */
+/** Keeps the complete lines of a JSON Lines file that `keep` accepts. */
 async function keepLines(path: string, keep: (record: Record<string, unknown>) => boolean): Promise<void> {
   const text = await readFile(path, "utf8").catch(() => "");
   const whole = text.slice(0, text.lastIndexOf("\n") + 1);

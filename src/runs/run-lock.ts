@@ -6,18 +6,18 @@ import { writeFailure } from "../files/atomic-file-node.ts";
 import { holdFolder, isFolderHeld } from "../files/kernel-lock-node.ts";
 
 /**
- * File that a run's folder holds while a process writes the run: its id and its host, a line each. Among processes of one
- * host the kernel decides who may write; the file tells people, and other hosts that share the folder.
+ * Lock file in a run folder while a process writes the run: process id and host, one per line. On one host, the kernel
+ * decides which process may write. The file informs people, and other hosts that share the folder.
  */
 const LOCK = "run.lock";
 
-/** Gives a lock back. */
+/** Releases a lock. */
 export type Unlock = () => Promise<void>;
 
 /**
- * Takes the lock of a run's folder, which ends with the process, however that ends.
- * @throws UserError where another process of this host holds it, or one of another host has left its name, or the folder
- * cannot be written.
+ * Locks a run folder. The lock ends with the process, however that ends.
+ * @throws UserError if another process of this host holds the lock, a process of another host left its name, or the folder
+ * cannot be written
  */
 export async function lockRun(directory: string): Promise<Unlock> {
   const path = join(directory, LOCK);
@@ -36,7 +36,7 @@ export async function lockRun(directory: string): Promise<Unlock> {
   }
 }
 
-/** Whether a process is writing the run in a folder; of other hosts, whether one has said so. */
+/** Whether a process writes the run in a folder. For other hosts, the lock file decides. */
 export async function isRunLocked(directory: string): Promise<boolean> {
   const text = await textOf(join(directory, LOCK));
   return text !== undefined && (isElsewhere(text) || (await isFolderHeld(directory)));
@@ -44,16 +44,16 @@ export async function isRunLocked(directory: string): Promise<boolean> {
 
 async function writeName(path: string, own: string, directory: string): Promise<void> {
   try {
-    // Another host may come at the same time.
+    // Another host may create the file at the same time.
     await writeFile(path, own, { flag: "wx" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") {
-      // On a full disk the file may be there, and empty.
+      // If the disk is full, the file may exist, but empty.
       if ((await textOf(path)) === "") await rm(path, { force: true });
       throw writeFailure(path, error);
     }
     if (isElsewhere((await textOf(path)) ?? "")) throw await refusal(directory);
-    // The kernel says that whoever of this host left it has ended.
+    // The kernel lock proves that the process of this host that left the file has ended.
     await writeFile(path, own).catch((reason: unknown) => {
       throw writeFailure(path, reason);
     });
@@ -71,13 +71,13 @@ async function refusal(directory: string): Promise<UserError> {
   );
 }
 
-/** Whether a lock's text names another host: there nobody here can ask the kernel. */
+/** Whether a lock's text names another host, whose processes the kernel here does not know. */
 function isElsewhere(text: string): boolean {
   const host = text.split("\n")[1] ?? "";
   return host !== "" && host !== hostname();
 }
 
-/** At most as much as a lock has; nothing where there is none or it cannot be read. */
+/** The first 1,000 characters of a lock file; undefined if it does not exist or cannot be read. */
 async function textOf(path: string): Promise<string | undefined> {
   return readFile(path, "utf8").then(
     (text) => text.slice(0, 1000),

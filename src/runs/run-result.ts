@@ -9,7 +9,7 @@ import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { RunResult } from "./records.ts";
 
-/** What a run came to, from what its training gave and what else is known of it. */
+/** Makes `result.json` from the end of training and other facts of the run. */
 export function summarise(
   { method, run }: { method: { name: string }; run: Pick<RunConfig["run"], "seed" | "base"> },
   { state, best, last, trainable, kept }: TrainingEnd,
@@ -20,12 +20,12 @@ export function summarise(
     peakMemory: number;
     memory: RunMemory;
     freezable: readonly string[];
-    /** Where blocks may freeze: how many there are, and what a step is expected to take at the end. */
+    /** Number of blocks, and the estimated memory of a step at the end; if blocks may freeze. */
     blocks?: { count: number; memoryAtEnd: MemoryEstimate } | undefined;
     calibration?: Calibration | undefined;
-    /** Size of the adapter's file. */
+    /** Size of the adapter's file in bytes. */
     adapterBytes: number;
-    /** What a person should know, from before and after training. */
+    /** Notes for the user, from before and after training. */
     notes: readonly string[];
   },
 ): RunResult {
@@ -71,7 +71,7 @@ export function summarise(
   };
 }
 
-/** By the mean step before the first block froze. */
+/** Compares with the mean step before the first block froze. */
 function secondsSaved({ stepSeconds, blocksFrozenAtStep: [first] }: TrainingState): number {
   if (first === undefined) return 0;
   const [before, after] = [stepSeconds.slice(0, first + 1), stepSeconds.slice(first + 1)];

@@ -6,10 +6,10 @@ import type { BaseModel } from "../model/base-model.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 
-/** Texts on which a saved adapter is compared with the one in memory. */
+/** Number of texts on which a saved adapter is compared with the one in memory. */
 const VERIFIED_EXAMPLES = 16;
 
-/** Writes an adapter, reads it back and compares its logits with those of the parameters in memory, to the bit. */
+/** Writes an adapter, reads it back, and checks that its logits equal those of the parameters in memory, to the bit. */
 export async function saveVerified(
   directory: string,
   adapter: Adapter,
@@ -29,7 +29,7 @@ export async function saveVerified(
   const expected = await logitsOf(adapter);
   await saveAdapter(directory, adapter);
   const found = await logitsOf(await loadAdapter(directory));
-  // NaN differs from itself, so that an adapter that gives it is none.
+  // NaN differs from itself, so an adapter with NaN logits is refused.
   if (found.some((row, i) => row.some((logit, j) => logit !== expected[i]![j]))) {
     await rm(directory, { recursive: true });
     throw new Error(`the adapter in ${directory} does not give the logits that it had in memory; it must not be used`);

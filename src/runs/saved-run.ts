@@ -9,7 +9,7 @@ import {
 } from "../fine-tuning/run-options-node.ts";
 import { readRunRecords } from "./read-run.ts";
 
-/** The saved options of a run to go on with; options given again must be the same, except where and how to compute. */
+/** Options of a run to resume. Options given again must be equal, except those that say where and how to compute. */
 export async function savedRun(
   given: Readonly<Record<string, unknown>>,
 ): Promise<{ config: RunConfig; dataFingerprint: DataFingerprint; stepsRecorded: number }> {

@@ -4,8 +4,8 @@ import { writeFailure } from "../files/atomic-file-node.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 
 /**
- * A file for what training keeps beyond memory, begun anew; its process alone reads it.
- * @throws UserError where the disk is full or the place cannot be written; so do its writes.
+ * Creates an empty file for data that exceeds training's memory. Only this process reads it.
+ * @throws UserError if the disk is full or the file cannot be written; its writes throw the same
  */
 export async function openSpillFile(path: string): Promise<SpillFile> {
   const file = await open(path, "w+").catch((error: unknown) => {
@@ -15,7 +15,7 @@ export async function openSpillFile(path: string): Promise<SpillFile> {
     async write(place, bytes) {
       let written = 0;
       try {
-        // A disk that fills up takes a part.
+        // A nearly full disk may write only a part.
         while (written < bytes.length) {
           const { bytesWritten } = await file.write(bytes, written, bytes.length - written, place + written);
           written += bytesWritten;

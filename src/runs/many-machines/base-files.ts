@@ -14,11 +14,11 @@ import { modelFiles } from "../../model-files/model-folder-node.ts";
 import { parsedJson } from "./message.ts";
 import { keysOf, LIFE, PIECE, type RunOrder, wantedSchema } from "./protocol.ts";
 
-/** Seconds that a worker waits for a piece before it asks again, and how often it asks. */
+/** Seconds that a worker waits for a piece before it asks again, and the number of attempts. */
 const PIECE_WAIT = 30;
 const PIECE_TRIES = 10;
 
-/** The files of a base model by their names, as a run's order has them; undefined of a model of the hub. */
+/** Size and hash of each file of a base model, by name; undefined for a model of the hub. */
 export async function describeFiles(base: LoadedBaseModel): Promise<RunOrder["files"]> {
   const hashes = await base.fileHashes?.();
   if (!hashes) return undefined;
@@ -29,7 +29,10 @@ export async function describeFiles(base: LoadedBaseModel): Promise<RunOrder["fi
   return files;
 }
 
-/** Sends workers the pieces of a base model's files that they ask for, until the connection is closed. @param waiting a connection of its own */
+/**
+ * Sends workers the pieces of the base model's files that they request, until the connection closes.
+ * @param waiting a separate connection
+ */
 export async function sendFiles(waiting: Redis, client: Redis, id: string, base: LoadedBaseModel): Promise<void> {
   const keys = keysOf(id);
   const known = new Set(Object.keys((await base.fileHashes?.()) ?? {}));
@@ -43,25 +46,25 @@ export async function sendFiles(waiting: Redis, client: Redis, id: string, base:
       const place = keys.pieces(worker);
       await client.multi().rpush(place, `${file}:${start}`, Buffer.from(bytes)).expire(place, LIFE).exec();
     } catch {
-      // The worker asks again, or says that it takes no part.
+      // The worker asks again, or reports that it leaves.
     }
   }
 }
 
 export interface BasePlace {
-  /** Folder of the worker. */
+  /** Folder of the worker for base models. */
   directory: string;
   worker: string;
-  /** Connection for what is waited for. */
+  /** Connection for blocking reads. */
   waiting: Redis;
   client: Redis;
   signal: AbortSignal;
 }
 
 /**
- * What `loadBaseModel` is to read of a run's base: a name of the hub, the bundled model, or a folder of the worker's, into which its
- * files come from the coordinator as far as they are missing. Files are told by their hashes; no path of the order is read.
- * @throws UserError where they cannot be had, or arrive as others.
+ * Finds what `loadBaseModel` must read for a run's base: a name on the hub, the bundled model, or a folder of this worker.
+ * Missing files of that folder come from the coordinator. Files are identified by hash; no path of the order is read.
+ * @throws UserError if the files cannot be fetched, or arrive with other contents
  */
 export async function findBase(id: string, order: RunOrder, place: BasePlace): Promise<string> {
   const { adapter, files } = order;
@@ -88,7 +91,7 @@ const isSame = async (folder: string, hashes: Readonly<Record<string, string>>):
     () => false,
   );
 
-/** Goes on where an earlier try ended. Workers that share the folder write the same bytes to the same places. */
+/** Resumes an earlier download. Workers that share the folder write the same bytes to the same places. */
 async function fetchFile(id: string, name: string, size: number, path: string, place: BasePlace): Promise<void> {
   const sizeOf = async (): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
   if ((await sizeOf()) === size) return;
@@ -124,7 +127,7 @@ async function fetchPiece(
       const which = (await waiting.blpop(place, PIECE_WAIT))?.[1];
       const bytes = which === undefined ? undefined : (await waiting.blpopBuffer(place, PIECE_WAIT))?.[1];
       if (bytes === undefined) break;
-      // Else it is one that was asked for twice.
+      // Skips a piece that was requested twice.
       if (which === `${file}:${start}` && bytes.length > 0) return bytes;
     }
   }

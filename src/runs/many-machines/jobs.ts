@@ -7,25 +7,25 @@ import type { REPLICA } from "./protocol.ts";
 import type { Results } from "./results.ts";
 import { replicaBytes, shardBytes } from "./shard.ts";
 
-/** What a worker is to compute. */
+/** Work for one worker. */
 export interface Job {
-  /** Its name in messages. */
+  /** Name of the job in messages. */
   shard: string;
   bytes: Buffer;
-  /** Of its results. */
+  /** Shapes of the results. */
   shapes(): ReadonlyMap<string, readonly number[]>;
-  /** The same on this machine. @throws the signal's reason, between two steps */
+  /** Computes the results on this machine. @throws the signal's reason, between two steps */
   compute(signal?: AbortSignal): Promise<Results>;
 }
 
-/** What jobs of one kind and one step have in common. */
+/** Properties that the jobs of one kind and one step share. */
 export interface JobKind {
   state: number;
   step: number;
   part: StepPart | typeof REPLICA;
 }
 
-/** A micro-batch of a step, whose graph is compiled here as `own`. */
+/** Job for a micro-batch of a step. `own` is the same graph, compiled on this machine. */
 export function microBatchJob(of: JobKind & { part: StepPart }, i: number, microBatch: MicroBatch, own: ModelRun): Job {
   const shard = nameOf(of, i);
   const { examples, inputs } = microBatch;
@@ -37,7 +37,7 @@ export function microBatchJob(of: JobKind & { part: StepPart }, i: number, micro
   };
 }
 
-/** A replica's steps. @param own the same step, compiled here */
+/** Job for a replica's steps. @param own the same step, compiled on this machine */
 export function replicaJob(
   of: JobKind & { part: typeof REPLICA },
   i: number,

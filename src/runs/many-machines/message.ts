@@ -4,8 +4,8 @@ import { isDeep } from "../../files/json.ts";
 import { joinedBytes } from "../../graph/joined-bytes.ts";
 import { sizeOf, type Tensor, type Tensors } from "../../graph/tensor.ts";
 
-/** Most bytes of a message: a value of Redis or Valkey holds 512 MB. */
-const MOST = 500e6;
+/** Maximum size of a message in bytes. A value of Redis or Valkey holds 512 MB. */
+const MAX_BYTES = 500e6;
 
 const entry = z.object({
   name: z.string(),
@@ -14,15 +14,15 @@ const entry = z.object({
 });
 const header = z.object({ facts: z.unknown(), tensors: z.array(entry).max(100_000) });
 
-/** JSON and tensors, as machines send them to each other. */
+/** JSON and tensors that machines send to each other. */
 export interface Message<Facts> {
   facts: Facts;
   tensors: Tensors<"float32" | "int32">;
 }
 
 /**
- * A message as bytes: the length of a JSON header (4 bytes, little-endian), the header, then the tensors' numbers one after another.
- * @throws UserError where they are more than a server keeps in one value.
+ * Encodes a message: the length of a JSON header (4 bytes, little-endian), the header, then the tensors' data in order.
+ * @throws UserError if the message is larger than a server keeps in one value
  */
 export function messageBytes(facts: unknown, tensors: Tensors = new Map()): Buffer {
   const entries = [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
@@ -33,17 +33,17 @@ export function messageBytes(facts: unknown, tensors: Tensors = new Map()): Buff
     ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   );
   const size = [length, text, ...numbers].reduce((sum, { byteLength }) => sum + byteLength, 0);
-  if (size > MOST) {
+  if (size > MAX_BYTES) {
     throw new UserError(
-      `what trains is ${Math.round(size / 1e6)} MB, more than a queue's server keeps in one value (${MOST / 1e6} MB); choose a method with fewer trainable parameters`,
+      `what trains is ${Math.round(size / 1e6)} MB, more than a queue's server keeps in one value (${MAX_BYTES / 1e6} MB); choose a method with fewer trainable parameters`,
     );
   }
   return Buffer.from(joinedBytes([length, text, ...numbers], size).buffer);
 }
 
 /**
- * Takes a message apart; its tensors have arrays of their own.
- * @returns undefined where the bytes are none: whoever may write to a server may have put anything there
+ * Decodes a message. Copies its tensors.
+ * @returns undefined if the bytes are not a valid message: anybody with access to the server can write there
  */
 export function readMessage<Schema extends z.ZodType>(
   bytes: Buffer,
@@ -66,7 +66,7 @@ export function readMessage<Schema extends z.ZodType>(
   return end === bytes.length ? { facts: facts.data, tensors } : undefined;
 }
 
-/** What a text from a server says as JSON; undefined where it is none, or its values are nested too deep. */
+/** Parses JSON from a server. Returns undefined if the text is not JSON, or nested too deeply. */
 export function parsedJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);

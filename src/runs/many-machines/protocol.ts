@@ -5,30 +5,30 @@ import { line } from "./server.ts";
 
 /** Set of the runs on a server that want workers. */
 export const RUNS = "aflora:runs";
-/** Seconds that what a run has on its server outlives the last word of its coordinator. */
+/** Seconds for which a server keeps a run's keys after the coordinator's last sign of life. */
 export const LIFE = 60;
-/** Bytes of a base model's file that are sent at once. */
+/** Size of a piece of a base model's file, in bytes. */
 export const PIECE = 4 * 2 ** 20;
 
-/** The keys of a run on its server. @param id of 32 hexadecimal digits */
+/** Keys of a run on its server. @param id 32 hexadecimal digits */
 export function keysOf(id: string) {
   const of = (what: string): string => `aflora:run:${id}:${what}`;
   return {
-    /** What a worker must know of it. */
+    /** The run's order. */
     order: of("order"),
-    /** What trains, of a compiled step, with all its values then. */
+    /** Trainable parameters of a compiled step, with their values at that time. */
     state: (state: number): string => of(`state:${state}`),
-    /** Values at the step at hand that are others than the state's. */
+    /** Values at the current step that differ from the state's. */
     values: of("values"),
-    /** Shards that nobody has taken. */
+    /** Shards that no worker has taken. */
     shards: of("shards"),
-    /** What workers hand in. */
+    /** Results from workers. */
     results: of("results"),
-    /** What the coordinator makes of a worker's first results. */
+    /** The coordinator's verdict on a worker's first results. */
     verdict: (worker: string): string => of(`verdict:${worker}`),
-    /** Pieces of the base model's files that workers ask for. */
+    /** Requests of workers for pieces of the base model's files. */
     wanted: of("wanted"),
-    /** Those that a worker gets. */
+    /** Pieces sent to one worker. */
     pieces: (worker: string): string => of(`pieces:${worker}`),
   };
 }
@@ -37,37 +37,37 @@ export const RUN_ID = /^[0-9a-f]{32}$/;
 const id = z.string().regex(RUN_ID);
 const count = z.int().nonnegative();
 
-/** A name within a model's folder, and no way out of it. */
+/** File name within a model folder; cannot leave the folder. */
 const fileName = z.string().regex(/^(?:\w[\w.-]*\/)?\w[\w.-]*$/);
 
-/** A run as workers need it: a model, a method and numbers, no code and no path. */
+/** Description of a run for workers: a model, a method and numbers, without code or paths. */
 export const orderSchema = z.object({
-  /** What is trained on what: the base model, how it is adapted, and the task. */
+  /** The base model, how it is adapted, and the task. */
   adapter: adapterSchema,
-  /** Of a base model that is not on the hub: its files. */
+  /** Files of a base model that is not on the hub. */
   files: z.record(fileName, z.object({ size: count, sha256: z.string() })).optional(),
-  /** Whether texts of a class are drawn together, rather than the task's own loss taken. */
+  /** Whether texts of the same class attract each other (contrastive loss), instead of the task's own loss. */
   contrastive: z.boolean(),
   dropout: z.boolean(),
   recompute: z.boolean().optional(),
-  /** Most tokens of a micro-batch. */
+  /** Maximum number of tokens of a micro-batch. */
   tokenBudget: z.int().positive(),
-  /** Of the dropout masks. */
+  /** Seed of the dropout masks. */
   seed: count,
-  /** Threads of the coordinator: results may hang on their number. */
+  /** Number of threads of the coordinator: the last bits of a result can depend on it. */
   threads: z.int().positive(),
 });
 export type RunOrder = z.output<typeof orderSchema>;
 
-/** What trains, with its values as tensors. */
+/** Trainable parameters, with their values as tensors. */
 export const stateSchema = z.object({
   trainable: z.array(z.string()).optional(),
-  /** Names of the head's weights that train. */
+  /** Names of the trained weights of the head. */
   trainedHead: z.array(z.string()),
   frozenBlocks: z.object({ count, parameters: z.array(z.string()) }).optional(),
 });
 
-/** Which step the values are of. */
+/** Step of the values. */
 export const valuesSchema = z.object({ state: count, step: count });
 
 const encoding = z.object({ inputIds: z.array(count), tokenTypeIds: z.array(count) });
@@ -79,7 +79,7 @@ const job = z.object({ shard: z.string(), state: count, step: count });
 export const shardSchema = job.extend({ part: z.enum(STEP_PARTS), examples: z.array(example).min(1) });
 export type Shard = z.output<typeof shardSchema>;
 
-/** What a replica's steps are called beside the parts of a step. */
+/** Name of a replica's steps, beside the parts of a step. */
 export const REPLICA = "replica";
 
 const numbers = z.array(z.number());
@@ -98,25 +98,25 @@ export const replicaSchema = job.extend({
 });
 export type ReplicaShard = z.output<typeof replicaSchema>;
 
-/** Whatever a worker takes. */
+/** Any job for a worker. */
 export const jobSchema = z.discriminatedUnion("part", [shardSchema, replicaSchema]);
 
-/** What a worker hands in: a shard's results as tensors, or that it takes no part. */
+/** A worker's answer: the results of a shard as tensors, or that the worker leaves. */
 export const resultSchema = z.object({
   worker: id,
-  /** Its machine and process, for a person. */
+  /** Machine and process of the worker, for messages to the user. */
   name: line,
   shard: z.string().optional(),
-  /** That computing the shard took. */
+  /** Seconds that the worker computed. */
   seconds: z.number().nonnegative().optional(),
-  /** Whether it waits for the verdict before it goes on. */
+  /** Whether the worker waits for the verdict before it continues. */
   asks: z.boolean().optional(),
-  /** Why it takes no part. */
+  /** Why the worker leaves the run. */
   leaves: line.optional(),
 });
 
-/** What the coordinator says of a worker's results: whether it need not ask any more, or why they are not taken. */
+/** The coordinator's verdict: whether the worker is trusted from now on, or why its results are refused. */
 export const verdictSchema = z.object({ trusted: z.boolean(), refused: line.optional() });
 
-/** A piece of a file, from a byte on. */
+/** Request for a piece of a file that begins at byte `start`. */
 export const wantedSchema = z.object({ worker: id, file: fileName, start: count });

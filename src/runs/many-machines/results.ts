@@ -1,13 +1,13 @@
 import type { Tensor } from "../../graph/tensor.ts";
 import { isSame } from "./run-state.ts";
 
-/** What a graph gives of a shard, by the names of its outputs. */
+/** Results of a graph for a shard, by output name. */
 export type Results = Record<string, Tensor>;
 
-/** How far results may be from this machine's, of their norm, where processors are mixed. */
-const NEAR = 1e-3;
+/** Largest relative distance (in norm) from this machine's results if processors are mixed. */
+const TOLERANCE = 1e-3;
 
-/** What is wrong with the form of results; undefined where nothing is. */
+/** Describes an error in the names or shapes of results; undefined if there is none. */
 export function whyWrong(results: Results, shapes: ReadonlyMap<string, readonly number[]>): string | undefined {
   const wrong = [...shapes].find(
     ([output, shape]) => results[output]?.dtype !== "float32" || results[output].shape.join() !== shape.join(),
@@ -20,11 +20,11 @@ export function whyWrong(results: Results, shapes: ReadonlyMap<string, readonly 
 export const areFinite = (results: Results): boolean =>
   Object.values(results).every(({ data }) => (data as Float32Array).every(Number.isFinite));
 
-/** Whether all are the same to the bit. */
+/** Whether all results are equal to the bit. */
 export const isEqual = (a: Results, b: Results): boolean =>
   Object.entries(a).every(([output, { data }]) => isSame(data, b[output]!.data));
 
-/** Whether results differ by rounding alone. */
+/** Whether results differ by rounding only. */
 export function isNear(a: Results, b: Results): boolean {
   let [difference, norm] = [0, 0];
   for (const [output, { data }] of Object.entries(b)) {
@@ -34,5 +34,5 @@ export function isNear(a: Results, b: Results): boolean {
       norm += value ** 2;
     });
   }
-  return difference <= NEAR ** 2 * norm;
+  return difference <= TOLERANCE ** 2 * norm;
 }

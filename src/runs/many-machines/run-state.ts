@@ -4,12 +4,12 @@ import { traceModel } from "../../models/trace.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import { messageBytes } from "./message.ts";
 
-/** Everything that the checkpoint does not say: the method's parameters, the head, and the backbone where it trains. */
+/** Shapes of everything beyond the checkpoint: the method's parameters, the head, and the backbone if it trains. */
 export function ownShapes(model: AdaptedModel): Map<string, readonly number[]> {
   return adaptedShapes({ trace: traceModel(model, model.labelCount, model.head) }, model.adaptation);
 }
 
-/** Shapes of those that train. */
+/** Shapes of the trainable parameters. */
 export function trainedShapes(model: AdaptedModel): (readonly number[])[] {
   const { parameters, trainable, trainsBackbone } = model.adaptation;
   const ofMethod = new Set(parameters.map(({ name }) => name));
@@ -18,14 +18,14 @@ export function trainedShapes(model: AdaptedModel): (readonly number[])[] {
   return [...ownShapes(model)].filter(([name]) => trains(name)).map(([, shape]) => shape);
 }
 
-/** What trains, of a compiled step, and what has changed since. */
+/** Trainable parameters of a compiled step, and their changes since. */
 export class RunState {
   readonly number: number;
   readonly #model: AdaptedModel;
   readonly #values: Tensors<"float32">;
-  /** As other machines have them. */
+  /** Values as other machines have them. */
   readonly #sent: Map<string, Float32Array>;
-  /** Names of those that are others now; once they are, they are sent at each step. */
+  /** Names of the parameters that have changed. They are sent at each step from then on. */
   readonly #changed = new Set<string>();
 
   /** @param weights changed in place by training */
@@ -37,7 +37,7 @@ export class RunState {
     this.#sent = new Map([...this.#values].map(([name, { data }]) => [name, data.slice()]));
   }
 
-  /** The state as it was at first. */
+  /** Encodes the state with its initial values. */
   bytes(): Buffer {
     const { trainable, frozenBlocks, trainsHead } = this.#model;
     const facts = {
@@ -51,7 +51,7 @@ export class RunState {
     return messageBytes(facts, new Map(first));
   }
 
-  /** What has changed since, as it is now. */
+  /** Encodes the current values of all parameters that have changed. */
   valuesAt(step: number): Buffer {
     for (const [name, { data }] of this.#values) {
       if (this.#changed.has(name)) continue;
@@ -62,7 +62,7 @@ export class RunState {
   }
 }
 
-/** Whether numbers are the same to the bit. */
+/** Whether numbers are equal to the bit. */
 export function isSame(a: TensorData, b: TensorData): boolean {
   const [first, second] = [a, b].map(({ buffer, byteOffset, byteLength }) =>
     Buffer.from(buffer, byteOffset, byteLength),

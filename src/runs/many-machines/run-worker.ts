@@ -13,34 +13,34 @@ import { ServedRun } from "./served-run.ts";
 import { connect, connectAgain, line } from "./server.ts";
 
 /** Milliseconds between two looks for runs. */
-const LOOK = 1000;
-/** Milliseconds in which what is done is handed in at the end. */
-const LAST_WORD = 5000;
-/** Seconds that one look for a shard waits, and one for a verdict. */
+const POLL_INTERVAL = 1000;
+/** Milliseconds at the end in which the last results are handed in. */
+const HAND_IN_TIME = 5000;
+/** Seconds that one blocking read waits for a shard, and for a verdict. */
 const SHARD_WAIT = 1;
 const VERDICT_WAIT = 30;
-/** Looks without a shard after which it goes to another run whose shards wait. */
+/** Reads without a shard after which the worker joins another run that has waiting shards. */
 const IDLE = 5;
 
 export interface RunWorkerOptions {
   url: string;
-  /** Folder for base models that come from other machines. */
+  /** Folder for base models from other machines. */
   directory: string;
-  /** Options of how it computes here. */
+  /** Options for computing on this machine. */
   compute: Readonly<Record<string, unknown>>;
-  /** Aborting ends the work after the shard at hand. */
+  /** Aborting ends the work after the current shard. */
   signal: AbortSignal;
-  /** Asked before each run and each shard: whether this machine has other work. */
+  /** Called before each run and each shard: whether this machine has other work. */
   isBusy(): boolean;
-  /** Told when it takes part in a run, and when it does no more. */
+  /** Receives true when the worker joins a run, and false when it leaves. */
   onServing?: ((serves: boolean) => void) | undefined;
   onNote?: ((note: string) => void) | undefined;
 }
 
 /**
- * Computes shards of the runs on a server, one run at a time, until the signal ends it. A run that this machine cannot compute is left
- * to others, with a note here and there.
- * @throws UserError where the server cannot be used.
+ * Computes shards of the runs on a server, one run at a time, until the signal aborts. A run that this machine cannot
+ * compute is left to others, with a note on both machines.
+ * @throws UserError if the server cannot be used
  */
 export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
   const { url, signal, isBusy, onServing } = options;
@@ -49,10 +49,10 @@ export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
   const end = (): void => {
     for (const each of [client, waiting]) each.disconnect();
   };
-  // What waits for a shard ends at once; one at hand is handed in, where the server is there to take it.
+  // A blocking read ends at once. A shard in progress is handed in if the server is still reachable.
   const stop = (): void => {
     waiting.disconnect();
-    setTimeout(end, LAST_WORD).unref();
+    setTimeout(end, HAND_IN_TIME).unref();
   };
   signal.addEventListener("abort", stop, { once: true });
   const worker = new RunWorker(client, waiting, options);
@@ -60,7 +60,7 @@ export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
     while (!signal.aborted) {
       const id = isBusy() ? undefined : await worker.find();
       if (id === undefined) {
-        await sleep(LOOK, undefined, { signal });
+        await sleep(POLL_INTERVAL, undefined, { signal });
         continue;
       }
       onServing?.(true);
@@ -80,9 +80,9 @@ class RunWorker {
   readonly #client: Redis;
   readonly #waiting: Redis;
   readonly #options: RunWorkerOptions;
-  /** Runs that it takes no part in. */
+  /** Runs that this worker has left. */
   readonly #left = new Set<string>();
-  /** The shard that it computes. */
+  /** Shard in progress. */
   #atHand: string | undefined;
 
   constructor(client: Redis, waiting: Redis, options: RunWorkerOptions) {
@@ -91,7 +91,7 @@ class RunWorker {
     this.#options = options;
   }
 
-  /** A run that wants workers; where there are several, any of those whose shards wait, or else any. */
+  /** Picks a run that wants workers at random, among those with waiting shards if there are any. */
   async find(): Promise<string | undefined> {
     const found = await this.#runs();
     const waiting = found.filter(({ shards }) => shards > 0);
@@ -99,7 +99,7 @@ class RunWorker {
     return among[Math.floor(Math.random() * among.length)]?.id;
   }
 
-  /** Runs that are there, with the number of their shards that nobody has taken. */
+  /** Runs on the server, with their number of waiting shards. */
   async #runs(): Promise<{ id: string; shards: number }[]> {
     const runs: { id: string; shards: number }[] = [];
     for (const id of await this.#client.smembers(RUNS)) {
@@ -111,7 +111,7 @@ class RunWorker {
     return runs;
   }
 
-  /** Takes part in a run until it ends, or another needs this machine more. */
+  /** Works on a run until it ends, or until another run needs this machine more. */
   async serve(id: string): Promise<void> {
     const { signal, onNote } = this.#options;
     let run: ServedRun | undefined;
@@ -127,7 +127,7 @@ class RunWorker {
       this.#left.add(id);
       const leaves = (error as Error).message;
       onNote?.(`run ${id.slice(0, 12)}: left to others: ${leaves}`);
-      await this.#say(id, { leaves, shard: this.#atHand });
+      await this.#handIn(id, { leaves, shard: this.#atHand });
     } finally {
       await run?.release();
     }
@@ -151,7 +151,7 @@ class RunWorker {
     return ServedRun.open(id, this.#client, order, { place, runtime, offline: compute.offline === true });
   }
 
-  /** @throws UserError where the coordinator refuses it. */
+  /** @throws UserError if the coordinator refuses this worker */
   async #takeShards(id: string, run: ServedRun): Promise<void> {
     const { signal, isBusy } = this.#options;
     const keys = keysOf(id);
@@ -171,7 +171,7 @@ class RunWorker {
       if (!message) throw new UserError("a shard of it is malformed");
       const { shard, part, step } = message.facts;
       if (done.step !== step) done = { step, shards: new Set() };
-      // Offered again, as it was slow.
+      // The coordinator offered the shard again, because it was slow.
       if (done.shards.has(shard)) continue;
       this.#atHand = shard;
       const computed = await run.compute(message.facts, message.tensors);
@@ -180,7 +180,7 @@ class RunWorker {
       done.shards.add(shard);
       const asks = !trusted.has(part);
       const { results, seconds } = computed;
-      await this.#say(id, { shard, seconds, asks }, results);
+      await this.#handIn(id, { shard, seconds, asks }, results);
       if (!asks) continue;
       const verdict = await this.#verdict(id);
       if (verdict?.refused !== undefined) throw new UserError(verdict.refused);
@@ -193,7 +193,7 @@ class RunWorker {
     return text === undefined ? undefined : verdictSchema.safeParse(parsedJson(text)).data;
   }
 
-  async #say(id: string, facts: object, results: Record<string, Tensor> = {}): Promise<void> {
+  async #handIn(id: string, facts: object, results: Record<string, Tensor> = {}): Promise<void> {
     const { results: place } = keysOf(id);
     const said = messageBytes({ worker: this.#id, name: this.#name, ...facts }, new Map(Object.entries(results)));
     await this.#client.multi().rpush(place, said).expire(place, LIFE).exec();

@@ -26,19 +26,19 @@ import type { Results } from "./results.ts";
 import { ownShapes } from "./run-state.ts";
 import { replicaOf, textsOf } from "./shard.ts";
 
-/** What is trained, of the newest state. */
+/** The newest state: what trains, and its graphs. */
 interface Step {
   state: number;
   model: AdaptedModel;
   objective: Objective;
-  /** Everything that the model reads; what trains is changed in place. */
+  /** Everything that the model reads. Trainable parameters are changed in place. */
   weights: Tensors;
   runs: Map<StepPart, ModelRun>;
-  /** For replicas. */
-  whole?: TrainingStep;
+  /** Step of replicas. */
+  replicaStep?: TrainingStep;
 }
 
-/** A run of another machine, as a worker computes its shards. */
+/** A run of another machine whose shards this worker computes. */
 export class ServedRun {
   readonly #keys: ReturnType<typeof keysOf>;
   readonly #client: Redis;
@@ -46,7 +46,7 @@ export class ServedRun {
   readonly #base: LoadedBaseModel;
   readonly #runtime: Runtime;
   #step: Step | undefined;
-  /** The step that the weights are of. */
+  /** Step of the current weights. */
   #at: number | undefined;
 
   private constructor(id: string, client: Redis, order: RunOrder, base: LoadedBaseModel, runtime: Runtime) {
@@ -59,8 +59,8 @@ export class ServedRun {
 
   /**
    * Reads the run's base model.
-   * @param place what `loadBaseModel` reads it from
-   * @throws UserError where it cannot be read, or the run has a kind of task or a method that is not known here.
+   * @param place argument of `loadBaseModel`
+   * @throws UserError if the model cannot be read, or the kind of task or the method is not known here
    */
   static async open(
     id: string,
@@ -76,15 +76,15 @@ export class ServedRun {
 
   /**
    * Computes a shard, or a replica's steps.
-   * @returns its results, and the seconds that they took; undefined where the run has gone on without it
-   * @throws Error where it does not fit the run.
+   * @returns the results and the seconds that they took; undefined if the run has moved past this step
+   * @throws Error if the shard does not fit the run
    */
   async compute(
     shard: Shard | ReplicaShard,
     inputs: Tensors,
   ): Promise<{ results: Results; seconds: number } | undefined> {
     const { state, step } = shard;
-    const at = await this.#bring(state, step);
+    const at = await this.#updateTo(state, step);
     if (!at) return undefined;
     const compute = await this.#computing(at, shard, inputs);
     const started = performance.now();
@@ -100,20 +100,20 @@ export class ServedRun {
     const { model, objective, weights } = at;
     const { dropout, recompute, seed, tokenBudget } = this.#order;
     const settings = { objective, dropout, recompute, seed, tokenBudget };
-    at.whole ??= await TrainingStep.compile(model, weights, this.#runtime, settings);
-    const { whole } = at;
+    at.replicaStep ??= await TrainingStep.compile(model, weights, this.#runtime, settings);
+    const { replicaStep } = at;
     const replica = replicaOf(shard);
     const known = ownShapes(model);
     const named = new Set(replica.groups.flatMap(({ names }) => names));
     const isRight =
-      [...named].every((name) => known.has(name)) && [...whole.trained.keys()].every((name) => named.has(name));
+      [...named].every((name) => known.has(name)) && [...replicaStep.trained.keys()].every((name) => named.has(name));
     if (!isRight || replica.factors.length !== replica.batches.length)
       throw new UserError("a replica's steps do not fit the run");
-    return () => advance(whole, weights, replica);
+    return () => advance(replicaStep, weights, replica);
   }
 
   async release(): Promise<void> {
-    await this.#step?.whole?.release();
+    await this.#step?.replicaStep?.release();
     for (const { compiled } of this.#step?.runs.values() ?? []) await compiled.release();
     this.#step = undefined;
   }
@@ -126,8 +126,8 @@ export class ServedRun {
     return run;
   }
 
-  /** Brings what trains to a step. @returns undefined where the server has it no more */
-  async #bring(state: number, step: number): Promise<Step | undefined> {
+  /** Updates the trainable parameters to a step. @returns undefined if the server no longer has it */
+  async #updateTo(state: number, step: number): Promise<Step | undefined> {
     if (this.#step?.state === state && this.#at === step) return this.#step;
     if (this.#step?.state !== state) {
       const bytes = await this.#client.getBuffer(this.#keys.state(state));
@@ -139,7 +139,7 @@ export class ServedRun {
     const values = bytes ? readMessage(bytes, valuesSchema) : undefined;
     if (values?.facts.state !== state || values.facts.step !== step) return undefined;
     this.#at = step;
-    put(values.tensors, this.#step!.weights, ownShapes(this.#step!.model));
+    copyInto(values.tensors, this.#step!.weights, ownShapes(this.#step!.model));
     return this.#step;
   }
 
@@ -171,13 +171,13 @@ export class ServedRun {
     for (const [name, shape] of shapes) weights.set(name, float32(shape));
     const missing = [...shapes.keys()].find((name) => !message.tensors.has(name));
     if (missing !== undefined) throw new UserError(`the run's state on the server has no "${missing}"`);
-    put(message.tensors, weights, shapes);
+    copyInto(message.tensors, weights, shapes);
     return { state, model, objective, weights, runs: new Map() };
   }
 }
 
-/** Puts values that came in place of those that are there. @throws UserError where they are of other shapes. */
-function put(values: Tensors, weights: Tensors, shapes: ReadonlyMap<string, readonly number[]>): void {
+/** Copies received values into the weights. @throws UserError if their shapes differ */
+function copyInto(values: Tensors, weights: Tensors, shapes: ReadonlyMap<string, readonly number[]>): void {
   for (const [name, { dtype, shape, data }] of values) {
     if (dtype !== "float32" || shapes.get(name)?.join() !== shape.join()) {
       throw new UserError(`"${name}" came as ${dtype} [${shape.join(", ")}], which does not fit this model`);

@@ -2,15 +2,15 @@ import type { Redis } from "ioredis";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
 
-/** Milliseconds in which a server answers, or is taken for none. */
+/** Milliseconds to wait for a server's answer. */
 const PATIENCE = 10_000;
-/** Characters of a line that are shown. */
+/** Maximum number of characters of a line that is shown. */
 const LONGEST = 1000;
 
-/** A line of text for a terminal, not too long: what a server holds may be anybody's, escape sequences too. */
+/** A line of text that is safe for a terminal: anybody can write to the server, escape sequences too. */
 export const line = z.string().transform((text) => text.slice(0, LONGEST).replace(/\p{Cc}+/gu, " "));
 
-/** BullMQ and its client, which who wants a server installs. @throws UserError where they are not there. */
+/** Loads BullMQ and its client, which users of a queue install. @throws UserError if they are not installed */
 export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: typeof Redis }> {
   try {
     const [bullmq, { Redis: Client }] = await Promise.all([import("bullmq"), import("ioredis")]);
@@ -22,29 +22,28 @@ export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: 
 
 /** A connection to a server that answered. */
 export interface ServerConnection {
-  /** Connects again by itself; what cannot be done meanwhile waits. */
+  /** Reconnects automatically; commands wait until then. */
   client: Redis;
-  /** The server without its password, for messages. */
+  /** Address of the server without its password, for messages. */
   address: string;
 }
 
 /**
  * Connects to a server that speaks Redis's protocol.
- * @param url `redis://[user:password@]host:port[/database]`, or `rediss://` over TLS
- * @throws UserError where it is no such address, nobody answers there, it is another kind of server, or one that may
- * drop what it holds.
+ * @param url `redis://[user:password@]host:port[/database]`, or `rediss://` for TLS
+ * @throws UserError if the address is invalid, no server answers, the server is of another kind, or it may evict keys
  */
 export async function connect(url: string): Promise<ServerConnection> {
   const address = addressOf(url);
   const { Client } = await loadBullmq();
   await probe(new Client(url, { ...ONCE, lazyConnect: true }), address);
-  return { client: another(new Client(url, PATIENTLY)), address };
+  return { client: ignoringErrors(new Client(url, RETRYING)), address };
 }
 
-/** A connection of its own for what waits there. */
-export const connectAgain = (client: Redis): Redis => another(client.duplicate());
+/** Opens a separate connection for blocking reads. */
+export const connectAgain = (client: Redis): Redis => ignoringErrors(client.duplicate());
 
-function another(client: Redis): Redis {
+function ignoringErrors(client: Redis): Redis {
   client.on("error", () => {});
   return client;
 }
@@ -56,7 +55,7 @@ export const answers = (client: Redis): Promise<boolean> =>
     () => false,
   );
 
-/** @throws UserError in place of the server's refusal to store more. */
+/** @throws UserError if the server refuses to store more */
 export async function unlessFull<T>(address: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
@@ -68,12 +67,12 @@ export async function unlessFull<T>(address: string, act: () => Promise<T>): Pro
   }
 }
 
-/** A connection that breaks is made again for as long as it takes. */
-const PATIENTLY = { maxRetriesPerRequest: null, connectTimeout: PATIENCE };
+/** A broken connection is retried without a limit. */
+const RETRYING = { maxRetriesPerRequest: null, connectTimeout: PATIENCE };
 const ONCE = { maxRetriesPerRequest: 1, connectTimeout: PATIENCE, retryStrategy: () => null };
 
-/** How a worker connects. */
-export const connectionOf = (url: string) => ({ url, ...PATIENTLY });
+/** Connection options of a BullMQ worker. */
+export const connectionOf = (url: string) => ({ url, ...RETRYING });
 
 function addressOf(url: string): string {
   let parsed: URL;
@@ -92,7 +91,7 @@ function addressOf(url: string): string {
   return `${parsed.protocol}//${parsed.host}`;
 }
 
-/** One try to connect, and what the server says of itself. */
+/** Tries to connect once, and checks the server's settings. */
 async function probe(client: Redis, address: string): Promise<void> {
   let failure: Error | undefined;
   client.on("error", (error: Error) => {

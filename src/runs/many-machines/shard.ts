@@ -6,17 +6,17 @@ import type { MicroBatch } from "../../training/model-run.ts";
 import { messageBytes } from "./message.ts";
 import type { ReplicaShard, Shard } from "./protocol.ts";
 
-/** A micro-batch of texts as a message. */
+/** Encodes a micro-batch of texts as a message. */
 export function shardBytes(facts: Omit<Shard, "examples">, { examples, inputs }: MicroBatch): Buffer {
   const plain: Shard["examples"] = examples.map(({ index, ...text }) => ({ index, ...plainText(text) }));
   return messageBytes({ ...facts, examples: plain }, new Map(Object.entries(inputs)));
 }
 
-/** The texts of a shard that came as a message. */
+/** Texts of a received shard. */
 export const textsOf = ({ examples }: Shard): EncodedExample[] =>
   examples.map(({ index, ...text }) => ({ index, ...textOf(text) }));
 
-/** A replica's steps as a message. */
+/** Encodes a replica's steps as a message. */
 export function replicaBytes(
   facts: Pick<ReplicaShard, "shard" | "state" | "part">,
   { batches, ...rest }: ReplicaSteps,
@@ -33,7 +33,7 @@ export function replicaBytes(
   return messageBytes({ ...facts, ...rest, batches: plain });
 }
 
-/** The steps of a replica that came as a message. */
+/** Steps of a received replica. */
 export const replicaOf = ({ batches, ...rest }: ReplicaShard): ReplicaSteps => ({
   ...rest,
   batches: batches.map((batch) =>
@@ -52,7 +52,7 @@ export const replicaOf = ({ batches, ...rest }: ReplicaShard): ReplicaSteps => (
   ),
 });
 
-/** @throws UserError where a kind of task reads something else than texts: messages hold texts alone. */
+/** @throws UserError if a kind of task reads something other than texts, which messages cannot hold */
 export function refuseUnlessTexts({ reads }: Pick<TaskKind, "reads">): void {
   if (reads) throw new UserError(`a run on many machines trains on texts; leave --queue out to train on ${reads}`);
 }

@@ -1,9 +1,11 @@
-// Apart from what opens connections: a program's types need none of the packages that do.
+// A separate file: a program's types must not need the packages that open connections.
 
-/** How a run lets other machines compute. */
+/** Options of a run on many machines. */
 export interface SharedRunOptions {
-  /** Told who takes part, who is refused, and that nobody is there. */
+  /** Receives notes: which workers join, which are refused, and that no worker answers. */
   onNote?: ((note: string) => void) | undefined;
-  /** Takes workers, too, whose results differ from this machine's in the last bits; the adapter then hangs on who computed what. */
+  /**
+   * Accepts workers whose results differ from this machine's in the last bits. The adapter then depends on which worker computed what.
+   */
   mixedProcessors?: boolean | undefined;
 }

@@ -19,17 +19,17 @@ import type { SharedRunOptions } from "./shared-run-options.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 import { WorkerShares } from "./worker-shares.ts";
 
-/** Milliseconds between two words that the run is there. */
-const WORD = 10_000;
-/** Seconds that one look for results waits. */
-const LOOK = 1;
-/** Milliseconds without a result after which a shard may be lost: so many, and of what a shard took at most a multiple. */
+/** Milliseconds between two signs of life of the run. */
+const HEARTBEAT = 10_000;
+/** Seconds that one blocking read waits for results. */
+const POLL = 1;
+/** Milliseconds without a result after which a shard may be lost. At least this, and at least this multiple of a shard's time. */
 const PATIENCE = 2000;
 const PATIENCE_FACTOR = 4;
-/** Milliseconds without anybody who takes a shard after which that is said. */
-const ALONE = 5000;
+/** Milliseconds without any worker after which a note says it. */
+const NO_WORKERS = 5000;
 
-/** A job that is with the workers. */
+/** A job that was offered to the workers. */
 interface Offered extends Job {
   results?: Results;
 }
@@ -39,43 +39,43 @@ interface Offer extends JobKind {
   shards: Map<string, Offered>;
 }
 
-/** When the latest result came, and when the last shard was taken as far as is known; milliseconds. */
-interface Heard {
+/** Times of the latest result and of the last known taking of a shard, in milliseconds. */
+interface ResultTimes {
   result: number;
   taken: number;
-  /** From when it was taken until it may be lost. */
+  /** Time after the taking until the shard may be lost. */
   patience: number;
 }
 
 /**
- * A run whose steps' gradients workers compute, through a server: each micro-batch is a shard. Who takes one computes it as this
- * process would, to the bit: a worker's first result of each graph is compared with this process's own.
+ * A run whose gradients workers compute, through a server. Each micro-batch is a shard. A worker computes it exactly as this
+ * process would: a worker's first result of each graph is compared with this process's own, to the bit.
  */
 export class SharedRun implements OtherMachines {
   readonly #id: string;
   readonly #keys: ReturnType<typeof keysOf>;
   readonly #client: Redis;
-  /** Waits for results. */
+  /** Connection that waits for results. */
   readonly #waiting: Redis;
-  /** Waits for workers that ask for the base model's files. */
+  /** Connection that waits for requests for the base model's files. */
   readonly #asking: Redis;
   readonly #address: string;
   readonly #order: string;
   readonly #onNote: (note: string) => void;
   readonly #mixed: boolean;
-  readonly #words: NodeJS.Timeout;
+  readonly #heartbeat: NodeJS.Timeout;
   #states = 0;
-  /** What lies on the server now: it is put there again where it was lost. */
-  #held = new Map<string, Buffer | string>();
-  /** Workers whose results of a graph are this machine's. */
+  /** Entries of the server. They are stored again if the server loses them. */
+  #stored = new Map<string, Buffer | string>();
+  /** Workers whose results of a graph equal this machine's. */
   readonly #trusted = new Set<string>();
-  /** Those that are not taken any more, and why. */
+  /** Refused workers, and the reasons. */
   readonly #refused = new Map<string, string>();
   readonly shares = new WorkerShares();
   #slowest = 0;
   #isLost = false;
-  #saidAlone = false;
-  #saidShards = false;
+  #notedNoWorkers = false;
+  #notedShardCount = false;
 
   private constructor(
     { client, waiting, asking, address }: { client: Redis; waiting: Redis; asking: Redis; address: string },
@@ -87,13 +87,13 @@ export class SharedRun implements OtherMachines {
     this.#order = JSON.stringify(order);
     this.#onNote = onNote;
     this.#mixed = mixedProcessors;
-    client.on("close", this.#onLost).on("ready", this.#onBack);
-    this.#words = setInterval(() => void this.#say().catch(() => undefined), WORD);
+    client.on("close", this.#onLost).on("ready", this.#onReconnected);
+    this.#heartbeat = setInterval(() => void this.#announce().catch(() => undefined), HEARTBEAT);
   }
 
   /**
    * Offers a run to the workers of a server.
-   * @throws UserError where the server is full.
+   * @throws UserError if the server is full
    */
   static async open(
     { client, address }: ServerConnection,
@@ -105,7 +105,7 @@ export class SharedRun implements OtherMachines {
     const files = await describeFiles(loaded);
     const { description } = fineTuning;
     const order: RunOrder = {
-      // Of a folder its name: where it lies is nobody's business.
+      // A folder's path is private: workers receive its name only.
       adapter: { ...description, ...(files && { model: basename(description.model) }) },
       files,
       contrastive: settings.contrastive,
@@ -117,7 +117,7 @@ export class SharedRun implements OtherMachines {
     };
     const id = randomBytes(16).toString("hex");
     const shared = new SharedRun({ client, waiting, asking, address }, { ...options, id, order });
-    await shared.#say();
+    await shared.#announce();
     void sendFiles(asking, client, id, loaded);
     options.onNote?.(`workers compute its steps, through ${address}: aflora work --queue ${address}`);
     return shared;
@@ -140,14 +140,14 @@ export class SharedRun implements OtherMachines {
     };
   }
 
-  /** Takes the run off the server. */
+  /** Removes the run from the server. */
   async release(): Promise<void> {
-    clearInterval(this.#words);
-    this.#client.off("close", this.#onLost).off("ready", this.#onBack);
+    clearInterval(this.#heartbeat);
+    this.#client.off("close", this.#onLost).off("ready", this.#onReconnected);
     if (this.shares.text) this.#onNote(`shards by worker: ${this.shares.text}`);
     for (const each of [this.#waiting, this.#asking]) each.disconnect();
-    const keys = [...this.#held.keys(), this.#keys.order, this.#keys.shards, this.#keys.results, this.#keys.wanted];
-    // A server that is gone is not waited for: what it holds goes by itself.
+    const keys = [...this.#stored.keys(), this.#keys.order, this.#keys.shards, this.#keys.results, this.#keys.wanted];
+    // Does not wait for a server that is gone: its keys expire.
     if (this.#client.status === "ready") {
       await this.#client
         .multi()
@@ -175,7 +175,7 @@ export class SharedRun implements OtherMachines {
     }
   }
 
-  /** What workers make of jobs, in their order. */
+  /** Results of jobs, in their order. */
   async *#resultsOf(
     state: RunState,
     kind: JobKind,
@@ -185,24 +185,24 @@ export class SharedRun implements OtherMachines {
   ): AsyncGenerator<Results, void> {
     await unlessAborted(this.#putState(state, kind.step), signal);
     const shards = new Map(jobs.map((job): [string, Offered] => [job.shard, { ...job }]));
-    if (!this.#saidShards) {
-      this.#saidShards = true;
+    if (!this.#notedShardCount) {
+      this.#notedShardCount = true;
       this.#onNote(`shards in the first step: ${shards.size}; more workers than that find no work`);
     }
     const offer: Offer = { ...kind, shards };
     await unlessAborted(this.#offer([...shards.values()]), signal);
     const patience = this.#patienceFor(compileSeconds);
-    const heard: Heard = { result: performance.now(), taken: performance.now(), patience };
+    const times: ResultTimes = { result: performance.now(), taken: performance.now(), patience };
     for (const offered of shards.values()) {
       while (!offered.results) {
         signal?.throwIfAborted();
-        const found = await unlessAborted(this.#waiting.blpopBuffer(this.#keys.results, LOOK), signal);
-        if (!found) await unlessAborted(this.#offerAgain(offer, heard), signal);
-        else if (await this.#take(found[1], offer, signal)) {
+        const found = await unlessAborted(this.#waiting.blpopBuffer(this.#keys.results, POLL), signal);
+        if (!found) await unlessAborted(this.#offerAgain(offer, times), signal);
+        else if (await this.#accept(found[1], offer, signal)) {
           const now = performance.now();
-          this.#slowest = Math.max(this.#slowest, Math.min(now - heard.taken, heard.patience));
-          this.#saidAlone = false;
-          Object.assign(heard, { result: now, taken: now, patience: this.#patienceFor(compileSeconds) });
+          this.#slowest = Math.max(this.#slowest, Math.min(now - times.taken, times.patience));
+          this.#notedNoWorkers = false;
+          Object.assign(times, { result: now, taken: now, patience: this.#patienceFor(compileSeconds) });
         }
       }
       yield offered.results;
@@ -211,11 +211,11 @@ export class SharedRun implements OtherMachines {
   }
 
   readonly #onLost = (): void => {
-    // Each try to connect that fails is a loss again.
+    // Each failed attempt to reconnect is another loss.
     if (!this.#isLost) this.#onNote(`the server at ${this.#address} does not answer: it waits for it`);
     this.#isLost = true;
   };
-  readonly #onBack = (): void => {
+  readonly #onReconnected = (): void => {
     this.#isLost = false;
   };
 
@@ -223,67 +223,67 @@ export class SharedRun implements OtherMachines {
     return PATIENCE + PATIENCE_FACTOR * Math.max(this.#slowest, 1000 * compileSeconds);
   }
 
-  /** Puts what trains on the server, in place of what trained before, and its values at a step. */
+  /** Stores the trainable parameters on the server, replacing those from before, and their values at a step. */
   async #putState(state: RunState, step: number): Promise<void> {
     const place = this.#keys.state(state.number);
-    if (!this.#held.has(place)) {
-      const before = [...this.#held.keys()];
-      this.#held = new Map([[place, state.bytes()]]);
-      await this.#hold();
+    if (!this.#stored.has(place)) {
+      const before = [...this.#stored.keys()];
+      this.#stored = new Map([[place, state.bytes()]]);
+      await this.#store();
       if (before.length > 0) await this.#client.del(...before);
     }
-    // What another graph of the same step is computed with is there already.
+    // Another graph of the same step has stored the values already.
     const now = `${state.number}.${step}`;
     if (this.#valuesAre === now) return;
-    this.#held.set(this.#keys.values, state.valuesAt(step));
+    this.#stored.set(this.#keys.values, state.valuesAt(step));
     this.#valuesAre = now;
-    await this.#hold([this.#keys.values]);
+    await this.#store([this.#keys.values]);
   }
   #valuesAre = "";
 
-  async #hold(keys: Iterable<string> = this.#held.keys()): Promise<void> {
+  async #store(keys: Iterable<string> = this.#stored.keys()): Promise<void> {
     for (const key of keys) {
-      await unlessFull(this.#address, () => this.#client.set(key, this.#held.get(key)!, "EX", LIFE));
+      await unlessFull(this.#address, () => this.#client.set(key, this.#stored.get(key)!, "EX", LIFE));
     }
   }
 
-  /** Says that the run is there. */
-  async #say(): Promise<void> {
+  /** Announces the run, and renews its keys. */
+  async #announce(): Promise<void> {
     const lists = [this.#keys.shards, this.#keys.results, this.#keys.wanted];
     const multi = this.#client.multi().sadd(RUNS, this.#id).set(this.#keys.order, this.#order, "EX", LIFE);
-    for (const key of [...lists, ...this.#held.keys()]) multi.expire(key, LIFE);
+    for (const key of [...lists, ...this.#stored.keys()]) multi.expire(key, LIFE);
     await multi.exec();
   }
 
   async #offer(shards: readonly Offered[]): Promise<void> {
     const { shards: place } = this.#keys;
-    // What is left of an earlier step is computed already.
+    // Shards left from an earlier step are computed already.
     const multi = this.#client.multi().del(place);
     for (const { bytes } of shards) multi.rpush(place, bytes);
     await unlessFull(this.#address, () => multi.expire(place, LIFE).exec());
   }
 
-  /** Where nothing has come for a time: says that nobody is there, or offers to others what a worker may have lost. */
-  async #offerAgain({ shards }: Offer, heard: Heard): Promise<void> {
+  /** After a time without results: notes that no worker answers, or offers shards again that a worker may have lost. */
+  async #offerAgain({ shards }: Offer, times: ResultTimes): Promise<void> {
     const isWaiting = (await this.#client.llen(this.#keys.shards)) > 0;
     const now = performance.now();
     if (isWaiting) {
-      if (now - heard.result > ALONE && !this.#saidAlone) {
-        this.#saidAlone = true;
+      if (now - times.result > NO_WORKERS && !this.#notedNoWorkers) {
+        this.#notedNoWorkers = true;
         this.#onNote(`it waits for workers, as nobody takes its shards; aflora work --queue ${this.#address} does`);
       }
-      heard.taken = now;
+      times.taken = now;
       return;
     }
-    if (now - heard.taken < heard.patience) return;
-    Object.assign(heard, { taken: now, patience: 2 * heard.patience });
-    await this.#say();
-    await this.#hold();
+    if (now - times.taken < times.patience) return;
+    Object.assign(times, { taken: now, patience: 2 * times.patience });
+    await this.#announce();
+    await this.#store();
     await this.#offer([...shards.values()].filter(({ results }) => !results));
   }
 
-  /** @returns whether a result is what is waited for, and right */
-  async #take(bytes: Buffer, { part, shards }: Offer, signal: AbortSignal | undefined): Promise<boolean> {
+  /** @returns whether the result was awaited and is right */
+  async #accept(bytes: Buffer, { part, shards }: Offer, signal: AbortSignal | undefined): Promise<boolean> {
     const message = readMessage(bytes, resultSchema);
     if (!message) return false;
     const { worker, name, shard, asks, leaves, seconds = 0 } = message.facts;
@@ -310,13 +310,13 @@ export class SharedRun implements OtherMachines {
       const verdict = JSON.stringify({ trusted, refused: this.#refused.get(worker) });
       await unlessAborted(this.#client.multi().rpush(place, verdict).expire(place, LIFE).exec(), signal);
     }
-    // Who takes no part had taken it.
+    // The worker that leaves had taken the shard.
     if (offered && !offered.results) {
       await unlessAborted(this.#client.rpush(this.#keys.shards, offered.bytes), signal);
     }
     const isTaken = isOpen && offered.results !== undefined;
     if (isTaken && !this.#refused.has(worker)) {
-      const values = this.#held.get(this.#keys.values)?.length ?? 0;
+      const values = this.#stored.get(this.#keys.values)?.length ?? 0;
       this.shares.add(name, { seconds, bytes: offered.bytes.length + bytes.length, values });
     }
     return isTaken;

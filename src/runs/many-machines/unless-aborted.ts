@@ -1,4 +1,4 @@
-/** What something gives; who is asked to end does not wait for a server. @throws the signal's reason */
+/** Awaits a promise, unless the signal aborts first. @throws the signal's reason */
 export async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return answer;
   signal.throwIfAborted();
