@@ -37,12 +37,12 @@ const options = z.object({
 const initialRankOf = ({ rank, initialRank = Math.round(1.5 * rank) }: z.output<typeof options>): number => initialRank;
 
 /**
- * AdaLoRA (Zhang et al. 2023, arXiv 2303.10512), as Hugging Face PEFT computes it: `y = W0 x + α/(r + 1e-5) · P Λ Q x` with
- * r the initial rank. Q is `A [r, in]`, Λ is `E [r, 1]`, P is `B [out, r]`, named and shaped as PEFT's; P and Q start from
- * N(0, 0.02²), Λ at 0. The loss gains a penalty that keeps P and Q near orthogonal, and the least important entries of Λ
- * are zeroed as a budget falls (see {@link RankAllocator}). A zeroed entry still gets its gradient, so that it may come
- * back until the budget is final. What counts as trainable is what the latest pruning kept: an entry of Λ with its row of
- * Q and column of P, as PEFT saves it.
+ * AdaLoRA (Zhang et al. 2023, arXiv 2303.10512), as in Hugging Face PEFT: `y = W0 x + α/(r + 1e-5) · P Λ Q x` with
+ * r the initial rank. Q is `A [r, in]`, Λ is `E [r, 1]`, P is `B [out, r]`, with PEFT's names and shapes; P and Q start from
+ * N(0, 0.02²), Λ at 0. A penalty in the loss keeps P and Q nearly orthogonal, and the least important entries of Λ
+ * are set to 0 as a budget falls (see {@link RankAllocator}). Such an entry still gets its gradient, so it may return
+ * until the budget is final. Trainable parameters are counted as PEFT saves them: the entries of Λ that the latest pruning
+ * kept, each with its row of Q and column of P.
  */
 export const adalora: MethodDefinition<typeof options> = {
   name: "adalora",
@@ -134,7 +134,7 @@ export const adalora: MethodDefinition<typeof options> = {
       const tensors = new Map<string, Tensor<"float32">>();
       for (const { module, moduleName } of layers) {
         const [A, E, B] = ["A", "E", "B"].map((part) => values.get(`${module.name}.${part}`)!);
-        // PEFT has no layers without any rank: a direction whose entry is 0 adds nothing.
+        // PEFT has no layers of rank 0: a direction whose entry is 0 adds nothing.
         const kept = openIndices(E!);
         rankPattern[`${moduleName}.lora_E`] = indices(initialRank).map((place) => kept.includes(place));
         tensors.set(`${moduleName}.lora_A`, takeRows(A!, kept));
@@ -148,7 +148,7 @@ export const adalora: MethodDefinition<typeof options> = {
         lora_alpha: settings.alpha,
         lora_dropout: settings.adapterDropout ?? 0,
         rank_pattern: rankPattern,
-        // The ranks are final: a schedule without steps, in the only form that PEFT accepts.
+        // The ranks are final: this is a schedule without steps, in the only form that PEFT accepts.
         tinit: 0,
         tfinal: 0,
         total_step: 1,
@@ -183,7 +183,7 @@ export const adalora: MethodDefinition<typeof options> = {
   },
 };
 
-/** Frobenius norm, not squared, of the matrix times its transpose less the identity. */
+/** Frobenius norm (not squared) of the difference between a matrix times its transpose and the identity. */
 function distanceToIdentity(matrix: Value, product: { transA: true } | { transB: true }): Value {
   const rank = matrix.shape["transA" in product ? 1 : 0] as number;
   const minusIdentity = Array.from({ length: rank * rank }, (_, i) => (i % (rank + 1) === 0 ? -1 : 0));

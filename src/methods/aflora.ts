@@ -66,16 +66,16 @@ const options = z.object({
   beta2: z.number().min(0).lt(1).default(0.95).describe("decay of its uncertainty").meta(repeatsPapers),
 });
 
-/** Steps between two checks, as in the released code; a shorter run has ten checks. */
-const MOST_INTERVAL = 10;
+/** Steps between two checks, as in the released code. A shorter run has ten checks. */
+const MAX_INTERVAL = 10;
 
-/** AFLoRA's matrices start within `sqrt(6 / columns)`: gain √2. */
+/** Initial values of AFLoRA's matrices, within `sqrt(6 / columns)`: gain √2. */
 const projection = kaimingUniform(Math.SQRT2);
 
-/** The paper's freezing schedule. Runs of some hundred steps score higher where matrices freeze later (docs/results.md), as by default. */
+/** The paper's freezing schedule. Runs of some hundred steps score higher with the default, which freezes later (docs/results.md). */
 const schedule = (freezeInitial: string) => ({ freezeCurve: "cubic", freezeInitial, freezeFinal: "70%" });
 
-/** A published setting of GLUE: nothing freezes in the first epoch. */
+/** A published setting for GLUE: nothing freezes in the first epoch. */
 const glue = (epochs: number, ...others: [batchSize: number, learningRate: number, headLearningRate?: number]) => ({
   ...setting(epochs, ...others),
   ...schedule(`${100 / epochs}%`),
@@ -83,14 +83,14 @@ const glue = (epochs: number, ...others: [batchSize: number, learningRate: numbe
 
 /**
  * AFLoRA (Liu et al. 2024, arXiv 2403.13269; docs/method.md): `y = W0 x + Λb B Λd A x`. The projection matrices A `[rank, in]`
- * and B `[out, rank]` of attention layers stay as drawn; those of feed-forward layers train until the freezing schedule
- * takes them; the vectors d `[rank]` and b `[out]` train to the end.
+ * and B `[out, rank]` of attention layers keep their random values; those of feed-forward layers train until the schedule
+ * freezes them; the vectors d `[rank]` and b `[out]` train until the end.
  */
 export const aflora: MethodDefinition<typeof options> = {
   name: "aflora",
   summary: "adaptive freezing of low-rank adaptation",
   recipe: {
-    // Measured beside 4e-3 in docs/default-results.md.
+    // Compared with 4e-3 in docs/default-results.md.
     learningRate: 1e-2,
     headLearningRate: 4e-3,
     contrastLearningRate: 2e-2,
@@ -106,11 +106,11 @@ export const aflora: MethodDefinition<typeof options> = {
       mrpc: glue(20, 64, 1e-2, 8e-2),
       stsb: glue(20, 64, 2e-2),
       rte: glue(20, 64, 1e-2, 4e-2),
-      // These three ran on four devices with 64 examples each.
+      // The authors trained these three on four devices with 64 examples each.
       qnli: glue(10, 256, 1e-3, 4e-3),
       mnli: glue(10, 256, 1e-2, 4e-3),
       qqp: glue(10, 256, 4e-3),
-      // The released code for language models; of LLaMA-7B's layers it adapts these, whatever they are part of.
+      // From the released code for language models, which adapts these layers of LLaMA-7B, in attention and FFN alike.
       gsm8k: {
         ...setting(3, 1, 2e-3),
         head: "new",
@@ -127,7 +127,7 @@ export const aflora: MethodDefinition<typeof options> = {
         freezeInitial: "30%",
         freezeFinal: "30%",
       },
-      // BART-Large on CNN/DailyMail, of which no more than this is published: attention to both texts, and the FFN.
+      // BART-Large on CNN/DailyMail. Only these settings are published: attention to both texts, and the FFN.
       summarization: { head: "new", rank: 16, ...schedule("10%") },
     },
   },
@@ -153,7 +153,7 @@ export const aflora: MethodDefinition<typeof options> = {
         if (modeOf(module) === "adaptive") freezable.push(own.name);
       }
       parameters.push({ name: `${name}.d`, shape: [rank], initialize: constant(0.1), decays: true });
-      // Without trained vectors b = 0 would hold the adapter at nothing for ever: B takes over its part.
+      // Without trained vectors, b = 0 would disable the adapter for ever, so B contains its factor.
       parameters.push({
         name: `${name}.b`,
         shape: [outFeatures],
@@ -174,7 +174,7 @@ export const aflora: MethodDefinition<typeof options> = {
       adapt(parameter, x, layer, { name, outFeatures }) {
         const down = gemm(x, parameter(`${name}.A`), { transB: true });
         const scaled = mul(down, parameter(`${name}.d`));
-        // b scales the rows of B, which at low rank are far fewer than the tokens' outputs.
+        // b scales the rows of B, because at low rank they are far fewer than the outputs of all tokens.
         const up = mul(parameter(`${name}.B`), reshape(parameter(`${name}.b`), [outFeatures, 1]));
         return gemm(scaled, up, { transB: true, alpha: scale, addend: layer(x) });
       },
@@ -190,7 +190,7 @@ export const aflora: MethodDefinition<typeof options> = {
     const sizes = new Map(parameters.map(({ name, shape }) => [name, sizeOf(shape)]));
     const layerOf = (name: string): string => name.slice(0, name.lastIndexOf("."));
     const freezeSchedule = {
-      interval: settings.freezeInterval ?? Math.min(MOST_INTERVAL, Math.max(1, Math.floor(run.totalSteps / 10))),
+      interval: settings.freezeInterval ?? Math.min(MAX_INTERVAL, Math.max(1, Math.floor(run.totalSteps / 10))),
       curve: settings.freezeCurve,
       totalSteps: run.totalSteps,
       initialSteps: resolveDuration(settings.freezeInitial, run),
@@ -199,7 +199,7 @@ export const aflora: MethodDefinition<typeof options> = {
     const { initialSteps, finalSteps } = freezeSchedule;
     if (initialSteps + finalSteps >= run.totalSteps) {
       throw new UserError(
-        `--freeze-initial ${settings.freezeInitial} and --freeze-final ${settings.freezeFinal} leave none of the run's ${run.totalSteps} steps between them, in which matrices freeze; give less of one`,
+        `--freeze-initial ${settings.freezeInitial} and --freeze-final ${settings.freezeFinal} leave none of the run's ${run.totalSteps} steps for freezing; lower one of them`,
       );
     }
     const tooShort = freezable.length > 0 && !freezesByDegrees(freezeSchedule);

@@ -6,15 +6,15 @@ import { BLOCK_RULES, type BlockRuleName, type BlockSchedule, workLeft } from ".
 import type { FrozenBlocks, MethodState, RunLength, Schedule } from "./method.ts";
 import { duration, resolveDuration } from "./options.ts";
 
-/** Where nothing is given. */
+/** Defaults by rule. */
 const DEFAULTS: Readonly<Record<BlockRuleName, { threshold: number; interval: string }>> = {
   linear: { threshold: 0, interval: "1%" },
-  // The median, as in the paper, over as many intervals as its released command has.
+  // The median, as in the paper; as many intervals as in its released command.
   autofreeze: { threshold: 0.5, interval: "5%" },
 };
 const EARLIEST = "30%";
 
-/** Options of a schedule for whole blocks, which any method may carry whose parameters change by their gradients alone. */
+/** Options of a schedule for whole blocks. A method supports them if only gradients change its parameters. */
 export const blockFreezingOptions = z.object({
   freezeBlocks: z
     .enum(["off", ...BLOCK_RULES])
@@ -37,27 +37,27 @@ export const blockFreezingOptions = z.object({
 
 export type BlockFreezingSettings = Partial<z.output<typeof blockFreezingOptions>>;
 
-/** Whether blocks may leave training. */
+/** Whether blocks may freeze. */
 export const freezesBlocks = ({ freezeBlocks = "off" }: BlockFreezingSettings): boolean => freezeBlocks !== "off";
 
-/** What there is to freeze. */
+/** The trainable parameters of a model by block. */
 export interface BlocksOfModel {
-  /** Of the method, for messages. */
+  /** Name of the method, for messages. */
   method: string;
-  /** What trains, block by block from the input side on: names of what a block reads and none before it. */
+  /** Names of trainable parameters by block, starting at the input: those that a block reads and no earlier block does. */
   trained: readonly (readonly string[])[];
-  /** Names of those of them that the method's own schedule freezes. */
+  /** Those of them that the method's own schedule freezes. */
   freezable: readonly string[];
-  /** Shape of each by name. */
+  /** Shape of a parameter by name. */
   shapeOf(name: string): readonly number[];
 }
 
 /**
- * A method's schedule with one for whole blocks beside it. A block freezes only when what the method's own schedule freezes of
- * it is frozen.
- * @param make gives the method's own schedule, to go on from a state where there is one
- * @param state what this schedule's `state` gave
- * @throws UserError where the method or the model has no blocks that could freeze, or the options contradict each other
+ * Combines a method's schedule with one for whole blocks. A block freezes only after the method's own schedule has frozen all of
+ * the block's parameters that it freezes.
+ * @param make makes the method's own schedule, from a saved state if there is one
+ * @param state from this schedule's `state`
+ * @throws UserError if the method or the model has no blocks that could freeze, or the options contradict each other
  */
 export function withBlockFreezing(
   make: (state: MethodState | undefined) => Schedule,
@@ -70,7 +70,10 @@ export function withBlockFreezing(
   if (rule === "off") {
     const own = blockFreezingOptions.omit({ freezeBlocks: true }).keyof().options;
     const given = own.find((name) => settings[name] !== undefined);
-    if (given) throw new UserError(`option "${given}" goes with "freezeBlocks", which is off; give it a rule`);
+    if (given)
+      throw new UserError(
+        `option "${given}" requires "freezeBlocks", which is off; set it to ${BLOCK_RULES.join(" or ")}`,
+      );
     return make(state);
   }
   const saved = state && savedState(state);
@@ -85,14 +88,14 @@ export function withBlockFreezing(
   let latest: FrozenBlocks = { count: 0, parameters: new Set() };
   const frozenBlocks = (): FrozenBlocks => {
     const { boundary } = controller;
-    // Asked for at every step, and changed at few.
+    // This is called at every step, but changes at few of them.
     if (latest.count !== boundary) latest = { count: boundary, parameters: new Set(trained.slice(0, boundary).flat()) };
     return latest;
   };
   const lastCheck = Math.floor((run.totalSteps - 1) / schedule.interval) * schedule.interval;
   const tooShort =
     lastCheck < Math.max(1, schedule.earliestStep)
-      ? `the run's ${run.totalSteps} steps are too few for blocks to freeze: none is looked at after step ${schedule.earliestStep}; train longer, or give a smaller freezeBlocksInterval or freezeBlocksEarliest`
+      ? `the run's ${run.totalSteps} steps are too few for blocks to freeze: no check comes after step ${schedule.earliestStep}; train longer, or give a smaller freezeBlocksInterval or freezeBlocksEarliest`
       : undefined;
   const notes = [own.note, tooShort].filter((note) => note !== undefined);
   return {
@@ -118,7 +121,7 @@ export function withBlockFreezing(
   };
 }
 
-/** When blocks are looked at, and what of each is. @throws UserError where none could freeze, or too many are to. */
+/** Schedule of a rule, with the parameters of each block. @throws UserError if no block can freeze, or more than the model has. */
 function blockSchedule(
   rule: BlockRuleName,
   settings: BlockFreezingSettings,
@@ -135,7 +138,7 @@ function blockSchedule(
   const { threshold, interval } = DEFAULTS[rule];
   const every = resolveDuration(settings.freezeBlocksInterval ?? interval, run)!;
   const earliestStep = resolveDuration(settings.freezeBlocksEarliest ?? EARLIEST, run)!;
-  const ofOwnSchedule = new Set(freezable);
+  const methodFreezes = new Set(freezable);
   return {
     rule,
     totalSteps: run.totalSteps,
@@ -145,14 +148,14 @@ function blockSchedule(
     threshold: settings.freezeBlocksThreshold ?? threshold,
     blocks: trained.map((names) => ({
       parameters: names
-        .filter((name) => !ofOwnSchedule.has(name))
+        .filter((name) => !methodFreezes.has(name))
         .map((name) => ({ name, size: sizeOf(shapeOf(name)) })),
-      awaits: names.filter((name) => ofOwnSchedule.has(name)),
+      awaits: names.filter((name) => methodFreezes.has(name)),
     })),
   };
 }
 
-/** What tensors' names of the blocks' schedule begin with, among those of the method's own. */
+/** Prefix of the names of the block schedule's tensors, which separates them from those of the method. */
 const PREFIX = "blocks:";
 
 function stateOf(method: MethodState | undefined, blocks: BlockControllerState): MethodState {

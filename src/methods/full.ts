@@ -4,7 +4,7 @@ import { setting } from "./published.ts";
 
 const options = z.object({});
 
-/** Full fine-tuning: every weight of the backbone trains, and nothing stands beside it. */
+/** Full fine-tuning: every weight of the backbone trains, without an adapter. */
 export const full: MethodDefinition<typeof options> = {
   name: "full",
   summary: "full fine-tuning of every weight",

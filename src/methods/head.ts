@@ -4,8 +4,8 @@ import type { MethodDefinition } from "./method.ts";
 const options = z.object({});
 
 /**
- * The head alone: the base model stays as it is. The baseline that every other method has to beat: where it is fitted outright
- * there is nothing more to train.
+ * Only the head trains; the base model does not change. This is the baseline for all other methods. If the head is fitted directly,
+ * nothing is left to train.
  */
 export const head: MethodDefinition<typeof options> = {
   name: "head",

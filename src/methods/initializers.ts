@@ -3,7 +3,7 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
 
-/** Makes a parameter's first values. */
+/** Makes a parameter's initial values. */
 export type Initializer = (shape: readonly number[], random: RandomGenerator) => Tensor<"float32">;
 
 export const constant =
@@ -11,7 +11,7 @@ export const constant =
   (shape) =>
     float32(shape, new Float32Array(sizeOf(shape)).fill(value));
 
-/** Kaiming-uniform: bound `gain · sqrt(3 / columns)`. Gain √2 is AFLoRA's and VeRA's. */
+/** Kaiming-uniform values, with bound `gain · sqrt(3 / columns)`. AFLoRA and VeRA have gain √2. */
 export const kaimingUniform =
   (gain: number): Initializer =>
   (shape, random) => {
@@ -19,10 +19,10 @@ export const kaimingUniform =
     return filled(shape, () => (2 * uniformFloat64(random) - 1) * bound);
   };
 
-/** Within `1 / sqrt(columns)`, as LoRA's A starts: PyTorch's Kaiming-uniform with a = √5. */
+/** Initial values of LoRA's A, within `1 / sqrt(columns)`: PyTorch's Kaiming-uniform with a = √5. */
 export const downProjection = kaimingUniform(Math.sqrt(1 / 3));
 
-/** N(0, deviation²) by Box and Muller. */
+/** Values from N(0, deviation²), by the Box-Muller transform. */
 export const normal =
   (deviation: number): Initializer =>
   (shape, random) =>
@@ -35,12 +35,12 @@ function filled(shape: readonly number[], draw: () => number): Tensor<"float32">
   return float32(shape, new Float32Array(sizeOf(shape)).map(draw));
 }
 
-/** A parameter's own random stream: the same for the same seed and name, whatever else is initialised. */
+/** Random stream of a parameter. It depends only on the seed and the name, not on other parameters. */
 export function randomFor(seed: number, name: string): RandomGenerator {
   let hash = 0x811c9dc5 ^ seed;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
   const random = xoroshiro128plus(hash);
-  // Near seeds start with near numbers: the jump leads away from them.
+  // Close seeds start with close numbers: the jump separates them.
   random.jump();
   return random;
 }

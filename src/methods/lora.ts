@@ -41,12 +41,12 @@ const options = z.object({
 });
 
 /**
- * LoRA (Hu et al. 2022, arXiv 2106.09685): `y = W0 x + (α/r) B A x`, A `[rank, in]` and B `[out, rank]` trained, B = 0 at
- * the start. As Hugging Face PEFT's. Its variants that change one thing are options, by PEFT's names where it has one: rsLoRA
+ * LoRA (Hu et al. 2022, arXiv 2106.09685), as in Hugging Face PEFT: `y = W0 x + (α/r) B A x`, with A `[rank, in]` and B `[out, rank]`
+ * trained and B = 0 at the start. Variants that change one thing are options, with PEFT's names if it has them: rsLoRA
  * (Kalajdzievski 2023, arXiv 2312.03732), LoRA-FA (Zhang et al. 2023, arXiv 2308.03303), LoRA+ (Hayou et al. 2024, arXiv 2402.12354)
- * and DoRA (see {@link decomposed}), whose lengths `m` `[out]` start as those of the base's rows. PiSSA (see {@link principalPart}) starts from
- * the weight itself: what A and B are then is kept as A0 and B0, and taken away again, `y = W0 x + (α/r) (B A - B0 A0) x`, so that the base stays
- * as it is.
+ * and DoRA (see {@link decomposed}), whose norms `m` `[out]` start as those of the base's rows. PiSSA (see {@link principalPart}) starts from
+ * the weight itself: the initial A and B are also kept as A0 and B0 and subtracted, `y = W0 x + (α/r) (B A - B0 A0) x`, so that the
+ * base does not change.
  */
 export const lora: MethodDefinition<typeof options> = {
   name: "lora",
@@ -113,7 +113,7 @@ export const lora: MethodDefinition<typeof options> = {
         alpha_pattern: z.record(z.string(), z.number().positive()).nullish(),
       }),
       parts: ({ use_dora }) => ["lora_A", "lora_B", ...(use_dora ? ["lora_magnitude_vector"] : [])],
-      /** Ranks and alphas that differ come out as the largest rank, smaller ones filled with zeros, and a scale of 1. */
+      /** If ranks or alphas differ, the result has the largest rank, with smaller ones padded with zeros, and a scale of 1. */
       read(config, { location, layers }) {
         refuseChangedBase(config.init_lora_weights, location);
         const own = layers.map(({ module, moduleName, tensor }) => {
@@ -145,7 +145,7 @@ export const lora: MethodDefinition<typeof options> = {
   },
 };
 
-/** What stands beside a layer. */
+/** Parameters of a layer's adapter. */
 function parametersOf(
   module: LinearModule,
   { rank, useDora, initLoraWeights, loraplusLrRatio: rateFactor }: z.output<typeof options>,
@@ -162,7 +162,7 @@ function parametersOf(
   ];
 }
 
-/** @throws UserError where an adapter goes with a base model that its start changed, and its folder has neither. */
+/** @throws UserError if the adapter needs a base model that its initialization changed, which its folder does not contain. */
 function refuseChangedBase(start: unknown, location: string): void {
   if (typeof start !== "string" || !/^(pissa|olora|corda|loftq|lora_ga)/.test(start)) return;
   throw new UserError(
@@ -170,7 +170,7 @@ function refuseChangedBase(start: unknown, location: string): void {
   );
 }
 
-/** A layer's own value, as PEFT finds it: the first pattern that the end of its name matches. */
+/** Value for a layer, by PEFT's rule: that of the first pattern that matches the end of its name. */
 function patternValue(patterns: Readonly<Record<string, number>> | null | undefined, moduleName: string) {
   return Object.entries(patterns ?? {}).find(([pattern]) => expressionOf(pattern).test(moduleName))?.[1];
 }

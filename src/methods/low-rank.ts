@@ -1,6 +1,6 @@
 import { float32, type Tensor } from "../graph/tensor.ts";
 
-/** An adapter of a layer as an ordinary LoRA: the layer's weight gains `alpha / rank · B A`. */
+/** A layer's adapter as an ordinary LoRA: it adds `alpha / rank · B A` to the layer's weight. */
 export interface LowRank {
   rank: number;
   alpha: number;
@@ -8,13 +8,13 @@ export interface LowRank {
   A: Tensor<"float32">;
   /** `[out, rank]` */
   B: Tensor<"float32">;
-  /** `[out]`; where there, each row of the weight is then scaled to this length (DoRA). */
+  /** Norm to which each row of the weight is then scaled, `[out]` (DoRA). */
   magnitude?: Tensor<"float32"> | undefined;
 }
 
 /**
- * `scale · B diag(gates) A` as LoRA of the open gates alone, or of one where all are closed, since LoRA has no rank 0; gate and
- * scale go into A.
+ * Converts `scale · B diag(gates) A` to a LoRA that contains only the open gates, or one gate if all are closed, since LoRA has no
+ * rank 0. A includes gates and scale.
  */
 export function openGates(
   A: Tensor<"float32">,
@@ -34,7 +34,7 @@ export function openGates(
   return { rank, alpha: rank, A: rows, B: columns };
 }
 
-/** Where gates are not 0; the first place where all are. */
+/** Indices of the gates that are not 0; the first index if all are 0. */
 export function openIndices({ data }: Tensor<"float32">): number[] {
   const open = [...data.keys()].filter((i) => data[i] !== 0);
   return open.length > 0 ? open : [0];

@@ -2,7 +2,7 @@ import { float32, type Tensor } from "../graph/tensor.ts";
 
 type Matrix = Tensor<"float32">;
 
-/** Each row times its factor, `[rows]`. */
+/** Multiplies each row by its factor, `[rows]`. */
 export function scaleRows({ shape, data }: Matrix, { data: factors }: Tensor<"float32">): Matrix {
   const width = shape[1]!;
   return float32(
@@ -11,7 +11,7 @@ export function scaleRows({ shape, data }: Matrix, { data: factors }: Tensor<"fl
   );
 }
 
-/** The rows at `indices`. */
+/** Returns the rows at `indices`. */
 export function takeRows({ shape, data }: Matrix, indices: readonly number[]): Matrix {
   const width = shape[1]!;
   const taken = float32([indices.length, width]);
@@ -21,7 +21,7 @@ export function takeRows({ shape, data }: Matrix, indices: readonly number[]): M
   return taken;
 }
 
-/** The columns at `indices`. */
+/** Returns the columns at `indices`. */
 export function takeColumns({ shape, data }: Matrix, indices: readonly number[]): Matrix {
   const [rows, width] = shape as [number, number];
   const taken = float32([rows, indices.length]);
@@ -33,7 +33,7 @@ export function takeColumns({ shape, data }: Matrix, indices: readonly number[])
   return taken;
 }
 
-/** Rows put at their `indices` among `count`, zeros elsewhere. */
+/** Puts rows at their `indices` among `count` rows; the others are 0. */
 export function spreadRows({ shape, data }: Matrix, indices: readonly number[], count: number): Matrix {
   const width = shape[1]!;
   const spread = float32([count, width]);
@@ -43,7 +43,7 @@ export function spreadRows({ shape, data }: Matrix, indices: readonly number[], 
   return spread;
 }
 
-/** Columns put at their `indices` among `count`, zeros elsewhere, all times `scale`. */
+/** Puts columns, multiplied by `scale`, at their `indices` among `count` columns; the others are 0. */
 export function spreadColumns({ shape, data }: Matrix, indices: readonly number[], count: number, scale = 1): Matrix {
   const rows = shape[0]!;
   const spread = float32([rows, count]);
@@ -55,5 +55,5 @@ export function spreadColumns({ shape, data }: Matrix, indices: readonly number[
   return spread;
 }
 
-/** 0, 1, … `count` - 1: every place. */
+/** All indices: 0, 1, … `count` - 1. */
 export const indices = (count: number): number[] => Array.from({ length: count }, (_, i) => i);

@@ -6,11 +6,11 @@ import type { Runtime } from "../runtime/session.ts";
 import type { Adaptation } from "./method.ts";
 
 /**
- * A model's weights with an adapter worked into them. A layer's new weight is what the adapted layer, without its bias,
- * makes of the identity matrix, and its new bias what it makes of zeros: that holds for every method that leaves a linear
- * layer linear, and needs no code per method.
- * @param weights the model's, by name
- * @param parameters the method's, and those that stand in place of the model's own
+ * Merges an adapter into a model's weights. A layer's new weight is the output of the adapted layer, without its bias,
+ * for the identity matrix, and its new bias is the output for zeros. This works for every method that keeps a linear
+ * layer linear, without code per method.
+ * @param weights of the model, by name
+ * @param parameters of the method, and those that replace the model's own
  */
 export async function mergeWeights(
   weights: Tensors<"float32">,
@@ -26,7 +26,7 @@ export async function mergeWeights(
     try {
       const { name, inFeatures, outFeatures } = module;
       const inputs = { identity: identity(inFeatures), zeros: float32([1, inFeatures]) };
-      // Into arrays of ours: what ONNX Runtime makes itself is there until V8 comes to collect it.
+      // Outputs go into our own arrays: those that ONNX Runtime allocates remain until V8 collects them.
       const into = new Map([["weight", float32([outFeatures, inFeatures])]]);
       if (weights.has(`${name}.bias`)) into.set("bias", float32([1, outFeatures]));
       await compiled.run(inputs, undefined, into);
@@ -40,7 +40,7 @@ export async function mergeWeights(
   return merged;
 }
 
-/** A layer's new weight, and its new bias where it has one. */
+/** Writes a layer's new weight, and its new bias if it has one. */
 function writeMergedLayer(
   weights: Tensors<"float32">,
   { adapt, parameters }: Adaptation,

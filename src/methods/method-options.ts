@@ -6,8 +6,8 @@ import type { sora } from "./sora.ts";
 import type { vera } from "./vera.ts";
 
 /**
- * The own options of each method (docs/methods.md); all have defaults. A program that registers a method declares its options
- * here, so that they are checked like the others': `declare module "aflora" { interface MethodOptions { … } }`.
+ * Options of each method (docs/methods.md); all have defaults. A program that registers a method declares its options
+ * here, so that TypeScript checks them: `declare module "aflora" { interface MethodOptions { … } }`.
  */
 export interface MethodOptions {
   aflora: z.input<typeof aflora.options>;
@@ -16,12 +16,12 @@ export interface MethodOptions {
   elora: z.input<typeof vera.options>;
   adalora: z.input<typeof adalora.options>;
   sora: z.input<typeof sora.options>;
-  // Without options: zod's type of none would forbid every other key, too.
+  // Without options: zod's type of an empty object would forbid all other keys too.
   full: object;
   head: object;
 }
 
-/** Options with a method (`aflora` where absent) and the method's own beside them. */
+/** Options that include a method (default: `aflora`) and the options of that method. */
 export type WithMethod<Others> =
   | { [Name in keyof MethodOptions]: Others & { method: Name } & MethodOptions[Name] }[keyof MethodOptions]
   | (Others & { method?: undefined } & MethodOptions["aflora"]);

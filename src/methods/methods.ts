@@ -8,32 +8,32 @@ import type { Adaptation, MethodDefinition, MethodState, RunLength, Schedule } f
 import { sora } from "./sora.ts";
 import { vera } from "./vera.ts";
 
-/** Every method: a new one is one file and one line here. */
+/** All methods. A new method needs one file and one entry here. */
 export const METHODS = new Registry<MethodDefinition>("method", [aflora, lora, vera, adalora, sora, full, head]);
 
-/** The method where none is named. */
+/** Default method. */
 export const DEFAULT_METHOD = aflora;
 
-/** Methods that are tried where the best settings are looked for and none is named: the default, and the one that most take. */
+/** Methods that a search for the best settings tries by default: the default method, and the most widely used one. */
 export const TUNED_METHODS: readonly MethodDefinition[] = [DEFAULT_METHOD, lora];
 
-/** The method that comparisons give costs relative to, as tables call it. */
+/** Method to which comparisons relate costs, with its name in tables. */
 export const COST_REFERENCE = { method: vera, label: "VeRA" };
 
 /**
- * Makes a method of the caller's own known by its name, to this process: runs take it, and adapters trained with it
- * can be read.
- * @throws UserError where the name is taken.
+ * Registers a method in this process by its name: runs can use it, and adapters trained with it can be
+ * read.
+ * @throws UserError if the name is taken.
  */
 export const registerMethod = (method: MethodDefinition): void => METHODS.register(method);
 
-/** The method of this name or alias. @throws UserError where there is no such method, with the list of those that are. */
+/** Finds a method by its name or alias. @throws UserError if there is none, with a list of the methods. */
 export const findMethod = (name: string): MethodDefinition => METHODS.find(name);
 
 /**
- * A method's options with defaults filled in.
- * @param others names that are known beside the method's options, to suggest
- * @throws UserError naming the option that is unknown, of another method or malformed.
+ * Parses a method's options and fills in defaults.
+ * @param others other known names, to suggest for a misspelled option
+ * @throws UserError naming an option that is unknown, belongs to another method or is malformed.
  */
 export const parseMethodOptions = (
   method: MethodDefinition,
@@ -42,9 +42,9 @@ export const parseMethodOptions = (
 ): Record<string, unknown> => METHODS.parseOptions(method, given, others);
 
 /**
- * What changes in the course of a run with a method: the method's schedule, or nothing.
- * @param adaptation what the method gave for the same options
- * @throws UserError where the options do not fit the run's length, or the state does not fit the options
+ * Makes the schedule of a run; if the method has none, everything that is trainable trains until the end.
+ * @param adaptation from the method, with the same options
+ * @throws UserError if the options do not fit the run's length, or the state does not fit the options
  */
 export function scheduleFor(
   method: MethodDefinition,
@@ -53,7 +53,7 @@ export function scheduleFor(
   run: RunLength,
   state?: MethodState,
 ): Schedule {
-  // A run of no steps fits the head alone.
+  // A run without steps only fits the head.
   const scheduled = run.totalSteps > 0 ? method.schedule?.(options, adaptation, run, state) : undefined;
   return scheduled ?? { trainable: () => adaptation.trainable };
 }

@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import type { LinearModule } from "../models/model-parts.ts";
 import type { RunLength } from "./method.ts";
 
-/** Layers to adapt; several on the command line are parted by commas. */
+/** Layers to adapt, separated by commas on the command line. */
 export const targetModules = z
   .preprocess(
     (value: string | readonly string[] | undefined) => (typeof value === "string" ? value.split(",") : value),
@@ -12,10 +12,10 @@ export const targetModules = z
   .optional()
   .describe("layers to adapt, by name, end of name or pattern with * (default: all)");
 
-/** LoRA's scale, for methods that multiply their adapter by `alpha / rank`. */
+/** Scale of LoRA, for methods that multiply their adapter by `alpha / rank`. */
 export const alpha = z.number().positive().default(16).describe("scale of the adapter: alpha / rank");
 
-/** Dropout of what an adapter reads, for methods whose adapters stand beside a layer; PEFT's `lora_dropout`. */
+/** Dropout of an adapter's input, for methods whose adapters are parallel to a layer; PEFT's `lora_dropout`. */
 export const adapterDropout = z
   .number()
   .min(0)
@@ -23,7 +23,7 @@ export const adapterDropout = z
   .optional()
   .describe("dropout of the adapter's input in training (default: none)");
 
-/** A stretch of training: steps (`200`), a share of all steps (`70%`) or epochs (`14epochs`). */
+/** Duration in training: steps (`200`), a share of all steps (`70%`) or epochs (`14epochs`). */
 export const duration = z
   .preprocess(
     (value: string | number | undefined) => (typeof value === "number" ? String(value) : value),
@@ -31,7 +31,7 @@ export const duration = z
   )
   .optional();
 
-/** A duration in optimizer steps, rounded down. */
+/** Converts a duration to optimizer steps, rounded down. */
 export function resolveDuration(text: string, run: RunLength): number;
 export function resolveDuration(text: string | undefined, run: RunLength): number | undefined;
 export function resolveDuration(
@@ -45,7 +45,7 @@ export function resolveDuration(
   );
 }
 
-/** @throws UserError where the rank is more than the layer's smaller side, naming the flag that gives it. */
+/** @throws UserError if the rank exceeds the layer's smaller side, naming the flag that sets it. */
 export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearModule, flag = "--rank"): void {
   if (rank > Math.min(inFeatures, outFeatures)) {
     throw new UserError(

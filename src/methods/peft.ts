@@ -2,39 +2,39 @@ import type { z } from "zod";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { LinearModule } from "../models/model-parts.ts";
 
-/** A layer under its whole name in the model, `bert.encoder.layer.0.output.dense`. */
+/** A layer with its full name in the model, `bert.encoder.layer.0.output.dense`. */
 export interface NamedLayer {
   module: LinearModule;
   moduleName: string;
 }
 
-/** An adapter in the form of one of PEFT's types, to be written. */
+/** An adapter in the format of one of PEFT's types. */
 export interface PeftForm {
-  /** What adapter_config.json says of the type, `peft_type` first. */
+  /** Fields of the type in adapter_config.json, `peft_type` first. */
   config: { peft_type: string } & Record<string, unknown>;
-  /** By name in the model: `bert.encoder.layer.0.output.dense.lora_A.weight`. */
+  /** Tensors by name in the model: `bert.encoder.layer.0.output.dense.lora_A.weight`. */
   layers: Tensors<"float32">;
-  /** What belongs to no layer: `vera_A`. */
+  /** Tensors that belong to no layer, such as `vera_A`. */
   shared?: Tensors<"float32">;
 }
 
-/** A layer of an adapter that PEFT wrote. */
+/** A layer of a PEFT adapter. */
 export interface PeftLayer extends NamedLayer {
   /**
-   * One of its tensors, such as `lora_A`.
-   * @throws UserError where it is missing or has another shape
+   * Returns one of its tensors, such as `lora_A`.
+   * @throws UserError if it is missing or has another shape
    */
   tensor(part: string, shape: readonly number[]): Tensor<"float32">;
 }
 
-/** An adapter that PEFT wrote. */
+/** A PEFT adapter that is being read. */
 export interface PeftAdapter {
-  /** Where it comes from, for error messages. */
+  /** Location of the adapter, for error messages. */
   location: string;
   layers: readonly PeftLayer[];
   /**
-   * A tensor that belongs to no layer; undefined where it is missing.
-   * @throws UserError where it has another shape
+   * Returns a tensor that belongs to no layer, or undefined if it is missing.
+   * @throws UserError if it has another shape
    */
   shared(name: string, shape: readonly number[]): Tensor<"float32"> | undefined;
 }
@@ -43,22 +43,22 @@ export interface PeftAdapter {
 export interface PeftReading<Config extends z.ZodType = z.ZodType> {
   /** Its `peft_type`. */
   type: string;
-  /** What must stand in adapter_config.json. */
+  /** Schema of the type's fields in adapter_config.json. */
   config: Config;
   /** Names of a layer's tensors. */
   parts(config: z.output<Config>): readonly string[];
   /** Names of the tensors that belong to no layer. */
   shared?: readonly string[];
-  /** The method's options, but for the layers, and its parameters. @throws UserError where something is missing. */
+  /** Returns the method's options, except the layers, and its parameters. @throws UserError if something is missing. */
   read(
     config: z.output<Config>,
     adapter: PeftAdapter,
   ): { options: Record<string, unknown>; parameters: Tensors<"float32"> };
 }
 
-/** How a method's adapters are exchanged with Hugging Face PEFT. */
+/** Converts a method's adapters to and from the formats of Hugging Face PEFT. */
 export interface PeftTranslation<Options extends z.ZodObject = z.ZodObject> {
-  /** A form of the method's own; undefined where these options have none. */
+  /** Writes the method's own format; undefined if it has none for these options. */
   write?(
     options: z.output<Options>,
     layers: readonly NamedLayer[],
@@ -67,5 +67,5 @@ export interface PeftTranslation<Options extends z.ZodObject = z.ZodObject> {
   read?: PeftReading;
 }
 
-/** Keeps the type of a reading's settings. */
+/** Identity function that keeps the type of a reading's settings. */
 export const peftReading = <Config extends z.ZodType>(reading: PeftReading<Config>): PeftReading<Config> => reading;

@@ -8,12 +8,12 @@ import { largestSingularValues, type SingularValue } from "./singular-values.ts"
 
 type Matrix = Tensor<"float32">;
 
-/** What was found of weights, which four parameters of a layer are made of. */
+/** Singular values by weight, because four parameters of a layer use them. */
 const found = new WeakMap<Matrix, SingularValue[]>();
 
 /**
- * PiSSA's start (Meng et al. 2024, arXiv 2404.02948, equations 2 and 3): A `[rank, in]` and B `[out, rank]` whose `scale · B A` is the part of
- * a weight `[out, in]` that its largest singular values make, each one's root in both.
+ * PiSSA's initialization (Meng et al. 2024, arXiv 2404.02948, equations 2 and 3): A `[rank, in]` and B `[out, rank]`, so that `scale · B A`
+ * is the part of a weight `[out, in]` with the largest singular values. A and B contain the square root of each.
  */
 export function principalPart(weight: Matrix, rank: number, scale: number): Record<"A" | "B", Matrix> {
   const [rows, width] = weight.shape as [number, number];
@@ -33,7 +33,7 @@ export function principalPart(weight: Matrix, rank: number, scale: number): Reco
   return { A, B };
 }
 
-/** A and B, which train, and A0 and B0, which stay as they start; decay would shrink what A and B hold of the weight. */
+/** A and B, which train, and A0 and B0, their fixed initial values. None decays: decay would shrink the weight's part in A and B. */
 export function principalParameters(
   { name, inFeatures, outFeatures }: LinearModule,
   rank: number,
@@ -51,8 +51,8 @@ export function principalParameters(
 }
 
 /**
- * `B A - B0 A0` as one product, of twice the rank.
- * @throws UserError where that is more than the layer has
+ * Converts `B A - B0 A0` to one product of twice the rank.
+ * @throws UserError if that exceeds the rank of the layer
  */
 export function changeAsLora(
   { name, inFeatures, outFeatures }: LinearModule,

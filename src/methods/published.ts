@@ -1,6 +1,6 @@
 /**
- * What a method's authors trained a task with: options of a run, and where they are not the defaults the method's own; as
- * far as it is published.
+ * Settings with which a method's authors trained a task: run options, and method options that differ from the defaults, as
+ * far as they are published.
  */
 export interface PublishedSetting {
   epochs?: number;
@@ -10,16 +10,16 @@ export interface PublishedSetting {
   [option: string]: unknown;
 }
 
-/** Of options that only repeat what papers published (`.meta(repeatsPapers)`): help shows them under a heading of their own. */
+/** Marks options that only reproduce papers (`.meta(repeatsPapers)`); `--help` lists them under a separate heading. */
 export const repeatsPapers = { repeatsPapers: true };
 
-/** A method's published settings by task, and where they stand; tasks that are not published are absent. */
+/** A method's published settings by task, and their source. Tasks without published settings are left out. */
 export interface PublishedSettings {
   source: string;
   tasks: Readonly<Record<string, PublishedSetting>>;
 }
 
-/** One published learning rate for everything, as most authors have it, or another for the head. */
+/** Published setting with one learning rate for everything, as most authors have it, or another one for the head. */
 export function setting(
   epochs: number,
   batchSize: number,
@@ -29,7 +29,7 @@ export function setting(
   return { epochs, batchSize, learningRate, headLearningRate };
 }
 
-/** A task's published setting as options. Of a classifier's head the last layer's matrix alone trains, as in the papers. */
+/** Converts a task's published setting to options. Of a classifier's head only the last layer's matrix trains, as in the papers. */
 export const publishedOptions = (setting: PublishedSetting): Record<string, unknown> => ({
   head: "classifier",
   ...setting,

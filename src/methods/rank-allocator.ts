@@ -7,7 +7,7 @@ import type { MethodState } from "./method.ts";
 export interface AllocatorConfig {
   modules: readonly LinearModule[];
   initialRank: number;
-  /** Average over the layers. */
+  /** Mean rank of the layers. */
   targetRank: number;
   totalSteps: number;
   /** tinit */
@@ -21,17 +21,16 @@ export interface AllocatorConfig {
 }
 
 /**
- * Decides which singular values stay, as PEFT does: after each optimizer step, with the new weights and the gradients
- * of the step, the sensitivity `|w · g|` goes into its average and uncertainty; a singular value's importance is the
- * product of both, plus the means of the same over its row of Q and column of P. From tinit to T - tfinal the budget
- * falls by a cubic, and every ΔT steps the least important entries of Λ beyond it become 0; those of the last pruning,
- * at T - tfinal, stay 0.
+ * Decides which singular values to keep, like PEFT: after each optimizer step, the sensitivity `|w · g|` of the new weights and the
+ * step's gradients updates its average and uncertainty. A singular value's importance is the product of both, plus the means of the
+ * same product over its row of Q and its column of P. From tinit to T - tfinal the budget falls along a cubic curve, and every ΔT
+ * steps the least important entries of Λ beyond the budget are set to 0. Those of the last pruning, at T - tfinal, stay 0.
  */
 export class RankAllocator {
   readonly #config: AllocatorConfig;
-  /** Of every parameter; empty once the ranks are final. */
+  /** Importance of every parameter; empty once the ranks are final. */
   readonly #importance = new Map<string, Importance>();
-  /** By layer, 1 where the latest pruning kept the singular value and 0 where not, `[initialRank]`. */
+  /** By layer: 1 if the latest pruning kept the singular value, 0 otherwise, `[initialRank]`. */
   readonly #kept = new Map<string, Float32Array>();
 
   constructor(config: AllocatorConfig, state?: MethodState) {
@@ -60,7 +59,7 @@ export class RankAllocator {
     if (prunes || step > last) this.#zeroPruned(values);
   }
 
-  /** Parameters of the singular values that the latest pruning kept. */
+  /** Number of parameters of the singular values that the latest pruning kept. */
   countKept(): number {
     return this.#config.modules.reduce((total, { name, inFeatures, outFeatures }) => {
       const kept = this.#kept.get(name)?.filter((keeps) => keeps === 1).length ?? this.#config.initialRank;
@@ -68,7 +67,7 @@ export class RankAllocator {
     }, 0);
   }
 
-  /** What to save between two steps. The tensors are the live ones. */
+  /** State to save between two steps. Tensors are not copied. */
   state(): MethodState {
     const tensors = new Map<string, Tensor<"float32">>();
     const add = (name: string, values: Float32Array) => tensors.set(name, float32([values.length], values));
@@ -95,7 +94,7 @@ export class RankAllocator {
     }
   }
 
-  /** Keeps the most important singular values of all layers together; ties with the last to go, go too. */
+  /** Keeps the most important singular values across all layers. Values tied with the threshold are pruned. */
   #prune(step: number): void {
     const { modules, initialRank } = this.#config;
     const scores = new Float32Array(modules.length * initialRank);
@@ -111,7 +110,7 @@ export class RankAllocator {
     });
   }
 
-  /** Singular values that all layers together may have after `step`. */
+  /** Total number of singular values that all layers may have after `step`. */
   #budget(step: number): number {
     const { modules, initialRank, targetRank, totalSteps, initialSteps, finalSteps } = this.#config;
     const left = 1 - (step - initialSteps) / (totalSteps - finalSteps - initialSteps);

@@ -14,20 +14,20 @@ export interface SingularValue {
   right: Float64Array;
 }
 
-/** How far a vector times the matrix may be from its value times the other vector, in units of the largest value. */
+/** Largest error of a singular vector pair, relative to the largest singular value. */
 const TOLERANCE = 1e-6;
 
-/** What is left of a vector after what it shares with others is taken away counts as rounding below this share. */
+/** Share of a vector's norm below which its remainder after orthogonalization counts as a rounding error. */
 const ROUNDING = 1e-12;
 
 /**
- * The `count` largest singular values, falling, by Golub and Kahan's bidiagonalisation (SIAM J. Numer. Anal. 2(2), 1965) in double
- * precision: k products with the matrix in each direction leave a matrix `[k, k]` whose largest values are soon the whole one's.
- * Vectors are kept orthogonal to all before them. The start is always the same, and so is what comes of it.
+ * The `count` largest singular values, in falling order, by Golub-Kahan bidiagonalization (SIAM J. Numer. Anal. 2(2), 1965) in double
+ * precision: k products with the matrix in each direction yield a matrix `[k, k]` whose largest singular values soon converge to those
+ * of the whole matrix. Vectors are orthogonalized against all earlier ones. The start vector is fixed, so the result is deterministic.
  */
 export function largestSingularValues(matrix: Matrix, count: number): SingularValue[] {
   const [rows, width] = matrix.shape as [number, number];
-  // With the shorter side last, no more steps than it is long find everything.
+  // With the shorter side last, at most as many steps as its length find all values.
   const turned = rows < width;
   const [times, timesTransposed] = turned ? [transposedProduct, product] : [product, transposedProduct];
   const random = randomFor(0, "bidiagonalisation");
@@ -52,33 +52,35 @@ export function largestSingularValues(matrix: Matrix, count: number): SingularVa
     const last = unit(steps - 1);
     const values = tridiagonalEigenvalues(squares, links, [last]);
     const places = [...values.keys()].sort((a, b) => values[b]! - values[a]!).slice(0, count);
-    // The matrix's transpose times a left vector leaves its right one by this much along the next direction.
+    // The transposed matrix times a left vector differs from its right vector by this much along the next direction.
     const farthest = Math.max(...places.map((place) => Math.abs(last[place]! * above.at(-1)!)));
     if (steps < most && farthest > TOLERANCE * Math.sqrt(values[places[0]!]!)) continue;
     const vectors = Array.from({ length: steps }, (_, row) => unit(row));
     tridiagonalEigenvalues(squares, links, vectors);
     return places.map((place) => {
-      const ofLefts = Float64Array.from(vectors, (row) => row[place]!);
-      const ofRights = ofLefts.map((own, i) => diagonal[i]! * own + (i > 0 ? above[i - 1]! * ofLefts[i - 1]! : 0));
-      const value = Math.sqrt(dot(ofRights, ofRights));
-      const left = combination(lefts, ofLefts);
+      const leftWeights = Float64Array.from(vectors, (row) => row[place]!);
+      const rightWeights = leftWeights.map(
+        (own, i) => diagonal[i]! * own + (i > 0 ? above[i - 1]! * leftWeights[i - 1]! : 0),
+      );
+      const value = Math.sqrt(dot(rightWeights, rightWeights));
+      const left = combination(lefts, leftWeights);
       const right = combination(
         rights,
-        ofRights.map((own) => own / (value || 1)),
+        rightWeights.map((own) => own / (value || 1)),
       );
       return turned ? { value, left: right, right: left } : { value, left, right };
     });
   }
 }
 
-/** A vector without what it shares with `others`, of length 1, and the length that it had; where nothing is left, any direction. */
+/** Orthogonalizes a vector against `others`. Returns its unit vector and its remaining norm; a random direction if nothing remains. */
 function nextDirection(
   vector: Float64Array,
   others: readonly Float64Array[],
   random: RandomGenerator,
 ): { direction: Float64Array; length: number } {
   const before = Math.sqrt(dot(vector, vector));
-  // Once leaves rounding behind.
+  // A single pass leaves rounding errors.
   for (let time = 0; time < 2; time++) for (const other of others) subtract(vector, dot(vector, other), other);
   const length = Math.sqrt(dot(vector, vector));
   if (length > ROUNDING * before) return { direction: vector.map((value) => value / length), length };
@@ -88,9 +90,9 @@ function nextDirection(
 }
 
 /**
- * Eigenvalues of a symmetric tridiagonal matrix with these numbers on its diagonal and beside it, by implicit QR steps with Wilkinson's
+ * Eigenvalues of a symmetric tridiagonal matrix with these diagonal and off-diagonal entries, by implicit QR steps with Wilkinson's
  * shift (Golub and Van Loan, Matrix Computations, section 8.3).
- * @param rows of a matrix that is multiplied with that of the eigenvectors, in place: of the identity's, their components
+ * @param rows of a matrix that is multiplied by that of the eigenvectors, in place. Rows of the identity yield their components
  */
 function tridiagonalEigenvalues(
   diagonal: Float64Array,
@@ -147,7 +149,7 @@ function subtract(from: Float64Array, factor: number, vector: Float64Array): voi
   for (let i = 0; i < from.length; i++) from[i]! -= factor * vector[i]!;
 }
 
-/** Sum of vectors, each times its factor; factors may be fewer. */
+/** Weighted sum of vectors. There may be fewer factors than vectors. */
 function combination(vectors: readonly Float64Array[], factors: Float64Array): Float64Array {
   const sum = new Float64Array(vectors[0]!.length);
   factors.forEach((factor, i) => {

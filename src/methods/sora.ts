@@ -28,11 +28,11 @@ const options = z.object({
 });
 
 /**
- * SoRA (Ding et al. 2023, arXiv 2311.11696): `y = W0 x + (α/r) B diag(g) A x`, A `[rank, in]` and
- * B `[out, rank]` as LoRA's, gates g `[rank]` drawn from N(0, 1). The loss gains `λ1 Σ|g| / (number of gates)`. Gates
- * have no weight decay; after each step of AdamW they go through a soft threshold λ2. The paper's zeroes `|g| < λ2`; the
- * released code, which is matched here, shrinks first and tests after, so that it zeroes `|g| < 2 λ2`. What stands
- * behind a closed gate does not count as trainable.
+ * SoRA (Ding et al. 2023, arXiv 2311.11696): `y = W0 x + (α/r) B diag(g) A x`, with A `[rank, in]` and
+ * B `[out, rank]` as in LoRA, and gates g `[rank]` from N(0, 1). The loss includes `λ1 Σ|g| / (number of gates)`. Gates
+ * have no weight decay; after each AdamW step they go through a soft threshold λ2. That of the paper sets `|g| < λ2` to 0; the
+ * released code, which this implements, first shrinks and then tests, so it sets `|g| < 2 λ2` to 0. The rows and columns of
+ * closed gates do not count as trainable.
  */
 export const sora: MethodDefinition<typeof options> = {
   name: "sora",
@@ -93,7 +93,7 @@ export const sora: MethodDefinition<typeof options> = {
   },
 };
 
-/** Shrinks every gate by `threshold`, then closes those within it; in place and in float32, as the released code. */
+/** Shrinks every gate by `threshold`, then closes those within it, in place and in float32, as in the released code. */
 function softThreshold(gates: Float32Array, threshold: number): void {
   const limit = Math.fround(threshold);
   for (let i = 0; i < gates.length; i++) {

@@ -2,9 +2,9 @@ import { UserError } from "../errors.ts";
 import type { LinearModule } from "../models/model-parts.ts";
 
 /**
- * The linear layers that `patterns` name: a module's whole name, its end (`query`, `output.dense`) or a pattern in
- * which `*` stands for any text. No patterns: every layer.
- * @throws UserError where there are no layers, or a pattern matches nothing, with the names that exist.
+ * Selects the linear layers that match `patterns`: a module's full name, its end (`query`, `output.dense`) or a pattern in
+ * which `*` matches any text. Without patterns, all layers.
+ * @throws UserError if there are no layers, or a pattern matches none, with the names of existing layers.
  */
 export function selectModules(
   modules: readonly LinearModule[],
@@ -12,7 +12,7 @@ export function selectModules(
 ): readonly LinearModule[] {
   if (modules.length === 0) {
     throw new UserError(
-      "the model has no linear layers that an adapter could stand beside, as convolutional networks have none; use --method head or --method full",
+      "the model has no linear layers that could be adapted, as in convolutional networks; use --method head or --method full",
     );
   }
   if (!patterns) return modules;

@@ -22,7 +22,7 @@ const options = z.object({
   targetModules,
 });
 
-/** A layer's projections: their names, and the sizes that the shared pair has. */
+/** Names of a layer's projections, and the sizes of the shared pair. */
 interface Pair {
   A: string;
   B: string;
@@ -31,9 +31,9 @@ interface Pair {
 }
 
 /**
- * VeRA (Kopiczko et al. 2024, arXiv 2310.11454), which AFLoRA's paper calls ELoRA: `y = W0 x + Λb B Λd A x` with A `[rank, in]` and
- * B `[out, rank]` random and frozen throughout; the vectors d `[rank]`, 0.1 at the start, and b `[out]`, 0 at the start,
- * train. A and B are shared as AFLoRA's authors did in their comparison (`shape`), as Hugging Face PEFT does (`sliced`), or
+ * VeRA (Kopiczko et al. 2024, arXiv 2310.11454), called ELoRA in the AFLoRA paper: `y = W0 x + Λb B Λd A x` with A `[rank, in]` and
+ * B `[out, rank]` random and always frozen; the vectors d `[rank]`, initially 0.1, and b `[out]`, initially 0,
+ * train. A and B are shared as in the comparison by AFLoRA's authors (`shape`), as in Hugging Face PEFT (`sliced`), or
  * not at all (`layer`).
  */
 export const vera: MethodDefinition<typeof options> = {
@@ -84,13 +84,13 @@ export const vera: MethodDefinition<typeof options> = {
       adapt(parameter, x, layer, module) {
         const { A, B, columns, rows } = pairOf(module);
         const { name, inFeatures, outFeatures } = module;
-        // A cut is a copy, but layers of one size share it: equal nodes of a graph are one node.
+        // A slice is a copy, but layers of one size share it, because equal nodes of a graph are merged.
         const a = inFeatures < columns ? sliceSize(parameter(A), 1, 0, inFeatures) : parameter(A);
         const b = outFeatures < rows ? sliceSize(parameter(B), 0, 0, outFeatures) : parameter(B);
         const down = gemm(x, a, { transB: true });
         const up = gemm(mul(down, parameter(`${name}.d`)), b, { transB: true });
-        // b scales the outputs, so that its gradient is a sum over tokens: at a high rank, scaling B's rows would cost
-        // another product as large as this one.
+        // b scales the outputs, so its gradient is a sum over tokens: at a high rank, scaling B's rows would cost
+        // another product of this size.
         return add(layer(x), mul(up, parameter(`${name}.b`)));
       },
       asLora(module, values) {
@@ -160,7 +160,7 @@ export const vera: MethodDefinition<typeof options> = {
   },
 };
 
-/** Sizes of a pair of projections that all layers can be cut from. */
+/** Sizes of a pair of projections from which those of all layers can be sliced. */
 function largestOf(modules: readonly LinearModule[]): Pick<Pair, "columns" | "rows"> {
   return {
     columns: Math.max(...modules.map(({ inFeatures }) => inFeatures)),

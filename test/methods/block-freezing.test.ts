@@ -68,6 +68,6 @@ test("a run too short for it says so; a model whose blocks are not told apart, a
   );
   const lost = () => withBlockFreezing(ofMethod, { freezeBlocks: "linear" }, { ...model, trained: [] }, run);
   expect(lost).toThrow("the model does not distinguish its blocks");
-  expect(() => schedule({ freezeBlocksMost: 2 })).toThrow('"freezeBlocksMost" goes with "freezeBlocks"');
+  expect(() => schedule({ freezeBlocksMost: 2 })).toThrow('"freezeBlocksMost" requires "freezeBlocks"');
   expect(() => schedule({ freezeBlocks: "linear", freezeBlocksMost: 4 })).toThrow("the model has 3 blocks");
 });

@@ -286,7 +286,7 @@ describe("AFLoRA's ablation", () => {
   test("a schedule that leaves no step to freeze in is refused, with the flags that say so", () => {
     expect(() => create("aflora", { freezeFinal: "80%", rank: 2 }, small)).toThrow(
       new UserError(
-        `--freeze-initial 20% and --freeze-final 80% leave none of the run's ${small.totalSteps} steps between them, in which matrices freeze; give less of one`,
+        `--freeze-initial 20% and --freeze-final 80% leave none of the run's ${small.totalSteps} steps for freezing; lower one of them`,
       ),
     );
   });

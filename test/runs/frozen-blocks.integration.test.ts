@@ -132,6 +132,6 @@ test("what cannot be is refused before anything is written", async () => {
     return (error as Error).message;
   };
   expect(await refusal({ method: "sora" })).toMatch(/"sora" changes parameters of all blocks/);
-  expect(await refusal({ freezeBlocks: "off" })).toMatch(/"freezeBlocksEarliest" goes with "freezeBlocks"/);
+  expect(await refusal({ freezeBlocks: "off" })).toMatch(/"freezeBlocksEarliest" requires "freezeBlocks"/);
   expect(await refusal({ freezeBlocksMost: 3 })).toMatch(/"freezeBlocksMost" is 3, but the model has 2 blocks/);
 });

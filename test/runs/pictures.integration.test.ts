@@ -93,7 +93,7 @@ test("a convolutional network trains a head, or whole; it has no layers for an a
   const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));
   await run("maps-whole", { model, method: "full", headStart: "new", epochs: 4, learningRate: 0.01 }, { onEvent });
   expect(losses.at(-1)).toBeLessThan(losses[0]!);
-  await expect(run("maps-adapter", { model })).rejects.toThrow("no linear layers that an adapter could stand beside");
+  await expect(run("maps-adapter", { model })).rejects.toThrow("no linear layers that could be adapted");
 });
 
 test("an adapter over int8 trains on the paths of a CSV file, and goes on to the bit", async () => {

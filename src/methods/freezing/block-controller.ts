@@ -2,26 +2,26 @@ import { UserError } from "../../errors.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import { type BlockRule, type BlockRuleState, type BlockSchedule, blockRule } from "./block-rules.ts";
 
-/** What one check saw of the blocks, and what it did. */
+/** Result of one check of the blocks. */
 export interface BlockCheck {
-  /** Blocks that are frozen after it, from the input side on. */
+  /** Number of frozen blocks after it, starting at the input. */
   boundary: number;
-  /** How many of them froze at this check. */
+  /** Number of blocks that froze at this check. */
   frozenBlocks: number;
-  /** Score below which a block is done; null where none was taken. */
+  /** Score below which a block freezes; null if there is none. */
   threshold: number | null;
-  /** Of every block: how much its gradients changed since the interval before (`autofreeze`); null where none was taken. */
+  /** Change of every block's gradients since the previous interval (`autofreeze`); null if it was not computed. */
   scores: (number | null)[];
 }
 
-/** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
+/** State of a controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface BlockControllerState {
   scalars: { boundary: number; values: BlockRuleState["values"] };
   tensors: Tensors<"float32">;
 }
 
 /**
- * Decides which blocks of a model are frozen: done with, from the input side on, block k only after block k-1
+ * Decides which blocks of a model are frozen, starting at the input: block k freezes only after block k-1
  * (docs/blocks.md). A frozen block stays frozen.
  */
 export class BlockController {
@@ -30,28 +30,28 @@ export class BlockController {
   #boundary: number;
 
   /**
-   * @param state what {@link BlockController.state | state()} gave, to go on from there with the same schedule; its tensors are copied
-   * @throws UserError where the schedule contradicts itself or the state does not fit it
+   * @param state from {@link BlockController.state | state()}, to resume from with the same schedule; its tensors are copied
+   * @throws UserError if the schedule contradicts itself or the state does not fit it
    */
   constructor(schedule: BlockSchedule, state?: BlockControllerState) {
     validate(schedule);
     this.#schedule = schedule;
     this.#rule = blockRule(schedule, state && { values: state.scalars.values, tensors: state.tensors });
     this.#boundary = state?.scalars.boundary ?? 0;
-    for (let block = 0; block < this.#boundary; block++) this.#rule.forget?.(block);
+    for (let block = 0; block < this.#boundary; block++) this.#rule.drop?.(block);
   }
 
-  /** How many blocks are frozen. */
+  /** Number of frozen blocks. */
   get boundary(): number {
     return this.#boundary;
   }
 
   /**
-   * Takes in one optimizer step. What freezes takes effect from the next step: its parameters still get this step's update.
+   * Observes one optimizer step. Blocks that freeze at it are frozen from the next step on: their parameters still get this update.
    * @param step from 0; every step must be observed, in order
-   * @param gradients of the whole batch, not clipped, of every parameter of a block that has not frozen
-   * @param isFrozen whether a parameter that a schedule of its own freezes is frozen after this step
-   * @returns the check, where one was made
+   * @param gradients of the whole batch, not clipped, for every parameter of a block that has not frozen
+   * @param isFrozen whether a parameter that another schedule freezes is frozen after this step
+   * @returns the check, or undefined if none was due
    */
   observe(
     step: number,
@@ -62,19 +62,19 @@ export class BlockController {
     const before = this.#boundary;
     if (before >= most) return undefined;
     const active = Array.from({ length: blocks.length - before }, (_, i) => before + i);
-    this.#rule.takeIn?.(step, active, gradients);
+    this.#rule.observe?.(step, active, gradients);
     if (step === 0 || step % interval !== 0) return undefined;
 
     const { scores, threshold, isDone } = this.#rule.check(step, active);
     for (const block of step < earliestStep ? [] : active.slice(0, most - before)) {
       if (!isDone(block) || !blocks[block]!.awaits.every(isFrozen)) break;
       this.#boundary++;
-      this.#rule.forget?.(block);
+      this.#rule.drop?.(block);
     }
     return { boundary: this.#boundary, frozenBlocks: this.#boundary - before, threshold, scores };
   }
 
-  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
+  /** State to save between two steps. Tensors are not copied: write or copy them before the next step. */
   state(): BlockControllerState {
     const { values, tensors } = this.#rule.state?.() ?? { values: [], tensors: new Map() };
     return { scalars: { boundary: this.#boundary, values }, tensors };

@@ -1,19 +1,19 @@
 import { UserError } from "../../errors.ts";
 import { float32, type Tensors } from "../../graph/tensor.ts";
 
-/** When blocks freeze, from the input side on (docs/blocks.md). */
+/** Rules that decide when blocks freeze, starting at the input (docs/blocks.md). */
 export const BLOCK_RULES = ["linear", "autofreeze"] as const;
 export type BlockRuleName = (typeof BLOCK_RULES)[number];
 
-/** What of a block trains until it freezes. */
+/** Parameters of a block that train until it freezes. */
 export interface FreezableBlock {
-  /** What its change is measured by. */
+  /** Parameters whose gradients measure the block's change. */
   parameters: readonly { name: string; size: number }[];
-  /** Names that must be frozen before it freezes: what a schedule of their own freezes. */
+  /** Names of parameters that another schedule freezes; the block freezes only after all of them. */
   awaits: readonly string[];
 }
 
-/** When blocks freeze, in optimizer steps counted from 0. */
+/** Schedule for blocks, in optimizer steps counted from 0. */
 export interface BlockSchedule {
   rule: BlockRuleName;
   /** T: optimizer steps of the whole run. */
@@ -22,40 +22,40 @@ export interface BlockSchedule {
   interval: number;
   /** No block freezes before this step. */
   earliestStep: number;
-  /** How many of the blocks may freeze. */
+  /** Upper limit on the number of frozen blocks. */
   most: number;
-  /** `autofreeze`: a block is done below this quantile of how much the gradients of all blocks that still train have changed. */
+  /** `autofreeze`: quantile of the changes of the gradients of all blocks that still train. A block below it freezes. */
   threshold: number;
   blocks: readonly FreezableBlock[];
 }
 
-/** What a rule keeps between two steps. */
+/** State of a rule between two steps. */
 export interface BlockRuleState {
-  /** Of each block the norm of the interval before, null before the first ended; empty where a rule measures nothing. */
+  /** Norm of each block in the previous interval, null before the end of the first; empty if the rule measures nothing. */
   values: (number | null)[];
   tensors: Tensors<"float32">;
 }
 
-/** What a rule says at a check. */
+/** Result of a rule at a check. */
 export interface BlockVerdict {
-  /** Of every block; null where nothing was measured. */
+  /** Score of every block; null if it was not measured. */
   scores: (number | null)[];
-  /** Score below which a block is done. */
+  /** Score below which a block may freeze. */
   threshold: number | null;
   isDone(block: number): boolean;
 }
 
-/** Which blocks are done, by the gradients of what trains in them. Blocks are told by their numbers, from 0. */
+/** Decides from gradients which blocks may freeze. Blocks are numbered from 0. */
 export interface BlockRule {
-  /** @param active numbers of the blocks that have not frozen, those that may not among them */
-  takeIn?(step: number, active: readonly number[], gradients: Tensors<"float32">): void;
+  /** @param active numbers of the blocks that have not frozen, including those that never may */
+  observe?(step: number, active: readonly number[], gradients: Tensors<"float32">): void;
   check(step: number, active: readonly number[]): BlockVerdict;
-  /** Drops what was kept for a block. */
-  forget?(block: number): void;
+  /** Drops the state of a block. */
+  drop?(block: number): void;
   state?(): BlockRuleState;
 }
 
-/** @throws UserError where the state is not of this schedule */
+/** @throws UserError if the state belongs to another schedule */
 export function blockRule(schedule: BlockSchedule, state?: BlockRuleState): BlockRule {
   switch (schedule.rule) {
     case "linear":
@@ -65,7 +65,7 @@ export function blockRule(schedule: BlockSchedule, state?: BlockRuleState): Bloc
   }
 }
 
-/** Blocks are done one after the other, evenly from the earliest step to the last. */
+/** Freezes blocks one after the other, evenly from the earliest step to the last. */
 function linearRule(schedule: BlockSchedule): BlockRule {
   return {
     check: (step) => ({
@@ -81,8 +81,8 @@ function dueStep(block: number, { earliestStep, most, totalSteps }: BlockSchedul
 }
 
 /**
- * Share of all blocks' work over a run that is left by blocks which freeze evenly over time; undefined of other rules, where
- * nobody knows before.
+ * Share of the work of all blocks over a run that remains if blocks freeze evenly over time; undefined for other rules, for which
+ * it is unknown in advance.
  */
 export function workLeft(schedule: BlockSchedule): number | undefined {
   const { rule, blocks, most, totalSteps } = schedule;
@@ -93,13 +93,13 @@ export function workLeft(schedule: BlockSchedule): number | undefined {
 
 /**
  * AutoFreeze (Liu et al. 2021, arXiv 2102.01386, and its released code): the gradients of an interval are summed, and a block's
- * change is `|n' - n| / n'` of their L1 norm, n, and that of the interval before, n'. Blocks below a quantile of the changes,
- * the median in the paper, are done.
+ * change is `|n' - n| / n'` of the sum's L1 norm, n, and that of the previous interval, n'. Blocks below a quantile of the changes,
+ * the median in the paper, freeze.
  */
 class AutoFreezeRule implements BlockRule {
   readonly #schedule: BlockSchedule;
   readonly #sums: Map<string, Float32Array>[];
-  /** Of the interval before; null before the first has ended. */
+  /** Norms of the previous interval; null before the end of the first. */
   #norms: (number | null)[];
 
   constructor(schedule: BlockSchedule, state?: BlockRuleState) {
@@ -107,12 +107,12 @@ class AutoFreezeRule implements BlockRule {
     this.#schedule = schedule;
     this.#norms = blocks.map((_, block) => state?.values[block] ?? null);
     this.#sums = blocks.map(
-      ({ parameters }) => new Map(parameters.map(({ name, size }) => [name, startFrom(state, `${name}.sum`, size)])),
+      ({ parameters }) => new Map(parameters.map(({ name, size }) => [name, restoreSum(state, `${name}.sum`, size)])),
     );
   }
 
-  takeIn(step: number, active: readonly number[], gradients: Tensors<"float32">): void {
-    // Checks are at multiples of the interval, so that an interval begins after one.
+  observe(step: number, active: readonly number[], gradients: Tensors<"float32">): void {
+    // Checks are at multiples of the interval, so an interval begins after one.
     if (step === 0) return;
     for (const block of active) {
       for (const [name, total] of this.#sums[block]!) {
@@ -140,7 +140,7 @@ class AutoFreezeRule implements BlockRule {
     };
   }
 
-  forget(block: number): void {
+  drop(block: number): void {
     this.#sums[block]!.clear();
   }
 
@@ -152,7 +152,7 @@ class AutoFreezeRule implements BlockRule {
     };
   }
 
-  /** L1 norm of a block's summed gradients, which start again. */
+  /** Returns the L1 norm of a block's summed gradients and resets the sums. */
   #endInterval(block: number): number {
     let norm = 0;
     for (const total of this.#sums[block]!.values()) {
@@ -163,7 +163,7 @@ class AutoFreezeRule implements BlockRule {
   }
 }
 
-/** The quantile of values between which it is interpolated, as NumPy's `percentile`. */
+/** Quantile of values with linear interpolation, as in NumPy's `percentile`. */
 function quantile(values: readonly number[], share: number): number | null {
   if (values.length === 0) return null;
   const sorted = values.toSorted((a, b) => a - b);
@@ -172,9 +172,9 @@ function quantile(values: readonly number[], share: number): number | null {
   return below + (place % 1) * (sorted[Math.ceil(place)]! - below);
 }
 
-/** Zeros, or a copy of what the state has. @throws UserError where it has something else */
-function startFrom(state: BlockRuleState | undefined, name: string, size: number): Float32Array {
-  // What is of a block that has frozen was dropped.
+/** Zeros, or a copy of the state's values. @throws UserError if their number differs */
+function restoreSum(state: BlockRuleState | undefined, name: string, size: number): Float32Array {
+  // The values of a frozen block were dropped.
   const saved = state?.tensors.get(name)?.data;
   if (!saved) return new Float32Array(size);
   if (saved.length === size) return saved.slice();

@@ -3,6 +3,7 @@ import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import type { BlockCheck } from "./block-controller.ts";
 import { type FreezeSchedule, frozenFraction, isCheck, isFinal, validateSchedule } from "./schedule.ts";
 import {
+  accumulateImportance,
   elementScores,
   type FreezeScore,
   type Importance,
@@ -10,83 +11,82 @@ import {
   isAveraged,
   kthSmallest,
   sum,
-  takeIn,
 } from "./score.ts";
 
 /**
- * Which matrices freeze at a check (docs/method.md): those whose mean score is below the r(t)-quantile of all elements
- * still trainable (the reference code), or the lowest until ⌊r(t)·N⌋ are frozen (the paper's text).
+ * Rule that selects the matrices to freeze at a check (docs/method.md): those whose mean score is below the r(t)-quantile of all
+ * elements still trainable (the reference code), or those with the lowest scores until ⌊r(t)·N⌋ are frozen (the paper's text).
  */
 export type FreezeRule = "element-quantile" | "matrix-fraction";
 
-/** A projection matrix under the schedule. */
+/** A projection matrix that the schedule may freeze. */
 export interface FreezableMatrix {
   name: string;
   /** Number of elements. */
   size: number;
-  /** Matrices of one group are scored and frozen as if they were one matrix. */
+  /** Matrices of one group are scored and frozen like a single matrix. */
   group?: string;
 }
 
 export interface FreezingConfig extends FreezeSchedule {
   matrices: readonly FreezableMatrix[];
-  /** Decay of the average importance Ī; the paper has 0.85. */
+  /** Decay of the average importance Ī; 0.85 in the paper. */
   beta1: number;
-  /** Decay of the uncertainty Ū; the paper has 0.95. */
+  /** Decay of the uncertainty Ū; 0.95 in the paper. */
   beta2: number;
   rule: FreezeRule;
   score: FreezeScore;
-  /** Average the importance over `interval` steps before each update of Ī and Ū, as the reference code does. */
+  /** Whether to average the importance over `interval` steps before each update of Ī and Ū, as in the reference code. */
   windowed: boolean;
 }
 
-/** What one check of the schedule saw and did. */
+/** Result of one check of the schedule. */
 export interface FreezingCheck {
   step: number;
-  /** r(t); 0 where only blocks were looked at. */
+  /** r(t); 0 if the check was only of blocks. */
   fraction: number;
-  /** Threshold of `element-quantile`; null where nothing was compared. */
+  /** Threshold of `element-quantile`; null if nothing was compared. */
   threshold: number | null;
-  /** Score of every matrix; of one frozen before, the score that it froze with. */
+  /** Score of every matrix; for a frozen one, the score at which it froze. */
   scores: Record<string, number>;
-  /** Names that froze, in the order of `matrices`. */
+  /** Names of the matrices that froze, in the order of `matrices`. */
   frozen: string[];
-  /** What was seen of whole blocks, where a schedule freezes them. */
+  /** Check of whole blocks, if a schedule freezes them. */
   blocks?: BlockCheck;
 }
 
-/** A controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
+/** State of a controller between two steps: `scalars` is plain JSON, `tensors` can go into a safetensors file. */
 export interface FreezingState {
   scalars: { frozenAtStep: Record<string, number>; scores: Record<string, number> };
   tensors: Tensors<"float32">;
 }
 
-/** What freezes as one: a matrix, or the matrices of a group. */
+/** A matrix, or the matrices of a group, which freeze together. */
 interface Unit {
   matrices: FreezableMatrix[];
   size: number;
 }
 
 /**
- * Decides which projection matrices freeze, and when (docs/method.md). A frozen matrix stays frozen, and what
- * was kept for it is dropped; once all are frozen, a step costs nothing.
+ * Decides which projection matrices freeze, and when (docs/method.md). A frozen matrix stays frozen and its state is dropped. Once
+ * all matrices are frozen, a step costs nothing.
  */
 export class FreezingController {
-  /** The latest check since construction; its `step` tells whether it was at this step. */
+  /** The latest check since construction; its `step` shows whether it was at this step. */
   lastCheck: FreezingCheck | undefined;
 
   readonly #config: FreezingConfig;
   readonly #frozenAtStep = new Map<string, number>();
   readonly #scores: Record<string, number> = {};
-  /** Of the matrices still trainable; empty where the score is not averaged. */
+  /** Importance of the matrices still trainable; empty if the score is not averaged. */
   readonly #importance = new Map<string, Importance>();
   #trainable: Unit[] = [];
-  /** Room for the elements of any one matrix. */
+  /** Buffer for the elements of any single matrix. */
   readonly #scratch: Float32Array<ArrayBuffer>;
 
   /**
-   * @param state what {@link FreezingController.state | state()} gave, to go on from there with the same configuration; its tensors are copied
-   * @throws UserError where the configuration contradicts itself or the state does not fit it
+   * @param state from {@link FreezingController.state | state()}, to resume from with the same configuration; its tensors are copied
+   * @throws UserError if the configuration contradicts itself or the state does not fit it
    */
   constructor(config: FreezingConfig, state?: FreezingState) {
     validate(config);
@@ -110,7 +110,7 @@ export class FreezingController {
     this.#trainable = [...units.values()];
   }
 
-  /** Matrices frozen so far, each with the step of the check that froze it: it is frozen from the next step on. */
+  /** Matrices frozen so far, each with the step of the check that froze it. It is frozen from the next step on. */
   get frozenAtStep(): ReadonlyMap<string, number> {
     return this.#frozenAtStep;
   }
@@ -121,13 +121,13 @@ export class FreezingController {
   }
 
   /**
-   * Takes in one optimizer step. A freeze takes effect from the next step: the returned matrices still get this step's
+   * Observes one optimizer step. Matrices that freeze at it are frozen from the next step on: they still get this step's
    * update.
    * @param step from 0; every step must be observed, in order
-   * @param gradients of the whole batch, not clipped, of every matrix still trainable
-   * @param weights likewise; for the scores `sensitivity` and `magnitude`
-   * @returns names that freeze at this step, in the order of `matrices`
-   * @throws UserError where a matrix is missing or of another size
+   * @param gradients of the whole batch, not clipped, for every matrix still trainable
+   * @param weights of the same matrices; needed for the scores `sensitivity` and `magnitude`
+   * @returns names of the matrices that freeze at this step, in the order of `matrices`
+   * @throws UserError if a matrix is missing or has another size
    */
   observe(step: number, gradients: Tensors<"float32">, weights?: Tensors<"float32">): string[] {
     if (this.#trainable.length === 0) return [];
@@ -137,7 +137,7 @@ export class FreezingController {
     return isCheck(step, this.#config) ? this.#check(step, weights) : [];
   }
 
-  /** What to save between two steps. The tensors are the live ones: write or copy them before the next step. */
+  /** State to save between two steps. Tensors are not copied: write or copy them before the next step. */
   state(): FreezingState {
     const tensors = new Map<string, Tensor<"float32">>();
     for (const [name, importance] of this.#importance) {
@@ -161,7 +161,7 @@ export class FreezingController {
     const weight = score === "sensitivity" ? valuesOf(matrix, weights, "weight") : undefined;
     instantImportance(now, valuesOf(matrix, gradients, "gradient"), weight);
 
-    takeIn(importance, now, step, this.#config);
+    accumulateImportance(importance, now, step, this.#config);
   }
 
   #check(step: number, weights?: Tensors<"float32">): string[] {
@@ -184,7 +184,7 @@ export class FreezingController {
     return frozen;
   }
 
-  /** Applies the freezing rule to what is still trainable. */
+  /** Applies the freezing rule to the matrices still trainable. */
   #select<Scored extends Unit & { score: number }>(
     units: Scored[],
     fraction: number,
@@ -208,14 +208,14 @@ export class FreezingController {
     return { freezing: units.filter(({ score }) => score < threshold), threshold };
   }
 
-  /** Mean score over the unit's elements, rounded to float32 so that it compares with an element's score. */
+  /** Mean score of the unit's elements, rounded to float32 so that it is comparable with an element's score. */
   #score(unit: Unit, weights?: Tensors<"float32">): number {
     let total = 0;
     for (const elements of this.#elements([unit], weights)) total += sum(elements);
     return Math.fround(total / unit.size);
   }
 
-  /** The score of every element of each matrix in turn; each array is overwritten by the next. */
+  /** Yields the scores of all elements of each matrix. The next array overwrites the previous one. */
   *#elements(units: readonly Unit[], weights?: Tensors<"float32">): Generator<Float32Array> {
     for (const { matrices } of units) {
       for (const matrix of matrices) {
@@ -230,7 +230,7 @@ export class FreezingController {
   }
 }
 
-/** Zeros, or a copy of what `state` has for the matrix. */
+/** Zeros, or a copy of the matrix's values in `state`. */
 function startImportance(matrix: FreezableMatrix, { windowed }: FreezingConfig, state?: FreezingState): Importance {
   const start = (part: keyof Importance) => {
     if (!state) return new Float32Array(matrix.size);

@@ -1,24 +1,24 @@
 import { UserError } from "../../errors.ts";
 
-/** How r(t) rises: as the paper has it, or as the code that its authors released for GSM8K. */
+/** Curve of r(t): the paper's (cubic), or that of the code which its authors released for GSM8K (quadratic). */
 export type FreezeCurve = "cubic" | "quadratic";
 
-/** When projection matrices freeze, in optimizer steps counted from 0 (arXiv 2403.13269; docs/method.md). */
+/** Freezing schedule of projection matrices, in optimizer steps counted from 0 (arXiv 2403.13269; docs/method.md). */
 export interface FreezeSchedule {
   /** ΔT: steps between two checks; also the averaging window of the windowed score. */
   interval: number;
   /** T: optimizer steps of the whole run. */
   totalSteps: number;
-  /** ti: nothing freezes up to this step. */
+  /** ti: nothing freezes until after this step. */
   initialSteps: number;
-  /** tf: everything is frozen during the last tf steps. */
+  /** tf: everything is frozen in the last tf steps. */
   finalSteps: number;
-  /** How the fraction rises in between; cubic where absent. */
+  /** Curve of the fraction in between (default: cubic). */
   curve?: FreezeCurve;
 }
 
 /**
- * @throws UserError where a value is no whole number in its range, or ti + tf reaches T.
+ * @throws UserError if a value is not an integer in its range, or ti + tf reaches T.
  */
 export function validateSchedule({ interval, totalSteps, initialSteps, finalSteps }: FreezeSchedule): void {
   const atLeast = { interval: 1, totalSteps: 1, initialSteps: 0, finalSteps: 0 };
@@ -44,23 +44,23 @@ export function frozenFraction(step: number, schedule: FreezeSchedule): number {
   const done = (step - initialSteps) / (totalSteps - initialSteps - finalSteps);
   if (curve === "quadratic") return done * done;
   const left = 1 - done;
-  // Products, because the last bit of `**` differs between engines.
+  // The last bit of `**` differs between JavaScript engines; that of products does not.
   return 1 - left * left * left;
 }
 
-/** Whether the schedule is checked at `step`: every ΔT steps once it runs, every step once everything must be frozen. */
+/** Whether a check is due at `step`: every ΔT steps after ti, and every step after T - tf. */
 export function isCheck(step: number, schedule: FreezeSchedule): boolean {
   if (isFinal(step, schedule)) return true;
   return step > schedule.initialSteps && step % schedule.interval === 0;
 }
 
-/** Whether some check falls between ti and T - tf, so that matrices freeze by degrees rather than all at once. */
+/** Whether at least one check is between ti and T - tf, so that matrices freeze gradually rather than all at once. */
 export function freezesByDegrees({ interval, totalSteps, initialSteps, finalSteps }: FreezeSchedule): boolean {
   const next = (Math.floor(initialSteps / interval) + 1) * interval;
   return next <= totalSteps - finalSteps;
 }
 
-/** Whether `step` is past T - tf, where whatever is left freezes. */
+/** Whether `step` is after T - tf, when all remaining matrices freeze. */
 export function isFinal(step: number, { totalSteps, finalSteps }: FreezeSchedule): boolean {
   return step > totalSteps - finalSteps;
 }

@@ -1,6 +1,6 @@
 /**
- * What a projection matrix is scored by (arXiv 2403.13269; docs/method.md): the gradient `|∂L/∂θ|`, the sensitivity `|θ · ∂L/∂θ|`,
- * both averaged over steps and weighted by their uncertainty; the plain magnitude `|θ|`; or the matrix's place in the model, from the input on.
+ * Score of a projection matrix (arXiv 2403.13269; docs/method.md): the gradient `|∂L/∂θ|` or the sensitivity `|θ · ∂L/∂θ|`, both
+ * averaged over steps and weighted by their uncertainty; the magnitude `|θ|`; or the matrix's position in the model, from the input.
  */
 export const FREEZE_SCORES = ["gradient", "sensitivity", "magnitude", "depth"] as const;
 export type FreezeScore = (typeof FREEZE_SCORES)[number];
@@ -14,19 +14,19 @@ export interface Importance {
   average: Float32Array;
   /** Ū */
   uncertainty: Float32Array;
-  /** Running mean of I since the last update of Ī and Ū; only where the score is windowed. */
+  /** Running mean of I since the last update of Ī and Ū; only if the score is windowed. */
   window?: Float32Array;
 }
 
-/** Writes `I = |gradient|`, or `|gradient · weight|` where `weight` is given, into `out`. All `[size]`. */
+/** Writes `I = |gradient|`, or `|gradient · weight|` if `weight` is given, into `out`. All `[size]`. */
 export function instantImportance(out: Float32Array, gradient: Float32Array, weight?: Float32Array): void {
   if (weight) for (let i = 0; i < out.length; i++) out[i] = Math.abs(gradient[i]! * weight[i]!);
   else for (let i = 0; i < out.length; i++) out[i] = Math.abs(gradient[i]!);
 }
 
 /**
- * One step of the averages Ī and Ū with I, in place (docs/method.md, "The freezing score"). Each operation rounds to float32, as the
- * reference code's does: thresholds then agree to the bit.
+ * Updates the averages Ī and Ū with I, in place (docs/method.md, "The freezing score"). Each operation rounds to float32 like the
+ * reference code, so that thresholds agree to the bit.
  */
 export function updateAverages(state: Importance, importance: Float32Array, beta1: number, beta2: number): void {
   const { average, uncertainty } = state;
@@ -41,7 +41,7 @@ export function updateAverages(state: Importance, importance: Float32Array, beta
   }
 }
 
-/** Folds I into a running mean of `count` earlier values, in place, rounding as the reference code does. */
+/** Updates a running mean of `count` earlier values with I, in place, rounded like the reference code. */
 export function foldIntoWindow(window: Float32Array, importance: Float32Array, count: number): void {
   for (let i = 0; i < window.length; i++) {
     window[i] = Math.fround(Math.fround(window[i]! * count) + importance[i]!) / (count + 1);
@@ -49,10 +49,10 @@ export function foldIntoWindow(window: Float32Array, importance: Float32Array, c
 }
 
 /**
- * Takes step `step`'s I into Ī and Ū; where there is a window, its mean over `interval` steps, every `interval` steps
+ * Updates Ī and Ū with the I of step `step`. With a window, every `interval` steps, with the mean over `interval` steps
  * (docs/method.md, "The released code averages first").
  */
-export function takeIn(
+export function accumulateImportance(
   state: Importance,
   importance: Float32Array,
   step: number,
@@ -82,10 +82,10 @@ export function sum(values: Float32Array): number {
 }
 
 /**
- * The k-th smallest (k from 1) of all values that `parts` yields; none may be negative. The bits of such floats order
- * as the floats do, so counting upper and then lower half-words finds the value exactly, in two passes and without
+ * The k-th smallest (k from 1) of all values that `parts` yields; none may be negative. The bits of such floats are in the same
+ * order as the floats, so counting upper and then lower half-words finds the value exactly, in two passes and without
  * copying or sorting.
- * @param parts called twice, must yield the same values each time; a yielded array may be reused for the next
+ * @param parts is called twice and must yield the same values each time; it may reuse the array
  */
 export function kthSmallest(parts: () => Iterable<Float32Array>, k: number): number {
   const counts = new Uint32Array(1 << 16);
@@ -104,7 +104,7 @@ export function kthSmallest(parts: () => Iterable<Float32Array>, k: number): num
   return new Float32Array(Uint32Array.of((upper << 16) | lower).buffer)[0]!;
 }
 
-/** The bin that holds rank `k` (from 1), and how many values lie in the bins before it. */
+/** The bin that contains rank `k` (from 1), and the number of values in the bins before it. */
 function findRank(counts: Uint32Array, k: number): [bin: number, before: number] {
   let before = 0;
   let bin = 0;
