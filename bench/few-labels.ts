@@ -19,6 +19,7 @@ import { fineTune } from "../src/fine-tune.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import { grouped, spreadOf } from "../src/studies/statistics.ts";
 import { columnIndex, namedColumns, type Table } from "../src/tasks/rows.ts";
+import type { TaskPredictions } from "../src/tasks/task-predictions.ts";
 
 interface Result {
   rows: number;
@@ -47,7 +48,8 @@ const { values } = parseArgs({
 });
 const { output, model, kind, label } = values;
 const columns = namedColumns({ text: values.text, textPair: values["text-pair"], label });
-const options = { model, kind, ...columns };
+/** `fineTune` checks the name of the kind. */
+const options = { model, kind: kind as keyof TaskPredictions | undefined, ...columns };
 const numbersOf = (list: string): number[] => list.split(",").map(Number);
 
 /** So many rows of each class, or of all where a row has no class, by a seeded draw. */

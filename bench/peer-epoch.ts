@@ -9,7 +9,7 @@ import { fineTune } from "../src/fine-tune.ts";
 import { BASE_FORMATS } from "../src/models/base-format.ts";
 import { oneOf } from "./arguments.ts";
 
-const [data, task, threads, base = "float32"] = process.argv.slice(2);
+const [data = "", task = "", threads, base = "float32"] = process.argv.slice(2);
 const folder = await mkdtemp(join(tmpdir(), "aflora-epoch-"));
 const start = performance.now();
 const { result } = await fineTune({

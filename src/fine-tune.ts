@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { writeReport } from "./reports/report.ts";
 import { checkPort, startWatchServer, type WatchServer } from "./reports/watch-server.ts";
-import type { FineTuneConfig } from "./runs/fine-tune-config.ts";
+import type { FineTuneConfig, ResumeConfig } from "./runs/fine-tune-config.ts";
 import {
   fineTuneEvents,
   type RunControl,
@@ -34,8 +34,11 @@ export interface FineTuneOptions extends RunControl {
  * @param config options of `aflora train`, by their names without dashes
  * @throws UserError if an option, the data, the model or the port cannot be used; nothing is written then
  */
+export function fineTune(config: FineTuneConfig, options?: FineTuneOptions): Promise<FineTuneOutcome>;
+/** Resumes the run in `config.output`. */
+export function fineTune(config: ResumeConfig, options: FineTuneOptions & { resume: true }): Promise<FineTuneOutcome>;
 export async function fineTune(
-  config: FineTuneConfig,
+  config: FineTuneConfig | ResumeConfig,
   { watch, onEvent, ...options }: FineTuneOptions = {},
 ): Promise<FineTuneOutcome> {
   if (watch?.port !== undefined) await checkPort(watch.port);

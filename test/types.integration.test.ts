@@ -1,7 +1,9 @@
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import { z } from "zod";
 import { METHODS } from "../src/methods/methods.ts";
+import { TASK_KINDS } from "../src/tasks/task-kinds.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Where a program of the reader's would stand. */
@@ -61,6 +63,61 @@ describe("options of fineTune", () => {
     expect(errorsOf(fineTune("levels: 3"))[0]).toContain("'levels'");
   });
 
+  test("options of every kind of task are known", () => {
+    const configs = TASK_KINDS.all.map(({ name, options: schema = z.object({}) }) => {
+      const values = Object.entries(z.toJSONSchema(schema).properties!).map(([option, property]) => {
+        const { enum: choices, const: only, type } = property as { enum?: string[]; const?: string; type?: string };
+        return `${option}: ${JSON.stringify(choices?.[0] ?? only ?? { string: "1", boolean: true }[type!] ?? 1)}`;
+      });
+      return [`kind: "${name}"`, ...values].join(", ");
+    });
+    expect(configs.join()).toContain("augmentation: ");
+    expect(
+      errorsOf(
+        configs
+          .map(fineTune)
+          .join("\n")
+          .replaceAll(/(?<=\n)import .*/g, ""),
+      ),
+    ).toEqual([]);
+  });
+
+  test("a kind that nobody declared is refused", () => {
+    expect(errorsOf(fineTune('kind: "classify"')).join()).toContain('"classify"');
+    const page = (kind: string): string =>
+      `import { fineTune } from "aflora/web";\nawait fineTune({ model: "/m/", train: { name: "a.csv", text: "" }, kind: "${kind}" });`;
+    expect(errorsOf(page("classification"))).toEqual([]);
+    expect(errorsOf(page("classify")).join()).toContain('"classify"');
+  });
+
+  test("a run needs data, of one source", () => {
+    const all = (configs: string[]): string[] =>
+      errorsOf(
+        `import { fineTune } from "aflora";\n${configs.map((each) => `await fineTune({ ${each} });\n`).join("")}`,
+      );
+    const train = 'train: "a.csv"';
+    const sources = [
+      'task: "cola", data: "glue"',
+      'dataset: "a/glue", datasetConfig: "cola"',
+      `${train}, validation: "b.csv"`,
+    ];
+    expect(all(sources)).toEqual([]);
+    const wrong = [
+      'text: "message"',
+      'text: "message", output: "runs/a"',
+      'task: "cola"',
+      `${train}, dataset: "a/glue"`,
+    ];
+    expect(all(wrong)).toHaveLength(wrong.length);
+  });
+
+  test("a run that resumes needs its folder alone", () => {
+    const resume = (config: string): string[] =>
+      errorsOf(`import { fineTune } from "aflora";\nawait fineTune(${config}, { resume: true });`);
+    expect(resume('{ output: "runs/a", threads: 2 }')).toEqual([]);
+    expect(resume("{ threads: 2 }")).toHaveLength(1);
+  });
+
   test("a method that nobody declared is refused; one that a program declares is checked", () => {
     expect(errorsOf(fineTune('method: "ia3"')).join()).toContain('"ia3"');
     const declared = 'declare module "aflora" { interface MethodOptions { ia3: { targetModules?: string[] } } }\n';
@@ -85,6 +142,15 @@ const [first] = await model.predict(["a text"]);
 ${use}`;
 
 describe("predictions have the type of their kind of task", () => {
+  test("every kind has a type", () => {
+    const uses = TASK_KINDS.names.map((name) => `await model.ofKind("${name}").predict("a text");`);
+    expect(
+      errorsOf(
+        `import { loadFineTunedModel } from "aflora";\nconst model = await loadFineTunedModel("run");\n${uses.join("\n")}`,
+      ),
+    ).toEqual([]);
+  });
+
   test.each([
     ["classification", "const label: string = one.label; const p: number = first!.labels[0]!.probability;"],
     ["regression", "const value: number = one.value + first!.value;"],
@@ -100,6 +166,6 @@ describe("predictions have the type of their kind of task", () => {
     const use = "const level: string = one.level + first!.level;";
     expect(errorsOf(declared + predict("levels", use))).toEqual([]);
     expect(errorsOf(predict("levels", use)).join()).toContain('"levels"');
-    expect(errorsOf(fineTune('kind: "levels"'))).toEqual([]);
+    expect(errorsOf(declared + fineTune('kind: "levels"'))).toEqual([]);
   });
 });

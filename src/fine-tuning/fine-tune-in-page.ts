@@ -13,6 +13,7 @@ import type { TaskData } from "../tasks/example.ts";
 import { namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut } from "../tasks/split.ts";
 import type { TaskOptions } from "../tasks/task-options.ts";
+import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { decodePicture } from "../tokenization/decode-picture-web.ts";
 import type { DecodePicture } from "../tokenization/image-processor.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
@@ -46,8 +47,10 @@ const pageOptions = trainingOptions.extend({
 
 /** What to fine-tune on what and how: options by the names that `aflora train` gives them. */
 export type PageFineTuneConfig = WithMethod<
-  z.input<typeof pageOptions> &
+  Omit<z.input<typeof pageOptions>, "kind"> &
     TaskOptions & {
+      /** Name of the kind of task (default: by the data). */
+      kind?: keyof TaskPredictions | undefined;
       /** Address of a Hugging Face model folder, or its files. */
       model: string | ModelFiles;
       /** What the model is called in the adapter, such as `owner/name`; its address where absent. */

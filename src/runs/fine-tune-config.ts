@@ -2,9 +2,29 @@ import type { z } from "zod";
 import type { runOptions } from "../fine-tuning/run-options-node.ts";
 import type { WithMethod } from "../methods/method-options.ts";
 import type { TaskOptions } from "../tasks/task-options.ts";
+import type { TaskPredictions } from "../tasks/task-predictions.ts";
 
-/** Options of a run and its kind of task, for every method; `aflora train --help` describes each. Only the data is required. */
-export type RunOptions = Omit<z.input<typeof runOptions> & TaskOptions, "method">;
+type Given = z.input<typeof runOptions>;
+type DataOption = "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig";
 
-/** Options of a run, a method (default: `aflora`), and the method's options. */
-export type FineTuneConfig = WithMethod<RunOptions>;
+/** One data source; options of the others are left out. */
+type Source<Own> = Own & { [Option in Exclude<DataOption, keyof Own>]?: undefined };
+
+/** Where a run's examples come from: a published task's files, files of the user's own, or a data set on the hub. */
+export type DataOptions =
+  | Source<{ task: string; data: string }>
+  | Source<{ train: string } & Pick<Given, "validation">>
+  | Source<{ dataset: string } & Pick<Given, "datasetConfig">>;
+
+/** Options of a run and of its kind of task, with any data and method; `aflora train --help` describes each. */
+export type RunOptions = Omit<Given & TaskOptions, DataOption | "method" | "kind"> & {
+  kind?: keyof TaskPredictions | undefined;
+};
+
+/** What to fine-tune, on which data and how: data, options of a run, a method (default: `aflora`) and the method's own options. */
+export type FineTuneConfig = WithMethod<RunOptions & DataOptions>;
+
+/** A run to resume, in its folder. Options given again must be those of the run, except where and how to compute. */
+export type ResumeConfig = WithMethod<
+  RunOptions & { [Option in DataOption]?: string | undefined } & { output: string }
+>;

@@ -2,56 +2,15 @@ import { z } from "zod";
 import { checkOptions, UserError } from "../errors.ts";
 import type { HeadName } from "../models/architecture.ts";
 import { Registry } from "../registry.ts";
+import { BUILT_IN_KINDS, type TextPrediction } from "./built-in-kinds.ts";
 import type { TaskData } from "./example.ts";
-import { audioClassification } from "./kinds/audio-classification.ts";
-import { type ClassifiedText, classification } from "./kinds/classification.ts";
-import { type EmbeddedText, embedding } from "./kinds/embedding.ts";
-import { imageClassification } from "./kinds/image-classification.ts";
-import { imageEmbedding } from "./kinds/image-embedding.ts";
-import { languageModel } from "./kinds/language-model.ts";
-import { type MultiLabelledText, multiLabel } from "./kinds/multi-label.ts";
-import { preference } from "./kinds/preference.ts";
-import { regression, type ScoredText } from "./kinds/regression.ts";
-import { type RerankedText, reranker } from "./kinds/reranker.ts";
-import { type RewardedText, reward } from "./kinds/reward.ts";
-import { rewardLearning } from "./kinds/reward-learning.ts";
-import { sequenceToSequence } from "./kinds/sequence-to-sequence.ts";
-import { type TaggedText, tokenClassification } from "./kinds/token-classification.ts";
 import type { Objective } from "./losses/objective.ts";
 import { type Columns, columnOf, type Table } from "./rows.ts";
 import type { ModelSize, TaskKind } from "./task-kind.ts";
 import { wholeText } from "./whole-text.ts";
-import type { TextLikelihood } from "./written-tokens.ts";
 
-/** What a model says of one text, as its kind of task describes it; a kind of the caller's own may say something else. */
-export type TextPrediction = Partial<
-  ClassifiedText &
-    ScoredText &
-    MultiLabelledText &
-    TaggedText &
-    TextLikelihood &
-    EmbeddedText &
-    RerankedText &
-    RewardedText
->;
-
-/** Every kind of task: a new one is one file and one line here. */
-export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", [
-  classification,
-  regression,
-  multiLabel,
-  tokenClassification,
-  imageClassification,
-  audioClassification,
-  languageModel,
-  sequenceToSequence,
-  preference,
-  reward,
-  rewardLearning,
-  embedding,
-  imageEmbedding,
-  reranker,
-]);
+/** Every kind of task: the package's kinds, and those that a program registers. */
+export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", Object.values(BUILT_IN_KINDS));
 
 /**
  * Makes a kind of task of the caller's own known by its name, to this process: runs take it, and adapters trained for it

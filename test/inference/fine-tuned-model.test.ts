@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { AdapterHost } from "../../src/inference/adapter-host.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
-import type { TextPrediction } from "../../src/tasks/task-kinds.ts";
+import type { TextPrediction } from "../../src/tasks/built-in-kinds.ts";
 import { runtime } from "../support/runtime.ts";
 import { tinyAdapter } from "../support/tiny-adapter.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";

@@ -11,6 +11,7 @@ import {
   readRunRecords,
   registerArchitecture,
   registerTaskKind,
+  type TaskPredictions,
   UserError,
 } from "../../src/index.ts";
 import { runtime } from "../support/runtime.ts";
@@ -38,7 +39,7 @@ const CONFIG = {
 };
 
 let home: string;
-const configOf = (kind: string, output: string): FineTuneConfig => ({
+const configOf = (kind: keyof TaskPredictions, output: string): FineTuneConfig => ({
   model: join(home, "model"),
   train: join(home, "answers.csv"),
   text: "message",

@@ -15,6 +15,12 @@ export interface LevelledText {
   above: number[];
 }
 
+declare module "../../src/index.ts" {
+  interface TaskPredictions {
+    "ordinal-regression": LevelledText;
+  }
+}
+
 const levelOf = (logits: Float32Array): number => logits.filter((logit) => logit > 0).length;
 
 /** Each text has a level of an ordered scale: an output for each step up says whether it is taken (Frank and Hall 2001). */

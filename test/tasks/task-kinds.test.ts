@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
+import { BUILT_IN_KINDS } from "../../src/tasks/built-in-kinds.ts";
 import type { Example } from "../../src/tasks/example.ts";
 import { trainingExamples } from "../../src/tasks/examples.ts";
 import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
@@ -32,6 +33,10 @@ test("no source file outside of tasks/ names a kind", async () => {
     });
   }
   expect(places).toEqual([]);
+});
+
+test("a built-in kind is listed under its name, by which types know its predictions", () => {
+  expect(Object.values(BUILT_IN_KINDS).map(({ name }) => name)).toEqual(Object.keys(BUILT_IN_KINDS));
 });
 
 describe("the registry", () => {
