@@ -5,18 +5,18 @@ import { UserError } from "../errors.ts";
 import type { ByteSource } from "../files/byte-source.ts";
 import type { ModelFiles } from "./model-files.ts";
 
-/** SHA-256 of a model's files, by their names; of a large one of its size and of pieces of it. */
+/** SHA-256 of a model's files by name; for a large file, of its size and of samples. */
 export type FileHashes = Readonly<Record<string, string>>;
 
-/** Pieces of a file that are hashed, and bytes of each: what is no larger than all of them is hashed whole. */
+/** Number of samples and size of each in bytes. A file no larger than all samples together is hashed whole. */
 const PIECES = 64;
 const PIECE = 4 * 2 ** 20;
 
-/** Files that hash those of them that were read. */
+/** A model's files that record which were opened, and hash those. */
 export interface HashedFiles extends ModelFiles {
-  /** Those on the disk that were opened so far, by name. */
+  /** Files on the disk that were opened so far, by name. */
   readonly opened: ReadonlyMap<string, ByteSource>;
-  /** Hashes of the files that were opened so far. */
+  /** Returns hashes of the files that were opened so far. */
   hashes(): Promise<FileHashes>;
 }
 
@@ -27,7 +27,7 @@ export function hashedFiles(files: ModelFiles): HashedFiles {
     opened,
     async open(name) {
       const source = await files.open(name);
-      // What a GGUF file's metadata are made into is no file, and follows from the one that is.
+      // Files derived from GGUF metadata are not on the disk; the GGUF file's hash covers them.
       if (source && existsSync(source.location)) opened.set(name, source);
       return source;
     },
@@ -40,9 +40,9 @@ export function hashedFiles(files: ModelFiles): HashedFiles {
 }
 
 /**
- * Checks that a model's files are still what they were.
- * @param whose what was trained on them, for the error message
- * @throws UserError naming the file that is gone or changed.
+ * Checks that a model's files have not changed.
+ * @param whose adapter or run that was trained on them, for the error message
+ * @throws UserError naming the file that is missing or changed.
  */
 export async function refuseOtherFiles(files: ModelFiles, recorded: FileHashes, whose: string): Promise<void> {
   for (const [name, hash] of Object.entries(recorded)) {
@@ -55,8 +55,8 @@ export async function refuseOtherFiles(files: ModelFiles, recorded: FileHashes, 
 }
 
 /**
- * A hash of a file that costs little, however large it is: beyond 256 MB, pieces evenly spread over it stand for the whole.
- * Training changes every piece of a checkpoint.
+ * Hashes a file at low cost. Above 256 MB, it hashes evenly spaced samples, because training changes every part of a
+ * checkpoint.
  */
 async function hashOf(source: ByteSource): Promise<string> {
   const { size } = source;

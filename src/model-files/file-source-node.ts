@@ -6,13 +6,13 @@ import type { ByteSource } from "../files/byte-source.ts";
 import type { ModelFiles } from "./model-files.ts";
 import { openPickle } from "./pickle-node.ts";
 
-/** Most bytes of one system call: Linux gives at most 2 GiB. */
+/** Upper limit on one read call, in bytes: Linux reads at most 2 GiB. */
 const MAX_READ = 2 ** 30;
 
 /**
- * A file on the disk. It is open only during a read, so there is nothing to close. What is read without waiting may be read long after: it is
- * refused where the file has changed since.
- * @throws UserError where it is not there or no file.
+ * Creates a source over a file on the disk. The file is open only during a read, so nothing needs closing. Synchronous
+ * reads may happen much later, so they fail if the file has changed since.
+ * @throws UserError if it does not exist or is not a file.
  */
 export async function fileSource(path: string): Promise<ByteSource> {
   const { size, mtimeMs } = await withFile(path, (file) => file.stat());
@@ -26,7 +26,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
         while (done < bytes.length) {
           const length = Math.min(bytes.length - done, MAX_READ);
           const { bytesRead } = await file.read(bytes, done, length, start + done);
-          // The file is shorter than it was.
+          // The file shrank.
           if (bytesRead === 0) return bytes.slice(0, done);
           done += bytesRead;
         }
@@ -56,7 +56,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
   };
 }
 
-/** The files of a folder on the disk; weights may be pickles, too. */
+/** Returns the files of a folder on the disk. Weights may also be pickles. */
 export function folderFiles(directory: string): ModelFiles {
   return {
     location: directory,
@@ -73,13 +73,13 @@ export function folderFiles(directory: string): ModelFiles {
   };
 }
 
-async function withFile<Result>(path: string, use: (file: FileHandle) => Promise<Result>): Promise<Result> {
+async function withFile<Result>(path: string, action: (file: FileHandle) => Promise<Result>): Promise<Result> {
   let file: FileHandle | undefined;
   try {
-    // Before it is opened: what opens a pipe waits for its other end, and nothing ends that.
+    // Check first: opening a pipe blocks until its other end is opened.
     if (!(await stat(path)).isFile()) throw new UserError(`${path} is not a file`);
     file = await open(path);
-    return await use(file);
+    return await action(file);
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });

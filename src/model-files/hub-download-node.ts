@@ -5,14 +5,14 @@ import { dirname, join, relative } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { UserError } from "../errors.ts";
 
-/** How a download is getting on, over all files of one repository that are not in the cache yet. */
+/** Progress of a download, over all files of one repository that are not in the cache yet. */
 export interface DownloadProgress {
-  /** The file that is being fetched. */
+  /** Name of the current file. */
   file: string;
-  /** Bytes on the disk, those of earlier tries included. */
+  /** Bytes on the disk, including those of earlier attempts. */
   done: number;
   total: number;
-  /** Mean over this run. */
+  /** Mean of this run. */
   bytesPerSecond: number;
 }
 
@@ -20,22 +20,22 @@ export interface DownloadProgress {
 export interface RemoteFile {
   path: string;
   size: number;
-  /** SHA-256 of a large file, or Git's SHA-1 of a small one: what the hub calls its ETag, and the cache its blob. */
+  /** SHA-256 of a large file, or Git's SHA-1 of a small one: the hub's ETag, and the blob's name in the cache. */
   hash: string;
   url: string;
 }
 
-/** Fetches a file; throws a UserError where the answer is final, another error where a second try may help. */
+/** Requests a file. Throws a UserError if the answer is final, any other error if a retry may help. */
 export type Request = (file: RemoteFile, headers: Record<string, string>) => Promise<Response>;
 
-/** Tries in a row that bring no new byte, after which a download gives up. */
+/** Consecutive attempts without a new byte after which a download fails. */
 const MAX_FAILURES = 4;
 
 /**
- * Fetches files into a repository's folder of the Hugging Face cache (`blobs/HASH`, and `snapshots/COMMIT/PATH` that
- * points there). What is there already is not fetched again; a file that broke off goes on where it stopped.
- * @throws UserError where a connection keeps breaking, or a file has not the size or hash that the hub promised: then it
- * is not kept.
+ * Downloads files into a repository's folder of the Hugging Face cache (`blobs/HASH`, with links to them in
+ * `snapshots/COMMIT/PATH`). Files in the cache are not downloaded again; an interrupted file continues where it stopped.
+ * @throws UserError if the connection keeps failing, or a file differs from the size or hash on the hub: then it is not
+ * kept.
  */
 export async function downloadFiles(
   folder: string,
@@ -60,10 +60,10 @@ export async function downloadFiles(
     before += file.size;
   }
   for (const { path, hash } of files)
-    await pointTo(join(folder, "blobs", hash), join(folder, "snapshots", commit, path));
+    await linkTo(join(folder, "blobs", hash), join(folder, "snapshots", commit, path));
 }
 
-/** @param onBytes told of each piece: bytes of the file on the disk, and those among them that just came */
+/** @param onBytes called for each chunk, with the file's bytes on the disk and the chunk's */
 async function fetchBlob(
   blob: string,
   file: RemoteFile,
@@ -77,7 +77,7 @@ async function fetchBlob(
     if (have === file.size) break;
     let reason = "the connection closed";
     try {
-      // A part that is longer than the whole is none of it.
+      // A part that is longer than the file is discarded.
       await append(part, have > file.size ? 0 : have, file, request, onBytes);
     } catch (error) {
       if (error instanceof UserError) throw error;
@@ -103,7 +103,7 @@ async function fetchBlob(
   await rename(part, blob);
 }
 
-/** Fetches what comes after the first `have` bytes, as far as the connection holds. */
+/** Requests the bytes after the first `have`, and appends them until the connection ends. */
 async function append(
   part: string,
   have: number,
@@ -113,12 +113,12 @@ async function append(
 ): Promise<void> {
   const range: Record<string, string> = have ? { Range: `bytes=${have}-` } : {};
   const response = await request(file, { ...range, "Accept-Encoding": "identity" });
-  // A server may answer a range with the whole.
+  // A server may answer a range request with the whole file.
   const resumed = response.status === 206;
   let done = resumed ? have : 0;
   const length = response.headers.get("Content-Length");
   const refuse = async (size: string | number) => {
-    // One that is being read is cancelled where its loop ends.
+    // A body that is being read is cancelled when its loop ends.
     if (!response.body?.locked) await response.body?.cancel();
     await rm(part, { force: true });
     throw new UserError(`${file.url} has ${size} bytes, but ${file.size} on the hub, and was not kept; try again`);
@@ -138,15 +138,15 @@ async function append(
   }
 }
 
-/** The file's hash of the kind that the hub names: SHA-256, or SHA-1 as Git takes it. */
+/** Hashes a file as the hub does: SHA-256, or SHA-1 as Git computes it. */
 async function hashOf(path: string, file: RemoteFile): Promise<string> {
   const hash = file.hash.length === 64 ? createHash("sha256") : createHash("sha1").update(`blob ${file.size}\0`);
   for await (const bytes of createReadStream(path)) hash.update(bytes);
   return hash.digest("hex");
 }
 
-/** A relative link, as other Hugging Face tools make it; a copy where the system allows none. */
-async function pointTo(blob: string, pointer: string): Promise<void> {
+/** Creates a relative link, as other Hugging Face tools do; a copy if the system allows no links. */
+async function linkTo(blob: string, pointer: string): Promise<void> {
   if ((await sizeOf(pointer)) !== undefined) return;
   await mkdir(dirname(pointer), { recursive: true });
   await rm(pointer, { force: true });
@@ -162,7 +162,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.size;
 }
 
-/** Node says only "fetch failed", and why in the cause. */
+/** Returns an error's reason. Node's message is just "fetch failed"; the cause has the reason. */
 export function reasonOf(error: unknown): string {
   const { message, cause } = error as Error;
   return cause instanceof Error ? cause.message : message;

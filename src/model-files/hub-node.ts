@@ -4,10 +4,10 @@ import { didYouMean, UserError } from "../errors.ts";
 import { COMMIT, type HubOptions, openRepository, type Repository, splitRevision } from "./hub-repository-node.ts";
 import { SENTENCE_FILES } from "./sentence-modules.ts";
 
-/** A model of the hub: `owner/name`, with or without a revision. */
+/** Name of a repository on the hub: `owner/name`, optionally with a revision. */
 export const HUB_NAME = /^\w[\w.-]*\/\w[\w.-]*(@.+)?$/;
 
-/** Read where there is no `tokenizer.json`. */
+/** Vocabulary files, used if there is no `tokenizer.json`. */
 const VOCABULARIES = [
   "vocab.txt",
   "vocab.json",
@@ -17,9 +17,9 @@ const VOCABULARIES = [
   "added_tokens.json",
 ];
 const SETTINGS = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
-/** How pictures are read; a model of pictures has no tokenizer, and is read from an ONNX file alone. */
+/** Preprocessing of pictures. A picture model has no tokenizer, and its weights must be an ONNX file. */
 const PICTURES = "preprocessor_config.json";
-/** The first that there is holds the weights. */
+/** Weights files. The first that exists is used. */
 const WEIGHTS = [
   "model.safetensors",
   "model.safetensors.index.json",
@@ -30,15 +30,15 @@ const WEIGHTS = [
 ];
 
 /**
- * The folder of a model: the folder itself, or a GGUF file, where there is one of that name, else a snapshot in the Hugging Face cache of
- * the hub's `owner/name[@revision]`, fetched as far as it is missing: configuration, tokenizer and weights alone.
- * A snapshot's folder is named by its commit; a commit that the cache holds is not asked for again.
- * @throws UserError where there is no such model, it may not be read, or something of it is missing or arrives damaged.
+ * Returns a model's folder: a local folder or GGUF file of that name, or else the snapshot of the hub's
+ * `owner/name[@revision]` in the Hugging Face cache. Only configuration, tokenizer and weights are downloaded, and only
+ * those that are missing. A snapshot's folder is named by its commit; for a cached commit, the hub is not contacted.
+ * @throws UserError if there is no such model, it may not be read, or something of it is missing or arrives damaged.
  */
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
-  const isThere = (await stat(nameOrFolder).catch(() => undefined)) !== undefined;
-  // A revision says that the hub's is meant.
-  if (isThere && !(options.revision !== undefined && HUB_NAME.test(nameOrFolder))) return nameOrFolder;
+  const exists = (await stat(nameOrFolder).catch(() => undefined)) !== undefined;
+  // A revision refers to the hub.
+  if (exists && !(options.revision !== undefined && HUB_NAME.test(nameOrFolder))) return nameOrFolder;
   const revision = options.revision ?? splitRevision(nameOrFolder)[1];
   if (revision !== undefined && COMMIT.test(revision) && !options.offline) {
     const cached = await resolveModel(nameOrFolder, { ...options, revision, offline: true }).catch(() => undefined);
@@ -54,21 +54,21 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
   const vocabularies = files.has("tokenizer.json")
     ? ["tokenizer.json"]
     : VOCABULARIES.filter((file) => files.has(file));
-  const isOfPictures = vocabularies.length === 0 && files.has(PICTURES);
-  const known = isOfPictures ? WEIGHTS.filter((file) => file.endsWith(".onnx")) : WEIGHTS;
-  const weights = known.find((file) => files.has(file));
-  if (!weights) throw new UserError(`${name} has no weights; expected one of ${known.join(", ")}`);
-  if (vocabularies.length === 0 && !isOfPictures)
+  const isPictureModel = vocabularies.length === 0 && files.has(PICTURES);
+  const supported = isPictureModel ? WEIGHTS.filter((file) => file.endsWith(".onnx")) : WEIGHTS;
+  const weights = supported.find((file) => files.has(file));
+  if (!weights) throw new UserError(`${name} has no weights; expected one of ${supported.join(", ")}`);
+  if (vocabularies.length === 0 && !isPictureModel)
     throw new UserError(`${name} has no tokenizer; expected tokenizer.json or ${VOCABULARIES[0]}`);
   const settings = [...SETTINGS, PICTURES, ...Object.values(SENTENCE_FILES)].filter((file) => files.has(file));
-  // Weights of an ONNX file that is too small for them.
+  // External data of an ONNX file.
   const beside = [...files].filter((file) => file.startsWith(`${weights}_data`));
   const folder = await repository.fetch(["config.json", ...settings, ...vocabularies, weights, ...beside]);
   if (weights.endsWith(".index.json")) await repository.fetch(await shardsOf(join(folder, weights), repository));
   return folder;
 }
 
-/** The files that a sharded checkpoint's index names. */
+/** Returns the files that a sharded checkpoint's index names. */
 async function shardsOf(index: string, { name, files }: Repository): Promise<string[]> {
   let map: unknown;
   try {
@@ -84,22 +84,22 @@ async function shardsOf(index: string, { name, files }: Repository): Promise<str
   return shards;
 }
 
-/** Files in parquet format of one configuration of a data set, by split. */
+/** Parquet files of one configuration of a data set, by split. */
 export interface DatasetFiles {
-  /** `owner/name`, with the configuration where there are several. */
+  /** `owner/name`, with the configuration if there are several. */
   name: string;
-  /** The commit that it is. */
+  /** Commit of these files. */
   commit: string;
   /** Split (`train`, `validation`, …) → files in order. */
   splits: Map<string, string[]>;
 }
 
 /**
- * The parquet files of a data set on the hub, fetched into the Hugging Face cache as far as they are missing. Where the
- * data set is kept in another format, those that the hub itself makes of it are taken.
- * @param configuration which part, such as `cola` of `nyu-mll/glue`; needed where there are several.
- * @param wanted says which splits to fetch.
- * @throws UserError as `resolveModel`, and where the configuration is not there.
+ * Downloads the Parquet files of a data set on the hub into the Hugging Face cache, as far as they are missing. If the
+ * data set has another format, the hub's own Parquet conversion is used.
+ * @param configuration part of the data set, such as `cola` of `nyu-mll/glue`; required if there are several.
+ * @param wanted returns whether to download a split.
+ * @throws UserError as `resolveModel`, and if the configuration does not exist.
  */
 export async function resolveDataset(
   dataset: string,
@@ -138,8 +138,8 @@ export async function resolveDataset(
 }
 
 /**
- * Configuration → split → files, by the hub's usual names: `cola/train-00000-of-00001.parquet`, `data/train-….parquet`,
- * `cola/train/0000.parquet`, `train.parquet`.
+ * Groups files by configuration and split, by the hub's naming conventions: `cola/train-00000-of-00001.parquet`,
+ * `data/train-….parquet`, `cola/train/0000.parquet`, `train.parquet`.
  */
 function parquetFiles(files: ReadonlySet<string>): Map<string, Map<string, string[]>> {
   const found = new Map<string, Map<string, string[]>>();

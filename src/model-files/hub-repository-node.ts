@@ -7,33 +7,33 @@ import { writeAtomically } from "../files/atomic-file-node.ts";
 import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "../files/bounded-fetch.ts";
 import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download-node.ts";
 
-/** Where and how to fetch; what is not given comes from the environment, as with other Hugging Face tools. */
+/** Options of downloads. Defaults come from the environment, as in other Hugging Face tools. */
 export interface HubOptions {
-  /** Branch, tag or commit; `main` unless given. */
+  /** Branch, tag or commit (default: `main`). */
   revision?: string | undefined;
-  /** Use the cache alone; unless given, whether `HF_HUB_OFFLINE` is set. */
+  /** Use only the cache (default: whether `HF_HUB_OFFLINE` is set). */
   offline?: boolean | undefined;
-  /** Unless given, `HF_TOKEN`. It is sent to the hub alone, never shown or stored. */
+  /** Access token (default: `HF_TOKEN`). It is sent only to the hub, never shown or stored. */
   token?: string;
-  /** Unless given, `HF_ENDPOINT`, or https://huggingface.co. */
+  /** URL of the hub (default: `HF_ENDPOINT`, or https://huggingface.co). */
   endpoint?: string;
-  /** Unless given, `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`. */
+  /** Cache folder (default: `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`). */
   cache?: string;
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Seconds without a byte after which a connection counts as broken; 30 unless given. */
+  /** Timeout without data, in seconds (default: 30). */
   timeout?: number | undefined;
-  /** Aborting ends what is being fetched; what has come is kept for the next time. */
+  /** Aborts a download. Received data stays in the cache for the next attempt. */
   signal?: AbortSignal | undefined;
 }
 
-/** A repository at one commit, and how to get its files. */
+/** A repository at one commit. */
 export interface Repository {
-  /** As the user wrote it, for error messages. */
+  /** Name for error messages. */
   name: string;
   commit: string;
-  /** Names of the files that there are: on the hub, or offline in the cache. */
+  /** Names of the available files: on the hub, or offline in the cache. */
   files: ReadonlySet<string>;
-  /** Makes sure that these files, among `files`, lie in the folder that it returns. */
+  /** Downloads missing files among `files`, and returns the folder that contains them. */
   fetch(paths: readonly string[]): Promise<string>;
 }
 
@@ -41,9 +41,9 @@ type Kind = "model" | "dataset";
 const NAMES: Record<Kind, string> = { model: "model", dataset: "data set" };
 
 /**
- * A model or data set of the hub, or of the cache where nothing is to be asked.
+ * Opens a model or data set on the hub, or offline in the cache.
  * @param written `owner/name[@revision]`
- * @throws UserError where there is none, or it may not be read.
+ * @throws UserError if it does not exist, or may not be read.
  */
 export async function openRepository(kind: Kind, written: string, options: HubOptions): Promise<Repository> {
   const [name, suffix] = splitRevision(written);
@@ -60,7 +60,7 @@ export async function openRepository(kind: Kind, written: string, options: HubOp
   return offline ? openCached(kind, name, revision, folder) : openRemote(kind, name, revision, folder, options);
 }
 
-/** `owner/name@revision` in its parts. */
+/** Splits `owner/name@revision` into name and revision. */
 export function splitRevision(written: string): [string, string | undefined] {
   const at = written.indexOf("@");
   return at < 0 ? [written, undefined] : [written.slice(0, at), written.slice(at + 1)];
@@ -82,18 +82,18 @@ async function openCached(kind: Kind, name: string, revision: string, folder: st
   return { name: asFound, commit: commit.trim(), files, fetch: async () => snapshot };
 }
 
-/** Pages of a listing, 1,000 files each. */
+/** Upper limit on pages of a listing, of 1,000 files each. */
 const MAX_PAGES = 1000;
 
-/** A commit, which a branch or tag may come to be another of. */
+/** A commit's hash, which, unlike a branch or tag, never changes its meaning. */
 export const COMMIT = /^[0-9a-f]{40}$/;
 const HASH = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
 
-/** The hub, as one repository's files are asked of it. */
+/** Connection to the hub for one repository. */
 interface Connection {
   endpoint: string;
   token: string | undefined;
-  /** @throws UserError where the hub refuses. */
+  /** @throws UserError if the hub refuses. */
   request(url: string | URL, init: RequestInit, bounds: Pick<FetchBounds, "deadline" | "maxBytes">): Promise<Response>;
 }
 
@@ -109,14 +109,14 @@ function connect(kind: Kind, name: string, revision: string, options: HubOptions
     token,
     async request(url, init, bounds) {
       const response = await boundedFetch(url, init, { silence: timeout * 1000, signal, ...bounds });
-      // 416 answers a range that begins at the end of the file.
+      // 416 means that a range begins at the end of the file.
       if (response.ok || response.status === 416) return response;
       throw await refusal(response, kind, name, revision, endpoint, !!token);
     },
   };
 }
 
-/** The files of a repository by name, at the commit that a revision is now. */
+/** Lists a repository's files at the current commit of a revision. */
 async function listRemote(
   { endpoint, token, request }: Connection,
   kind: Kind,
@@ -127,7 +127,7 @@ async function listRemote(
   const asked = new Set<string>();
   const ask = (async (url: string | URL, init: RequestInit = {}) => {
     const { origin, href } = new URL(url);
-    // A listing names its next page itself, and the request has the token in it.
+    // A listing gives the URL of its next page, and the request carries the token.
     if (origin !== new URL(endpoint).origin) {
       throw new UserError(`${endpoint} redirects to ${origin} for the files of ${name}; refused`);
     }
@@ -188,7 +188,7 @@ async function openRemote(
           request(
             url,
             { headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) } },
-            // Who appends counts the bytes.
+            // The download counts the bytes itself.
             { deadline: deadlineFor(size), maxBytes: Number.POSITIVE_INFINITY },
           ),
         options.onProgress,
@@ -203,12 +203,12 @@ async function openRemote(
   };
 }
 
-/** Whether a repository's path stays in its folder, on Windows as well. */
+/** Whether a repository's path stays inside its folder, also on Windows. */
 function isInside(path: string): boolean {
   return path.split("/").every((part) => part !== "" && part !== "." && part !== ".." && !/[\\:\0]/.test(part));
 }
 
-/** What an error answer of the hub means to the person who asked. */
+/** Converts an error response of the hub to an error for the user. */
 async function refusal(
   response: Response,
   kind: Kind,

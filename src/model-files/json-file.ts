@@ -4,8 +4,8 @@ import type { ModelFiles } from "./model-files.ts";
 
 /**
  * Reads and parses a JSON file.
- * @returns undefined where there is no such file; null only where the file says so.
- * @throws UserError where the file cannot be read or is not JSON.
+ * @returns undefined if there is no such file; null only if the file contains `null`.
+ * @throws UserError if the file cannot be read or is not JSON.
  */
 export async function readJson(files: ModelFiles, name: string): Promise<unknown> {
   const made = files.made?.(name);

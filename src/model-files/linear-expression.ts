@@ -1,40 +1,40 @@
 import { type Matcher, RE2JS } from "re2js";
 import { UserError } from "../errors.ts";
 
-/** Characters of an expression at most: the longest of a known tokenizer has 500. */
+/** Upper limit on an expression's length in characters; the longest known tokenizer's has 500. */
 const MAX_PATTERN = 4096;
-/** Instructions that the expressions of a file may compile to: tokenizers' have up to 200, and up to five of them. */
+/** Upper limit on instructions of a file's compiled expressions; tokenizers have up to five, of up to 200 each. */
 const MAX_PROGRAM = 5000;
-/** Instructions times characters of one search: its worst case takes some seconds. */
+/** Upper limit on instructions times characters of one search; its worst case takes some seconds. */
 const MAX_SEARCH = 2e9;
-/** Milliseconds that all searches of one text may take. */
+/** Upper limit on the time of all searches in one text, in milliseconds. */
 const MAX_TIME = 4000;
 
-/** Unicode's white space, which RE2's \s is not. */
+/** Unicode's white space; RE2's \s is ASCII only. */
 const SPACE = "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 const NOT_SPACE =
   "\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
-const WORD = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
+const WORD_CHARACTERS = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
 
-/** Oniguruma's classes of characters in RE2's words, as they stand within brackets. */
+/** Oniguruma's character classes in RE2's syntax, as they appear within brackets. */
 const CLASSES: Readonly<Record<string, string>> = {
   s: SPACE,
   S: NOT_SPACE,
   d: "\\p{Nd}",
   D: "\\P{Nd}",
-  w: WORD,
+  w: WORD_CHARACTERS,
   h: "0-9A-Fa-f",
 };
 
-/** How tokenizers keep the last space for the word that follows; RE2 has no look-ahead. */
+/** Suffix by which tokenizers leave the last space to the following word. RE2 has no look-ahead. */
 const SPACES_BEFORE_WORD = /\|\\s\+\(\?!\\S\)\|\\s\+$/;
 
 /**
- * A regular expression of a stranger's, whose searches take time linear in the text (RE2, github.com/google/re2), so that none
- * hangs. It stands where a `RegExp` with the flags "gu" does: `text.match(it)`, `matchAll`, `replaceAll`, `split`.
+ * An untrusted regular expression whose searches take linear time (RE2, github.com/google/re2), so that none hangs. It
+ * can replace a `RegExp` with the flags "gu" in `text.match(it)`, `matchAll`, `replaceAll` and `split`.
  *
- * It takes the syntax of Oniguruma and of Python that RE2 knows, and `|\s+(?!\S)|\s+` at its end, as byte-level tokenizers have it;
- * no other looking around, and no references back.
+ * It supports the syntax of Oniguruma and Python that RE2 knows, and the suffix `|\s+(?!\S)|\s+` of byte-level
+ * tokenizers; no other lookaround, and no backreferences.
  */
 export class LinearExpression {
   readonly flags = "gu";
@@ -43,19 +43,19 @@ export class LinearExpression {
   readonly #where: string;
 
   /**
-   * @param where the pattern stands, for error messages
-   * @param others expressions of the same file: what they take adds up
-   * @throws UserError where it is no expression, or one that RE2 does not know.
+   * @param where location of the pattern, for error messages
+   * @param others expressions of the same file, whose sizes add up
+   * @throws UserError if it is not an expression, or not one that RE2 supports.
    */
   constructor(pattern: string, where: string, others: Iterable<LinearExpression> = []) {
-    this.#where = `${where}: the regular expression ${shown(pattern)}`;
+    this.#where = `${where}: the regular expression ${shortened(pattern)}`;
     this.#keepsLastSpace = SPACES_BEFORE_WORD.test(pattern);
     if (pattern.length > MAX_PATTERN) throw this.#refused(`it has ${pattern.length} characters`);
-    // RE2 writes repeats out before its program can be measured.
-    if (writtenOut(pattern) > 4 * MAX_PROGRAM) throw this.#refused("it is too large");
+    // RE2 expands repeats before its program can be measured.
+    if (expandedSize(pattern) > 4 * MAX_PROGRAM) throw this.#refused("it is too large");
     try {
       this.#expression = RE2JS.compile(
-        inRe2(pattern.replace(SPACES_BEFORE_WORD, () => "|(?P<spaces>\\s+)")),
+        toRe2(pattern.replace(SPACES_BEFORE_WORD, () => "|(?P<spaces>\\s+)")),
         RE2JS.MULTILINE,
       );
     } catch (error) {
@@ -75,7 +75,7 @@ export class LinearExpression {
     );
   }
 
-  /** Whether it matches anywhere. @throws UserError where the text is too long for it. */
+  /** Whether it matches anywhere. @throws UserError if the text is too long for it. */
   test(text: string): boolean {
     return this.#matcher(text).find();
   }
@@ -87,7 +87,7 @@ export class LinearExpression {
     return this.#expression.matcher(text);
   }
 
-  /** Where it matches, `[start, end)` in UTF-16 units, each as leftmost-first alternatives have it. */
+  /** Yields its matches as `[start, end)` in UTF-16 units; alternatives are tried from left to right. */
   *#spans(text: string): Generator<readonly [start: number, end: number]> {
     const matcher = this.#matcher(text);
     const deadline = performance.now() + MAX_TIME;
@@ -114,7 +114,7 @@ export class LinearExpression {
     }
   }
 
-  /** @param content as it stands, without meanings of `$` */
+  /** @param content literal text; `$` has no meaning */
   [Symbol.replace](text: string, content: string): string {
     return replaceSpans(text, this.#spans(text), content);
   }
@@ -131,7 +131,7 @@ export class LinearExpression {
   }
 }
 
-/** A text with `content` in place of spans of it. @throws UserError where it grows beyond all reason. */
+/** Replaces spans of a text by `content`. @throws UserError if the text grows excessively. */
 export function replaceSpans(
   text: string,
   spans: Iterable<readonly [start: number, end: number]>,
@@ -147,10 +147,10 @@ export function replaceSpans(
   return result + text.slice(from);
 }
 
-/** Characters that one may become: the widest ligature of Unicode becomes 18. */
+/** Upper limit on characters that one character becomes; Unicode's widest ligature becomes 18. */
 const MAX_GROWTH = 32;
 
-/** @throws UserError where what a text became is longer than any language's normalisation makes it. */
+/** @throws UserError if a result is longer than any language's normalisation makes it. */
 export function refuseGrowth(result: { length: number }, text: { length: number }): void {
   if (result.length <= MAX_GROWTH * text.length + 2 ** 15) return;
   throw new UserError(
@@ -159,17 +159,17 @@ export function refuseGrowth(result: { length: number }, text: { length: number 
 }
 
 /**
- * Oniguruma's classes in RE2's words; all else is the same in both, or refused by RE2.
- * @throws Error where RE2 has no word for one.
+ * Converts Oniguruma's character classes to RE2's syntax. Everything else is the same in both, or RE2 rejects it.
+ * @throws Error if RE2 has no equivalent.
  */
-function inRe2(pattern: string): string {
+function toRe2(pattern: string): string {
   if (/(?<!\\)\[\^?\]/.test(pattern)) throw new Error("it has an empty class of characters");
   let depth = 0;
   return pattern.replace(/\\u([0-9a-fA-F]{4})|\\([\s\S])|[[\]]/g, (part, hex?: string, escaped?: string) => {
     if (hex !== undefined) return `\\x{${hex}}`;
     if (escaped === undefined) {
       if (part === "]") depth = 0;
-      // Oniguruma nests classes.
+      // Only Oniguruma nests classes.
       else if (depth++ > 0) throw new Error("it has a class of characters within another");
       return part;
     }
@@ -177,15 +177,15 @@ function inRe2(pattern: string): string {
       if (depth > 0) throw new Error(`it has \\${escaped} within a class of characters`);
       return `[^${CLASSES[escaped.toLowerCase()]}]`;
     }
-    // RE2's look at ASCII alone.
+    // RE2's \b and \B are ASCII only.
     if (escaped === "b" || escaped === "B") throw new Error(`it looks around (\\${escaped})`);
     const known = CLASSES[escaped];
     return known === undefined ? part : depth > 0 ? known : `[${known}]`;
   });
 }
 
-/** Parts of an expression with each repeat written out, about. */
-function writtenOut(pattern: string): number {
+/** Estimates the size of an expression with all repeats expanded. */
+function expandedSize(pattern: string): number {
   const open = [0];
   let last = 0;
   for (const [part, least, most] of pattern.matchAll(/\\[\s\S]|\[(?:\\.|[^\]\\])*\]|\{(\d+),?(\d*)\}|[\s\S]/g)) {
@@ -200,4 +200,4 @@ function writtenOut(pattern: string): number {
   return open.reduce((sum, size) => sum + size, 0);
 }
 
-const shown = (pattern: string): string => (pattern.length > 60 ? `${pattern.slice(0, 60)}…` : pattern);
+const shortened = (pattern: string): string => (pattern.length > 60 ? `${pattern.slice(0, 60)}…` : pattern);

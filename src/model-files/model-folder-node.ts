@@ -9,8 +9,8 @@ import { type FolderConfig, parseConfig, readModelConfig } from "./model-folder.
 import { onnxFormat } from "./onnx/onnx-format.ts";
 
 /**
- * The files of a model on the disk: its folder's, those that a GGUF file stands for, by its path or alone in a folder, or those of
- * the folder of an ONNX file, by its path.
+ * Returns a model's files on the disk: those of a folder, those derived from a GGUF file (its path, or the only one in
+ * a folder), or those of an ONNX file's folder (by the file's path).
  */
 export async function modelFiles(path: string): Promise<ModelFiles> {
   const found = await stat(path).catch(() => undefined);
@@ -29,7 +29,7 @@ export async function modelFiles(path: string): Promise<ModelFiles> {
   return files.length === 1 ? ggufFiles(await fileSource(join(path, files[0]!))) : folder;
 }
 
-/** The folder of an ONNX file, which has its configuration beside it or above it, with the file as its only weights. */
+/** Returns an ONNX file's folder, with config.json beside it or one level above, and no other weights. */
 async function onnxFiles(path: string): Promise<ModelFiles> {
   const own = folderFiles(dirname(path));
   const isBeside = (await own.open("config.json")) !== undefined;
@@ -43,8 +43,8 @@ async function onnxFiles(path: string): Promise<ModelFiles> {
 }
 
 /**
- * Reads a model's config.json, from its folder on the disk, a GGUF file or by its own path; weights are not looked at.
- * @throws UserError where it is missing, not JSON or names no model_type.
+ * Reads a model's config.json from its folder on the disk, a GGUF file or its own path, without the weights.
+ * @throws UserError if it is missing, not JSON or names no model_type.
  */
 export async function readFolderConfig(path: string): Promise<FolderConfig> {
   if (!path.endsWith(".json")) return readModelConfig(await modelFiles(path));

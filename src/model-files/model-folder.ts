@@ -9,12 +9,12 @@ import type { TensorSource } from "./tensor-source.ts";
 
 /** A Hugging Face model folder. */
 export interface ModelFolder {
-  /** config.json; what a family needs of it, the family checks. */
+  /** config.json. The model family checks the settings that it needs. */
   config: FolderConfig;
   weights: TensorSource;
 }
 
-/** config.json as every family has it; the other settings are there too. */
+/** The common settings of config.json; the others are there too. */
 export type FolderConfig = z.output<typeof configSchema>;
 
 const configSchema = z.looseObject({
@@ -26,13 +26,13 @@ const configSchema = z.looseObject({
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-/** The format that can be read everywhere. */
+/** The format that is supported everywhere. */
 const SAFETENSORS: WeightFormat = { file: "model.safetensors", open: openSafetensors };
 
 /**
- * Opens a Hugging Face model folder: its config.json and its weights, in one file or in shards. Of several formats
- * safetensors is taken, and ONNX last.
- * @throws UserError where its config.json or its weights are missing or damaged.
+ * Opens a Hugging Face model folder: its config.json and its weights, in one file or in shards. Of several formats,
+ * safetensors comes first and ONNX last.
+ * @throws UserError if config.json or the weights are missing or damaged.
  */
 export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
   const config = await readModelConfig(files);
@@ -48,12 +48,12 @@ export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
   throw new UserError(`${files.location} has no weights: expected one of ${expected.join(", ")}`);
 }
 
-/** In the order in which they are taken. */
+/** Returns formats in order of preference. */
 const formatsOf = (files: ModelFiles): WeightFormat[] => [SAFETENSORS, ...(files.formats ?? []), ...ONNX_FORMATS];
 
 /**
- * What a model's folder says that is computed with its weights; undefined where its family says that.
- * @throws UserError where its file is damaged.
+ * Returns the forward pass that a model's files hold, or undefined if the model family defines it.
+ * @throws UserError if the file is damaged.
  */
 export async function readNetwork(files: ModelFiles): Promise<Network | undefined> {
   for (const format of formatsOf(files)) {
@@ -65,8 +65,8 @@ export async function readNetwork(files: ModelFiles): Promise<Network | undefine
 }
 
 /**
- * Reads a model's config.json; weights are not looked at.
- * @throws UserError where it is missing, not JSON or names no model_type.
+ * Reads a model's config.json, without its weights.
+ * @throws UserError if it is missing, not JSON or names no model_type.
  */
 export async function readModelConfig(files: ModelFiles): Promise<FolderConfig> {
   const raw = await readJson(files, "config.json");
@@ -76,7 +76,7 @@ export async function readModelConfig(files: ModelFiles): Promise<FolderConfig> 
   return parseConfig(raw, `${files.location}/config.json`);
 }
 
-/** @param location for error messages. @throws UserError where it names no model_type. */
+/** Checks a config.json. @param location for error messages. @throws UserError if it names no model_type. */
 export function parseConfig(raw: unknown, location: string): FolderConfig {
   const result = configSchema.safeParse(raw, { error: inWords });
   if (result.success) return result.data;
@@ -86,10 +86,10 @@ export function parseConfig(raw: unknown, location: string): FolderConfig {
   );
 }
 
-/** Name of the file that says in which shard each tensor is. */
+/** Returns the name of the file that maps tensors to shards. */
 const indexOf = ({ file }: WeightFormat): string => `${file}.index.json`;
 
-/** Tensors spread over several files of a folder, by the folder's index. */
+/** Opens the shards that a folder's index names. */
 async function openShards(
   files: ModelFiles,
   indexName: string,
@@ -102,7 +102,7 @@ async function openShards(
   const shardOf = Object.entries(index.data.weight_map);
   const shards = new Map<string, TensorSource>();
   for (const file of new Set(shardOf.map(([, name]) => name))) {
-    // A plain name stays in the folder; anything else may climb out of it.
+    // Anything but a plain name might lead out of the folder.
     if (!/^[^/\\:]+$/.test(file) || file === "..") {
       throw new UserError(`${location} names a shard "${file}" outside its folder; refused`);
     }

@@ -18,18 +18,18 @@ const STORAGE_TYPES: Readonly<Record<string, StoredType>> = {
   "torch.BoolStorage": "BOOL",
 };
 
-/** Most bytes that the pickle itself may take; the largest of real models stay under one million. */
+/** Upper limit on the pickle's size in bytes; real models stay under one million. */
 const MAX_PICKLE = 100_000_000;
 
-/** First number of a file that torch.save made before PyTorch 1.6. */
+/** Magic number of files by torch.save before PyTorch 1.6. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 
-/** A run of elements that tensors look at; tied weights share one. */
+/** Elements that tensors view; tied weights share a storage. */
 class Storage {
   constructor(
     readonly key: string,
     readonly dtype: StoredType,
-    /** Elements. */
+    /** Number of elements. */
     readonly length: number,
   ) {}
 }
@@ -48,16 +48,16 @@ class StridedTensor implements TensorInfo {
   }
 }
 
-/** Bytes of the file that hold a storage. */
+/** Position of a storage's bytes in the file. */
 interface Range {
   start: number;
   bytes: number;
 }
 
 /**
- * Opens a state dictionary that `torch.save` wrote (`pytorch_model.bin`: a zip, or the format before PyTorch 1.6). The
- * description of the tensors is read now, as data alone: nothing in the file is run. Values are read when asked for.
- * @throws UserError where the file is missing, damaged, claims more data than it has, or asks for anything but tensors.
+ * Opens a state dictionary that `torch.save` wrote (`pytorch_model.bin`: a zip, or the format before PyTorch 1.6).
+ * Reads the description of the tensors now, as data only: no code in the file runs. Reads values on request.
+ * @throws UserError if the file is missing, damaged, claims more data than it has, or asks for anything but tensors.
  */
 export async function openPickle(source: ByteSource): Promise<TensorSource> {
   const { location } = source;
@@ -80,7 +80,7 @@ export async function openPickle(source: ByteSource): Promise<TensorSource> {
   };
 }
 
-/** What is pickled, and where the storages are that its tensors look at. */
+/** The unpickled value, and the positions of its tensors' storages. */
 interface Contents {
   root: unknown;
   ranges: ReadonlyMap<string, Range>;
@@ -113,7 +113,7 @@ async function readZip(source: ByteSource): Promise<Contents> {
   return { root, ranges: new Map(storages.map(([entry, data]) => [entry.slice(prefix.length), data])) };
 }
 
-/** A source as the zip reader takes it. */
+/** Adapts a source to the zip reader. */
 class ZipReader extends RandomAccessReader {
   constructor(readonly source: ByteSource) {
     super();
@@ -128,7 +128,7 @@ async function* chunks(source: ByteSource, start: number, end: number): AsyncIte
   yield Buffer.from((await source.read(start, end)).buffer);
 }
 
-/** Where each entry's bytes lie in the file; torch.save compresses nothing, so an entry that is compressed is refused. */
+/** Returns the position of each entry's bytes. torch.save compresses nothing, so compressed entries are refused. */
 async function zipEntries(source: ByteSource): Promise<Map<string, Range>> {
   const { location } = source;
   const entries = new Map<string, Range>();
@@ -147,7 +147,7 @@ async function zipEntries(source: ByteSource): Promise<Map<string, Range>> {
     }
   } catch (error) {
     if (error instanceof UserError) throw error;
-    // Among these: names that climb out of the folder, and entries that reach past the end of the file.
+    // Includes names that lead out of the folder, and entries that reach past the end of the file.
     throw new UserError(`${location} is damaged or was not written by torch.save: ${(error as Error).message}`);
   } finally {
     zip?.close();
@@ -155,7 +155,7 @@ async function zipEntries(source: ByteSource): Promise<Map<string, Range>> {
   return entries;
 }
 
-/** Pickles one after another (magic number, version, machine, tensors, storage keys), then each storage with its length before it. */
+/** Reads a sequence of pickles (magic number, version, machine, tensors, storage keys), then each storage after its length. */
 async function readLegacy(source: ByteSource): Promise<Contents> {
   const { location, size } = source;
   const head = await source.read(0, Math.min(size, MAX_PICKLE));
@@ -163,7 +163,7 @@ async function readLegacy(source: ByteSource): Promise<Contents> {
     throw new UserError(`${location} was not written by torch.save: it is neither a zip nor a pickle`);
   const values: unknown[] = [];
   let at = 0;
-  // The storages' lengths and types are known from the persistent ids of the fourth pickle.
+  // The persistent ids of the fourth pickle give the storages' lengths and types.
   const storages = new Map<string, Storage>();
   const allowed: Allowed = {
     ...tensorsOnly,
@@ -199,7 +199,7 @@ async function readLegacy(source: ByteSource): Promise<Contents> {
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const areCounts = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount);
 
-/** The few functions that the pickle of a state dictionary calls; undefined where the arguments do not fit. */
+/** The functions that a pickled state dictionary calls. They return undefined if the arguments do not fit. */
 const constructors: Readonly<Record<string, (args: readonly unknown[]) => unknown>> = {
   "collections.OrderedDict": (args) => (args.length === 0 ? new Map() : undefined),
   "torch._utils._rebuild_parameter": ([tensor]) => tensor,
@@ -219,7 +219,7 @@ const tensorsOnly: Allowed = {
   },
 };
 
-/** The tensors of a state dictionary, each checked to lie within its storage, and that within the file. */
+/** Returns the tensors of a state dictionary. Each is checked to lie within its storage, and that within the file. */
 function tensorsOf(location: string, root: unknown, ranges: ReadonlyMap<string, Range>): Map<string, StridedTensor> {
   const tensors = new Map<string, StridedTensor>();
   for (const [name, tensor] of root instanceof Map ? root : []) {
@@ -244,13 +244,13 @@ function tensorsOf(location: string, root: unknown, ranges: ReadonlyMap<string, 
   return tensors;
 }
 
-/** Elements from a tensor's first to its last, both counted. */
+/** Returns the number of elements from a tensor's first to its last, inclusive. */
 function span({ shape, strides }: StridedTensor): number {
   if (shape.includes(0)) return 0;
   return shape.reduce((last, size, axis) => last + (size - 1) * strides[axis]!, 1);
 }
 
-/** The tensor's values in row-major order, from its span of the storage. */
+/** Copies a tensor's values from its span of the storage to row-major order. */
 function rowMajor(values: Float32Array, { shape, strides }: StridedTensor): Float32Array {
   const count = sizeOf(shape);
   const contiguous = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));

@@ -5,17 +5,17 @@ import type { TensorSource } from "./tensor-source.ts";
 
 /**
  * Opens a safetensors file on the disk.
- * @throws UserError where it is missing, truncated or no safetensors file.
+ * @throws UserError if it is missing, truncated or not a safetensors file.
  */
 export async function openSafetensorsFile(path: string): Promise<TensorSource> {
   return openSafetensors(await fileSource(path));
 }
 
 /**
- * Writes tensors as a safetensors file, whole or not at all (see `writeAtomically`), without holding its bytes.
- * @param metadata text to keep in the header.
- * @param onWriting told how many bytes are written of how many.
- * @throws UserError where the file cannot be written; Error where a tensor's data do not fit its shape.
+ * Writes tensors as a safetensors file atomically (see `writeAtomically`), without holding its bytes in memory.
+ * @param metadata texts to store in the header.
+ * @param onWriting called with the bytes written so far and the total.
+ * @throws UserError if the file cannot be written; Error if a tensor's data do not fit its shape.
  */
 export async function writeSafetensors(
   path: string,

@@ -6,10 +6,10 @@ import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { decodeStored, ELEMENT_BYTES, encodeHalf, type StoredType } from "./stored-values.ts";
 import type { TensorInfo, TensorSource } from "./tensor-source.ts";
 
-/** A tensor to write: stored as it is, or in half precision. */
+/** A tensor to write, in float32 or half precision. */
 export type TensorToWrite = Tensor<"float32"> & { readonly storedAs?: "F16" };
 
-/** Largest header that the format allows, bytes. */
+/** Upper limit on the header's size in bytes, as the format defines it. */
 const MAX_HEADER = 100_000_000;
 
 const natural = z.int().nonnegative();
@@ -19,7 +19,7 @@ const entrySchema = z.object({
   data_offsets: z.tuple([natural, natural]),
 });
 
-/** A tensor's place in the data, which begins after the header. */
+/** A tensor's position in the data, which begins after the header. */
 interface Entry extends TensorInfo {
   dtype: StoredType;
   begin: number;
@@ -32,8 +32,8 @@ interface Header {
 }
 
 /**
- * Opens a safetensors file: its header is read and checked now, each tensor when asked for.
- * @throws UserError where the file is truncated or no safetensors file.
+ * Opens a safetensors file. The header is read and checked now, each tensor when it is requested.
+ * @throws UserError if the file is truncated or not a safetensors file.
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorSource> {
   const { location } = source;
@@ -51,7 +51,7 @@ export async function openSafetensors(source: ByteSource): Promise<TensorSource>
   };
 }
 
-/** Tensors as the bytes of a safetensors file. @param metadata text to keep in the header */
+/** Serialises tensors as a safetensors file. @param metadata texts to store in the header */
 export function safetensorsBytes(
   tensors: ReadonlyMap<string, TensorToWrite>,
   metadata?: Readonly<Record<string, string>>,
@@ -61,16 +61,16 @@ export function safetensorsBytes(
 }
 
 /**
- * How tensors lie in a safetensors file.
- * @returns the file's size, and its bytes from the first to the last in pieces, each made when it is asked for.
- * @throws Error where a tensor's data do not fit its shape.
+ * Lays out tensors as a safetensors file.
+ * @returns the file's size, and its bytes as a sequence of arrays, each created on demand.
+ * @throws Error if a tensor's data do not fit its shape.
  */
 export function layOut(
   tensors: ReadonlyMap<string, TensorToWrite>,
   metadata?: Readonly<Record<string, string>>,
 ): { size: number; pieces(): Iterable<Uint8Array> } {
   const stored = [...tensors].map(([name, tensor]) => ({ name, tensor, dtype: tensor.storedAs ?? ("F32" as const) }));
-  // Wider types first, so that every tensor starts at a multiple of its element's size.
+  // Wider types first, so that every tensor is aligned to its element's size.
   stored.sort((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
   const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   let end = 0;
@@ -84,7 +84,7 @@ export function layOut(
     header[name] = { dtype, shape, data_offsets: [begin, end] };
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
-  // Spaces fill the header to a multiple of 8 bytes, so that the data are aligned.
+  // Spaces pad the header to a multiple of 8 bytes, so that the data are aligned.
   const padded = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
   new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
   padded.set(text, 8);
@@ -103,7 +103,7 @@ export function layOut(
 async function readHeader(source: ByteSource): Promise<Header & { dataStart: number }> {
   const { location, size } = source;
   if (size < 8) throw new UserError(`${location} is not a safetensors file: it has only ${size} bytes`);
-  // Little-endian; a number that is too large to be exact is far too large for a header.
+  // Little-endian. A number that is too large to be exact is far too large for a header.
   const headerLength = (await source.read(0, 8)).reduceRight((sum, byte) => sum * 256 + byte, 0);
   if (headerLength > Math.min(size - 8, MAX_HEADER)) {
     throw new UserError(
@@ -114,7 +114,7 @@ async function readHeader(source: ByteSource): Promise<Header & { dataStart: num
   return { ...parseHeader(location, await source.read(8, dataStart), size - dataStart), dataStart };
 }
 
-/** The header's tensors, checked against each other and against the length of the data. */
+/** Parses the header, and checks the tensors against each other and the length of the data. */
 function parseHeader(location: string, header: Uint8Array, dataLength: number): Header {
   let parsed: unknown;
   try {

@@ -3,7 +3,7 @@ import { inWords, UserError } from "../errors.ts";
 import { readJson } from "./json-file.ts";
 import type { ModelFiles } from "./model-files.ts";
 
-/** Files by which a folder of sentence-transformers says how a text's vector is made; the pooling's is in the folder named in the first. */
+/** Files of a sentence-transformers folder that define how a text's vector is computed. The first names the pooling's folder. */
 export const SENTENCE_FILES = {
   modules: "modules.json",
   pooling: "1_Pooling/config.json",
@@ -15,7 +15,7 @@ const transformerSchema = z.looseObject({ max_seq_length: z.int().positive().nul
 const denseSchema = z.looseObject({ bias: z.boolean(), activation_function: z.string() });
 const tokenizerSchema = z.looseObject({ model_max_length: z.number().positive() });
 
-/** Ways of pooling by their older switches. */
+/** Pooling modes by their older switches. */
 const SWITCHES: Readonly<Record<string, string>> = {
   pooling_mode_cls_token: "cls",
   pooling_mode_max_tokens: "max",
@@ -25,20 +25,20 @@ const SWITCHES: Readonly<Record<string, string>> = {
   pooling_mode_lasttoken: "lasttoken",
 };
 
-/** What a folder of sentence-transformers has behind its transformer. */
+/** Modules of a sentence-transformers folder after its transformer. */
 export interface SentenceModules {
-  /** Ways of pooling, whose vectors stand beside each other where there are several. */
+  /** Pooling modes. The vectors of several are concatenated. */
   poolingModes: string[];
   normalize: boolean;
   maxLength?: number | undefined;
-  /** Folder of a last linear layer, a classifier's head, where there is one: what comes before it makes a text's vector. */
+  /** Folder of a final linear layer, a classifier's head, if there is one; its input is the text's vector. */
   head?: string | undefined;
 }
 
 /**
  * Reads the modules of a sentence-transformers folder.
- * @returns undefined where the folder is none.
- * @throws UserError where it is damaged, or has a module other than a transformer, a pooling, a normalisation and a head.
+ * @returns undefined if it is not such a folder.
+ * @throws UserError if it is damaged, or has a module other than a transformer, a pooling, a normalisation and a head.
  */
 export async function readSentenceModules(files: ModelFiles): Promise<SentenceModules | undefined> {
   const raw = await readJson(files, SENTENCE_FILES.modules);
@@ -81,7 +81,7 @@ async function isLinear(files: ModelFiles, path: string): Promise<boolean> {
   return data?.bias === true && data.activation_function.endsWith(".Identity");
 }
 
-/** Since version 6 a text's length stands with the tokenizer alone; one without a limit has a number beyond all lengths. */
+/** Since version 6, only the tokenizer's settings hold a text's maximum length. A huge number there means no limit. */
 async function tokenizersMaxLength(files: ModelFiles): Promise<number | undefined> {
   const { data } = tokenizerSchema.safeParse(await readJson(files, "tokenizer_config.json"));
   return data && data.model_max_length < 1e6 ? data.model_max_length : undefined;

@@ -1,7 +1,7 @@
-/** Element types that checkpoints store and we read, in safetensors' names. */
+/** Supported element types of checkpoints, in safetensors' names. */
 export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I8" | "U8" | "BOOL";
 
-/** Bytes that one element of each stored type takes. */
+/** Size of an element of each stored type, in bytes. */
 export const ELEMENT_BYTES: Readonly<Record<StoredType, number>> = {
   F64: 8,
   F32: 4,
@@ -15,7 +15,7 @@ export const ELEMENT_BYTES: Readonly<Record<StoredType, number>> = {
 };
 
 /**
- * Little-endian stored elements as float32.
+ * Converts little-endian stored elements to float32.
  * @param buffer exactly the elements' bytes; an F32 result shares it.
  */
 export function decodeStored(dtype: StoredType, buffer: ArrayBuffer): Float32Array {
@@ -49,13 +49,13 @@ export function decodeStored(dtype: StoredType, buffer: ArrayBuffer): Float32Arr
   }
 }
 
-/** The number that 16 bits are in half precision. */
+/** Decodes a half-precision number from its 16 bits. */
 export function decodeHalf(bits: number): number {
   halfTable ??= makeHalfTable();
   return halfTable[bits]!;
 }
 
-/** float32 values as IEEE half-precision bits, rounded to nearest, ties to even; too large becomes infinite. */
+/** Encodes float32 values in IEEE half precision, rounded to nearest, ties to even; infinite if out of range. */
 export function encodeHalf(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(values.length);
@@ -64,7 +64,7 @@ export function encodeHalf(values: Float32Array): Uint16Array {
     const magnitude = bits[i]! & 0x7fffffff;
     let half: number;
     if (magnitude > 0x7f800000) half = 0x7e00;
-    // 65520 lies halfway between the largest half and the next step: it and all above round to infinity.
+    // 65520 is halfway between the largest half and the next step: it and all above round to infinity.
     else if (magnitude >= 0x477ff000) half = 0x7c00;
     // Below 2^-14 halves are multiples of 2^-24.
     else if (magnitude < 0x38800000) half = roundToEven(Math.abs(values[i]!) * 2 ** 24);
@@ -75,14 +75,14 @@ export function encodeHalf(values: Float32Array): Uint16Array {
   return halves;
 }
 
-/** A number of at most 2^51 rounded to an integer, ties to even: the sum has no bits left for a fraction. */
+/** Rounds a number of at most 2^51 to an integer, ties to even: the sum has no bits left for a fraction. */
 function roundToEven(x: number): number {
   return x + 2 ** 52 - 2 ** 52;
 }
 
 let halfTable: Float32Array | undefined;
 
-/** The value of each of the 65,536 half-precision numbers. */
+/** Computes the values of all 65,536 half-precision numbers. */
 function makeHalfTable(): Float32Array {
   return Float32Array.from({ length: 65536 }, (_, half) => {
     const sign = half & 0x8000 ? -1 : 1;

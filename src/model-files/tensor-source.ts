@@ -9,31 +9,31 @@ export interface TensorInfo {
   shape: readonly number[];
 }
 
-/** Named tensors of a checkpoint, read one at a time so that a large file need not fit in memory twice. */
+/** Named tensors of a checkpoint, read one at a time so that memory need not hold a large file twice. */
 export interface TensorSource {
-  /** Where the tensors come from, for error messages: a file or a folder. */
+  /** File or folder, for error messages. */
   readonly location: string;
-  /** Texts that the format keeps beside the tensors; safetensors only. */
+  /** Texts stored beside the tensors; safetensors only. */
   readonly metadata?: Readonly<Record<string, string>>;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** What is computed with the tensors, where the format holds that, too; ONNX only. */
+  /** The forward pass, if the format holds it; ONNX only. */
   readonly network?: Network;
   /**
-   * The tensor in float32. Its elements are the caller's own.
-   * @throws UserError where the name is not there or the file ends too early.
+   * Reads a tensor as float32, in an array of the caller's own.
+   * @throws UserError if there is no such tensor or the file ends too early.
    */
   read(name: string): Promise<Tensor<"float32">>;
-  /** The same without waiting; absent where that cannot be. */
+  /** Synchronous {@link read}; undefined if the source is asynchronous only. */
   readNow?(name: string): Tensor<"float32">;
   /**
-   * What gives the tensor's blocks of few bits, as they are stored, from the file again where it can; undefined where it has none that are
-   * taken so.
+   * Returns a function that reads a quantised tensor's blocks without decoding, repeatedly if the source can; undefined
+   * if the tensor has no such blocks.
    * @throws UserError as `read`.
    */
   readBlocks?(name: string): Promise<(() => NumberBlocks) | undefined>;
 }
 
-/** All tensors of a checkpoint. */
+/** Reads all tensors of a checkpoint. */
 export async function readTensors(source: TensorSource): Promise<Map<string, Tensor<"float32">>> {
   const tensors = new Map<string, Tensor<"float32">>();
   for (const name of source.tensors.keys()) tensors.set(name, await source.read(name));

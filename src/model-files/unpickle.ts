@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 
-/** Something that a pickle names by module and name, such as `torch._utils._rebuild_tensor_v2`. */
+/** A Python object that a pickle names by module and name, such as `torch._utils._rebuild_tensor_v2`. */
 export class Global {
   readonly name: string;
   constructor(name: string) {
@@ -8,20 +8,20 @@ export class Global {
   }
 }
 
-/** Most bytes of an integer: sizes take 8, and longer ones take time by the square of their length. */
+/** Upper limit on an integer's bytes: sizes take 8, and decoding takes time by the square of the length. */
 const MAX_INTEGER = 1024;
 
-/** What a pickle may do; all else is refused. */
+/** Operations that a pickle may use. All others are refused. */
 export interface Allowed {
   /** Names that the pickle may mention. */
   globals: ReadonlySet<string>;
-  /** The value of calling `callable`, one of `globals`; undefined where it cannot be called so. */
+  /** Returns the result of calling `callable`, one of `globals`, or undefined if the call is not valid. */
   call(callable: string, args: readonly unknown[]): unknown;
-  /** The value of something that is kept outside of the pickle; undefined where the id makes no sense. */
+  /** Returns an object stored outside of the pickle, or undefined if the id is not valid. */
   persistent(id: unknown): unknown;
 }
 
-/** Bytes of a pickle, read from front to end. */
+/** Reads a pickle's bytes in sequence. */
 class PickleBytes {
   at: number;
   readonly #bytes: Uint8Array;
@@ -39,7 +39,7 @@ class PickleBytes {
     return new UserError(`${this.#location} is damaged: its pickle has ${what} at byte ${this.at}; get the file again`);
   }
 
-  /** Steps over `length` bytes and returns where they begin. */
+  /** Skips `length` bytes and returns their position. */
   skip(length: number): number {
     const left = this.#bytes.length - this.at;
     if (length > left) throw this.damaged(`a claim of ${length} more bytes, where ${left} are left,`);
@@ -63,7 +63,7 @@ class PickleBytes {
     return content;
   }
 
-  /** A little-endian integer in two's complement. */
+  /** Reads a little-endian integer in two's complement. */
   integer(length: number): number | bigint {
     if (length > MAX_INTEGER) throw this.damaged(`an integer of ${length} bytes`);
     const from = this.skip(length);
@@ -75,7 +75,7 @@ class PickleBytes {
   }
 }
 
-/** What a pickle's instructions work on: a stack, marks in it, and what was memorised. */
+/** Virtual machine for a pickle's instructions: a stack, marks in it, and a memo. */
 class PickleMachine {
   readonly bytes: PickleBytes;
   readonly #location: string;
@@ -140,7 +140,7 @@ class PickleMachine {
     this.push(this.#memo.get(key));
   }
 
-  /** Something that a module has, where the pickle may mention it. */
+  /** Pushes a module's member if the pickle may mention it. */
   global(module: unknown, member: unknown): void {
     const full = `${module}.${member}`;
     if (!this.#allowed.globals.has(full)) {
@@ -165,7 +165,7 @@ class PickleMachine {
     this.push(value);
   }
 
-  /** Attributes set on an object hold no tensors (`_metadata` of a state dict); they are dropped. */
+  /** Drops attributes of an object (`_metadata` of a state dict), which hold no tensors. */
   build(): void {
     const [object] = this.popMany(2);
     if (!(object instanceof Map)) throw this.bytes.damaged("attributes of what has none");
@@ -173,7 +173,7 @@ class PickleMachine {
   }
 }
 
-/** One entry an instruction, by its opcode in Python's pickletools. */
+/** Instructions by their opcode in Python's pickletools. */
 const INSTRUCTIONS: Readonly<Record<string, (machine: PickleMachine, bytes: PickleBytes) => void>> = {
   "\x80": (_, bytes) => bytes.uint8(), // PROTO
   "\x95": (_, bytes) => bytes.skip(8), // FRAME
@@ -224,11 +224,10 @@ const INSTRUCTIONS: Readonly<Record<string, (machine: PickleMachine, bytes: Pick
 
 /**
  * Reads the pickle at `start` of `bytes` (protocols 2 to 5) as data: dictionaries become maps, lists and tuples arrays,
- * integers numbers (bigint where too large). It imports and runs nothing; what the pickle asks to call is looked up
- * among the few functions of `allowed`.
+ * integers numbers (bigint if too large). It imports and runs nothing; calls are limited to the functions of `allowed`.
  * @param location the file, for error messages.
- * @returns the value, and where the pickle ends.
- * @throws UserError where the pickle is damaged, or names or does anything that `allowed` does not hold.
+ * @returns the value, and the position where the pickle ends.
+ * @throws UserError if the pickle is damaged, or uses anything that `allowed` does not permit.
  */
 export function unpickle(
   bytes: Uint8Array,

@@ -1,17 +1,20 @@
 import * as jinja from "@huggingface/jinja";
 
-/** Steps of its interpreter that a template may take: a conversation of a thousand turns takes some 100,000. */
+/** Upper limit on interpreter steps; a conversation of a thousand turns takes about 100,000. */
 const MAX_STEPS = 2_000_000;
-/** Characters of a text, or of a list or an object as text, at most: half a million tokens of English. */
+/** Upper limit on characters of a text, or of a list or an object as text: half a million tokens of English. */
 const MAX_LENGTH = 2 ** 21;
-/** Characters of a template, the longest published have 30,000; and of space in it, which its parser looks at again and again. */
+/**
+ * Upper limits on a template's characters (the longest published has 30,000) and consecutive spaces, which its parser
+ * rescans.
+ */
 const [MAX_SOURCE, MAX_SPACE] = [2 ** 18, 1000];
-/** Steps that one turn of a loop stands for, and characters that one step stands for, by the time they take. */
-const [STEPS_OF_TURN, CHARACTERS_OF_STEP] = [10, 32];
-/** Steps that a character stands for where a part is cut out, and where each is compared with each of another text. */
-const [STEPS_OF_CUT, STEPS_OF_COMPARISON] = [1 / 4, 1 / 1024];
+/** Costs by measured time: steps per loop iteration, and characters per step. */
+const [STEPS_PER_ITERATION, CHARACTERS_PER_STEP] = [10, 32];
+/** Steps per character that is sliced, and per pair of characters that a search compares. */
+const [STEPS_PER_SLICED_CHARACTER, STEPS_PER_COMPARISON] = [1 / 4, 1 / 1024];
 
-/** A value of the interpreter: texts, numbers, functions, lists of values, objects as maps. */
+/** A value of the interpreter: text, number, function, list, or object as a map. */
 interface Value {
   type: string;
   value?: unknown;
@@ -22,25 +25,25 @@ interface SyntaxNode {
   body?: SyntaxNode[];
   alternate?: SyntaxNode[];
   defaultBlock?: SyntaxNode[];
-  /** What a loop goes through, and that of one with a condition. */
+  /** Iterable of a loop; with a condition, its `lhs` is the iterable. */
   iterable?: SyntaxNode;
   lhs?: SyntaxNode;
-  /** Of an operation. */
+  /** Operation. */
   operator?: { value: string };
   left?: SyntaxNode;
   right?: SyntaxNode;
-  /** Of a call. */
+  /** Call. */
   callee?: SyntaxNode;
   args?: SyntaxNode[];
   argument?: SyntaxNode;
-  /** Of what belongs to a value. */
+  /** Member access. */
   object?: SyntaxNode;
   property?: SyntaxNode;
   computed?: boolean;
-  /** Of a name its text, of an argument with a name its expression. */
+  /** Text of a name; expression of a named argument. */
   value?: unknown;
 }
-/** Stands for an expression that is evaluated. */
+/** Replaces an expression by its result. */
 interface Evaluated extends SyntaxNode {
   type: typeof EVALUATED;
   result: Value;
@@ -60,20 +63,20 @@ const library = jinja as unknown as {
   Interpreter: new (scope: object) => Interpreter;
 };
 
-/** Filters whose texts grow with what they are given. */
+/** Filters whose results may be longer than their input. */
 const GROWING: ReadonlySet<unknown> = new Set(["replace", "join", "indent", "tojson"]);
 
-/** The interpreter of Jinja with a budget: a stranger's template can neither run for ever nor fill the memory. */
+/** Jinja interpreter with a budget, so that an untrusted template can neither run forever nor exhaust the memory. */
 class BoundedInterpreter extends library.Interpreter {
   readonly #sourceLength: number;
   #steps = 0;
   readonly #sizes = new WeakMap<Value, number>();
-  /** Whether what is being measured has a part that may grow later. */
+  /** Whether the value being measured has a part that may grow later. */
   #mayGrow = false;
   readonly #seen = new WeakSet<SyntaxNode>();
-  /** Steps for each item of a node's value. */
-  readonly #takenApart = new WeakMap<SyntaxNode, number>();
-  readonly #written = new WeakSet<SyntaxNode>();
+  /** Steps per item of a node's value. */
+  readonly #stepsPerItem = new WeakMap<SyntaxNode, number>();
+  readonly #becomesText = new WeakSet<SyntaxNode>();
 
   constructor(scope: object, sourceLength: number) {
     super(scope);
@@ -82,21 +85,21 @@ class BoundedInterpreter extends library.Interpreter {
 
   override evaluate(node: SyntaxNode | Evaluated | undefined, scope: object): Value {
     if (node && "result" in node) return node.result;
-    if (node) this.#look(node);
-    const result = super.evaluate(this.#searched(node, scope), scope);
+    if (node) this.#inspect(node);
+    const result = super.evaluate(this.#chargeSearch(node, scope), scope);
     const { value } = result;
     const size = this.#sizeOf(result);
     this.#spend(1);
-    if (typeof value === "string" || (node && this.#written.has(node))) this.#spend(size / CHARACTERS_OF_STEP);
-    const each = node && this.#takenApart.get(node);
+    if (typeof value === "string" || (node && this.#becomesText.has(node))) this.#spend(size / CHARACTERS_PER_STEP);
+    const each = node && this.#stepsPerItem.get(node);
     if (each) this.#spend(each * countOf(value));
-    // What a macro is given is looked for in all of its text.
+    // Macro arguments are searched for in the macro's whole text.
     if (node?.type === "Macro" || node?.type === "CallStatement") this.#spend(this.#sourceLength / 10);
     if (node && isKeptReplace(node, result)) throw new Error("it keeps replace() of a text without calling it");
     return result;
   }
 
-  /** Filters and functions of texts, before they make what is longer than what they are given. */
+  /** Checks filters of texts before they produce long results. */
   override applyFilter(operand: Value, filter: SyntaxNode, scope: object): Value {
     if (!filter.callee || !GROWING.has(filter.callee.value)) return super.applyFilter(operand, filter, scope);
     const args = this.#evaluated(filter.args ?? [], scope);
@@ -114,8 +117,8 @@ class BoundedInterpreter extends library.Interpreter {
     return super.evaluateCallExpression({ ...call, args, callee: known }, scope);
   }
 
-  /** A search of one text in another, once it is known how long both are. */
-  #searched(node: SyntaxNode | undefined, scope: object): SyntaxNode | undefined {
+  /** Charges for a text search once the lengths are known. */
+  #chargeSearch(node: SyntaxNode | undefined, scope: object): SyntaxNode | undefined {
     if (node?.type !== "BinaryExpression" || !/^(not )?in$/.test(node.operator?.value ?? "")) return node;
     const [left, right] = [this.evaluate(node.left, scope), this.evaluate(node.right, scope)];
     if (typeof left.value === "string" && typeof right.value === "string") this.#compare(left.value, right.value);
@@ -123,7 +126,7 @@ class BoundedInterpreter extends library.Interpreter {
   }
 
   #compare(part: string, text: string): void {
-    this.#spend(part.length * text.length * STEPS_OF_COMPARISON);
+    this.#spend(part.length * text.length * STEPS_PER_COMPARISON);
   }
 
   #spend(steps: number): void {
@@ -131,18 +134,19 @@ class BoundedInterpreter extends library.Interpreter {
     if (this.#steps > MAX_STEPS) throw new Error("it takes more steps than any conversation needs");
   }
 
-  /** Remembers of a node which of its parts are gone through, and which become text. */
-  #look(node: SyntaxNode): void {
+  /** Records which parts of a node are iterated, and which become text. */
+  #inspect(node: SyntaxNode): void {
     if (this.#seen.has(node)) return;
     this.#seen.add(node);
-    for (const each of [node.body, node.alternate, node.defaultBlock].flat()) if (each) this.#written.add(each);
-    if (node.iterable) this.#takenApart.set(node.iterable.lhs ?? node.iterable, STEPS_OF_TURN);
-    if (node.object && node.property?.type === "SliceExpression") this.#takenApart.set(node.object, STEPS_OF_CUT);
+    for (const each of [node.body, node.alternate, node.defaultBlock].flat()) if (each) this.#becomesText.add(each);
+    if (node.iterable) this.#stepsPerItem.set(node.iterable.lhs ?? node.iterable, STEPS_PER_ITERATION);
+    if (node.object && node.property?.type === "SliceExpression")
+      this.#stepsPerItem.set(node.object, STEPS_PER_SLICED_CHARACTER);
     if (!/^([+~]|[!=]=)$/.test(node.operator?.value ?? "")) return;
-    for (const each of [node.left, node.right]) if (each) this.#written.add(each);
+    for (const each of [node.left, node.right]) if (each) this.#becomesText.add(each);
   }
 
-  /** Arguments by their values, each evaluated once. */
+  /** Evaluates each argument once. */
   #evaluated(args: readonly SyntaxNode[], scope: object): SyntaxNode[] {
     return args.map((arg) => {
       if (arg.argument) return { ...arg, argument: evaluated(this.evaluate(arg.argument, scope)) };
@@ -154,30 +158,30 @@ class BoundedInterpreter extends library.Interpreter {
   }
 
   /**
-   * Characters of a value as text, with all that is in it, as often as it is in it.
-   * @throws Error where they are more than any conversation has.
+   * Returns the length of a value as text, counting shared parts each time they occur.
+   * @throws Error if it exceeds the limit.
    */
   #sizeOf(of: Value): number {
     const known = this.#sizes.get(of);
     if (known !== undefined) return known;
     const { type, value } = of;
-    if (typeof value !== "object" || value === null) return grown(typeof value === "string" ? value.length : 1);
+    if (typeof value !== "object" || value === null) return checkedSize(typeof value === "string" ? value.length : 1);
     const outer = this.#mayGrow;
     this.#mayGrow = type === "NamespaceValue";
     let size = 2;
     for (const [key, each] of partsOf(value)) {
-      size = grown(size + 2 + (typeof key === "string" ? key.length : 0) + this.#sizeOf(each));
+      size = checkedSize(size + 2 + (typeof key === "string" ? key.length : 0) + this.#sizeOf(each));
       this.#spend(1 / 8);
     }
     if (!this.#mayGrow) {
       this.#sizes.set(of, size);
-      this.#spend(countOf(value) + size / CHARACTERS_OF_STEP);
+      this.#spend(countOf(value) + size / CHARACTERS_PER_STEP);
     }
     this.#mayGrow ||= outer;
     return size;
   }
 
-  /** @throws Error where a filter would make a text longer than any conversation. */
+  /** @throws Error if a filter's result would exceed the limit. */
   #refuseGrowth(filter: unknown, operand: Value, args: readonly Value[]): void {
     const { value } = operand;
     const [from, to] = args.map((arg) => arg.value);
@@ -186,27 +190,27 @@ class BoundedInterpreter extends library.Interpreter {
       0,
     );
     if (filter === "tojson")
-      this.#padded(
+      this.#indentationOf(
         operand,
         width,
         args.reduce((sum, arg) => sum + this.#sizeOf(arg), 0),
       );
     else if (filter === "join")
-      grown(this.#sizeOf(operand) + countOf(value) * (typeof from === "string" ? from.length : 0));
+      checkedSize(this.#sizeOf(operand) + countOf(value) * (typeof from === "string" ? from.length : 0));
     else if (typeof value !== "string") return;
-    else if (filter === "indent") grown(value.length + placesOf(value, "\n") * width);
+    else if (filter === "indent") checkedSize(value.length + occurrencesOf(value, "\n") * width);
     else if (typeof from === "string") {
       this.#compare(from, value);
-      if (typeof to === "string") grown(value.length + placesOf(value, from) * to.length);
+      if (typeof to === "string") checkedSize(value.length + occurrencesOf(value, from) * to.length);
     }
   }
 
-  /** Characters of a value as JSON of which each part stands on a line of its own. */
-  #padded({ value }: Value, indent: number, between: number, depth = 1): number {
+  /** Returns the length of the indentation of a value as JSON with one part per line. */
+  #indentationOf({ value }: Value, indent: number, between: number, depth = 1): number {
     if (typeof value !== "object" || value === null) return 0;
     let size = indent * depth;
     for (const [, each] of partsOf(value)) {
-      size = grown(size + between + indent * depth + this.#padded(each, indent, between, depth + 1));
+      size = checkedSize(size + between + indent * depth + this.#indentationOf(each, indent, between, depth + 1));
       this.#spend(1 / 8);
     }
     return size;
@@ -215,13 +219,13 @@ class BoundedInterpreter extends library.Interpreter {
 
 const evaluated = (result: Value): Evaluated => ({ type: EVALUATED, result });
 
-/** The value of an argument, with or without a name, or of those that are spread. */
+/** Returns the values of an argument: named, unnamed or spread. */
 function resultsOf(arg: SyntaxNode): Value[] {
   const { result } = (arg.argument ?? (arg.type === EVALUATED ? arg : arg.value)) as Evaluated;
   return arg.argument ? Array.from(partsOf(result.value as object), ([, each]) => each) : [result];
 }
 
-/** Whether a text's own replace() is read and not called: called later, nothing would tell how long its text is. */
+/** Whether a text's replace() is read without a call; a later call could not be checked. */
 const isKeptReplace = (node: SyntaxNode, { type }: Value): boolean =>
   type === "FunctionValue" &&
   node.type === "MemberExpression" &&
@@ -234,28 +238,28 @@ const partsOf = (value: object): Iterable<readonly [unknown, Value]> =>
 const countOf = (value: unknown): number =>
   value instanceof Map ? value.size : typeof value === "string" || Array.isArray(value) ? value.length : 0;
 
-/** How often a part is in a text. */
-function placesOf(text: string, part: string): number {
+/** Counts the occurrences of a part in a text. */
+function occurrencesOf(text: string, part: string): number {
   if (part === "") return text.length + 1;
   let places = 0;
   for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) places++;
   return places;
 }
 
-/** @throws Error where a text has more characters than any conversation. */
-function grown(size: number): number {
+/** Returns the size. @throws Error if it exceeds the limit. */
+function checkedSize(size: number): number {
   if (size > MAX_LENGTH) throw new Error("it makes a text or a list longer than any conversation");
   return size;
 }
 
 const TOO_MUCH_SPACE = new RegExp(`\\s{${MAX_SPACE}}`);
 
-/** A Jinja template as Transformers compiles it (huggingface.co/docs/transformers/chat_templating), with bounds. */
+/** A Jinja template as Transformers uses it (huggingface.co/docs/transformers/chat_templating), within limits. */
 export class BoundedTemplate {
   readonly #template: jinja.Template;
   readonly #length: number;
 
-  /** @throws Error where it is malformed. */
+  /** @throws Error if it is malformed. */
   constructor(source: string) {
     if (source.length > MAX_SOURCE) throw new Error(`it has ${source.length} characters`);
     if (TOO_MUCH_SPACE.test(source)) throw new Error(`it has more than ${MAX_SPACE} spaces in a row`);
@@ -263,7 +267,7 @@ export class BoundedTemplate {
     this.#template = new jinja.Template(source);
   }
 
-  /** @throws Error where it refuses what it is given, fails, or does more than a conversation needs. */
+  /** Renders the template. @throws Error if it rejects its input, fails, or exceeds a limit. */
   render(variables: Readonly<Record<string, unknown>>): string {
     const scope = new library.Environment();
     for (const [name, value] of Object.entries({ ...GLOBALS, ...variables })) scope.set(name, value);
@@ -272,13 +276,13 @@ export class BoundedTemplate {
   }
 }
 
-/** Numbers that range() may give: a loop through more would use up the budget. */
-const MAX_RANGE = MAX_STEPS / STEPS_OF_TURN;
+/** Upper limit on the length of range(): a longer loop would exceed the budget. */
+const MAX_RANGE = MAX_STEPS / STEPS_PER_ITERATION;
 
-/** Characters of a date's format. */
+/** Upper limit on characters of a date format. */
 const MAX_FORMAT = 1000;
 
-/** What every template knows; the library does not export its own. */
+/** Global names of every template; the library does not export its own. */
 const GLOBALS = {
   true: true,
   false: false,

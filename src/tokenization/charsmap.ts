@@ -1,11 +1,11 @@
 import { UserError } from "../errors.ts";
 
-/** Bytes that may stand for a run of characters; the longest of NFKC, an Arabic phrase's, are 33. */
+/** Upper limit on a replacement's bytes; NFKC's longest, of an Arabic phrase, has 33. */
 const LONGEST = 256;
 
 /**
- * SentencePiece's compiled normalisation: what stands for a run of characters. The bytes are a length, a double-array trie
- * (darts-clone) from UTF-8 to offsets, and the replacements, each ended by a zero byte.
+ * SentencePiece's compiled normalisation: replacements for sequences of characters. The bytes are a length, a
+ * double-array trie (darts-clone) from UTF-8 to offsets, and the replacements, each ended by a zero byte.
  */
 export class Charsmap {
   private readonly trie: Uint32Array;
@@ -23,8 +23,8 @@ export class Charsmap {
   }
 
   /**
-   * The text with each grapheme of less than 6 bytes replaced as a whole where the map begins so, else each of its characters
-   * alone: as Hugging Face's `spm_precompiled` does, which is what Transformers uses.
+   * Normalises a text. A grapheme of less than 6 bytes is replaced as a whole if the map has a prefix of it, otherwise
+   * each of its characters separately. Hugging Face's `spm_precompiled`, which Transformers uses, does the same.
    */
   apply(text: string): string {
     let result = "";
@@ -37,13 +37,13 @@ export class Charsmap {
     return result;
   }
 
-  /** The replacement of the shortest beginning of `key` that the trie holds. */
+  /** Returns the replacement of the shortest prefix of `key` in the trie. */
   private find(key: Uint8Array): string | undefined {
     let node = offsetOf(this.trie[0] ?? 0);
     for (const byte of key) {
       node ^= byte;
       const unit = this.trie[node] ?? 0;
-      // A unit's label is its low byte, and the top bit is not set; byte 0 ends a key.
+      // The low byte of a unit is its label, if the top bit is not set; byte 0 ends a key.
       if (byte === 0 || (unit & 0x8000_00ff) !== byte) return undefined;
       node ^= offsetOf(unit);
       if (unit & 0x100) return this.replacement((this.trie[node] ?? 0) & 0x7fff_ffff);
@@ -63,7 +63,7 @@ export class Charsmap {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Where a unit's children lie, to be combined by exclusive or. */
+/** Returns the offset of a unit's children, which is combined with a byte by exclusive or. */
 function offsetOf(unit: number): number {
   return (unit >>> 10) << ((unit & 0x200) >>> 6);
 }

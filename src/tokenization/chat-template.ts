@@ -1,14 +1,14 @@
 import { UserError } from "../errors.ts";
 import { BoundedTemplate } from "./bounded-template.ts";
 
-/** One turn of a conversation, as chat templates take it; a template may look at other fields too. */
+/** One turn of a conversation, as chat templates expect it. A template may read other fields too. */
 export interface ChatMessage {
   role: string;
   content?: string | null | undefined;
   [field: string]: unknown;
 }
 
-/** Part of a text: `[start, end)` in UTF-16 units. */
+/** A range of a text: `[start, end)` in UTF-16 units. */
 export interface TextSpan {
   start: number;
   end: number;
@@ -17,15 +17,15 @@ export interface TextSpan {
 export interface ChatTemplateOptions {
   /** Tools that the model may call, as JSON schemas. */
   tools?: readonly unknown[] | undefined;
-  /** End with what an answer begins with, so that the model writes one. */
+  /** Whether to append the beginning of an answer, so that the model writes one. */
   addGenerationPrompt?: boolean;
 }
 
-/** Noncharacters, which no text holds: they stand around what the assistant wrote. */
+/** Noncharacters, which no text contains: they mark the assistant's parts. */
 const [BEGIN, END] = ["\ufdd0", "\ufdd1"];
 
 /**
- * A model's chat template: from a conversation to the text that the model reads, as Transformers' `apply_chat_template`
+ * A model's chat template, which converts a conversation to the model's input like Transformers' `apply_chat_template`
  * (huggingface.co/docs/transformers/chat_templating). Templates are Jinja with `trim_blocks` and `lstrip_blocks`.
  */
 export class ChatTemplate {
@@ -35,8 +35,8 @@ export class ChatTemplate {
   readonly #compiled = new Map<string, BoundedTemplate>();
 
   /**
-   * @param sources templates by name: `default`, and `tool_use` where tools have one of their own
-   * @param tokens special tokens by the names that templates know them by: `bos_token`, `eos_token`
+   * @param sources templates by name: `default`, and `tool_use` if there is one for tools
+   * @param tokens special tokens by their names in templates: `bos_token`, `eos_token`
    * @param location of the template, for error messages
    */
   constructor(sources: Readonly<Record<string, string>>, tokens: Readonly<Record<string, string>>, location: string) {
@@ -45,23 +45,23 @@ export class ChatTemplate {
     this.#location = location;
   }
 
-  /** Whether it looks at tools at all. */
+  /** Whether any template uses tools. */
   get takesTools(): boolean {
     return Object.values(this.#sources).some((source) => /\btools\b/.test(source));
   }
 
   /**
-   * A conversation as text, special tokens written out.
-   * @throws UserError where the template refuses the conversation or cannot be used.
+   * Renders a conversation, including special tokens.
+   * @throws UserError if the template rejects the conversation or cannot be used.
    */
   render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
     return this.#render(this.#sourceFor(options), messages, options);
   }
 
   /**
-   * A conversation as text, and what of it each of the assistant's turns is, in order: all that the model writes after its
-   * prompt, the token that ends the turn included. Where the template marks it (`{% generation %}`) it is what is marked.
-   * @throws UserError where the template refuses the conversation, or does not show where a turn stands.
+   * Renders a conversation and locates the assistant's turns, in order. A turn is what the model writes after its
+   * prompt, including the token that ends the turn, or the part that the template marks (`{% generation %}`).
+   * @throws UserError if the template rejects the conversation, or a turn cannot be located.
    */
   renderTurns(
     messages: readonly ChatMessage[],
@@ -81,8 +81,8 @@ export class ChatTemplate {
   }
 
   /**
-   * A turn is what the conversation up to it adds to that before it, with the prompt for an answer. Where templates write a
-   * turn otherwise once others follow, it is the content that stands between marks, and the special token behind it.
+   * Locates turns by rendering prefixes: a turn is what the conversation up to it adds to the prompt before it. If the
+   * template renders a turn differently once others follow, the turn is its marked content and the special token after it.
    */
   #turnsByParts(text: string, messages: readonly ChatMessage[], options: ChatTemplateOptions): TextSpan[] {
     let contents: (TextSpan | undefined)[] | undefined;
@@ -108,7 +108,7 @@ export class ChatTemplate {
     turn: number,
     options: ChatTemplateOptions,
   ): TextSpan | undefined {
-    // Of no messages templates write nothing, not even the prompt.
+    // Without messages, templates write nothing, not even the prompt.
     if (turn === 0) return undefined;
     try {
       const before = this.render(messages.slice(0, turn), { ...options, addGenerationPrompt: true });
@@ -117,13 +117,13 @@ export class ChatTemplate {
       if (!whole.startsWith(before) || !text.startsWith(whole)) return undefined;
       return { start: before.length, end: before.length + whole.slice(before.length).trimEnd().length };
     } catch (error) {
-      // A template may refuse a part of a conversation that it takes as a whole.
+      // A template may reject part of a conversation that it accepts as a whole.
       if (error instanceof UserError) return undefined;
       throw error;
     }
   }
 
-  /** Of each of the assistant's turns its content with the special token behind it; undefined where it cannot be told. */
+  /** Locates the content of the assistant's turns, with the special token after it; undefined if it cannot be located. */
   #contentSpans(
     text: string,
     messages: readonly ChatMessage[],
@@ -132,7 +132,7 @@ export class ChatTemplate {
     const marked = messages.map((message) => {
       const { role, content } = message;
       if (role !== "assistant" || !content?.trim()) return message;
-      // Templates may trim contents: marks stand within what is left.
+      // Templates may trim contents, so the marks go inside the trimmed text.
       const before = content.length - content.trimStart().length;
       const after = content.trimEnd().length;
       const core = BEGIN + content.slice(before, after) + END;
@@ -153,7 +153,7 @@ export class ChatTemplate {
     });
   }
 
-  /** @throws UserError where there is none. */
+  /** @throws UserError if there is no suitable template. */
   #sourceFor({ tools }: ChatTemplateOptions): string {
     const source = (tools ? this.#sources.tool_use : undefined) ?? this.#sources.default;
     if (source !== undefined) return source;
@@ -183,14 +183,14 @@ export class ChatTemplate {
   }
 }
 
-/** Where marks stand in pairs; undefined where the text without them is another one. */
+/** Returns the ranges between pairs of marks, or undefined if the text without marks differs. */
 function spansIn(marked: string, text: string): TextSpan[] | undefined {
   const spans: TextSpan[] = [];
   let removed = 0;
   for (const { index, 0: mark } of marked.matchAll(/[\ufdd0\ufdd1]/g)) {
-    const place = index - removed++;
-    if (mark === BEGIN) spans.push({ start: place, end: place });
-    else if (spans.length > 0) spans.at(-1)!.end = place;
+    const position = index - removed++;
+    if (mark === BEGIN) spans.push({ start: position, end: position });
+    else if (spans.length > 0) spans.at(-1)!.end = position;
   }
   return marked.replace(/[\ufdd0\ufdd1]/g, "") === text ? spans : undefined;
 }

@@ -3,27 +3,27 @@ import { mediaFile } from "./media-file-node.ts";
 import { refuseLargeFile, refuseLargePicture } from "./picture-file.ts";
 import type { RawPicture } from "./resize-picture.ts";
 
-/** Of those that sharp reads, the formats of pictures made of pixels. */
+/** Raster formats among those that sharp reads. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "heif", "avif"]);
 
-const READ = "JPEG, PNG, WebP, GIF, TIFF and AVIF can be read";
+const FORMATS_HINT = "JPEG, PNG, WebP, GIF, TIFF and AVIF can be read";
 
 /**
- * Decodes a picture's file: JPEG, PNG, WebP, GIF (its first picture), TIFF or AVIF, turned as its camera says, without transparency.
- * @param held the file itself, where it is not at the path
- * @throws UserError where sharp is not installed, or the file is no picture, damaged or too large.
+ * Decodes a picture file: JPEG, PNG, WebP, GIF (first frame), TIFF or AVIF. Applies its EXIF orientation, drops transparency.
+ * @param held the file's content, if it is not at the path
+ * @throws UserError if sharp is not installed, or the file is not a picture, damaged or too large.
  */
 export async function decodePicture(path: string, held?: Uint8Array): Promise<RawPicture> {
   const sharp = await loadSharp();
   const bytes = await mediaFile("picture", path, held, refuseLargeFile);
-  // Their number is looked at before they are decoded.
+  // The number of pixels is checked before they are decoded.
   const picture = sharp(bytes, { limitInputPixels: false });
   const { format, compression, width, height } = await picture.metadata().catch(() => {
-    throw new UserError(`${path} is no picture, or damaged; ${READ}`);
+    throw new UserError(`${path} is no picture, or damaged; ${FORMATS_HINT}`);
   });
-  // A phone's HEIC is the same container as AVIF.
+  // HEIC uses the same container as AVIF.
   if (!FORMATS.has(format) || compression === "hevc") {
-    throw new UserError(`${path} is of the format ${compression === "hevc" ? "HEIC" : format}; ${READ}`);
+    throw new UserError(`${path} is of the format ${compression === "hevc" ? "HEIC" : format}; ${FORMATS_HINT}`);
   }
   refuseLargePicture(path, { width, height });
   const { data, info } = await picture

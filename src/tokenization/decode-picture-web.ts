@@ -2,13 +2,13 @@ import { UserError } from "../errors.ts";
 import { refuseLargeFile, refuseLargePicture } from "./picture-file.ts";
 import type { RawPicture } from "./resize-picture.ts";
 
-/** Pixels that are taken off a canvas at once: some browsers have canvases of 16 million at most. */
-const AT_ONCE = 2 ** 22;
+/** Pixels to read from a canvas at once; some browsers limit canvases to 16 million. */
+const MAX_STRIP_PIXELS = 2 ** 22;
 
 /**
- * Decodes a picture's file as the browser does, turned as its camera says; what is transparent is black.
+ * Decodes a picture file in the browser. Applies its EXIF orientation; transparent pixels become black.
  * @param path for the error message
- * @throws UserError where the file is no picture that the browser reads, damaged or too large.
+ * @throws UserError if the browser cannot read the picture, or it is damaged or too large.
  */
 export async function decodePicture(path: string, file: Blob): Promise<RawPicture> {
   refuseLargeFile(path, file.size);
@@ -23,12 +23,12 @@ export async function decodePicture(path: string, file: Blob): Promise<RawPictur
   }
 }
 
-/** A bitmap's red, green and blue, strip by strip. */
+/** Reads a bitmap's red, green and blue values, strip by strip. */
 function pixelsOf(bitmap: ImageBitmap): RawPicture {
   const { height, width } = bitmap;
-  const rows = Math.min(height, Math.max(1, Math.floor(AT_ONCE / width)));
+  const rows = Math.min(height, Math.max(1, Math.floor(MAX_STRIP_PIXELS / width)));
   const context = new OffscreenCanvas(width, rows).getContext("2d", { willReadFrequently: true })!;
-  // Each is replaced by what is drawn, not drawn over.
+  // Replaces earlier pixels instead of blending with them.
   context.globalCompositeOperation = "copy";
   const data = new Uint8Array(height * width * 3);
   for (let top = 0, at = 0; top < height; top += rows) {

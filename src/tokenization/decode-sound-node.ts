@@ -2,10 +2,10 @@ import { UserError } from "../errors.ts";
 import { mediaFile } from "./media-file-node.ts";
 import { type RawSound, readWav } from "./wav.ts";
 
-/** Most bytes of a sound's file. */
+/** Upper limit on a sound file's size, in bytes. */
 const MAX_BYTES = 2 ** 28;
 
-/** Decodes a sound's file, as {@link readWav}. @param held the file itself, where it is not at the path. @throws UserError where there is none, or it is too large. */
+/** Decodes a sound file with {@link readWav}. @param held the file's content, if not at the path. @throws UserError if it is missing or too large. */
 export async function decodeSound(path: string, seconds: number, held?: Uint8Array): Promise<RawSound> {
   return readWav(await mediaFile("sound", path, held, refuseLargeFile), path, seconds);
 }

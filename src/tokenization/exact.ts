@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import { LinearExpression, refuseGrowth, replaceSpans } from "../model-files/linear-expression.ts";
 import { Charsmap } from "./charsmap.ts";
 
-/** A normalizer, pre-tokenizer or decoder as `tokenizer.json` describes it. */
+/** A normalizer, pre-tokenizer or decoder in `tokenizer.json`. */
 interface Description {
   type: string;
   normalizers?: Description[];
@@ -22,7 +22,7 @@ interface Description {
 
 type Normalize = (text: string) => string;
 
-/** What the library made of a description. */
+/** The library's objects for such descriptions. */
 interface LibraryNormalizer {
   normalize: Normalize;
   normalizers?: LibraryNormalizer[];
@@ -39,7 +39,7 @@ interface LibraryDecoder {
   decoders?: LibraryDecoder[];
 }
 
-/** A token beside the model's own, as `tokenizer.json` has it. */
+/** An added token in `tokenizer.json`. */
 export interface AddedToken {
   id: number;
   content: string;
@@ -50,13 +50,13 @@ export interface AddedToken {
   normalized?: boolean | undefined;
 }
 
-/** What cuts the tokens of a list out of a text. */
+/** Splits a text at the tokens of a list. */
 interface Splitter {
   constructor: new (contents: string[]) => Splitter;
 }
 const splitterOf = (of: Splitter, contents: string[]): Splitter => new of.constructor(contents);
 
-/** The parts of a `Tokenizer` of @huggingface/tokenizers that are corrected. */
+/** The parts of a `Tokenizer` of @huggingface/tokenizers that are corrected here. */
 export interface LibraryTokenizer {
   normalizer: Normalize | (Normalize & LibraryNormalizer) | null;
   pre_tokenizer: LibraryPreTokenizer | null;
@@ -69,18 +69,18 @@ export interface LibraryTokenizer {
   splitter_unnormalized: Splitter;
 }
 
-/** Characters of an added token: it is looked for at each place of a text. */
+/** Upper limit on characters of an added token, which is searched for at every position of a text. */
 const LONGEST_ADDED = 256;
 
 /**
- * Adds tokens to a tokenizer that was made without: the library would normalise them with a stranger's expressions before
- * those are made safe.
- * @throws UserError where a normalizer is hostile.
- * @throws Error where a token is longer than any.
+ * Adds tokens to a tokenizer that was created without them: the library would normalise them with untrusted expressions
+ * before those are replaced.
+ * @throws UserError if a normalizer is hostile.
+ * @throws Error if a token exceeds the limit.
  */
 export function addTokens(tokenizer: LibraryTokenizer, tokens: readonly AddedToken[]): void {
   const { normalizer, model, added_tokens_map: known } = tokenizer;
-  const contents = { normalized: [] as string[], asTheyAre: [] as string[] };
+  const contents = { normalized: [] as string[], verbatim: [] as string[] };
   for (const token of tokens) {
     const { id, content, special = false, normalized = !special } = token;
     tokenizer.added_tokens.push({ single_word: false, lstrip: false, rstrip: false, ...token, special, normalized });
@@ -93,15 +93,15 @@ export function addTokens(tokenizer: LibraryTokenizer, tokens: readonly AddedTok
     if (normalized && normalizer) {
       contents.normalized.push(found);
       known.set(found, tokenizer.added_tokens.at(-1)!);
-    } else contents.asTheyAre.push(content);
+    } else contents.verbatim.push(content);
   }
   tokenizer.splitter_normalized = splitterOf(tokenizer.splitter_normalized, contents.normalized);
-  tokenizer.splitter_unnormalized = splitterOf(tokenizer.splitter_unnormalized, contents.asTheyAre);
+  tokenizer.splitter_unnormalized = splitterOf(tokenizer.splitter_unnormalized, contents.verbatim);
 }
 
 /**
- * Expressions by which published tokenizers cut texts, as their `tokenizer.json` has them: JavaScript's own matcher is quick
- * with these. Every other one is a stranger's, and matched in linear time.
+ * Regular expressions of published tokenizers, as in their `tokenizer.json`, for which JavaScript's own matcher is
+ * fast. All others are untrusted and matched in linear time.
  */
 const KNOWN_EXPRESSIONS: ReadonlySet<string> = new Set([
   // GPT-2, RoBERTa, BART, and what follows them
@@ -116,25 +116,25 @@ const KNOWN_EXPRESSIONS: ReadonlySet<string> = new Set([
   String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
   // GPT-4o, gpt-oss, Llama 4
   String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  // BLOOM, whose brackets stand in brackets
+  // BLOOM, whose brackets are nested
   " ?[^(\\s|[.,!?…。，、।۔،])]+",
 ]);
 
 /**
- * Makes a tokenizer of @huggingface/tokenizers give the ids that Hugging Face's own tokenizers library gives, where the
- * two differ: ideographs beyond the basic plane, a final sigma, what counts as white space, and SentencePiece's
- * normalisation, which the JavaScript library only approximates. And makes it safe: expressions match in linear time, and a
- * text that grows without end is refused.
- * @param json the `tokenizer.json` that the tokenizer was made from
- * @param where it is, for error messages
- * @throws UserError where an expression is refused.
+ * Makes a tokenizer of @huggingface/tokenizers return the ids of Hugging Face's own tokenizers library where the two
+ * differ: ideographs beyond the basic plane, a final sigma, the definition of white space, and SentencePiece's
+ * normalisation, which the JavaScript library only approximates. Also makes it safe: expressions match in linear time,
+ * and texts that grow without limit are refused.
+ * @param json the `tokenizer.json` from which the tokenizer was created
+ * @param where location of the file, for error messages
+ * @throws UserError if an expression is refused.
  */
 export function makeExact(
   tokenizer: LibraryTokenizer,
   json: { normalizer?: object | null; pre_tokenizer?: object | null; decoder?: unknown },
   where: string,
 ): void {
-  forgetSource(tokenizer);
+  freeSource(tokenizer);
   const expressions = new Expressions(where);
   if (json.normalizer) {
     const library = tokenizer.normalizer as LibraryNormalizer;
@@ -144,16 +144,16 @@ export function makeExact(
   if (json.decoder) correctDecoder(json.decoder as Description, tokenizer.decoder!, expressions);
 }
 
-/** Forgets the words and merges that a tokenizer was made from: it has tables of its own, and the largest take a hundred megabytes. */
-function forgetSource({ model }: LibraryTokenizer): void {
+/** Frees the vocabulary and merges from which a tokenizer was created. It has its own tables, and the largest take 100 MB. */
+function freeSource({ model }: LibraryTokenizer): void {
   Object.assign(model.config!, { vocab: undefined, merges: undefined });
   if (model.merges) model.merges = [];
 }
 
-/** Characters of all expressions of a file: the library looks at each again and again before it makes it. */
+/** Upper limit on characters of a file's expressions, which the library scans repeatedly while it compiles them. */
 const MAX_EXPRESSIONS = 2 ** 14;
 
-/** @throws UserError where the expressions of some parts of a `tokenizer.json` are longer than any tokenizer's. */
+/** @throws UserError if the expressions in parts of a `tokenizer.json` exceed the limit. */
 export function refuseLongExpressions(parts: unknown, where: string): void {
   const lengthIn = (value: unknown): number => {
     if (typeof value !== "object" || value === null) return 0;
@@ -168,13 +168,13 @@ export function refuseLongExpressions(parts: unknown, where: string): void {
   }
 }
 
-/** The expressions of a `tokenizer.json`, which together take a bounded time. */
+/** Compiles the expressions of a `tokenizer.json`, whose total time is limited. */
 class Expressions {
   readonly #all: LinearExpression[] = [];
 
   constructor(readonly where: string) {}
 
-  /** @throws UserError where it is refused. */
+  /** @throws UserError if the expression is refused. */
   compile(pattern: string): LinearExpression {
     const expression = new LinearExpression(pattern, this.where, this.#all);
     this.#all.push(expression);
@@ -210,7 +210,7 @@ function exactNormalizer(json: Description, library: LibraryNormalizer, expressi
   }
 }
 
-/** Replaces by an expression or a text; what stands in its place has no meaning of its own. */
+/** Returns a function that replaces matches of an expression or a text by literal text. */
 function replacement({ pattern, content = "" }: Description, expressions: Expressions): Normalize {
   const { Regex: expression, String: plain } = pattern ?? {};
   if (expression !== undefined) {
@@ -230,8 +230,8 @@ function* spansOf(text: string, plain: string): Generator<readonly [start: numbe
   }
 }
 
-/** The library's own expression where it is a published one, else one that takes linear time. */
-function boundExpression(
+/** Keeps the library's expression if it is a published one; others are replaced by linear-time ones. */
+function limitExpression(
   json: Description,
   library: { pattern?: RegExp | LinearExpression },
   expressions: Expressions,
@@ -243,18 +243,18 @@ function boundExpression(
 
 function correctDecoder(json: Description, library: LibraryDecoder, expressions: Expressions): void {
   for (const [i, each] of (json.decoders ?? []).entries()) correctDecoder(each, library.decoders![i]!, expressions);
-  boundExpression(json, library, expressions);
+  limitExpression(json, library, expressions);
   if (json.type === "Replace") {
     const replace = replacement(json, expressions);
     library.decode_chain = (tokens) => tokens.map(replace);
   }
   const { decoders } = library;
   if (json.type !== "Sequence" || !decoders) return;
-  library.decode_chain = (tokens) => grownBy(decoders, tokens, (decoder, pieces) => decoder.decode_chain(pieces));
+  library.decode_chain = (tokens) => applySteps(decoders, tokens, (decoder, pieces) => decoder.decode_chain(pieces));
 }
 
-/** Pieces of a text as one step after the other changes them. @throws UserError where they grow beyond all reason. */
-function grownBy<Step>(
+/** Applies steps to the pieces of a text. @throws UserError if they grow excessively. */
+function applySteps<Step>(
   steps: readonly Step[],
   given: string[],
   apply: (step: Step, pieces: string[]) => string[],
@@ -271,15 +271,15 @@ const lengthOf = (pieces: readonly string[]): number => pieces.reduce((sum, { le
 function correctPreTokenizer(json: Description, library: LibraryPreTokenizer, expressions: Expressions): void {
   for (const [i, each] of (json.pretokenizers ?? []).entries())
     correctPreTokenizer(each, library.tokenizers![i]!, expressions);
-  boundExpression(json, library, expressions);
+  limitExpression(json, library, expressions);
   const { tokenizers } = library;
   if (json.type === "Sequence" && tokenizers) {
     library.pre_tokenize_text = (text, options) =>
-      grownBy(tokenizers, [text], (tokenizer, pieces) => tokenizer.pre_tokenize(pieces, options));
+      applySteps(tokenizers, [text], (tokenizer, pieces) => tokenizer.pre_tokenize(pieces, options));
   }
-  // JavaScript's \s counts U+FEFF as white space and leaves out U+0085.
+  // JavaScript's \s includes U+FEFF and excludes U+0085.
   if (json.type === "WhitespaceSplit") library.pre_tokenize_text = (text) => text.match(/\P{White_Space}+/gu) ?? [];
-  // Digits of any script, and fractions, as Rust's is_numeric counts them.
+  // Rust's is_numeric includes digits of all scripts, and fractions.
   if (json.type === "Digits") library.pattern = json.individual_digits ? /\P{N}+|\p{N}/gu : /\P{N}+|\p{N}+/gu;
   if (json.type === "ByteLevel") {
     library.pattern =
@@ -302,7 +302,7 @@ function bertNormalize(text: string, json: Description): string {
   return json.lowercase ? lowercase(result) : result;
 }
 
-/** Each character by itself, so that a final sigma stays as it is. */
+/** Lowercases each character separately, so that a final sigma stays as it is. */
 function lowercase(text: string): string {
   return Array.from(text, (character) => character.toLowerCase()).join("");
 }

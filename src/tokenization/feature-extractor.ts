@@ -3,11 +3,11 @@ import { UserError } from "../errors.ts";
 import type { ModelFiles } from "../model-files/model-files.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
 
-/** How a model's folder says that sounds become what the model reads. */
+/** Converts sounds to a model's input, as its folder defines. */
 export interface FeatureExtractor {
-  /** Samples a second. */
+  /** Sampling rate in Hz. */
   readonly samplingRate: number;
-  /** Writes samples at that rate, normalised where the folder says so, and zeros behind them. */
+  /** Writes samples at that rate, normalised if the folder says so, followed by zeros. */
   write(samples: Float32Array, into: Float32Array): void;
 }
 
@@ -22,9 +22,9 @@ const schema = z.looseObject({
 });
 
 /**
- * Reads `preprocessor_config.json`, of Hugging Face's feature extractor of waves (wav2vec2's, HuBERT's, WavLM's).
- * @returns undefined where the folder has none
- * @throws UserError where it is damaged, or of another extractor.
+ * Reads `preprocessor_config.json` of a Hugging Face feature extractor for waveforms (wav2vec2's, HuBERT's, WavLM's).
+ * @returns undefined if the folder has none
+ * @throws UserError if it is damaged, or of another extractor.
  */
 export async function readFeatureExtractor(files: ModelFiles): Promise<FeatureExtractor | undefined> {
   const found = await readPreprocessorConfig(files, schema);

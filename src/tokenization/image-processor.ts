@@ -4,18 +4,21 @@ import type { ModelFiles } from "../model-files/model-files.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { cutOut, type PictureFilter, type RawPicture, resized } from "./resize-picture.ts";
 
-/** Opens the picture in a file. @param bytes of the file, where it is not at the path. @throws UserError where it is none, or too large. */
+/**
+ * Decodes a picture file. @param bytes the file's content, if not at the path. @throws UserError if it is not a
+ * picture, or too large.
+ */
 export type DecodePicture = (path: string, bytes?: Uint8Array) => Promise<RawPicture>;
 
-/** How a model's folder says that pictures become what the model reads. */
+/** Converts pictures to a model's input, as its folder defines. */
 export interface ImageProcessor {
-  /** Of all pictures, as the model reads them. */
+  /** Size of all pictures that the model reads. */
   readonly height: number;
   readonly width: number;
   /**
-   * The picture at the size that the model reads: resized, and cut out of the middle where the folder says so.
+   * Resizes a picture to the model's size, with a centre crop if the folder says so.
    * @param path of the picture, for the error message
-   * @throws UserError where its longer edge would be resized to too many pixels.
+   * @throws UserError if the resized picture would have too many pixels before the crop.
    */
   fit(picture: RawPicture, path: string): RawPicture;
   /** Writes the pixels of a picture of that size as `[3, height, width]`, scaled and normalised. */
@@ -33,7 +36,7 @@ const triple = z.array(z.number()).length(3);
 const schema = z.looseObject({
   do_resize: z.boolean().default(true),
   size,
-  /** Pillow's numbers of filters. */
+  /** Pillow's filter number. */
   resample: z.int().default(2),
   do_center_crop: z.boolean().nullish(),
   crop_size: size.nullish(),
@@ -44,11 +47,11 @@ const schema = z.looseObject({
   image_std: triple.default([0.5, 0.5, 0.5]),
 });
 
-/** Most pixels of a resized picture, before its middle is cut out. */
+/** Upper limit on pixels of a resized picture, before the centre crop. */
 const MAX_PIXELS = 2 ** 26;
 
-/** Settings that ask for something that is not done here, where they are neither absent nor off. */
-const OTHERS = [
+/** Settings that are not supported, unless they are absent or off. */
+const UNSUPPORTED = [
   "do_pad",
   "crop_pct",
   "do_flip_channel_order",
@@ -66,15 +69,15 @@ const FILTERS: Readonly<Record<number, PictureFilter>> = {
 };
 
 /**
- * Reads `preprocessor_config.json`, of the image processors of Hugging Face that resize, cut, scale and normalise (ViT's, DINOv2's, CLIP's).
- * @returns undefined where the folder has none
- * @throws UserError where it is damaged, or asks for more than that.
+ * Reads `preprocessor_config.json` of Hugging Face image processors that resize, crop, rescale and normalise (ViT's, DINOv2's, CLIP's).
+ * @returns undefined if the folder has none
+ * @throws UserError if it is damaged, or uses other operations.
  */
 export async function readImageProcessor(files: ModelFiles): Promise<ImageProcessor | undefined> {
   const found = await readPreprocessorConfig(files, schema);
   if (!found) return undefined;
   const { settings, location } = found;
-  const other = OTHERS.find(
+  const other = UNSUPPORTED.find(
     (name) => settings[name] !== undefined && settings[name] !== null && settings[name] !== false,
   );
   if (other) throw new UserError(`${location} asks for ${other}, which is not supported`);
@@ -104,7 +107,7 @@ function imageProcessor(settings: z.output<typeof schema>, location: string): Im
           `${path} has ${picture.width} × ${picture.height} pixels, which is too long for its shorter edge to be resized; cut it`,
         );
       }
-      return centre(resized(picture, whole, filter), { height, width });
+      return centreCrop(resized(picture, whole, filter), { height, width });
     },
     write({ data }, into) {
       const pixels = height * width;
@@ -116,7 +119,7 @@ function imageProcessor(settings: z.output<typeof schema>, location: string): Im
   };
 }
 
-/** The shorter edge becomes as long as it is to be, the other in proportion, rounded down. */
+/** Returns the size of a resized picture. The other edge keeps the aspect ratio, rounded down. */
 function resizedSize(
   { height, width }: RawPicture,
   size: z.output<typeof schema>["size"],
@@ -128,14 +131,14 @@ function resizedSize(
     : { height: edge, width: Math.trunc((edge * width) / height) };
 }
 
-/** The middle of a picture. */
-function centre(picture: RawPicture, { height, width }: { height: number; width: number }): RawPicture {
+/** Returns a centre crop. */
+function centreCrop(picture: RawPicture, { height, width }: { height: number; width: number }): RawPicture {
   if (picture.height === height && picture.width === width) return picture;
   const [top, left] = [Math.floor((picture.height - height) / 2), Math.floor((picture.width - width) / 2)];
   return cutOut(picture, { top, left, height, width });
 }
 
-/** What each channel's values 0 to 255 become, computed in float32 as Hugging Face's processors do. */
+/** Returns the converted values 0 to 255 of each channel, computed in float32 as Hugging Face's processors do. */
 function valueTable(settings: z.output<typeof schema>): Float32Array[] {
   const { do_rescale, rescale_factor, do_normalize, image_mean, image_std } = settings;
   const round = Math.fround;

@@ -7,8 +7,8 @@ import type { Tokenizer } from "./tokenizer.ts";
 import { createTokenizer } from "./tokenizer-json.ts";
 
 /**
- * Loads the tokenizer of a Hugging Face model folder: its tokenizer.json, or else its older vocabulary files.
- * @throws UserError where there is none, or it is damaged or of a kind that is not supported.
+ * Loads the tokenizer of a Hugging Face model folder from tokenizer.json, or else from its older vocabulary files.
+ * @throws UserError if there is none, or it is damaged or of a kind that is not supported.
  */
 export async function loadTokenizer(files: ModelFiles): Promise<Tokenizer> {
   const { location } = files;
@@ -24,7 +24,7 @@ export async function loadTokenizer(files: ModelFiles): Promise<Tokenizer> {
   );
 }
 
-/** tokenizer_config.json with what newer and older models have in files of their own. */
+/** Reads tokenizer_config.json, and settings that newer and older models have in separate files. */
 async function readSettings(files: ModelFiles): Promise<object> {
   const older = (await readJson(files, "special_tokens_map.json")) as object | undefined;
   const settings = (await readJson(files, "tokenizer_config.json")) as object | undefined;
@@ -32,7 +32,7 @@ async function readSettings(files: ModelFiles): Promise<object> {
   return { ...older, ...settings, ...(template && { chat_template: await readText(template) }) };
 }
 
-/** What an encoder-decoder's decoder reads first; generation_config.json has the last word. */
+/** Returns the first token of an encoder-decoder's decoder; generation_config.json takes precedence. */
 async function decoderStartOf(files: ModelFiles): Promise<{ decoder_start_token_id?: unknown }> {
   const config = (await readJson(files, "config.json")) as Record<string, unknown> | undefined;
   if (!config?.is_encoder_decoder) return {};

@@ -2,10 +2,10 @@ import { readFile, stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 
 /**
- * The bytes of a picture's or sound's file.
- * @param held the file itself, where it is not at the path
- * @param refuseLarge throws where a file has too many bytes; asked before it is read
- * @throws UserError where there is none, or it cannot be read.
+ * Reads a picture or sound file.
+ * @param held the file's content, if it is not at the path
+ * @param refuseLarge throws if a file is too large; called before it is read
+ * @throws UserError if there is no such file, or it cannot be read.
  */
 export async function mediaFile(
   one: "picture" | "sound",

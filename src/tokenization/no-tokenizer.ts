@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** In place of a tokenizer, of a model that reads `media`. @param location of the model, for error messages */
+/** Returns a tokenizer that rejects texts, for models that read `media`. @param location for error messages */
 export function noTokenizer(location: string, media: string): Tokenizer {
   const refuse = (): never => {
     throw new UserError(`${location} reads ${media}, not texts; train it on a folder of ${media}`);

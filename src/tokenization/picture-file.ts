@@ -1,10 +1,10 @@
 import { UserError } from "../errors.ts";
 
-/** Most bytes of a picture's file, and most pixels. */
+/** Upper limits on a picture file's bytes and on its pixels. */
 const MAX_BYTES = 2 ** 26;
 const MAX_PIXELS = 2 ** 26;
 
-/** @throws UserError where a picture's file is larger than is read. */
+/** @throws UserError if a picture file exceeds the limit on bytes. */
 export function refuseLargeFile(path: string, bytes: number): void {
   if (bytes <= MAX_BYTES) return;
   throw new UserError(
@@ -12,7 +12,7 @@ export function refuseLargeFile(path: string, bytes: number): void {
   );
 }
 
-/** @throws UserError where a picture has more pixels than are read. */
+/** @throws UserError if a picture exceeds the limit on pixels. */
 export function refuseLargePicture(path: string, { width, height }: { width: number; height: number }): void {
   if (width * height <= MAX_PIXELS) return;
   throw new UserError(

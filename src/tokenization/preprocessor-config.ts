@@ -4,9 +4,9 @@ import { readJson } from "../model-files/json-file.ts";
 import type { ModelFiles } from "../model-files/model-files.ts";
 
 /**
- * Reads `preprocessor_config.json`, in which Hugging Face's processors of pictures and sounds keep their settings.
- * @returns its settings, and where they stand, for error messages; undefined where the folder has none
- * @throws UserError where it is damaged or does not fit the schema.
+ * Reads `preprocessor_config.json`, which holds the settings of Hugging Face's processors of pictures and sounds.
+ * @returns the settings, and the file's location for error messages; undefined if the folder has none
+ * @throws UserError if it is damaged or does not fit the schema.
  */
 export async function readPreprocessorConfig<Schema extends z.ZodType>(
   files: ModelFiles,

@@ -10,13 +10,13 @@ import {
   type TokenizerSettings,
 } from "./vocabulary-files.ts";
 
-/** The vocabularies that are read where a folder has no `tokenizer.json`, first found first. */
+/** Vocabulary files for folders without `tokenizer.json`. The first that exists is used. */
 export const VOCABULARY_FILES = ["spm.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt"] as const;
 
 /**
- * Builds the tokenizer of a model folder that has no `tokenizer.json` from its older vocabulary files and settings.
- * @returns undefined where the folder has no such files.
- * @throws UserError where a file is damaged, or one of a pair is missing.
+ * Builds the tokenizer of a model folder without `tokenizer.json` from its older vocabulary files and settings.
+ * @returns undefined if the folder has no such files.
+ * @throws UserError if a file is damaged, or one of a pair is missing.
  */
 export async function readVocabularyFiles(files: ModelFiles): Promise<BuiltTokenizer | undefined> {
   for (const name of VOCABULARY_FILES) {
@@ -36,7 +36,7 @@ export async function readVocabularyFiles(files: ModelFiles): Promise<BuiltToken
   return undefined;
 }
 
-/** `tokenizer_config.json`, and what older models keep beside it; the former wins. */
+/** Reads `tokenizer_config.json`, and other files of older models; the former takes precedence. */
 async function readSettings(files: ModelFiles): Promise<TokenizerSettings> {
   const added = Object.entries(await readObject(files, "added_tokens.json"));
   return {
@@ -46,7 +46,7 @@ async function readSettings(files: ModelFiles): Promise<TokenizerSettings> {
   };
 }
 
-/** A JSON object of the folder; empty where there is no such file. */
+/** Reads a JSON object of the folder; empty if there is no such file. */
 async function readObject(files: ModelFiles, name: string): Promise<Record<string, unknown>> {
   const value = (await readJson(files, name)) ?? {};
   if (typeof value !== "object" || Array.isArray(value))

@@ -1,17 +1,17 @@
-/** Zero crossings of the sinc on each side, and the share of the lower rate's band that is kept: torchaudio's defaults. */
-const CROSSINGS = 6;
+/** Zero crossings of the sinc on each side, and the part of the lower rate's band to keep: torchaudio's defaults. */
+const ZERO_CROSSINGS = 6;
 const ROLLOFF = 0.99;
 
 /**
- * Samples at another rate, by a sinc under a Hann window (torchaudio's `functional.resample`, after Smith's bandlimited interpolation).
- * @param from samples a second of what is given, whole, and `to` of the result
+ * Resamples a sound with a Hann-windowed sinc (torchaudio's `functional.resample`, after Smith's bandlimited interpolation).
+ * @param from integer sampling rate of the input in Hz, `to` of the result
  */
 export function resampled(samples: Float32Array, from: number, to: number): Float32Array {
   if (from === to) return samples;
   const common = divisor(from, to);
   const [step, phases] = [from / common, to / common];
   const base = Math.min(step, phases) * ROLLOFF;
-  const width = Math.ceil((CROSSINGS * step) / base);
+  const width = Math.ceil((ZERO_CROSSINGS * step) / base);
   const kernels = Array.from({ length: phases }, (_, phase) => kernelOf(phase / phases, step, base, width));
   const result = new Float32Array(Math.ceil((samples.length * phases) / step));
   for (let i = 0; i < result.length; i++) {
@@ -27,13 +27,13 @@ export function resampled(samples: Float32Array, from: number, to: number): Floa
   return result;
 }
 
-/** What samples around a place count, from the `first` on that counts at all. @param place in steps */
+/** Returns the weights of the samples around a position, from sample `first` on. @param place position in steps */
 function kernelOf(place: number, step: number, base: number, width: number): { first: number; weights: Float64Array } {
   const first = Math.ceil(place * step) - width;
   const weights = Float64Array.from({ length: 2 * width + 1 }, (_, k) => {
     const at = ((first + k) / step - place) * base;
-    if (Math.abs(at) >= CROSSINGS) return 0;
-    const window = Math.cos((at * Math.PI) / CROSSINGS / 2) ** 2;
+    if (Math.abs(at) >= ZERO_CROSSINGS) return 0;
+    const window = Math.cos((at * Math.PI) / ZERO_CROSSINGS / 2) ** 2;
     return ((at === 0 ? 1 : Math.sin(Math.PI * at) / (Math.PI * at)) * window * base) / step;
   });
   return { first, weights };

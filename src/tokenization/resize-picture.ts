@@ -1,13 +1,13 @@
-/** A picture of red, green and blue, `[height, width, 3]`. */
+/** An RGB picture, `[height, width, 3]`. */
 export interface RawPicture {
   height: number;
   width: number;
   data: Uint8Array;
 }
 
-/** How neighbours count for a pixel, by their distance from it in pixels of the smaller picture. */
+/** Weights of neighbouring pixels, by their distance in pixels of the smaller picture. */
 interface Filter {
-  /** Distance from which on they count nothing. */
+  /** Distance from which the weight is 0. */
   support: number;
   weight(distance: number): number;
 }
@@ -35,16 +35,16 @@ const FILTERS = {
 
 export type PictureFilter = keyof typeof FILTERS;
 
-/** Pillow sums whole numbers: weights have 22 bits behind the point. */
+/** Pillow computes with integers: weights have 22 fractional bits. */
 const ONE = 2 ** 22;
 
-/** Of each pixel of a resized axis: the first that counts for it, and the weights of that one and those behind it. */
+/** For each pixel of a resized axis, the first source pixel and the weights from there on. */
 type Weights = { first: number; weights: Float64Array }[];
 
 function weightsOf(from: number, to: number, { support, weight }: Filter): Weights {
   const scale = from / to;
   const reach = Math.max(scale, 1);
-  // Pillow multiplies by inverses, which rounds otherwise than dividing.
+  // Pillow multiplies by inverses, which rounds differently from division.
   const inverse = 1 / reach;
   return Array.from({ length: to }, (_, at) => {
     const centre = (at + 0.5) * scale;
@@ -58,12 +58,12 @@ function weightsOf(from: number, to: number, { support, weight }: Filter): Weigh
 
 const roundHalfAway = (x: number): number => Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
 
-/** A sum of whole numbers as a value of 0 to 255. */
+/** Converts an integer sum to a value from 0 to 255. */
 const toValue = (sum: number): number => Math.min(255, Math.max(0, Math.floor((sum + ONE / 2) / ONE)));
 
 /**
- * A picture at another size, the same as Pillow's `resize` (13) to the bit: the width first, then the height, each rounded to whole values;
- * the height first where it alone shrinks. Of a larger picture all pixels count.
+ * Resizes a picture, identically to Pillow's `resize` (13) to the bit: first the width, then the height, each rounded
+ * to integers; the height first if only it shrinks. When shrinking, all pixels contribute.
  */
 export function resized(
   picture: RawPicture,
@@ -107,7 +107,7 @@ function alongColumns({ height: from, width, data }: RawPicture, height: number,
   return { height, width, data: result };
 }
 
-/** A part of a picture, by its upper left corner and its size. */
+/** Crops a picture, by the upper left corner and the size. */
 export function cutOut(
   { width: from, data }: RawPicture,
   { top, left, height, width }: { top: number; left: number; height: number; width: number },

@@ -1,20 +1,20 @@
 import { UserError } from "../errors.ts";
 import { decodeMessage, type ProtobufSchema } from "../graph/protobuf-message.ts";
 
-/** A piece of the vocabulary with the logarithm of its probability. */
+/** A piece of the vocabulary with its log-probability. */
 export interface Piece {
   piece: string;
   score: number;
 }
 
 export interface SentencePieceModel {
-  /** In the order of their ids. */
+  /** Pieces in the order of their ids. */
   pieces: Piece[];
-  /** How characters are normalised, in SentencePiece's compiled form; empty for not at all. */
+  /** Normalisation in SentencePiece's compiled form; empty for none. */
   charsmap: Uint8Array;
 }
 
-/** The part of sentencepiece_model.proto that is needed here. */
+/** The part of sentencepiece_model.proto that is used. */
 const MODEL = {
   pieces: { repeated: true, type: { piece: { type: "string", id: 1 }, score: { type: "float", id: 2 } }, id: 1 },
   trainerSpec: { type: { modelType: { type: "int32", id: 3 } }, id: 2 },
@@ -26,7 +26,7 @@ const UNIGRAM = 1;
 
 /**
  * Reads a SentencePiece model file.
- * @throws UserError where the bytes are none, or the model is not of the unigram kind.
+ * @throws UserError if the bytes are not such a file, or the model is not a unigram model.
  */
 export function parseSentencePiece(bytes: Uint8Array, location: string): SentencePieceModel {
   let model: {

@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { LibraryTokenizer } from "./exact.ts";
 
-/** A decoder as `tokenizer.json` describes it. */
+/** A decoder in `tokenizer.json`. */
 interface DecoderDescription {
   type: string;
   decoders?: DecoderDescription[];
@@ -11,10 +11,10 @@ interface DecoderDescription {
 }
 
 /**
- * The bytes that each token stands for in a text, by id; none of special tokens. Byte-level tokenizers write a letter for each
- * byte, as GPT-2 does; SentencePiece writes `▁` for a space and, where it falls back on bytes, `<0x0A>`.
+ * Returns the bytes that each token represents in a text, by id; undefined for special tokens. Byte-level tokenizers
+ * write a letter for each byte, as GPT-2 does; SentencePiece writes `▁` for a space and, with byte fallback, `<0x0A>`.
  * @param decoder of the `tokenizer.json`
- * @throws UserError where a token's text depends on the tokens around it.
+ * @throws UserError if a token's text depends on the tokens around it.
  */
 export function bytesOfTokens(
   library: Pick<LibraryTokenizer, "model" | "added_tokens" | "special_tokens">,
@@ -38,13 +38,13 @@ function stepsOf(decoder: unknown): DecoderDescription[] {
   return description.type === "Sequence" ? (description.decoders ?? []).flatMap(stepsOf) : [description];
 }
 
-/** Steps that change nothing but a whole text's beginning or end. */
-const AROUND = ["Fuse", "Strip"];
+/** Steps that change only the beginning or end of a whole text. */
+const EDGE_STEPS = ["Fuse", "Strip"];
 
 function decoderOf(steps: readonly DecoderDescription[], location: string): (token: string) => Uint8Array | undefined {
   const types = steps.map(({ type }) => type);
   if (types.includes("ByteLevel")) return byteLevel;
-  const unknown = types.find((type) => !["Replace", "Metaspace", "ByteFallback", ...AROUND].includes(type));
+  const unknown = types.find((type) => !["Replace", "Metaspace", "ByteFallback", ...EDGE_STEPS].includes(type));
   if (steps.length === 0 || unknown !== undefined) {
     throw new UserError(
       `${location}: what a token of this tokenizer writes depends on the tokens around it (decoder ${unknown ?? "missing"}), so its answers cannot be held to a schema; use a model with a byte-level or SentencePiece tokenizer`,
@@ -62,7 +62,7 @@ function decoderOf(steps: readonly DecoderDescription[], location: string): (tok
   };
 }
 
-/** Bytes that stand for themselves as letters; the others take letters from U+0100 on. */
+/** Whether a byte is written as its own character; the others use characters from U+0100 on. */
 const isOwnLetter = (byte: number): boolean =>
   (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 
@@ -72,7 +72,7 @@ const BYTE_OF_LETTER: ReadonlyMap<string, number> = new Map(
     .map((byte, i) => [String.fromCharCode(isOwnLetter(byte) ? byte : 0x100 + i - 188), byte]),
 );
 
-/** Nothing where a token holds what is no byte's letter. */
+/** Returns undefined if a letter of the token is no byte's. */
 function byteLevel(token: string): Uint8Array | undefined {
   const bytes = Array.from(token, (letter) => BYTE_OF_LETTER.get(letter));
   return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : undefined;

@@ -27,9 +27,9 @@ const processorSchema = z.discriminatedUnion("type", [
 ]);
 
 const preTokenizerSchema = z.looseObject({
-  // The library's Replace is in no published tokenizer, and makes texts grow.
+  // No published tokenizer uses the library's Replace, which can make texts grow.
   type: z.string().refine((type) => type !== "Replace", "no pre-tokenizer replaces text"),
-  /** Of Metaspace. */
+  /** Metaspace only. */
   replacement: z
     .string()
     .refine((text) => [...text].length === 1, "expected one character")
@@ -58,20 +58,22 @@ const tokenizerSchema = z.looseObject({
   padding: z.object({ pad_token: z.string() }).nullish(),
 });
 
-/** A special token as `tokenizer_config.json` names it. */
-const named = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]).nullish();
+/** A special token in `tokenizer_config.json`. */
+const tokenName = z
+  .union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)])
+  .nullish();
 
 const settingsSchema = z.looseObject({
-  bos_token: named,
-  eos_token: named,
-  unk_token: named,
-  sep_token: named,
-  cls_token: named,
-  mask_token: named,
-  pad_token: named,
-  /** Of encoder-decoders; from the model's configuration. */
+  bos_token: tokenName,
+  eos_token: tokenName,
+  unk_token: tokenName,
+  sep_token: tokenName,
+  cls_token: tokenName,
+  mask_token: tokenName,
+  pad_token: tokenName,
+  /** Encoder-decoders only; from the model's configuration. */
   decoder_start_token_id: z.int().min(0).nullish(),
-  /** One, or several by name. */
+  /** One template, or several by name. */
   chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
   truncation_side: z.enum(["left", "right"]).optional(),
@@ -96,11 +98,11 @@ interface TemplatePart {
 }
 
 /**
- * The tokenizer that a `tokenizer.json` describes.
+ * Creates a tokenizer from its JSON files.
  * @param json parsed `tokenizer.json`.
  * @param settings parsed `tokenizer_config.json`, or an empty object.
- * @param location where both come from, for error messages.
- * @throws UserError where they are malformed, or of a kind that is not supported.
+ * @param location of both files, for error messages.
+ * @throws UserError if they are malformed, or of a kind that is not supported.
  */
 export function createTokenizer(json: unknown, settings: unknown, location: string): Tokenizer {
   return new JsonTokenizer(
@@ -118,7 +120,7 @@ class JsonTokenizer implements Tokenizer {
   private readonly single: readonly TemplatePart[];
   private readonly pair: readonly TemplatePart[];
   private readonly cutsLeft: boolean;
-  /** Words of a list get a space before them where the tokenizer tells a word's beginning by it. */
+  /** Prefix of listed words: a space if the tokenizer marks the beginning of words by it. */
   private readonly wordPrefix: string;
   readonly tokenBytes: Tokenizer["tokenBytes"];
 
@@ -126,7 +128,7 @@ class JsonTokenizer implements Tokenizer {
     const exactJson = {
       ...json,
       normalizer: withSettings(json.normalizer, settings),
-      // Special tokens are put around texts here: see `fill`.
+      // `fill` adds the special tokens.
       post_processor: null,
       added_tokens: [],
     };
@@ -185,7 +187,7 @@ class JsonTokenizer implements Tokenizer {
     return ids.length === 0 ? "" : this.library.decode([...ids], { skip_special_tokens: skipSpecialTokens });
   }
 
-  /** The first `length` of `values`, or the last where the model's settings cut at the left. */
+  /** Truncates values to `length`, at the left if the model's settings say so. */
   private cut(values: number[], length: number): number[] {
     if (values.length <= length) return values;
     return this.cutsLeft ? values.slice(values.length - length) : values.slice(0, length);
@@ -201,7 +203,7 @@ function parse<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
   );
 }
 
-/** BERT's normalizer as the settings change it: in Transformers `tokenizer_config.json` wins. */
+/** Applies settings to BERT's normalizer: in Transformers, `tokenizer_config.json` takes precedence. */
 function withSettings(normalizer: TokenizerJson["normalizer"], settings: Settings): TokenizerJson["normalizer"] {
   if (normalizer?.type !== "BertNormalizer") return normalizer;
   return {
@@ -212,7 +214,7 @@ function withSettings(normalizer: TokenizerJson["normalizer"], settings: Setting
   };
 }
 
-/** How a text or a pair is put between special tokens. */
+/** Returns the template of special tokens around a text or a pair. */
 function templateOf(
   processor: Processor | null,
   form: "single" | "pair",
@@ -241,7 +243,7 @@ function templateOf(
         { content: sep, typeId: 0 },
       ];
       if (form === "single") return single;
-      // RoBERTa puts two separators between the texts and knows one token type.
+      // RoBERTa puts two separators between the texts and has one token type.
       const second: TemplatePart[] = ["B" as const, sep].map((content) => ({ content, typeId: bert ? 1 : 0 }));
       return bert ? [...single, ...second] : [...single, { content: sep, typeId: 0 }, ...second];
     }
@@ -254,7 +256,7 @@ function templateOf(
   }
 }
 
-/** Whether the words of a byte-level tokenizer run into each other without a space before each. */
+/** Whether words of a byte-level tokenizer need a space before each to stay separate. */
 function joinsWords(preTokenizer: TokenizerJson["pre_tokenizer"]): boolean {
   if (!preTokenizer) return false;
   return (
@@ -274,7 +276,7 @@ function specialTokensOf(settings: Settings, library: LibraryTokenizer): Tokeniz
   return { ...Object.fromEntries(found), ...(decoderStart && { decoderStart }) };
 }
 
-/** The template is not looked at before it is used. */
+/** The template is compiled only when it is used. */
 function chatTemplateOf(settings: Settings, location: string): ChatTemplate | undefined {
   const { chat_template: template } = settings;
   if (!template) return undefined;
@@ -289,7 +291,7 @@ function chatTemplateOf(settings: Settings, location: string): ChatTemplate | un
 }
 
 function padTokenId(json: TokenizerJson, settings: Settings, library: LibraryTokenizer, location: string): number {
-  // Language models often have no padding token; what ends a text stands for it, as people have it in Transformers.
+  // Language models often have no padding token; the end-of-text token replaces it, as is common in Transformers.
   for (const token of [settings.pad_token, json.padding?.pad_token, "[PAD]", "<pad>", settings.eos_token]) {
     const id = token ? library.token_to_id(token) : undefined;
     if (id !== undefined) return id;
@@ -299,7 +301,7 @@ function padTokenId(json: TokenizerJson, settings: Settings, library: LibraryTok
   );
 }
 
-/** Tokens that are left for the texts. */
+/** Returns the number of tokens left for the texts. */
 function roomFor(template: readonly TemplatePart[], maxLength: number): number {
   const special = template.reduce((sum, { content }) => sum + (typeof content === "string" ? 0 : content.length), 0);
   if (maxLength < special) {
@@ -311,8 +313,8 @@ function roomFor(template: readonly TemplatePart[], maxLength: number): number {
 }
 
 /**
- * How many tokens of each text stay, as Hugging Face's tokenizers library counts them: the longer text is cut until both
- * are equal, then both; the second keeps the odd token.
+ * Returns how many tokens of each text to keep, as Hugging Face's tokenizers library does: the longer text is cut until
+ * both are equal, then both; the second keeps the odd token.
  */
 function longestFirst(a: number, b: number, room: number): [number, number] {
   if (a + b <= room) return [a, b];
@@ -335,7 +337,7 @@ function fill(template: readonly TemplatePart[], a: readonly number[], b: readon
   return { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) };
 }
 
-/** Special tokens before the first text. */
+/** Returns the number of special tokens before the first text. */
 function offsetOfA(template: readonly TemplatePart[]): number {
   const before = template.slice(
     0,

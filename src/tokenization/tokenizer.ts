@@ -4,53 +4,53 @@ import type { ChatTemplate } from "./chat-template.ts";
 export interface Encoding {
   /** `[tokens]` */
   inputIds: Int32Array;
-  /** `[tokens]`; 0 for the first text and 1 for the second where the model tells them apart. */
+  /** `[tokens]`; 0 for the first text and 1 for the second, if the model distinguishes them. */
   tokenTypeIds: Int32Array;
-  /** Whether tokens were cut away; absent where nobody looked. */
+  /** Whether the text was truncated; undefined if that is not known. */
   cut?: boolean;
 }
 
 /** Token ids of a text that is given as words. */
 export interface WordEncoding extends Encoding {
-  /** `[tokens]`; index of the word that a token is a part of, -1 for special tokens. */
+  /** `[tokens]`; index of the word to which a token belongs, -1 for special tokens. */
   wordIds: Int32Array;
 }
 
-/** A token with a part of its own, such as the one that ends a text. */
+/** A special token, such as the one that ends a text. */
 export interface SpecialToken {
   id: number;
   text: string;
 }
 
-/** Text to token ids and back, as the model's Hugging Face tokenizer makes them. */
+/** Converts text to token ids and back, like the model's Hugging Face tokenizer. */
 export interface Tokenizer {
   readonly padTokenId: number;
   /**
-   * By the names that Transformers has for them, without `_token`; those that the model's files name. `decoderStart` is what
-   * an encoder-decoder's decoder reads first.
+   * Special tokens that the model's files define, by Transformers' names without `_token`. `decoderStart` is the first
+   * input of an encoder-decoder's decoder.
    */
   readonly specialTokens: Readonly<Partial<Record<"bos" | "eos" | "decoderStart", SpecialToken>>>;
-  /** How conversations are written, where the model's files say. */
+  /** Format of conversations, if the model's files define one. */
   readonly chatTemplate: ChatTemplate | undefined;
   /**
-   * Encodes a text or a pair, cut to at most `maxLength` tokens (special tokens counted) as Transformers'
-   * `truncation="longest_first"` cuts. An empty second text is a pair all the same, as in Transformers' batches.
-   * @throws UserError where the special tokens alone are longer.
+   * Encodes a text or a pair, truncated to `maxLength` tokens (including special tokens) like Transformers'
+   * `truncation="longest_first"`. An empty second text still makes a pair, as in Transformers' batches.
+   * @throws UserError if the special tokens alone exceed `maxLength`.
    */
   encode(text: string, textPair: string | undefined, maxLength: number): Encoding;
   /**
-   * Encodes a text that is given as words, cut to at most `maxLength` tokens, as Transformers' `is_split_into_words=True`
-   * (with `add_prefix_space=True` for byte-level tokenizers). A word may come to several tokens, or none.
-   * @throws UserError where the special tokens alone are longer.
+   * Encodes a text that is given as words, truncated to `maxLength` tokens, like Transformers' `is_split_into_words=True`
+   * (with `add_prefix_space=True` for byte-level tokenizers). A word may become several tokens, or none.
+   * @throws UserError if the special tokens alone exceed `maxLength`.
    */
   encodeWords(words: readonly string[], maxLength: number): WordEncoding;
-  /** Ids of a text as it stands: special tokens that are written in it are known, none is put around it. */
+  /** Returns a text's ids without adding special tokens; those written in the text are recognised. */
   idsOf(text: string): number[];
-  /** The text of ids, special tokens written out unless they are to be left out. */
+  /** Returns the text of ids, with special tokens unless they are skipped. */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   /**
-   * The bytes that each token writes, by id; none of special tokens. Read anew at each call.
-   * @throws UserError where what a token writes depends on those around it, as with WordPiece.
+   * Returns the bytes that each token writes, by id; undefined for special tokens. Computed at each call.
+   * @throws UserError if a token's text depends on the tokens around it, as with WordPiece.
    */
   tokenBytes(): (Uint8Array | undefined)[];
 }

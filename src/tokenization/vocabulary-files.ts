@@ -1,6 +1,6 @@
 import { parseSentencePiece } from "./sentence-piece.ts";
 
-/** What `tokenizer.json` would hold, as far as encoding needs it. */
+/** The parts of `tokenizer.json` that encoding needs. */
 export interface TokenizerJson {
   added_tokens: AddedToken[];
   normalizer: object | null;
@@ -20,10 +20,10 @@ interface AddedToken {
   special: boolean;
 }
 
-/** A token as `tokenizer_config.json` writes it. */
+/** A token in `tokenizer_config.json`. */
 type TokenSetting = string | (Partial<AddedToken> & { content: string }) | null;
 
-/** The settings of `tokenizer_config.json` that say how text becomes ids; unknown ones do no harm. */
+/** Settings of `tokenizer_config.json` that affect encoding; unknown ones are ignored. */
 export interface TokenizerSettings {
   do_lower_case?: boolean;
   tokenize_chinese_chars?: boolean;
@@ -37,17 +37,17 @@ export interface TokenizerSettings {
   pad_token?: TokenSetting;
   cls_token?: TokenSetting;
   mask_token?: TokenSetting;
-  /** Tokens that were added to the vocabulary, by id. */
+  /** Tokens added to the vocabulary, by id. */
   added_tokens_decoder?: Record<string, Partial<AddedToken> & { content: string }>;
 }
 
-/** A tokenizer and the settings that go with it, special tokens resolved. */
+/** A tokenizer and its settings, with special tokens resolved. */
 export interface BuiltTokenizer {
   tokenizer: TokenizerJson;
   config: TokenizerSettings & Record<SpecialName, string>;
 }
 
-/** In the order in which Transformers adds those that the vocabulary lacks. */
+/** In the order in which Transformers adds missing ones to the vocabulary. */
 const specialNames = [
   "bos_token",
   "eos_token",
@@ -80,8 +80,8 @@ const robertaTokens: Record<SpecialName, TokenSetting> = {
 const greedyMask = { content: "<mask>", lstrip: true };
 
 /**
- * The tokenizer of a `vocab.txt`: BERT's WordPiece, as Transformers' `BertTokenizer` sets it up, or `MPNetTokenizer`
- * where the model type is `mpnet`.
+ * Builds the tokenizer of a `vocab.txt`: BERT's WordPiece, with the settings of Transformers' `BertTokenizer`, or of
+ * `MPNetTokenizer` if the model type is `mpnet`.
  */
 export function fromWordPiece(vocabulary: string, settings: TokenizerSettings, modelType: string): BuiltTokenizer {
   const ids = new Map<string, number>();
@@ -118,7 +118,7 @@ export function fromWordPiece(vocabulary: string, settings: TokenizerSettings, m
   return { tokenizer, config: { ...settings, ...contents(specials) } };
 }
 
-/** The tokenizer of a `vocab.json` and its `merges.txt`: byte-level BPE, as Transformers' `RobertaTokenizer` sets it up. */
+/** Builds the tokenizer of `vocab.json` and `merges.txt`: byte-level BPE, with the settings of `RobertaTokenizer`. */
 export function fromMerges(
   vocabulary: Record<string, number>,
   merges: string,
@@ -147,12 +147,12 @@ export function fromMerges(
 }
 
 /**
- * The tokenizer of a SentencePiece unigram model: DeBERTaV2 and V3's `spm.model`, as Transformers' `DebertaV2Converter`
- * makes it, or, by the model type, XLM-RoBERTa's and CamemBERT's `sentencepiece.bpe.model`, whose ids fairseq shifted.
+ * Builds the tokenizer of a SentencePiece unigram model: DeBERTaV2 and V3's `spm.model`, as `DebertaV2Converter` does,
+ * or, by the model type, XLM-RoBERTa's and CamemBERT's `sentencepiece.bpe.model`, whose ids fairseq shifted.
  *
- * `DebertaV2Tokenizer` of Transformers 5 leaves out the model's own normalisation, with which it was trained; here it
- * stays, as in Transformers 4 and in SentencePiece itself. Only compatibility characters (`…`, `ﬁ`, full width) differ.
- * @throws UserError where the bytes are no unigram model.
+ * `DebertaV2Tokenizer` of Transformers 5 omits the normalisation with which the model was trained. It is kept here, as
+ * in Transformers 4 and SentencePiece itself. Only compatibility characters (`…`, `ﬁ`, full width) differ.
+ * @throws UserError if the bytes are not a unigram model.
  */
 export function fromSentencePiece(
   model: Uint8Array,
@@ -171,7 +171,7 @@ export function fromSentencePiece(
   );
 
   const scored = pieces.map(({ piece, score }) => [piece, score] as const);
-  // "NOTUSED" stands where fairseq's own dictionary had a token that SentencePiece has again later.
+  // "NOTUSED" replaces tokens of fairseq's own dictionary that SentencePiece has again later.
   const camembertHead = [["<s>NOTUSED", 0], pad!, ["</s>NOTUSED", 0], unk!, ["<unk>NOTUSED", -100]] as const;
   const vocabulary = deberta
     ? scored
@@ -211,7 +211,7 @@ function contentOf(token: TokenSetting): string {
   return typeof token === "string" ? token : (token?.content ?? "");
 }
 
-/** The special tokens of the settings, and the family's own where the settings name none. */
+/** Returns the special tokens of the settings, with the family's defaults for those not named. */
 function resolve(
   defaults: Record<SpecialName, TokenSetting>,
   settings: TokenizerSettings,
@@ -226,7 +226,7 @@ function contents(specials: Record<SpecialName, TokenSetting>): Record<SpecialNa
   >;
 }
 
-/** The special tokens, those that the vocabulary lacks after its end, and what else was added to it. */
+/** Returns special tokens, with new ids for those that the vocabulary lacks, and other added tokens. */
 function addedTokens(
   vocabulary: ReadonlyMap<string, number>,
   specials: Record<SpecialName, TokenSetting>,
@@ -258,14 +258,14 @@ function addedTokens(
 const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
 const sequence = (id: "A" | "B", type_id: number) => ({ Sequence: { id, type_id } });
 
-/** `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]` with token types 0 and 1. */
+/** Template `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]` with token types 0 and 1. */
 function bertTemplate(specials: Record<SpecialName, TokenSetting>): object {
   const { cls_token: cls, sep_token: sep } = contents(specials);
   const single = [special(cls, 0), sequence("A", 0), special(sep, 0)];
   return { type: "TemplateProcessing", single, pair: [...single, sequence("B", 1), special(sep, 1)] };
 }
 
-/** `<s> A </s>`, `<s> A </s> </s> B </s>` with one token type. */
+/** Template `<s> A </s>`, `<s> A </s> </s> B </s>` with one token type. */
 function robertaTemplate(specials: Record<SpecialName, TokenSetting>): object {
   const { cls_token: cls, sep_token: sep } = contents(specials);
   const single = [special(cls, 0), sequence("A", 0), special(sep, 0)];

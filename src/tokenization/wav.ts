@@ -1,22 +1,22 @@
 import { UserError } from "../errors.ts";
 
-/** A sound of one channel. */
+/** A mono sound. */
 export interface RawSound {
-  /** Samples a second. */
+  /** Sampling rate in Hz. */
   rate: number;
-  /** From -1 to 1. */
+  /** Values from -1 to 1. */
   samples: Float32Array;
-  /** Samples of the whole file, of which those may be a part. */
+  /** Number of samples in the whole file; `samples` may be a part. */
   length: number;
 }
 
-/** Opens the sound in a file. @param seconds how much of it is needed. @param bytes of the file, where it is not at the path. @throws UserError where it is none, or too large. */
+/** Decodes a sound file. @param seconds length to read. @param bytes content of the file, if it is not at the path. @throws UserError if it is not a sound, or too large. */
 export type DecodeSound = (path: string, seconds: number, bytes?: Uint8Array) => Promise<RawSound>;
 
-/** Codes of how a WAV file holds samples; of the last, which of these is said further on. */
+/** Sample formats of WAV files by code. An extensible header holds the code in a later field. */
 const FORMAT = { pcm: 1, float: 3, extensible: 0xfffe };
 
-/** Reads a sample at a place in the bytes, by `format code:bits`. */
+/** Functions that read a sample at a position, by `format code:bits`. */
 const READERS: Readonly<Record<string, (view: DataView, at: number) => number>> = {
   [`${FORMAT.pcm}:8`]: (view, at) => (view.getUint8(at) - 128) / 2 ** 7,
   [`${FORMAT.pcm}:16`]: (view, at) => view.getInt16(at, true) / 2 ** 15,
@@ -27,10 +27,10 @@ const READERS: Readonly<Record<string, (view: DataView, at: number) => number>> 
 };
 
 /**
- * Reads a WAV file: PCM of 8, 16, 24 or 32 bits, or floating-point numbers of 32 or 64; of several channels the mean.
+ * Reads a WAV file: PCM of 8, 16, 24 or 32 bits, or floating point of 32 or 64 bits. Averages the channels.
  * @param path for error messages
- * @param seconds of it that are read
- * @throws UserError where it is no WAV file, damaged, empty, or holds samples otherwise.
+ * @param seconds length to read
+ * @throws UserError if it is not a WAV file, damaged, empty, or has another sample format.
  */
 export function readWav(bytes: Uint8Array, path: string, seconds: number): RawSound {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -74,7 +74,7 @@ export function readWav(bytes: Uint8Array, path: string, seconds: number): RawSo
 const textAt = (view: DataView, at: number): string =>
   at + 4 > view.byteLength ? "" : String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
 
-/** The content of the first chunk of a name; of one that says that it is longer than the file, as a stream's does, what there is. */
+/** Returns the first chunk of this name, cut off at the end of the file: streams claim more than they have. */
 function chunkOf(view: DataView, name: string): { start: number; size: number } | undefined {
   for (let at = 12; at + 8 <= view.byteLength; ) {
     const size = view.getUint32(at + 4, true);

@@ -13,7 +13,7 @@ import {
   type GgufArchitecture,
   ggufModule,
   headsInPairs,
-  turnPairs,
+  reorderPairs,
 } from "../../model-files/gguf/architectures.ts";
 import { openGguf } from "../../model-files/gguf/gguf.ts";
 import { ggufBytes } from "../../model-files/gguf/write.ts";
@@ -64,7 +64,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
           );
     const heads = headsInPairs(architecture, name, config);
     tensors.set(`${name}.weight.lora_a`, A);
-    tensors.set(`${name}.weight.lora_b`, heads === undefined ? scaled : turnPairs(scaled, heads, "pairs"));
+    tensors.set(`${name}.weight.lora_b`, heads === undefined ? scaled : reorderPairs(scaled, heads, "pairs"));
   }
   const metadata = {
     "general.type": "adapter",
@@ -118,7 +118,7 @@ export async function readGgufAdapter(
     const heads = headsInPairs(architecture, own!, config);
     parts.set(module, {
       A: await file.read(`${own}.weight.lora_a`),
-      B: heads === undefined ? B : turnPairs(B, heads, "halves"),
+      B: heads === undefined ? B : reorderPairs(B, heads, "halves"),
     });
   }
   if (2 * parts.size !== tensors.size) throw new UserError(`${path} adapts layers that ${base.name} does not have`);

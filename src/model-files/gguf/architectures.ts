@@ -3,23 +3,26 @@ import { inWords, UserError } from "../../errors.ts";
 import { float32, type Tensor } from "../../graph/tensor.ts";
 import type { Gguf } from "./gguf.ts";
 
-/** How a family of models is kept in GGUF, as llama.cpp's `convert_hf_to_gguf.py` does. */
+/** Mapping between a model family's GGUF and Hugging Face formats, as in llama.cpp's `convert_hf_to_gguf.py`. */
 export interface GgufArchitecture {
   /** `general.architecture` */
   name: string;
-  /** The values of `model_type` that are kept so; a file is read as the first. */
+  /** The values of `model_type` that this architecture stores. A file is read as the first. */
   modelTypes: readonly [string, ...string[]];
-  /** What its classes of Hugging Face begin with. */
+  /** Prefix of its Hugging Face classes. */
   className: string;
-  /** Modules in Hugging Face's names, by GGUF's; `#` is a block's number. */
+  /** Hugging Face's module names by GGUF's; `#` is the block's number. */
   modules: Readonly<Record<string, string>>;
-  /** Whether rows of queries and keys lie pair by pair, where Hugging Face has first halves and then second halves. */
+  /**
+   * Whether GGUF has the two rows of a rotary pair side by side; Hugging Face has all first halves, then all second
+   * ones.
+   */
   pairsHeads?: boolean;
-  /** Whether normalisations are kept as differences from 0, where Hugging Face has differences from 1. */
+  /** Whether norm weights are stored as they multiply; Hugging Face stores them minus 1. */
   addsOne?: boolean;
-  /** Modules whose matrix Hugging Face keeps `[in, out]`, by GGUF's names. */
+  /** Modules whose matrix Hugging Face stores as `[in, out]`, by GGUF's names. */
   transposed?: readonly string[];
-  /** config.json's settings beside those that all have. @throws UserError where one is missing or not supported. */
+  /** Returns the family's own settings of config.json. @throws UserError if one is missing or not supported. */
   config(settings: Settings, file: Gguf): Promise<Record<string, unknown>> | Record<string, unknown>;
 }
 
@@ -46,12 +49,12 @@ const settingsSchema = z.looseObject({
   expert_count: z.literal(0).optional(),
 });
 
-/** What a file says under its architecture's name. */
+/** Metadata under the architecture's prefix. */
 type Settings = z.output<typeof settingsSchema>;
 
 const ATTENTION = { attn_q: "q_proj", attn_k: "k_proj", attn_v: "v_proj", attn_output: "o_proj" };
 
-/** Modules of Llama and its relatives, those between a block's two parts aside. */
+/** Modules of Llama and its relatives, except the norms between a block's two parts. */
 const LLAMA_MODULES = {
   token_embd: "model.embed_tokens",
   output_norm: "model.norm",
@@ -78,7 +81,7 @@ function blockModules(modules: Record<string, string>, blocks = "model.layers"):
   return Object.fromEntries(Object.entries(modules).map(([own, name]) => [`blk.#.${own}`, `${blocks}.#.${name}`]));
 }
 
-/** Every architecture that is read: a new one is one entry. */
+/** All supported architectures. A new one is one entry. */
 export const GGUF_ARCHITECTURES: readonly GgufArchitecture[] = [
   {
     name: "llama",
@@ -129,7 +132,7 @@ export const GGUF_ARCHITECTURES: readonly GgufArchitecture[] = [
       ...gemmaConfig(settings, file, 62),
       rope_theta: number(settings["rope.freq_base"] ?? 1_000_000),
       rope_local_base_freq: number(settings["rope.freq_base_swa"] ?? 10_000),
-      // The file does not say: every sixth block of Gemma 3 sees the whole text.
+      // The file lacks this: every sixth block of Gemma 3 attends to the whole text.
       sliding_window_pattern: 6,
     }),
   },
@@ -166,7 +169,7 @@ export const GGUF_ARCHITECTURES: readonly GgufArchitecture[] = [
   },
 ];
 
-/** The architecture of a file. @throws UserError where it is none that is supported. */
+/** Returns a file's architecture. @throws UserError if it is not supported. */
 export function architectureOf({ location, metadata }: Pick<Gguf, "location" | "metadata">): GgufArchitecture {
   const name = metadata.get("general.architecture");
   const found = GGUF_ARCHITECTURES.find((architecture) => architecture.name === name);
@@ -179,7 +182,7 @@ export function architectureOf({ location, metadata }: Pick<Gguf, "location" | "
   );
 }
 
-/** A GGUF file's model as config.json has it. @throws UserError where it is not supported or something is missing. */
+/** Converts a GGUF file's metadata to config.json's values. @throws UserError if they are incomplete or unsupported. */
 export async function configOf(file: Gguf): Promise<Record<string, unknown>> {
   const { location, metadata, tensors } = file;
   const type = metadata.get("general.type") ?? "model";
@@ -207,21 +210,21 @@ export async function configOf(file: Gguf): Promise<Record<string, unknown>> {
   };
 }
 
-/** A float32 of the file as the decimal that was meant: 0.00001, not 0.000009999999747378752. */
+/** Converts a float32 of the file to the decimal that was meant: 0.00001, not 0.000009999999747378752. */
 function number(value: number): number {
   const decimal = Number(value.toPrecision(7));
   return Math.fround(decimal) === value ? decimal : value;
 }
 
-/** @param ownHeadSize features of a head, where the architecture says so under a name of its own */
+/** @param ownHeadSize features per head, if the architecture has its own key for that */
 function llamaConfig(settings: Settings, { location }: Pick<Gguf, "location">, ownHeadSize?: unknown) {
   const heads = settings["attention.head_count"];
   const even = Math.floor(settings.embedding_length / heads);
   const headSize = settings["attention.key_length"] ?? (typeof ownHeadSize === "number" ? ownHeadSize : even);
-  const turned = settings["rope.dimension_count"] ?? headSize;
-  if (turned !== headSize) {
+  const rotaryDimensions = settings["rope.dimension_count"] ?? headSize;
+  if (rotaryDimensions !== headSize) {
     throw new UserError(
-      `${location} is not supported: rotary positions apply to ${turned} of the ${headSize} features of a head, not to all`,
+      `${location} is not supported: rotary positions apply to ${rotaryDimensions} of the ${headSize} features of a head, not to all`,
     );
   }
   const scaling = ropeScaling(settings, location);
@@ -251,7 +254,7 @@ function ropeScaling(settings: Settings, location: string): Record<string, unkno
   };
 }
 
-/** @param largest blocks of the largest model, whose scores have another scale, as llama.cpp knows too */
+/** @param largest number of blocks of the largest model, which scales its scores differently, as in llama.cpp */
 function gemmaConfig(settings: Settings, file: Gguf, largest: number) {
   const config = llamaConfig(settings, file);
   return {
@@ -263,7 +266,7 @@ function gemmaConfig(settings: Settings, file: Gguf, largest: number) {
   };
 }
 
-/** Llama 3's scaling of positions, of which a file has only what came out of it: a factor for each pair of features. */
+/** Recovers Llama 3's RoPE scaling. The file has only its result, a factor for each pair of features. */
 async function ropeFactors(file: Gguf, settings: Settings): Promise<Record<string, unknown>> {
   if (!file.tensors.has("rope_freqs.weight")) return {};
   const { data: factors } = await file.read("rope_freqs.weight");
@@ -277,29 +280,29 @@ async function ropeFactors(file: Gguf, settings: Settings): Promise<Record<strin
   };
   const { low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: trained, factor } = scaling;
   const expected = factors.map((_, pair) => {
-    const turns = trained / (2 * Math.PI * theta ** (pair / factors.length));
-    const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    const rotations = trained / (2 * Math.PI * theta ** (pair / factors.length));
+    const kept = Math.min(1, Math.max(0, (rotations - low) / (high - low)));
     return 1 / ((1 - kept) / factor + kept);
   });
   if (factors.every((each, i) => Math.abs(each / expected[i]! - 1) < 1e-3)) return { rope_scaling: scaling };
   throw new UserError(`${file.location} is not supported: it scales its positions in a way other than Llama 3's`);
 }
 
-/** What a Hugging Face checkpoint calls a module of GGUF's; undefined where it has none such. */
+/** Returns Hugging Face's name of a GGUF module, or undefined if it has none. */
 export function huggingFaceModule({ modules }: GgufArchitecture, module: string): string | undefined {
   const [block = ""] = /(?<=^blk\.)\d+/.exec(module) ?? [];
   const own = module.replace(/(?<=^blk\.)\d+/, "#");
   return Object.hasOwn(modules, own) ? modules[own]!.replace("#", block) : undefined;
 }
 
-/** What GGUF calls a module of Hugging Face's, under the family's prefix; undefined where it has none such. */
+/** Returns GGUF's name of a Hugging Face module without the family's prefix, or undefined if it has none. */
 export function ggufModule({ modules }: GgufArchitecture, module: string): string | undefined {
   const [block = ""] = /(?<=\.)\d+(?=\.)/.exec(module) ?? [];
   const own = Object.entries(modules).find(([, name]) => name.replace("#", block) === module)?.[0];
   return own?.replace("#", block);
 }
 
-/** The heads that share the rows of a module of GGUF's that lie pair by pair; undefined of one whose rows do not. */
+/** Returns the number of heads whose rows a GGUF module stores in pairs, or undefined if it stores no rows so. */
 export function headsInPairs(
   { pairsHeads }: GgufArchitecture,
   module: string,
@@ -311,14 +314,14 @@ export function headsInPairs(
 }
 
 /**
- * Rows of queries or keys, `[heads · size, …]`, from one order to the other: of each head's features i and i + size / 2, which
- * positions turn together, llama.cpp has one beside the other.
+ * Reorders rows of queries or keys, `[heads · size, …]`. Features i and i + size / 2 of a head form a rotary pair;
+ * llama.cpp stores them side by side.
  */
-export const turnPairs = (tensor: Tensor<"float32">, heads: number, to: "halves" | "pairs"): Tensor<"float32"> =>
-  float32(tensor.shape, turnRows(tensor.data, tensor.shape[0]!, heads, to));
+export const reorderPairs = (tensor: Tensor<"float32">, heads: number, to: "halves" | "pairs"): Tensor<"float32"> =>
+  float32(tensor.shape, reorderRows(tensor.data, tensor.shape[0]!, heads, to));
 
-/** The same of what so many rows are stored in. */
-export function turnRows<Data extends Float32Array | Int8Array | Uint8Array>(
+/** Like {@link reorderPairs}, for data of any type with this number of rows. */
+export function reorderRows<Data extends Float32Array | Int8Array | Uint8Array>(
   data: Data,
   rows: number,
   heads: number,
@@ -326,14 +329,14 @@ export function turnRows<Data extends Float32Array | Int8Array | Uint8Array>(
 ): Data {
   const width = data.length / rows;
   const half = rows / heads / 2;
-  const turned = data.slice() as Data;
+  const reordered = data.slice() as Data;
   for (let row = 0; row < rows; row++) {
     const head = Math.floor(row / (2 * half));
     const inHead = row - head * 2 * half;
-    // Where the row lies in llama.cpp's order, if it is this one in Hugging Face's.
+    // Position in llama.cpp's order of the row at this position in Hugging Face's.
     const paired = head * 2 * half + 2 * (inHead % half) + Math.floor(inHead / half);
     const [from, into] = to === "halves" ? [paired, row] : [row, paired];
-    turned.set(data.subarray(from * width, (from + 1) * width), into * width);
+    reordered.set(data.subarray(from * width, (from + 1) * width), into * width);
   }
-  return turned;
+  return reordered;
 }

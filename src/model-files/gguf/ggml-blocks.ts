@@ -2,46 +2,46 @@ import type { NumberBlocks } from "../../graph/number-blocks.ts";
 import { decodeHalf } from "../stored-values.ts";
 import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 
-/** Numbers of a block of the types that are taken as they are. */
+/** Numbers per block, for the types that are read without decoding. */
 const VALUES = 32;
 
-/** Where a block's parts lie: its scale first, its numbers last. */
+/** Layout of a block: its scale first, its numbers last. */
 interface Layout extends Pick<NumberBlocks, "bits"> {
-  /** Whether a least number follows the scale. */
-  hasLeast?: true;
+  /** Whether a minimum follows the scale. */
+  hasMinimum?: true;
 }
 
 const LAYOUTS = {
   Q4_0: { bits: 4 },
-  Q4_1: { bits: 4, hasLeast: true },
+  Q4_1: { bits: 4, hasMinimum: true },
   Q8_0: { bits: 8 },
 } as const satisfies Partial<Record<GgmlType, Layout>>;
 
-/** Types whose blocks are taken as they are. */
+/** Types whose blocks are read without decoding. */
 type BlockType = keyof typeof LAYOUTS;
 
 export const hasNumberBlocks = (type: GgmlType): type is BlockType => Object.hasOwn(LAYOUTS, type);
 
-/** Blocks that are read at once. */
+/** Number of blocks read at once. */
 const CHUNK = 2 ** 17;
 
 /**
- * Stored blocks with their parts by themselves.
- * @param size bytes of all
- * @param read gives the bytes `[start, end)`
+ * Splits stored blocks into their parts.
+ * @param size bytes of all blocks
+ * @param read returns the bytes `[start, end)`
  */
 export function numberBlocks(
   type: BlockType,
   size: number,
   read: (start: number, end: number) => Uint8Array,
 ): NumberBlocks {
-  const { bits, hasLeast }: Layout = LAYOUTS[type];
+  const { bits, hasMinimum }: Layout = LAYOUTS[type];
   const { bytes } = GGML_TYPES[type];
   const count = size / bytes;
   const width = (VALUES * bits) / 8;
   const numbers = new Uint8Array(count * width);
   const scales = new Float32Array(count);
-  const minima = hasLeast && new Float32Array(count);
+  const minima = hasMinimum && new Float32Array(count);
   for (let first = 0; first < count; first += CHUNK) {
     const stored = read(first * bytes, Math.min(count, first + CHUNK) * bytes);
     const half = (at: number): number => decodeHalf(stored[at]! | (stored[at + 1]! << 8));

@@ -1,22 +1,22 @@
 import { decodeHalf, decodeStored } from "../stored-values.ts";
 
-/** The types that are read, by ggml's names. */
+/** Supported types, by ggml's names. */
 export type GgmlType =
   | ("F32" | "F16" | "BF16")
   | ("Q4_0" | "Q4_1" | "Q5_0" | "Q5_1" | "Q8_0")
   | ("Q4_K" | "Q5_K" | "Q6_K");
 
-/** A way in which ggml stores numbers: blocks of so many numbers, each in so many bytes. */
+/** A storage type of ggml: blocks of a fixed number of values, in a fixed number of bytes. */
 interface BlockType {
-  /** Numbers of a block. */
+  /** Values per block. */
   values: number;
-  /** Bytes of a block. */
+  /** Bytes per block. */
   bytes: number;
-  /** The numbers of whole blocks. @param stored exactly their bytes, its own buffer; a result may share it */
+  /** Decodes whole blocks. @param stored exactly their bytes, in its own buffer, which the result may share */
   decode(stored: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
 }
 
-/** Writes the numbers of the block that begins at byte `at` into `out` from `to` on. */
+/** Decodes the block that begins at byte `at` into `out`, from index `to`. */
 type DecodeBlock = (stored: Uint8Array, at: number, out: Float32Array, to: number) => void;
 
 function blocks(values: number, bytes: number, decodeBlock: DecodeBlock): BlockType {
@@ -37,61 +37,60 @@ const single = (dtype: "F32" | "F16" | "BF16", bytes: number): BlockType => ({
   decode: ({ buffer }) => decodeStored(dtype, buffer) as Float32Array<ArrayBuffer>,
 });
 
-/** Half-precision number at byte `at`. */
+/** Reads the half-precision number at byte `at`. */
 const half = (stored: Uint8Array, at: number): number => decodeHalf(stored[at]! | (stored[at + 1]! << 8));
 
-/** 32 bits at byte `at`. */
+/** Reads 32 bits at byte `at`. */
 const uint32 = (stored: Uint8Array, at: number): number =>
   stored[at]! | (stored[at + 1]! << 8) | (stored[at + 2]! << 16) | (stored[at + 3]! << 24);
 
 /**
- * Blocks of 32 numbers with a scale: `scale · (q - middle)`, or with a least number, `scale · q + least`. The q lie in the
- * low and then the high halves of 16 bytes; a fifth bit of each lies before them.
+ * Blocks of 32 numbers with a scale: `scale · (q - middle)`, or with a minimum, `scale · q + minimum`. The low nibbles
+ * of 16 bytes hold the first q, the high ones the others. A fifth bit of each q precedes these bytes.
  */
-function small(bits: 4 | 5, withLeast: boolean): BlockType {
-  const middle = withLeast ? 0 : 2 ** (bits - 1);
-  const highBits = withLeast ? 4 : 2;
+function small(bits: 4 | 5, withMinimum: boolean): BlockType {
+  const middle = withMinimum ? 0 : 2 ** (bits - 1);
+  const highBits = withMinimum ? 4 : 2;
   const low = highBits + (bits === 5 ? 4 : 0);
   return blocks(32, low + 16, (stored, at, out, to) => {
     const scale = half(stored, at);
-    // Adding -0 leaves a zero's sign as it is.
-    const least = withLeast ? half(stored, at + 2) : -0;
-    // Bit i is the fifth of number i.
+    // Adding -0 keeps a zero's sign.
+    const minimum = withMinimum ? half(stored, at + 2) : -0;
+    // Bit i is the fifth bit of number i.
     const fifth = bits === 5 ? uint32(stored, at + highBits) : 0;
     for (let i = 0; i < 16; i++) {
       const byte = stored[at + low + i]!;
-      out[to + i] = scale * (((byte & 15) | (((fifth >> i) & 1) << 4)) - middle) + least;
-      out[to + 16 + i] = scale * (((byte >> 4) | (((fifth >> (16 + i)) & 1) << 4)) - middle) + least;
+      out[to + i] = scale * (((byte & 15) | (((fifth >> i) & 1) << 4)) - middle) + minimum;
+      out[to + 16 + i] = scale * (((byte >> 4) | (((fifth >> (16 + i)) & 1) << 4)) - middle) + minimum;
     }
   });
 }
 
 /**
- * Blocks of 256 numbers, eight rows of 32 with a scale and a least number of 6 bits each, which share a scale themselves.
- * @param fifth whether a fifth bit of each number lies before the others
+ * Blocks of 256 numbers: eight rows of 32, each with a scale and a minimum of 6 bits, which have scales of their own.
+ * @param fifth whether a fifth bit of each number precedes the others
  */
 function large(fifth: boolean): BlockType {
   const low = fifth ? 48 : 16;
   return blocks(256, low + 128, (stored, at, out, to) => {
-    const [scales, leasts] = [half(stored, at), half(stored, at + 2)];
+    const [scales, minima] = [half(stored, at), half(stored, at + 2)];
     for (let row = 0; row < 8; row++) {
       const [a, b, c] = [stored[at + 4 + (row & 3)]!, stored[at + 8 + (row & 3)]!, stored[at + 12 + (row & 3)]!];
-      // The later four rows have their upper two bits in the first eight bytes.
+      // The first eight bytes hold the upper two bits of the last four rows.
       const scale = scales * (row < 4 ? a & 63 : (c & 15) | ((a >> 6) << 4));
-      const least = leasts * (row < 4 ? b & 63 : (c >> 4) | ((b >> 6) << 4));
+      const minimum = minima * (row < 4 ? b & 63 : (c >> 4) | ((b >> 6) << 4));
       const from = at + low + 32 * (row >> 1);
       const shift = 4 * (row & 1);
       for (let i = 0; i < 32; i++) {
         const high = fifth ? ((stored[at + 16 + i]! >> row) & 1) << 4 : 0;
-        out[to + 32 * row + i] = scale * (((stored[from + i]! >> shift) & 15) | high) - least;
+        out[to + 32 * row + i] = scale * (((stored[from + i]! >> shift) & 15) | high) - minimum;
       }
     }
   });
 }
 
 /**
- * What the blocks of `ggml-common.h` hold. Numbers are, to the bit, those of
- * the Python package `gguf`.
+ * The block types of `ggml-common.h`. Decoded numbers are identical, to the bit, to those of the Python package `gguf`.
  */
 export const GGML_TYPES: Readonly<Record<GgmlType, BlockType>> = {
   F32: single("F32", 4),
@@ -107,7 +106,7 @@ export const GGML_TYPES: Readonly<Record<GgmlType, BlockType>> = {
   }),
   Q4_K: large(false),
   Q5_K: large(true),
-  /** Four low bits of each number, two high ones, a scale of 8 bits for every 16 numbers, and one for those. */
+  /** Four low bits and two high bits of each number, an 8-bit scale for every 16 numbers, and a scale for those. */
   Q6_K: blocks(256, 210, (stored, at, out, to) => {
     const scales = half(stored, at + 208);
     for (let i = 0; i < 256; i++) {
@@ -120,7 +119,7 @@ export const GGML_TYPES: Readonly<Record<GgmlType, BlockType>> = {
   }),
 };
 
-/** ggml's types by their numbers in files; some of them are supported. */
+/** Names of all ggml types by their codes in files; not all are supported. */
 export const GGML_TYPE_NAMES: Readonly<Record<number, string>> = {
   ...["F32", "F16", "Q4_0", "Q4_1", "Q4_2", "Q4_3", "Q5_0", "Q5_1", "Q8_0", "Q8_1"],
   ...Object.fromEntries(

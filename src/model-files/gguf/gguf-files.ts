@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.ts";
 import { type ByteSource, bytesSource } from "../../files/byte-source.ts";
-import { float32, type Tensor } from "../../graph/tensor.ts";
+import { float32, type Tensor, transposed } from "../../graph/tensor.ts";
 import type { ModelFiles } from "../model-files.ts";
 import type { TensorSource } from "../tensor-source.ts";
 import {
@@ -9,19 +9,19 @@ import {
   type GgufArchitecture,
   headsInPairs,
   huggingFaceModule,
-  turnPairs,
-  turnRows,
+  reorderPairs,
+  reorderRows,
 } from "./architectures.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
-/** What the file with the weights is called in the folder that a GGUF file stands for. */
+/** Name of the file with the weights in the virtual model folder. */
 const WEIGHTS = "model.gguf";
 
 /**
- * A GGUF file as the Hugging Face model folder that it was made from: configuration and tokenizer come from its metadata,
- * tensors have Hugging Face's names and order.
- * @throws UserError where it is damaged, or no model that is supported.
+ * Presents a GGUF file as the Hugging Face model folder that it was made from: configuration and tokenizer come from
+ * its metadata, tensors have Hugging Face's names and order.
+ * @throws UserError if it is damaged, or not a supported model.
  */
 export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
   const { location } = source;
@@ -48,7 +48,7 @@ export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
   };
 }
 
-/** @throws UserError where the file is one of several that hold a model together. */
+/** @throws UserError if the file is one of several parts of a model. */
 function refusePart({ location, metadata }: Gguf): void {
   const [parts, before] = ["count", "no"].map((key) => Number(metadata.get(`split.${key}`) ?? 0)) as [number, number];
   if (parts <= 1) return;
@@ -57,13 +57,13 @@ function refusePart({ location, metadata }: Gguf): void {
   );
 }
 
-/** Tokens that end an answer: a text's, and where it is another one a turn's. */
+/** Ids of tokens that end an answer: of a text and, if different, of a turn. */
 function endTokens({ metadata }: Gguf): number[] {
   const ids = ["eos", "eot"].map((name) => metadata.get(`tokenizer.ggml.${name}_token_id`));
   return [...new Set(ids.filter((id) => typeof id === "number"))];
 }
 
-/** The tensors as a Hugging Face checkpoint has them; what it has no name for keeps its own. */
+/** Returns the tensors under their Hugging Face names. A tensor without one keeps GGUF's. */
 function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): TensorSource {
   const architecture = architectureOf(file);
   const own = new Map([...file.tensors.keys()].map((name) => [publicName(architecture, name), name]));
@@ -77,7 +77,7 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
     if (stored === undefined) throw new UserError(`${file.location} has no tensor "${name}"`);
     return stored;
   };
-  const turned = (stored: string, tensor: Tensor<"float32">): Tensor<"float32"> =>
+  const converted = (stored: string, tensor: Tensor<"float32">): Tensor<"float32"> =>
     asInHuggingFace(architecture, config, stored, tensor);
   const { readNow } = file;
   return {
@@ -85,12 +85,12 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
     tensors: new Map(tensors),
     async read(name) {
       const stored = storedName(name);
-      return turned(stored, await file.read(stored));
+      return converted(stored, await file.read(stored));
     },
     ...(readNow && {
       readNow(name) {
         const stored = storedName(name);
-        return turned(stored, readNow(stored));
+        return converted(stored, readNow(stored));
       },
     }),
     async readBlocks(name) {
@@ -100,22 +100,22 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
       const heads = headsInPairs(architecture, partsOf(stored).module, config);
       if (!blocks || heads === undefined) return blocks;
       const [rows] = file.tensors.get(stored)!.shape as [number];
-      const turnedRows = <Data extends Float32Array | Int8Array | Uint8Array>(data: Data): Data =>
-        turnRows(data, rows, heads, "halves");
+      const reorderedRows = <Data extends Float32Array | Int8Array | Uint8Array>(data: Data): Data =>
+        reorderRows(data, rows, heads, "halves");
       return () => {
         const { numbers, scales, minima, ...same } = blocks();
         return {
           ...same,
-          numbers: turnedRows(numbers),
-          scales: turnedRows(scales),
-          minima: minima && turnedRows(minima),
+          numbers: reorderedRows(numbers),
+          scales: reorderedRows(scales),
+          minima: minima && reorderedRows(minima),
         };
       };
     },
   };
 }
 
-/** A tensor's module and which part of it the tensor is. */
+/** Splits a tensor's name into its module and its part. */
 function partsOf(stored: string): { module: string; part: string } {
   const [, module = stored, part = ""] = /^(.*)\.(weight|bias)$/.exec(stored) ?? [];
   return { module, part };
@@ -147,12 +147,5 @@ function asInHuggingFace(
     );
   }
   const heads = headsInPairs(architecture, module, config);
-  return heads === undefined ? tensor : turnPairs(tensor, heads, "halves");
-}
-
-function transposed({ shape, data }: Tensor<"float32">): Tensor<"float32"> {
-  const [rows, columns] = shape as [number, number];
-  const turned = float32([columns, rows]);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) turned.data[j * rows + i] = data[i * columns + j]!;
-  return turned;
+  return heads === undefined ? tensor : reorderPairs(tensor, heads, "halves");
 }

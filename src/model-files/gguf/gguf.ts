@@ -13,7 +13,7 @@ export interface Gguf
     GgufHeader {}
 
 /**
- * Opens a GGUF file, as llama.cpp and Ollama keep models: its header is read and checked now, a tensor when asked for.
+ * Opens a GGUF file, the format of llama.cpp and Ollama. Reads and checks the header now, a tensor on request.
  * @throws UserError as {@link readGgufHeader}.
  */
 export async function openGguf(source: ByteSource): Promise<Gguf> {
@@ -33,7 +33,7 @@ export async function openGguf(source: ByteSource): Promise<Gguf> {
     return float32(shape, GGML_TYPES[dtype].decode(stored));
   };
   const { readNow } = source;
-  /** Bytes of a tensor, counted from its first. */
+  /** Reads bytes of a tensor, counted from its first. */
   const storedNow =
     readNow &&
     ((name: string, from: number, to: number): Uint8Array<ArrayBuffer> => {

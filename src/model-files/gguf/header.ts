@@ -3,10 +3,10 @@ import type { ByteSource } from "../../files/byte-source.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { GGML_TYPE_NAMES, GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 
-/** A value of the metadata; whole numbers of 64 bits are exact to 2^53. */
+/** A metadata value. 64-bit integers are exact up to 2^53. */
 export type GgufValue = number | boolean | string | NumberList | readonly (boolean | string)[];
 
-/** Numbers of a list, whole ones of 64 bits among them as float64. */
+/** A list of numbers; 64-bit integers become float64. */
 export type NumberList =
   | Uint8Array
   | Int8Array
@@ -17,12 +17,12 @@ export type NumberList =
   | Float32Array
   | Float64Array;
 
-/** A tensor's place in the file. */
+/** A tensor's position in the file. */
 export interface GgufEntry {
   dtype: GgmlType;
-  /** Outermost first, as everywhere but in GGUF itself. */
+  /** Outermost axis first; GGUF itself has the innermost first. */
   shape: readonly number[];
-  /** Bytes from the file's beginning. */
+  /** Position in bytes from the file's beginning. */
   begin: number;
   end: number;
 }
@@ -32,27 +32,27 @@ export interface GgufHeader {
   tensors: ReadonlyMap<string, GgufEntry>;
 }
 
-/** What a file of GGUF begins with. */
+/** First bytes of a GGUF file. */
 export const GGUF_MAGIC = "GGUF";
 
-/** Where tensors begin, unless `general.alignment` says otherwise: multiples of this many bytes. */
+/** Default alignment of tensors in bytes; `general.alignment` overrides it. */
 export const DEFAULT_ALIGNMENT = 32;
 
-/** Bytes that are read at once; the headers of most models have fewer. */
+/** Bytes to read at once; most headers have fewer. */
 const CHUNK = 2 ** 22;
-/** Most bytes of a header: the largest vocabularies take a tenth. */
+/** Upper limit on a header's size in bytes; the largest vocabularies take a tenth. */
 const MAX_HEADER = 2 ** 27;
-/** Most tensors, and most entries of metadata: the largest models have a hundredth. */
+/** Upper limit on tensors, and on entries of metadata; the largest models have a hundredth. */
 const MAX_ENTRIES = 2 ** 17;
-/** Most entries of a list: the largest vocabularies have a sixteenth. */
+/** Upper limit on the items of a list; the largest vocabularies have a sixteenth. */
 const MAX_ITEMS = 2 ** 22;
-/** Most axes of a tensor, as in ggml. */
+/** Upper limit on axes of a tensor, as in ggml. */
 const MAX_AXES = 4;
 
 /**
- * Reads and checks the header of a GGUF file (versions 2 and 3, little-endian; ggml's docs/gguf.md), once from its beginning
- * to its end. Nothing that it claims takes memory before the file is known to be large enough for it.
- * @throws UserError where the file is none, truncated, damaged, or holds a tensor of a type that is not supported.
+ * Reads and checks the header of a GGUF file (versions 2 and 3, little-endian; ggml's docs/gguf.md) in one pass. Memory
+ * is allocated for a claimed size only if the file is large enough for it.
+ * @throws UserError if the file is not GGUF, truncated, damaged, or holds a tensor of a type that is not supported.
  */
 export function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
   return parseHeader(new Cursor(source));
@@ -61,10 +61,10 @@ export function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
 const damaged = ({ location }: ByteSource, what: string): UserError =>
   new UserError(`${location} is damaged: ${what}; get the file again`);
 
-/** Reads numbers and texts one after the other, and refuses what reaches beyond the end of the file. */
+/** Reads numbers and texts in sequence, and rejects sizes that reach beyond the end of the file. */
 class Cursor {
   readonly source: ByteSource;
-  /** What was read last, from byte `#start` of the file on. */
+  /** The last chunk, which begins at byte `#start` of the file. */
   #view = new DataView(new ArrayBuffer(0));
   #start = 0;
   at = 0;
@@ -73,7 +73,7 @@ class Cursor {
     this.source = source;
   }
 
-  /** Goes on by `length` bytes. @returns a view of them */
+  /** Advances by `length` bytes. @returns a view of them */
   async take(length: number, what: string): Promise<DataView> {
     const start = this.at;
     const end = start + length;
@@ -97,7 +97,7 @@ class Cursor {
     return (await this.take(4, what)).getUint32(0, true);
   }
 
-  /** A number that is too large to be exact is larger than any file. */
+  /** Reads an integer. One that is too large to be exact is larger than any file. */
   async uint64(what: string): Promise<number> {
     return Number((await this.take(8, what)).getBigUint64(0, true));
   }
@@ -106,7 +106,7 @@ class Cursor {
     return decoder.decode(await this.take(await this.uint64(what), what));
   }
 
-  /** A count of things that take at least `least` bytes each, and of which no model has more than `most`. */
+  /** Reads a count of items that take at least `least` bytes each, and of which no model has more than `most`. */
   async count(least: number, most: number, what: string): Promise<number> {
     const count = await this.uint64(what);
     if (count > most) throw damaged(this.source, `it claims ${count} ${what}, more than any model has`);
@@ -158,7 +158,7 @@ interface NumberType {
   List: new (length: number) => NumberList;
 }
 
-/** By their numbers in the format. */
+/** Number types by their codes in the format. */
 const NUMBERS: Readonly<Record<number, NumberType>> = {
   0: { width: 1, read: (view, at) => view.getUint8(at), List: Uint8Array },
   1: { width: 1, read: (view, at) => view.getInt8(at), List: Int8Array },
@@ -184,27 +184,30 @@ async function parseHeader(cursor: Cursor): Promise<GgufHeader> {
       `${source.location} is not supported: ${why}; convert the model to little-endian GGUF of version 2 or 3`,
     );
   }
-  // A tensor takes its name's length, its number of axes, its type and its offset; an entry a length, a type and a byte.
+  // A tensor has at least its name's length, number of axes, type and offset; an entry a length, a type and a byte.
   const tensorCount = await cursor.count(24, MAX_ENTRIES, "tensors");
   const entryCount = await cursor.count(13, MAX_ENTRIES, "entries of metadata");
 
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < entryCount; i++) {
     const key = await cursor.text("a metadata key");
-    if (metadata.has(key)) throw damaged(source, `it has "${shown(key)}" twice`);
-    metadata.set(key, await readValue(cursor, `"${shown(key)}"`));
+    if (metadata.has(key)) throw damaged(source, `it has "${shortened(key)}" twice`);
+    metadata.set(key, await readValue(cursor, `"${shortened(key)}"`));
   }
   const alignment = metadata.get("general.alignment") ?? DEFAULT_ALIGNMENT;
   if (typeof alignment !== "number" || !(alignment >= 8 && alignment <= 2 ** 16) || alignment % 8 !== 0) {
-    throw damaged(source, `"general.alignment" is ${shown(String(alignment))}, which is not a multiple of 8`);
+    throw damaged(source, `"general.alignment" is ${shortened(String(alignment))}, which is not a multiple of 8`);
   }
   const tensors = new Map<string, GgufEntry>();
   for (let i = 0; i < tensorCount; i++) {
     const name = await cursor.text("a tensor's name");
-    if (tensors.has(name)) throw damaged(source, `it has tensor "${shown(name)}" twice`);
+    if (tensors.has(name)) throw damaged(source, `it has tensor "${shortened(name)}" twice`);
     tensors.set(name, await readEntry(cursor, name));
   }
-  return { metadata, tensors: placed(source, tensors, Math.ceil(cursor.at / alignment) * alignment, alignment) };
+  return {
+    metadata,
+    tensors: resolvePositions(source, tensors, Math.ceil(cursor.at / alignment) * alignment, alignment),
+  };
 }
 
 async function readValue(cursor: Cursor, what: string): Promise<GgufValue> {
@@ -215,10 +218,10 @@ async function readValue(cursor: Cursor, what: string): Promise<GgufValue> {
   return cursor.list(itemType, what);
 }
 
-/** A tensor, its place still counted from where the data begin. */
+/** Reads a tensor's entry; its position is still relative to the data. */
 async function readEntry(cursor: Cursor, name: string): Promise<GgufEntry> {
   const { source } = cursor;
-  const what = `tensor "${shown(name)}"`;
+  const what = `tensor "${shortened(name)}"`;
   const axes = await cursor.uint32(what);
   if (axes > MAX_AXES) throw damaged(source, `${what} has ${axes} axes, more than the limit of ${MAX_AXES}`);
   const shape: number[] = [];
@@ -241,8 +244,8 @@ async function readEntry(cursor: Cursor, name: string): Promise<GgufEntry> {
 
 const isSupported = (name: string): name is GgmlType => Object.hasOwn(GGML_TYPES, name);
 
-/** Tensors with their places in the file: each inside of it, aligned, and none over another. */
-function placed(
+/** Converts tensors' positions to positions in the file. Each must lie inside the file, aligned, without overlaps. */
+function resolvePositions(
   source: ByteSource,
   tensors: ReadonlyMap<string, GgufEntry>,
   dataStart: number,
@@ -250,8 +253,8 @@ function placed(
 ): Map<string, GgufEntry> {
   let free = 0;
   for (const [name, { begin, end }] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
-    const what = `tensor "${shown(name)}"`;
-    // Written so that a size beyond all numbers is refused too.
+    const what = `tensor "${shortened(name)}"`;
+    // The negation also rejects NaN and infinite sizes.
     if (!(dataStart + end <= source.size)) {
       throw new UserError(
         `${source.location} is truncated: ${what} ends at byte ${dataStart + end}, and the file has ${source.size}; get the file again`,
@@ -271,5 +274,5 @@ function placed(
   );
 }
 
-/** A stranger's text, made short. */
-const shown = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}…` : text);
+/** Shortens untrusted text for messages. */
+const shortened = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}…` : text);

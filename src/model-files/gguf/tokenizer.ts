@@ -2,14 +2,14 @@ import { UserError } from "../../errors.ts";
 import type { Gguf } from "./gguf.ts";
 import type { GgufValue, NumberList } from "./header.ts";
 
-/** What a model folder's `tokenizer.json` and `tokenizer_config.json` would hold. */
+/** Equivalent of a model folder's `tokenizer.json` and `tokenizer_config.json`. */
 export interface GgufTokenizer {
-  /** Makes it: the largest take more memory than all else that is kept of a model. */
+  /** Builds tokenizer.json on demand: the largest take more memory than anything else kept of a model. */
   json(): object;
   settings: Record<string, unknown>;
 }
 
-/** Numbers of `tokenizer.ggml.token_type`. */
+/** Codes of `tokenizer.ggml.token_type`. */
 const [CONTROL, USER_DEFINED] = [3, 4];
 
 const byteLevel = (split: string | undefined) => ({
@@ -19,7 +19,7 @@ const byteLevel = (split: string | undefined) => ({
   use_regex: split === undefined,
 });
 
-/** Cuts texts by an expression, and then into bytes. */
+/** Splits texts by a regular expression, and then into bytes. */
 const splitBy = (expression: string) => ({
   type: "Sequence",
   pretokenizers: [
@@ -35,10 +35,10 @@ const QWEN_2 = splitBy(
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
 );
 
-/** How texts are cut before bytes are paired, by `tokenizer.ggml.pre`; llama.cpp's `llama-vocab.cpp` has all. */
+/** Pre-tokenizers by `tokenizer.ggml.pre`; llama.cpp's `llama-vocab.cpp` has the full list. */
 const PRE_TOKENIZERS: Readonly<Record<string, Partial<BytePairs>>> = {
   "gpt-2": {},
-  // Each digit by itself.
+  // Splits digits individually.
   smollm: {
     preTokenizer: {
       type: "Sequence",
@@ -56,19 +56,19 @@ const PRE_TOKENIZERS: Readonly<Record<string, Partial<BytePairs>>> = {
   ),
 };
 
-/** What kinds of byte-level tokenizers differ in. */
+/** Differences between byte-level tokenizers. */
 interface BytePairs {
   normalizer: object | null;
   preTokenizer: object;
-  /** Whether a word of the vocabulary is taken whole, however its parts may merge. */
+  /** Whether a text that is in the vocabulary becomes one token, regardless of merges. */
   ignoreMerges: boolean;
-  /** Whether texts begin with a token of their own where the file does not say. */
+  /** Whether texts begin with a BOS token if the file does not say. */
   addsBos: boolean;
 }
 
 /**
- * The tokenizer of a GGUF file, its chat template among the settings.
- * @throws UserError where there is none, or one of a kind that is not supported.
+ * Builds the tokenizer of a GGUF file; its settings include the chat template.
+ * @throws UserError if there is none, or its kind is not supported.
  */
 export function tokenizerOf(file: Gguf): GgufTokenizer {
   const { location, metadata } = file;
@@ -116,7 +116,7 @@ export function tokenizerOf(file: Gguf): GgufTokenizer {
       ...(bos !== undefined && { bos_token: bos }),
       ...(eos !== undefined && { eos_token: eos }),
       ...(unknown !== undefined && { unk_token: unknown }),
-      // Llama has none: what follows a text's end counts for nothing.
+      // Llama has no padding token. Any will do, because padding is masked.
       pad_token: token("padding") ?? eos ?? unknown ?? tokens[0],
       add_bos_token: addsBos,
       add_eos_token: addsEos,
@@ -127,7 +127,7 @@ export function tokenizerOf(file: Gguf): GgufTokenizer {
   };
 }
 
-/** What kinds of tokenizers differ in. */
+/** Differences between kinds of tokenizers. */
 interface Kind extends Omit<BytePairs, "ignoreMerges"> {
   model(): object;
   decoder: object;
@@ -173,7 +173,7 @@ function sentencePieces({ location, metadata }: Gguf, stored: readonly string[],
     );
   }
   const gemma = String(metadata.get("general.architecture")).startsWith("gemma");
-  // Gemma's pieces of spaces alone are kept as such, and its scores are not in the order of its merges.
+  // GGUF stores Gemma's runs of "▁" as spaces, and Gemma's scores do not follow the order of its merges.
   const tokens = gemma ? stored.map((token) => (/^ {2,}$/.test(token) ? "▁".repeat(token.length) : token)) : stored;
   const merges = textsOf(metadata.get("tokenizer.ggml.merges"))?.map((merge) => merge.split(" "));
   const prefix = !gemma && metadata.get("tokenizer.ggml.add_space_prefix") !== false;
@@ -207,14 +207,14 @@ function sentencePieces({ location, metadata }: Gguf, stored: readonly string[],
   };
 }
 
-/** Characters, squared and summed over all pieces, that merges are looked for in: the largest vocabularies have a tenth. */
+/** Upper limit on squared piece lengths, summed over all pieces; the largest vocabularies have a tenth. */
 const MAX_SQUARED_CHARACTERS = 2 ** 28;
-/** Characters of all merges: those of the largest vocabularies have a tenth. */
+/** Upper limit on characters of all merges; the largest vocabularies have a tenth. */
 const MAX_CHARACTERS = 2 ** 25;
 
 /**
- * Which pieces merge into which, the best first: what SentencePiece finds by its pieces' scores alone.
- * @throws UserError where pieces are longer than any tokenizer's.
+ * Derives the merges, best first, from the pieces' scores, which are all that SentencePiece uses.
+ * @throws UserError if pieces are longer than any tokenizer's.
  */
 function mergesOf(tokens: readonly string[], scores: ArrayLike<number>, location: string): [string, string][] {
   const refuse = (): never => {
@@ -225,7 +225,7 @@ function mergesOf(tokens: readonly string[], scores: ArrayLike<number>, location
   if (tokens.reduce((sum, { length }) => sum + length ** 2, 0) > MAX_SQUARED_CHARACTERS) refuse();
   const ids = new Map<string, number>();
   for (const [id, token] of tokens.entries()) ids.set(token, id);
-  // Numbers rather than objects: a large vocabulary has half a million merges.
+  // Arrays of numbers, not objects: a large vocabulary has half a million merges.
   const [first, second, score, left, right]: [number[], number[], number[], number[], number[]] = [[], [], [], [], []];
   let found = 0;
   for (const [token, id] of ids) {
@@ -259,7 +259,7 @@ function idsOf(tokens: readonly string[]): Record<string, number> {
   return ids;
 }
 
-/** Tokens before and after each text. */
+/** Builds a post-processor that adds tokens before and after each text. */
 function surround(tokens: readonly string[], bos: string | undefined, eos: string | undefined): object {
   const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
   const around = (id: "A" | "B", type_id: number) => [
@@ -278,12 +278,12 @@ function surround(tokens: readonly string[], bos: string | undefined, eos: strin
   };
 }
 
-/** A list of texts of the metadata, where it is one. */
+/** Returns a metadata value if it is a list of texts. */
 function textsOf(value: GgufValue | undefined): readonly string[] | undefined {
   const isText = (each: unknown): each is string => typeof each === "string";
   return Array.isArray(value) && value.every(isText) ? value : undefined;
 }
 
-/** A list of numbers of the metadata, where it is one. */
+/** Returns a metadata value if it is a list of numbers. */
 const numbersOf = (value: GgufValue | undefined): NumberList | undefined =>
   ArrayBuffer.isView(value) ? value : undefined;

@@ -2,13 +2,13 @@ import { joinedBytes } from "../../graph/joined-bytes.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import { DEFAULT_ALIGNMENT, GGUF_MAGIC } from "./header.ts";
 
-/** Metadata to write: texts, and numbers as float32. */
+/** Metadata to write: texts, and numbers, which become float32. */
 export type MetadataToWrite = Readonly<Record<string, string | number>>;
 
-/** Numbers of the format (ggml's docs/gguf.md): its version, and the types of a float32, of a text and of a tensor in F32. */
+/** Codes of the format (ggml's docs/gguf.md): its version, and the types float32, text and F32 tensor. */
 const [VERSION, FLOAT32, TEXT, F32] = [3, 6, 8, 0];
 
-/** Tensors in float32 as the bytes of a GGUF file. */
+/** Serialises float32 tensors as a GGUF file. */
 export function ggufBytes(metadata: MetadataToWrite, tensors: Tensors<"float32">): Uint8Array<ArrayBuffer> {
   const header: Uint8Array[] = [encoder.encode(GGUF_MAGIC), uint32(VERSION)];
   header.push(uint64(tensors.size), uint64(Object.keys(metadata).length));

@@ -2,8 +2,8 @@ import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Network, NetworkNode, NetworkTensor } from "./network.ts";
 
 /**
- * The same network without what is computed from its tensors alone, such as weights that are cast, scaled or turned before they are used: such
- * a tensor is computed when it is asked for. What is known of shapes is left to whoever writes the graph.
+ * Removes nodes that compute only with the file's tensors, such as weights that are cast, scaled or transposed before
+ * use. Each result becomes a tensor that is computed when it is read. Shape computations stay in the network.
  */
 export function withDerivedTensors(network: Network): Network {
   const tensors = new Map(network.tensors);
@@ -18,24 +18,24 @@ export function withDerivedTensors(network: Network): Network {
   return { ...network, nodes, tensors };
 }
 
-/** The tensor that a node makes of others; undefined where it is not known how. */
+/** Returns the result of a node as a tensor, or undefined if that is not supported. */
 type Derive = (node: NetworkNode, inputs: readonly NetworkTensor[]) => NetworkTensor | undefined;
 
-/** ONNX's codes of real numbers. */
+/** ONNX codes of floating-point types. */
 const REAL: ReadonlySet<unknown> = new Set([1, 10, 11, 16]);
 
 const DERIVED: Readonly<Record<string, Derive>> = {
   Identity: (_node, [x]) => x,
   Cast: ({ attributes }, [x]) => (REAL.has(attributes.to) ? { ...x!, dtype: "F32", values: undefined } : undefined),
-  Transpose: turned,
+  Transpose: transposeTensor,
   Add: elementwise((a, b) => a + b),
   Sub: elementwise((a, b) => a - b),
   Mul: elementwise((a, b) => a * b),
   Div: elementwise((a, b) => a / b),
 };
 
-/** A tensor of which `compute` fills in the elements. */
-function computed(
+/** Creates a tensor whose elements `compute` fills in. */
+function computedTensor(
   shape: readonly number[],
   inputs: readonly NetworkTensor[],
   compute: (inputs: readonly Tensor<"float32">[], result: Float32Array) => void,
@@ -51,7 +51,7 @@ function computed(
   };
 }
 
-/** Elements between two neighbours on each axis of a shape; 0 on axes along which it is broadcast to `rank` axes. */
+/** Returns the strides of a shape, broadcast to `rank` axes: 0 on broadcast axes. */
 function strides(shape: readonly number[], rank: number): number[] {
   const own = new Array<number>(rank).fill(0);
   for (let axis = shape.length - 1, stride = 1; axis >= 0; stride *= shape[axis--]!) {
@@ -60,34 +60,34 @@ function strides(shape: readonly number[], rank: number): number[] {
   return own;
 }
 
-/** Where each element of a shape stands in a tensor of these strides. */
-function* places(shape: readonly number[], strides: readonly number[]): Generator<number> {
+/** Yields the position of each element of a shape in a tensor of these strides. */
+function* positions(shape: readonly number[], strides: readonly number[]): Generator<number> {
   const at = new Array<number>(shape.length).fill(0);
-  let place = 0;
+  let position = 0;
   for (let i = 0; i < sizeOf(shape); i++) {
-    yield place;
+    yield position;
     for (let axis = shape.length - 1; axis >= 0; axis--) {
-      place += strides[axis]!;
+      position += strides[axis]!;
       if (++at[axis]! < shape[axis]!) break;
-      place -= strides[axis]! * shape[axis]!;
+      position -= strides[axis]! * shape[axis]!;
       at[axis] = 0;
     }
   }
 }
 
-function turned({ attributes }: NetworkNode, [x]: readonly NetworkTensor[]): NetworkTensor | undefined {
+function transposeTensor({ attributes }: NetworkNode, [x]: readonly NetworkTensor[]): NetworkTensor | undefined {
   const { shape } = x!;
   const perm = typeof attributes.perm === "object" ? attributes.perm : shape.map((_, axis) => axis).reverse();
   if (new Set(perm).size !== shape.length || perm.some((axis) => shape[axis] === undefined)) return undefined;
   const from = strides(shape, shape.length);
   const to = perm.map((axis) => shape[axis]!);
-  return computed(to, [x!], ([values], result) => {
+  return computedTensor(to, [x!], ([values], result) => {
     let i = 0;
-    for (const place of places(
+    for (const position of positions(
       to,
       perm.map((axis) => from[axis]!),
     ))
-      result[i++] = values!.data[place]!;
+      result[i++] = values!.data[position]!;
   });
 }
 
@@ -95,16 +95,16 @@ function elementwise(compute: (a: number, b: number) => number): Derive {
   return (_node, [a, b]) => {
     if (a!.dtype !== "F32" || b!.dtype !== "F32") return undefined;
     const rank = Math.max(a!.shape.length, b!.shape.length);
-    // A vector is left to the graph, with its weight under its own name: Gemma adds 1 to each normalisation's.
+    // Vectors stay in the graph, with the weight under its own name: Gemma adds 1 to norm weights.
     if (rank < 2) return undefined;
     const sizes = [a!, b!].map(({ shape }) => [...new Array<number>(rank - shape.length).fill(1), ...shape]);
     const shape = sizes[0]!.map((size, axis) => (size === 1 ? sizes[1]![axis]! : size));
     if (sizes[1]!.some((size, axis) => size !== 1 && size !== shape[axis])) return undefined;
-    return computed(shape, [a!, b!], ([left, right], result) => {
-      const others = places(shape, strides(b!.shape, rank));
+    return computedTensor(shape, [a!, b!], ([left, right], result) => {
+      const others = positions(shape, strides(b!.shape, rank));
       let i = 0;
-      for (const place of places(shape, strides(a!.shape, rank))) {
-        result[i++] = compute(left!.data[place]!, right!.data[others.next().value as number]!);
+      for (const position of positions(shape, strides(a!.shape, rank))) {
+        result[i++] = compute(left!.data[position]!, right!.data[others.next().value as number]!);
       }
     });
   };

@@ -4,9 +4,9 @@ import type { Network, NetworkNode, NetworkTensor, NodeAttribute } from "./netwo
 import { Wiring } from "./wiring.ts";
 
 /**
- * The same network with weights of few bits as the real numbers that they stand for, and values that were rounded on the way as they are:
- * a gradient goes through neither.
- * @throws UserError where weights are stored in a way that is not known
+ * Replaces quantised weights by the real numbers that they represent, and removes the rounding of activations: no
+ * gradient passes through either.
+ * @throws UserError if weights are stored in an unknown way
  */
 export function withExactWeights(network: Network): Network {
   const { location } = network;
@@ -21,12 +21,12 @@ export function withExactWeights(network: Network): Network {
 
 interface Weights {
   wiring: Wiring;
-  /** New ones are added. */
+  /** The rules add dequantised tensors. */
   tensors: Map<string, NetworkTensor>;
   location: string;
 }
 
-/** What stands in place of a node; undefined where it stays. */
+/** Returns the replacement of a node, or undefined to keep it. */
 type Rule = (node: NetworkNode, weights: Weights) => NetworkNode[] | undefined;
 
 const RULES: Readonly<Record<string, Rule>> = {
@@ -35,12 +35,12 @@ const RULES: Readonly<Record<string, Rule>> = {
   "com.microsoft.MatMulNBits": blockProduct,
 };
 
-/** What a tensor is called that others stand for. */
+/** Strips the suffix of a quantised tensor's name. */
 const plainName = (name: string): string => name.replace(/_(quantized|Q4|Q8|Q4G\d+)$/, "");
 
 /**
- * `x W`, which an exporter of dynamic quantisation writes as a product of whole numbers, cast and multiplied with the scales of both
- * (onnxruntime's `quantize_dynamic`).
+ * `x W`, which dynamic quantisation exports as an integer product, cast and multiplied by both scales (onnxruntime's
+ * `quantize_dynamic`).
  */
 function integerProduct(node: NetworkNode, { wiring, tensors }: Weights): NetworkNode[] | undefined {
   const [a, b] = node.inputs.map((input) => wiring.maker(input));
@@ -58,7 +58,7 @@ function integerProduct(node: NetworkNode, { wiring, tensors }: Weights): Networ
   return [{ ...node, op: "MatMul", name, inputs: [rounds.inputs[0]!, weight], attributes: {}, module: integer.module }];
 }
 
-/** Numbers of few bits scaled back: of a tensor, of rows that are looked up in one, or of values that were rounded before. */
+/** Replaces a dequantisation: of a weight, of rows looked up in one, or of activations that were quantised before. */
 function dequantized(node: NetworkNode, { wiring, tensors }: Weights): NetworkNode[] | undefined {
   const [stored = "", scale = "", zero = ""] = node.inputs;
   const maker = wiring.maker(stored);
@@ -81,14 +81,14 @@ function dequantized(node: NetworkNode, { wiring, tensors }: Weights): NetworkNo
   return [{ ...maker!, inputs: [weight, maker!.inputs[1]!], outputs: node.outputs }];
 }
 
-/** A tensor that is read as `make` says. */
-const made = (shape: readonly number[], make: () => Promise<Tensor<"float32">>): NetworkTensor => ({
+/** Creates a tensor that `make` computes. */
+const lazyTensor = (shape: readonly number[], make: () => Promise<Tensor<"float32">>): NetworkTensor => ({
   dtype: "F32",
   shape,
   read: make,
 });
 
-/** `(stored - zero) · scale`, of one scale, one for each place of an axis, or one for each block of it. */
+/** `(stored - zero) · scale`, with one scale, one for each index of an axis, or one for each block of it. */
 function scaled(
   stored: NetworkTensor,
   scale: NetworkTensor,
@@ -96,7 +96,7 @@ function scaled(
   { axis = 0, block = 0 }: { axis?: number; block?: number },
 ): NetworkTensor {
   const { shape } = stored;
-  return made(shape, async () => {
+  return lazyTensor(shape, async () => {
     const [values, scales, zeros] = [(await stored.read()).data, (await scale.read()).data, (await zero?.read())?.data];
     const at = axis < 0 ? axis + shape.length : axis;
     const size = shape[at] ?? 1;
@@ -116,12 +116,12 @@ function scaled(
   });
 }
 
-/** A number of an attribute. */
+/** Returns a numeric attribute, or `otherwise`. */
 const numberOf = (value: NodeAttribute | undefined, otherwise: number): number =>
   typeof value === "number" ? value : otherwise;
 
 /**
- * `x W`, of a matrix in blocks of 4 or 8 bits
+ * `x W`, with a matrix in blocks of 4 or 8 bits
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits).
  */
 function blockProduct(node: NetworkNode, { tensors, location }: Weights): NetworkNode[] {
@@ -150,7 +150,7 @@ function blockProduct(node: NetworkNode, { tensors, location }: Weights): Networ
   const weight = plainName(stored);
   tensors.set(
     weight,
-    made([columns, rows], async () => {
+    lazyTensor([columns, rows], async () => {
       const [values, factors, middles] = [
         (await packed.read()).data,
         (await scales.read()).data,

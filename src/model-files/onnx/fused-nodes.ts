@@ -2,8 +2,8 @@ import type { Network, NetworkNode } from "./network.ts";
 import { Wiring } from "./wiring.ts";
 
 /**
- * The same network with layer normalisations and GELUs that older exporters spell out as one node each, which are quicker, and whose
- * gradients are.
+ * Replaces layer norms and GELUs that older exporters spell out by one node each, because these nodes and their
+ * gradients are faster.
  */
 export function withFusedNodes(network: Network): Network {
   const wiring = new Wiring(network);
@@ -15,8 +15,8 @@ export function withFusedNodes(network: Network): Network {
 
 /** `(x - mean) / sqrt(mean((x - mean)²) + epsilon) · scale + bias` */
 function layerNorm(node: NetworkNode, network: Network, wiring: Wiring): NetworkNode | undefined {
-  const shift = ofTensor(node, "Add", network);
-  const scale = shift && ofTensor(wiring.maker(shift.value), "Mul", network);
+  const shift = vectorOperand(node, "Add", network);
+  const scale = shift && vectorOperand(wiring.maker(shift.value), "Mul", network);
   const divided = scale && wiring.maker(scale.value);
   if (divided?.op !== "Div") return undefined;
   const centred = wiring.maker(divided.inputs[0]);
@@ -40,8 +40,8 @@ function layerNorm(node: NetworkNode, network: Network, wiring: Wiring): Network
   };
 }
 
-/** Of two inputs the one that is a list of the file, and the other. */
-function ofTensor(
+/** Splits the inputs into a one-dimensional tensor of the file and the other value. */
+function vectorOperand(
   node: NetworkNode | undefined,
   op: string,
   { tensors }: Network,
@@ -52,7 +52,7 @@ function ofTensor(
   return tensor !== undefined && value !== undefined ? { value, tensor } : undefined;
 }
 
-/** What a node is the mean of, over the last axis. */
+/** Returns the input of a mean over the last axis. */
 function meanOf(node: NetworkNode | undefined, { tensors }: Network): string | undefined {
   if (node?.op !== "ReduceMean") return undefined;
   const axes = node.attributes.axes ?? tensors.get(node.inputs[1] ?? "")?.values;

@@ -13,62 +13,62 @@ import { Wiring } from "./wiring.ts";
 /** A product with a weight of the file, before its layer has a name. */
 interface FoundLayer extends Pick<NetworkLayer, "inFeatures" | "outFeatures"> {
   weight: string;
-  /** Whether the file holds its weight as `[in, out]`. */
-  turned: boolean;
+  /** Whether the file stores its weight as `[in, out]`. */
+  isTransposed: boolean;
   bias: string | undefined;
-  /** What it makes, its bias added. */
+  /** Name of its output, with the bias added. */
   output: string;
-  /** The node that adds its bias, where that is another. */
-  adds?: NetworkNode;
+  /** The node that adds its bias, if that is a separate one. */
+  biasNode?: NetworkNode;
 }
 
 /**
- * The same network with its products with weights as layers that methods can adapt. Each has a name of Hugging Face's where its weight,
- * its bias or its node says it, and its tensors are called after it. Whether it belongs to attention is told by what is around it: a softmax between two
- * products.
+ * Turns products with weights into layers that methods can adapt. A layer gets the Hugging Face name that its weight,
+ * its bias or its node has, and its tensors are named after it. It belongs to attention if its neighbours do: a softmax
+ * between two products.
  */
 export function withLayers(network: Network): Network {
   const { tensors } = network;
   const wiring = new Wiring(network);
-  const found = new Map<NetworkNode, FoundLayer>();
+  const foundLayers = new Map<NetworkNode, FoundLayer>();
   for (const node of network.nodes) {
     const layer = foundLayer(node, tensors, wiring);
-    if (layer) found.set(node, layer);
+    if (layer) foundLayers.set(node, layer);
   }
-  const added = new Set([...found.values()].map(({ adds }) => adds));
-  const places = placesOf(network, wiring, found);
+  const added = new Set([...foundLayers.values()].map(({ biasNode }) => biasNode));
+  const roles = rolesOf(network, wiring, foundLayers);
   const named = new Map(tensors);
   const weights = new Map<string, string>();
   const nodes = network.nodes.flatMap((node): NetworkNode[] => {
-    const layer = found.get(node);
+    const layer = foundLayers.get(node);
     if (!layer) return added.has(node) ? [] : [node];
-    const { weight, bias, output, turned, inFeatures, outFeatures } = layer;
+    const { weight, bias, output, isTransposed, inFeatures, outFeatures } = layer;
     const name = uniqueName(layerName(node, layer), weight, weights);
     const matrix = tensors.get(weight)!;
-    named.set(`${name}.weight`, turned ? turnedMatrix(matrix) : matrix);
+    named.set(`${name}.weight`, isTransposed ? transposedMatrix(matrix) : matrix);
     if (bias !== undefined) named.set(`${name}.bias`, tensors.get(bias)!);
-    const made: NetworkLayer = { name, ...places.get(node)!, inFeatures, outFeatures, bias: bias !== undefined };
+    const made: NetworkLayer = { name, ...roles.get(node)!, inFeatures, outFeatures, bias: bias !== undefined };
     return [{ ...node, op: LAYER, inputs: [node.inputs[0]!], outputs: [output], attributes: {}, layer: made }];
   });
   const read = new Set(nodes.flatMap(({ inputs }) => inputs));
-  for (const { weight, bias = "" } of found.values()) {
+  for (const { weight, bias = "" } of foundLayers.values()) {
     for (const own of [weight, bias]) if (!read.has(own) && !isOwnName(own, weights)) named.delete(own);
   }
   return { ...network, nodes, tensors: named };
 }
 
-/** Whether a tensor is called after its layer already. */
+/** Whether a tensor is already named after its layer. */
 const isOwnName = (tensor: string, layers: ReadonlyMap<string, string>): boolean =>
   /\.(weight|bias)$/.test(tensor) && layers.has(tensor.replace(/\.\w+$/, ""));
 
-/** The matrix with rows and columns exchanged. */
-const turnedMatrix = ({ shape, read, ...tensor }: NetworkTensor): NetworkTensor => ({
+/** Transposes a matrix. */
+const transposedMatrix = ({ shape, read, ...tensor }: NetworkTensor): NetworkTensor => ({
   ...tensor,
   shape: shape.toReversed(),
   read: async () => transposed(await read()),
 });
 
-/** Whether a tensor is a matrix, or numbers for each of `width` outputs. */
+/** Whether a tensor is a matrix, or a vector of `width`. */
 const isMatrix = (tensor: NetworkTensor | undefined): tensor is NetworkTensor =>
   tensor?.shape.length === 2 && tensor.values === undefined;
 const isBias = (tensor: NetworkTensor | undefined, width: number): boolean =>
@@ -81,19 +81,22 @@ function foundLayer(node: NetworkNode, tensors: Network["tensors"], wiring: Wiri
   const { transA = 0, transB = 0, alpha = 1, beta = 1 } = node.attributes;
   const [rows, columns] = matrix.shape as [number, number];
   const [inFeatures, outFeatures] = transB === 1 ? [columns, rows] : [rows, columns];
-  const sizes = { weight, inFeatures, outFeatures, turned: transB !== 1 };
+  const sizes = { weight, inFeatures, outFeatures, isTransposed: transB !== 1 };
   const output = node.outputs[0]!;
   if (node.op === "Gemm") {
     const fits = transA === 0 && alpha === 1 && beta === 1 && (!addend || isBias(tensors.get(addend), outFeatures));
     return fits ? { ...sizes, bias: addend || undefined, output } : undefined;
   }
-  const adds = wiring.onlyReader(output);
-  const bias = adds?.op === "Add" ? adds.inputs.find((input) => isBias(tensors.get(input), outFeatures)) : undefined;
-  return bias === undefined ? { ...sizes, bias, output } : { ...sizes, bias, output: adds!.outputs[0]!, adds: adds! };
+  const biasNode = wiring.onlyReader(output);
+  const bias =
+    biasNode?.op === "Add" ? biasNode.inputs.find((input) => isBias(tensors.get(input), outFeatures)) : undefined;
+  return bias === undefined
+    ? { ...sizes, bias, output }
+    : { ...sizes, bias, output: biasNode!.outputs[0]!, biasNode: biasNode! };
 }
 
-/** What each layer is for, and in which block. */
-function placesOf(
+/** Returns the role and block of each layer. */
+function rolesOf(
   { nodes, tensors }: Network,
   wiring: Wiring,
   layers: ReadonlyMap<NetworkNode, FoundLayer>,
@@ -105,18 +108,18 @@ function placesOf(
     !node.inputs.some((input) => tensors.has(input));
   const stops = (node: NetworkNode): boolean => isLayer(node) || isProduct(node);
   const attention = new Map<NetworkNode, number>();
-  // The last product of each attention.
+  // The last product of each attention, with its block.
   const ends = new Map<NetworkNode, number>();
   let blocks = 0;
   for (const middle of nodes.filter(({ op }) => op === "Softmax" || op === ATTENTION)) {
     const isWhole = middle.op === ATTENTION;
-    const before = isWhole ? [middle] : wiring.met(middle.inputs, "back", stops).filter(isProduct);
-    const after = isWhole ? [middle] : wiring.met(middle.outputs, "on", stops).filter(isProduct);
+    const before = isWhole ? [middle] : wiring.reachable(middle.inputs, "back", stops).filter(isProduct);
+    const after = isWhole ? [middle] : wiring.reachable(middle.outputs, "on", stops).filter(isProduct);
     if (before.length === 0 || after.length === 0) continue;
     const read = [...before, ...after].flatMap(({ inputs }) => inputs);
     const around = [
-      ...wiring.met(read, "back", (node) => stops(node) || node.op === "Softmax"),
-      ...wiring.met(
+      ...wiring.reachable(read, "back", (node) => stops(node) || node.op === "Softmax"),
+      ...wiring.reachable(
         after.flatMap(({ outputs }) => outputs),
         "on",
         stops,
@@ -126,7 +129,7 @@ function placesOf(
     for (const node of after) ends.set(node, blocks);
     blocks++;
   }
-  const places = new Map<NetworkNode, Pick<NetworkLayer, "role" | "block">>();
+  const roles = new Map<NetworkNode, Pick<NetworkLayer, "role" | "block">>();
   let block = 0;
   let begun = false;
   for (const node of nodes) {
@@ -134,13 +137,13 @@ function placesOf(
     const own = attention.get(node);
     begun ||= own !== undefined;
     if (!isLayer(node)) continue;
-    if (own !== undefined) places.set(node, { role: "attention", block: own });
-    else places.set(node, { block, ...(begun && { role: "ffn" }) });
+    if (own !== undefined) roles.set(node, { role: "attention", block: own });
+    else roles.set(node, { block, ...(begun && { role: "ffn" }) });
   }
-  return places;
+  return roles;
 }
 
-/** What a layer is called: after its weight, its bias or its node's path, whichever says a module's name. */
+/** Returns a layer's name, taken from its weight, its bias or its node's path, whichever names a module. */
 function layerName({ name: node, module }: NetworkNode, { weight, bias }: FoundLayer): string {
   const ofWeight = moduleOf(weight, "weight");
   const ofBias = bias === undefined ? undefined : moduleOf(bias, "bias");
@@ -152,7 +155,7 @@ function moduleOf(tensor: string, part: "weight" | "bias"): string | undefined {
   return /^[\w.]+$/.test(tensor) && tensor.endsWith(`.${part}`) ? tensor.slice(0, -part.length - 1) : undefined;
 }
 
-/** The name, or where another weight has it already the name with a number. @param taken weights by their layers' names */
+/** Adds a number to the name if another weight has it. @param taken weights by their layers' names */
 function uniqueName(name: string, weight: string, taken: Map<string, string>): string {
   for (let number = 1; ; number++) {
     const own = number === 1 ? name : `${name}_${number}`;

@@ -1,7 +1,7 @@
 import { UserError } from "../../errors.ts";
 import type { Network, NetworkBranch, NetworkNode, NetworkPort, NetworkTensor } from "./network.ts";
 
-/** A graph as a file has it, which may read the values of the graphs around it. */
+/** A graph in the file's form. It may read values of enclosing graphs. */
 export interface FileGraph {
   nodes: FileNode[];
   tensors: Map<string, NetworkTensor>;
@@ -10,20 +10,20 @@ export interface FileGraph {
 }
 
 interface FileNode extends Omit<NetworkNode, "branches" | "layer"> {
-  /** Those of its attributes that are graphs, by their names. */
+  /** Attributes that are graphs, by name. */
   graphs: ReadonlyMap<string, FileGraph>;
 }
 
 /**
- * The network of a file's graph. Tensors of the graphs in its nodes stand beside its own, and values of these have names of their own: what a
- * name means in a file depends on where it stands.
- * @throws UserError where a node reads what no node before it makes.
+ * Converts a file's graph to a network. Tensors of nested graphs join the outer ones, and their values get unique
+ * names: in a file, a name's meaning depends on the graph.
+ * @throws UserError if a node reads a value that no earlier node computes.
  */
 export function networkOf(location: string, graph: FileGraph): Network {
   const tensors = new Map<string, NetworkTensor>();
   let count = 0;
 
-  /** @param outer finds what a value of the graphs around is called */
+  /** @param outer resolves names of enclosing graphs */
   function named(
     graph: FileGraph,
     prefix: string,

@@ -9,20 +9,20 @@ import { withLayers } from "./layers.ts";
 import { type Network, nodesFor } from "./network.ts";
 import { readNetwork } from "./read-network.ts";
 
-/** Where model folders have their ONNX file, those of Transformers.js first. */
+/** Usual paths of an ONNX file in a model folder, those of Transformers.js first. */
 const FILES = ["onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx"];
 
-/** ONNX files of a model's folder, in which a checkpoint is its forward pass, too. */
+/** Formats of ONNX files in a model folder, which hold the forward pass too. */
 export const ONNX_FORMATS: readonly WeightFormat[] = FILES.map(onnxFormat);
 
-/** An ONNX file by its path in the model's folder. */
+/** Returns the format of an ONNX file by its path in the model folder. */
 export function onnxFormat(file: string): WeightFormat {
   const folder = file.slice(0, file.lastIndexOf("/") + 1);
   return { file, holdsNetwork: true, open: (source, files) => openOnnx(source, files, folder) };
 }
 
 /**
- * Opens an ONNX file. @param folder in which it stands among the model's files, with a slash behind it
+ * Opens an ONNX file. @param folder its folder among the model's files, with a trailing slash
  * @throws UserError as {@link readNetwork}.
  */
 export async function openOnnx(source: ByteSource, files: ModelFiles, folder: string): Promise<TensorSource> {
@@ -32,7 +32,7 @@ export async function openOnnx(source: ByteSource, files: ModelFiles, folder: st
     throw new UserError(`${location} is no ONNX file, or damaged: ${(error as Error).message}; get the file again`);
   });
   const network = withLayers(trimmed(withFusedNodes(trimmed(withExactWeights(withDerivedTensors(read))))));
-  // Shapes, axes and single numbers are part of the graph; only a layer of one output has a bias of one number.
+  // Shapes, axes and single numbers belong to the graph; only a layer of one output has a bias of one number.
   const tensors = new Map([...network.tensors].filter(([name, { values }]) => !values || name.endsWith(".bias")));
   return {
     location,
@@ -46,7 +46,7 @@ export async function openOnnx(source: ByteSource, files: ModelFiles, folder: st
   };
 }
 
-/** The same without what no output needs. */
+/** Removes what no output needs. */
 function trimmed(network: Network): Network {
   const names = network.outputs.map(({ name }) => name);
   const nodes = nodesFor(network, names);

@@ -1,21 +1,21 @@
 import { UserError } from "../../errors.ts";
 import type { ByteSource } from "../../files/byte-source.ts";
 
-/** Bytes that are read at once. */
+/** Bytes to read at once. */
 const WINDOW = 2 ** 16;
-/** Bytes that a field's number and size take at most. */
+/** Upper limit on the bytes of a field's number and size. */
 const HEADER = 20;
 
-/** A field of a message: where its content stands, or, of a whole number, what it is. */
+/** A field of a message: the position of its content, and an integer's value. */
 export interface FieldPlace {
   id: number;
   start: number;
   end: number;
-  /** Of a whole number. */
+  /** Value of an integer field. */
   value?: number;
 }
 
-/** A protobuf file that is read by pieces, so that what is large in it need not be in memory. */
+/** A protobuf file that is read in chunks, so that its large parts need not be in memory. */
 export class ProtobufFile {
   readonly source: ByteSource;
   #window = new Uint8Array(0);
@@ -25,7 +25,7 @@ export class ProtobufFile {
     this.source = source;
   }
 
-  /** @throws UserError where they are not there, or cannot be read. */
+  /** Reads the bytes `[start, end)`. @throws UserError if they do not exist or cannot be read. */
   async bytes(start: number, end: number): Promise<Uint8Array> {
     if (start < this.#start || end > this.#start + this.#window.length) {
       this.#window = await this.source.read(start, Math.max(end, Math.min(start + WINDOW, this.source.size)));
@@ -35,7 +35,7 @@ export class ProtobufFile {
     return this.#window.subarray(start - this.#start, end - this.#start);
   }
 
-  /** The fields of the message that stands at `[start, end)`. @throws UserError where it is none. */
+  /** Yields the fields of the message at `[start, end)`. @throws UserError if it is not a message. */
   async *fields(start: number, end: number): AsyncGenerator<FieldPlace> {
     for (let at = start; at < end; ) {
       const header = await this.bytes(at, Math.min(at + HEADER, end));

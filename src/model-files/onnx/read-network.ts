@@ -7,26 +7,26 @@ import type { Network, NetworkPort, NetworkTensor, NodeAttribute } from "./netwo
 import { type FieldPlace, ProtobufFile } from "./protobuf-fields.ts";
 import { type OpenBeside, readNetworkTensor } from "./tensors.ts";
 
-/** Fields of a model's message and of its graph's. */
+/** Field numbers of a model's message and of its graph's. */
 const MODEL_FIELD = { graph: 7, opsetImport: 8 };
 const GRAPH_FIELD = { node: 1, initializer: 5, input: 11, output: 12 };
 
 const MAX_NODES = 30_000;
 const MAX_TENSORS = 100_000;
-/** Bytes of one node, and of all of them: what is larger is a weight, which has its place among the initializers. */
+/** Upper limits on bytes of one node and of all nodes. Larger data are weights and belong to the initializers. */
 const MAX_NODE = 2 ** 26;
 const MAX_NODE_BYTES = 2 ** 28;
-/** Inputs, outputs or attributes of a node, and axes of an input. */
+/** Upper limit on inputs, outputs or attributes of a node, and on axes of an input. */
 const MAX_PARTS = 10_000;
-/** Graphs that stand in each other's nodes. */
+/** Upper limit on the depth of nested graphs. */
 const MAX_DEPTH = 32;
-/** ONNX's operator sets that are known here. */
+/** Supported versions of ONNX's operator set. */
 const OPSETS = { least: 9, most: 24 };
 
 /**
- * Reads what an ONNX file computes: its graph now, and weights when they are asked for.
- * @param open opens the files beside it, in which its weights may be
- * @throws UserError where it is no ONNX file, damaged, or larger than any that is meant.
+ * Reads the computation of an ONNX file: its graph now, weights when they are requested.
+ * @param open opens external data files
+ * @throws UserError if it is not an ONNX file, damaged, or larger than the limits.
  */
 export async function readNetwork(source: ByteSource, open: OpenBeside): Promise<Network> {
   const file = new ProtobufFile(source);
@@ -42,18 +42,18 @@ export async function readNetwork(source: ByteSource, open: OpenBeside): Promise
   );
 }
 
-/** A file that is read, and what was met in it so far, in graphs within nodes too. */
+/** State of reading, with counts over all graphs, nested ones included. */
 interface Reading {
   readonly open: OpenBeside;
   nodes: number;
   tensors: number;
   ports: number;
   nodeBytes: number;
-  /** Of the graph at hand. */
+  /** Depth of the current graph. */
   depth: number;
 }
 
-/** Reads the graph that stands at `[start, end)`. */
+/** Reads the graph at `[start, end)`. */
 async function readGraph(
   file: ProtobufFile,
   { start, end }: Pick<FieldPlace, "start" | "end">,
@@ -83,7 +83,7 @@ async function readGraph(
   return graph;
 }
 
-/** @throws UserError where ONNX's own operators are of a set that is not known. */
+/** @throws UserError if the version of ONNX's own operator set is not supported. */
 function requireOpset({ source }: ProtobufFile, bytes: Uint8Array): void {
   const { domain = "", version = 0 } = decodeMessage(OPERATOR_SET_ID, bytes) as { domain?: string; version?: number };
   if ((domain !== "" && domain !== "ai.onnx") || (version >= OPSETS.least && version <= OPSETS.most)) return;
@@ -115,7 +115,7 @@ interface AttributeMessage {
   strings: string[];
 }
 
-/** Adds a node or, of one that stands for a tensor, the tensor. */
+/** Adds a node, or the tensor of a Constant. */
 async function addNode(
   file: ProtobufFile,
   bytes: Uint8Array,
@@ -153,7 +153,7 @@ async function addNode(
   nodes.push({ op, name, inputs: input, outputs: output, attributes, module: moduleOf(message), graphs });
 }
 
-/** What PyTorch's exporter says of a node: the modules that it is part of, from the outermost on, and its own name. */
+/** Returns a node's module. PyTorch's exporter lists its modules, the outermost first, then its own name. */
 function moduleOf({ metadata }: NodeMessage): string | undefined {
   const { value = "" } = metadata.find(({ key }) => key === "pkg.torch.onnx.name_scopes") ?? {};
   return [...value.matchAll(/'([\w.]*)'/g)].at(-2)?.[1] || undefined;
@@ -165,7 +165,7 @@ async function attributeTensor(file: ProtobufFile, bytes: Uint8Array, open: Open
   return tensor;
 }
 
-/** @throws UserError where it stands too deep in others. */
+/** @throws UserError if graphs are nested too deeply. */
 async function attributeGraph(file: ProtobufFile, bytes: Uint8Array, reading: Reading): Promise<FileGraph> {
   if (reading.depth === MAX_DEPTH)
     file.damaged(`its nodes hold graphs that stand more than ${MAX_DEPTH} deep in others`);
@@ -176,7 +176,7 @@ async function attributeGraph(file: ProtobufFile, bytes: Uint8Array, reading: Re
   return graph;
 }
 
-/** Of a list of strings these with commas between them. */
+/** Returns an attribute's value. A list of strings is joined by commas. */
 function plainAttribute({ type, f = 0, i = 0, s, floats, ints, strings }: AttributeMessage): NodeAttribute {
   if (type === 1) return f;
   if (type === 2) return i;
@@ -185,7 +185,7 @@ function plainAttribute({ type, f = 0, i = 0, s, floats, ints, strings }: Attrib
   return type === 6 ? floats : ints;
 }
 
-/** The tensor of a node that says its numbers itself. */
+/** Returns the tensor of a Constant whose attribute lists its numbers. */
 function listedTensor(attributes: Readonly<Record<string, NodeAttribute>>): NetworkTensor {
   const [key = "", value = []] = Object.entries(attributes)[0] ?? [];
   const values = typeof value === "object" ? value : [Number(value)];

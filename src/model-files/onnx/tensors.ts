@@ -7,7 +7,7 @@ import { decodeStored, ELEMENT_BYTES, type StoredType } from "../stored-values.t
 import type { NetworkTensor } from "./network.ts";
 import type { FieldPlace, ProtobufFile } from "./protobuf-fields.ts";
 
-/** ONNX's codes of element types, of those that can be read. */
+/** Supported element types by their ONNX codes. */
 const STORED_TYPES: Readonly<Record<number, StoredType>> = {
   1: "F32",
   2: "U8",
@@ -21,33 +21,33 @@ const STORED_TYPES: Readonly<Record<number, StoredType>> = {
 };
 
 const FLOATS: ReadonlySet<StoredType> = new Set(["F32", "F16", "F64", "BF16"]);
-/** Elements up to which a list of whole numbers is known while the graph is read. */
+/** Largest list of integers whose values are read with the graph. */
 const KNOWN = 8192;
 const MAX_RANK = 8;
-/** Whole numbers that stand in a message one by one. */
+/** Upper limit on the elements that a message may list one by one. */
 const MAX_LISTED = 2 ** 20;
 
-/** Opens a file that stands beside the model's, by its name there. */
+/** Opens an external data file by its relative path. */
 export type OpenBeside = (name: string) => Promise<ByteSource | undefined>;
 
-/** A tensor's message, its numbers left where they are. */
+/** A tensor's message without its elements. */
 interface TensorMessage {
   name: string;
   dims: number[];
   type: number;
-  /** Where its numbers stand side by side. */
+  /** Position of contiguous elements. */
   numbers?: FieldPlace;
-  /** Numbers that stand one by one, or packed in fewer bytes. */
+  /** Elements listed one by one, or packed. */
   listed: number[];
   external: Map<string, string>;
 }
 
-/** Fields of a tensor's message. */
+/** Field numbers of a tensor's message. */
 const FIELD = { dims: 1, type: 2, floatData: 4, int32Data: 5, int64Data: 7, name: 8, rawData: 9, external: 13 };
 
 /**
- * Reads a tensor's message, which stands at `place`; of its numbers only those of short lists are read now.
- * @throws UserError where it is damaged, of a type that is not supported, or stands outside of the model's folder.
+ * Reads the tensor's message at `place`. Elements are read now only for single numbers and short lists.
+ * @throws UserError if it is damaged, of a type that is not supported, or outside of the model's folder.
  */
 export async function readNetworkTensor(
   file: ProtobufFile,
@@ -108,7 +108,7 @@ async function tensorMessage(
   return message;
 }
 
-/** Whole numbers of a field: one, or several packed. */
+/** Returns the integers of a field, which is one number or a packed list. */
 async function numbersOf(file: ProtobufFile, field: FieldPlace): Promise<number[]> {
   if (field.value !== undefined) return [field.value];
   if (field.end - field.start > MAX_LISTED) file.damaged(`the list at byte ${field.start} has no place in a tensor`);
@@ -119,7 +119,7 @@ async function numbersOf(file: ProtobufFile, field: FieldPlace): Promise<number[
   return list as number[];
 }
 
-/** Packed numbers as a field of their own. */
+/** Wraps packed numbers in a field header. */
 function packedField(content: Uint8Array): Uint8Array {
   const header = [10];
   let size = content.length;
@@ -130,7 +130,7 @@ function packedField(content: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Where a tensor's numbers stand. */
+/** Location of a tensor's elements. */
 interface NumbersPlace {
   source: ByteSource;
   start: number;
@@ -141,7 +141,7 @@ function inside({ source }: ProtobufFile, { numbers }: TensorMessage): NumbersPl
   return { source, start: numbers?.start ?? 0, end: numbers?.end ?? 0 };
 }
 
-/** @throws UserError where they are in no file of the model's folder. */
+/** @throws UserError if the path leads out of the model's folder, or the file is missing or too short. */
 async function outside({ name, external }: TensorMessage, location: string, open: OpenBeside): Promise<NumbersPlace> {
   const path = external.get("location") ?? "";
   const parts = path.split("/").filter((part) => part !== ".");
@@ -166,12 +166,12 @@ async function outside({ name, external }: TensorMessage, location: string, open
   return { source, start, end: start + length };
 }
 
-/** Whether a tensor's numbers are known while its graph is read: of real ones only a single one. */
+/** Whether a tensor's values are read with the graph; of floats only a single one. */
 const isKnown = (dtype: StoredType, size: number): boolean => size <= (FLOATS.has(dtype) ? 1 : KNOWN);
 
 async function numbersAt(dtype: StoredType, { source, start, end }: NumbersPlace): Promise<number[]> {
   const { buffer } = await source.read(start, end);
-  // float32 would round large whole numbers.
+  // float32 would round large integers.
   if (dtype === "I64") return Array.from(new BigInt64Array(buffer), Number);
   if (dtype === "I32") return [...new Int32Array(buffer)];
   if (dtype === "F64") return [...new Float64Array(buffer)];

@@ -1,6 +1,6 @@
 import { ASKS_SIZES, type Network, type NetworkNode } from "./network.ts";
 
-/** Which nodes make a network's values, and which read them. */
+/** Index of a network's values: the nodes that compute and read them. */
 export class Wiring {
   readonly #network: Pick<Network, "tensors" | "outputs">;
   readonly #makers = new Map<string, NetworkNode>();
@@ -18,7 +18,7 @@ export class Wiring {
     }
   }
 
-  /** The node that makes a value; undefined of inputs and tensors. */
+  /** Returns the node that computes a value; undefined for inputs and tensors. */
   maker(name: string | undefined): NetworkNode | undefined {
     return name === undefined ? undefined : this.#makers.get(name);
   }
@@ -27,19 +27,19 @@ export class Wiring {
     return this.#readers.get(name) ?? [];
   }
 
-  /** The only node that reads a value, which is no output of the network. */
+  /** Returns the only node that reads a value, unless the value is an output of the network. */
   onlyReader(name: string): NetworkNode | undefined {
     const [reader, ...others] = this.readers(name);
     return others.length > 0 || this.#network.outputs.some((output) => output.name === name) ? undefined : reader;
   }
 
-  /** A tensor that is a single number. */
+  /** Returns the value of a tensor that is a single number. */
   scalar(name: string | undefined): number | undefined {
     const values = name === undefined ? undefined : this.#network.tensors.get(name)?.values;
     return values?.length === 1 ? values[0] : undefined;
   }
 
-  /** Of two inputs the one that is this number, and the other. */
+  /** Splits two inputs into a single number and the other value. */
   withScalar({ inputs: [a, b] }: NetworkNode): { value: string; number: number } | undefined {
     for (const [value, scalar] of [
       [a, b],
@@ -52,10 +52,10 @@ export class Wiring {
   }
 
   /**
-   * Nodes that are met from some values on, against the flow or with it; what only asks for sizes is passed over.
-   * @param stops whether a node is what is looked for; behind it nothing is looked at
+   * Returns the first nodes that `stops` accepts, from some values on. Skips nodes that read only sizes.
+   * @param stops whether a node is a result; the walk does not continue beyond it
    */
-  met(from: readonly string[], direction: "back" | "on", stops: (node: NetworkNode) => boolean): NetworkNode[] {
+  reachable(from: readonly string[], direction: "back" | "on", stops: (node: NetworkNode) => boolean): NetworkNode[] {
     const found = new Set<NetworkNode>();
     const seen = new Set<string>();
     const stack = [...from];

@@ -7,7 +7,7 @@ import { exportAdapter } from "../../../src/export/export-adapter-node.ts";
 import { readGgufAdapter } from "../../../src/export/gguf/adapter-node.ts";
 import { float32 } from "../../../src/graph/tensor.ts";
 import { fileSource } from "../../../src/model-files/file-source-node.ts";
-import { turnPairs } from "../../../src/model-files/gguf/architectures.ts";
+import { reorderPairs } from "../../../src/model-files/gguf/architectures.ts";
 import { openGguf } from "../../../src/model-files/gguf/gguf.ts";
 import { runtime } from "../../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, tinyAdapter } from "../../support/tiny-adapter.ts";
@@ -129,7 +129,7 @@ describe("an adapter in GGUF", () => {
       [16, 3],
       Float32Array.from({ length: 48 }, (_, i) => i),
     );
-    expect(turnPairs(turnPairs(rows, 2, "pairs"), 2, "halves")).toEqual(rows);
-    expect(turnPairs(turnPairs(rows, 4, "halves"), 4, "pairs")).toEqual(rows);
+    expect(reorderPairs(reorderPairs(rows, 2, "pairs"), 2, "halves")).toEqual(rows);
+    expect(reorderPairs(reorderPairs(rows, 4, "halves"), 4, "pairs")).toEqual(rows);
   });
 });
