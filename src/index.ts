@@ -92,7 +92,6 @@ export type { ClassifiedText } from "./tasks/kinds/classification.ts";
 export type { EmbeddedText } from "./tasks/kinds/embedding.ts";
 export type { MultiLabelledText } from "./tasks/kinds/multi-label.ts";
 export type { ScoredText } from "./tasks/kinds/regression.ts";
-export type { RerankedText } from "./tasks/kinds/reranker.ts";
 export type { TaggedText } from "./tasks/kinds/token-classification.ts";
 export {
   binaryCrossEntropy,
@@ -113,6 +112,7 @@ export type {
   HuggingFaceForm,
   Metric,
   Readout,
+  RerankedText,
   TableReading,
   Targets,
   TaskKind,

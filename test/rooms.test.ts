@@ -51,6 +51,16 @@ test("a room imports only from rooms above it in the table of docs/architecture.
   expect(wrong).toEqual([]);
 });
 
+test("no file outside of tasks/ imports a kind of task; an entrance may name a kind's types", async () => {
+  const isKind = (path: string): boolean => path.startsWith("tasks/kinds/");
+  const wrong = (await sourceFiles()).flatMap(({ path, text, imports }) => {
+    if (path.startsWith("tasks/")) return [];
+    const typesAlone = !path.includes("/") && !/^import .*tasks\/kinds\/|^export \{[^}]*tasks\/kinds\//m.test(text);
+    return typesAlone ? [] : imports.filter(isKind).map((imported) => `${path} imports ${imported}`);
+  });
+  expect(wrong).toEqual([]);
+});
+
 test("no files import each other in a circle, types included", async () => {
   const importsOf = new Map((await sourceFiles()).map(({ path, imports }) => [path, imports]));
   const done = new Set<string>();

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { TaskData } from "../tasks/example.ts";
-import { languageModel } from "../tasks/kinds/language-model.ts";
+import { GSM8K } from "../tasks/gsm8k.ts";
 import { holdOut } from "../tasks/split.ts";
 import { readTable } from "./read-table-node.ts";
 import { taskOfTable } from "./table-task.ts";
@@ -17,7 +17,8 @@ const HELD_OUT = 120;
 export async function loadGsm8k(directory: string, seed: number): Promise<TaskData> {
   const file = join(directory, "train.jsonl");
   const table = await readTable(file, "jsonl");
-  const task = taskOfTable(table, { text: "question", label: "answer" }, { kind: languageModel.name });
+  const { kind, ...columns } = GSM8K;
+  const task = taskOfTable(table, columns, { kind });
   const fraction = Math.min(HELD_OUT / task.train.length, 0.1);
   return holdOut({ ...task, name: "gsm8k", origin: { files: [file] } }, fraction, seed);
 }

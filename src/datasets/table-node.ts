@@ -115,7 +115,7 @@ async function readSource(
     return { table: await mediaFolder(file, { media, labelled, classes }), named: {}, ofFolder: true };
   }
   const ending = await fileFormat(file);
-  const inWords = kind !== undefined && findTaskKind(kind).oneWordALine === true;
+  const inWords = kind !== undefined && findTaskKind(kind).head === "token";
   const format = ending === "lines" && labelled && inWords ? "conll" : ending;
   const isDrawn = count !== undefined && format === "csv" && (await sizeOf(file)) > LARGE;
   const table = isDrawn

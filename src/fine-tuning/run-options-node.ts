@@ -212,7 +212,10 @@ export function publishedOf(given: Readonly<Record<string, unknown>>): Published
 function publishedTaskOf(given: Readonly<Record<string, unknown>>, method: string): string | undefined {
   const { options } = partOptions(runOptions, method, given);
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
-  return namedTaskOf(sourceOf(options)) ?? kind?.publishedAs;
+  const named = namedTaskOf(sourceOf(options));
+  if (named !== undefined || kind === undefined) return named;
+  const { pipeline } = kind.huggingFace;
+  return METHODS.all.some(({ published }) => published && pipeline in published.tasks) ? pipeline : undefined;
 }
 
 const definedOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>

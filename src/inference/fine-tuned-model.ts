@@ -8,9 +8,8 @@ import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TextPrediction } from "../tasks/built-in-kinds.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
-import { type RerankedText, reranker } from "../tasks/kinds/reranker.ts";
 import { type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
-import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
+import type { RerankedText, TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { unitVector } from "../tasks/vectors.ts";
@@ -196,7 +195,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** Whether it puts passages in an order, which {@link rerank} asks for. */
   get reranks(): boolean {
-    return this.kind.name === reranker.name;
+    return this.kind.scores === "relevance";
   }
 
   /**
@@ -208,8 +207,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     passages: readonly string[],
     options: ComputeOptions = {},
   ): Promise<(RerankedText & { index: number })[]> {
-    if (!this.reranks)
-      throw new UserError(`the model is for ${this.kind.name}, not a ${reranker.name}; train one first`);
+    if (!this.reranks) throw new UserError(`the model is for ${this.kind.name}, not a reranker; train one first`);
     const pairs = passages.map((passage) => [query, passage] as const);
     const found = await (this as FineTunedModel as FineTunedModel<RerankedText>).predict(pairs, options);
     return found.map((shown, index) => ({ index, ...shown })).sort((a, b) => b.logit - a.logit);

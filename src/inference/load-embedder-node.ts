@@ -5,7 +5,7 @@ import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import { nodeRuntime } from "../runtime/runtime-node.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { embedding } from "../tasks/kinds/embedding.ts";
+import { embeddingKind } from "../tasks/task-kinds.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
 /**
@@ -20,7 +20,7 @@ export async function loadEmbedder(
   runtime: Runtime = nodeRuntime(),
   { base: format, ...hub }: HubOptions & { base?: BaseFormat | undefined } = {},
 ): Promise<FineTunedModel> {
-  const adapter = await untunedAdapter(model, { ...hub, kind: embedding.name });
+  const adapter = await untunedAdapter(model, { ...hub, kind: embeddingKind().name });
   const base = await loadBaseModel(model, adapter.description.task, 0, { ...hub, format });
   return FineTunedModel.adapt(base, adapter, runtime);
 }

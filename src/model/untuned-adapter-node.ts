@@ -3,9 +3,7 @@ import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { FolderConfig } from "../model-files/model-folder.ts";
 import { modelFiles } from "../model-files/model-folder-node.ts";
 import type { ModelDescription } from "../models/families.ts";
-import { embedding } from "../tasks/kinds/embedding.ts";
-import { imageEmbedding } from "../tasks/kinds/image-embedding.ts";
-import { recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
+import { embeddingKind, recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
 import { readPooling } from "./base-model.ts";
 import { describeModelAt } from "./describe-model-node.ts";
@@ -30,8 +28,9 @@ export async function untunedAdapter(
   const { maxLength, modelType, picture } = described.config;
   const found = asked === undefined ? taskOf(raw, described) : { kind: asked, labels: [] };
   // The kind that embeds texts becomes the one that embeds pictures, if the model reads these.
-  const { kind, labels } = picture && found.kind === embedding.name ? { ...found, kind: imageEmbedding.name } : found;
-  const embeds = kind === embedding.name;
+  const { kind, labels } =
+    picture && found.kind === embeddingKind().name ? { ...found, kind: embeddingKind("pictures").name } : found;
+  const embeds = kind === embeddingKind().name;
   const poolingLimit = embeds ? ((await readPooling(await modelFiles(directory))).maxLength ?? MAX_LENGTH) : maxLength;
   const description: AdapterDescription = {
     format: "aflora-adapter",
@@ -59,5 +58,5 @@ function taskOf(raw: FolderConfig, { architecture, config }: ModelDescription): 
     return { kind: kind.name, labels };
   }
   const written = forModel.find(({ modelKind }) => modelKind !== undefined);
-  return { kind: (written ?? embedding).name, labels: [] };
+  return { kind: (written ?? embeddingKind()).name, labels: [] };
 }

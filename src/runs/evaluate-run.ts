@@ -168,7 +168,7 @@ async function answersOf(
 /** Scores of the answers and of the kind's baselines, which need no model (such as `lead3_rouge1`). */
 function answerScores(
   answers: readonly ScoredAnswer[],
-  { baselines = {}, scoresSentences: splitSentences }: Pick<TaskKind, "baselines" | "scoresSentences">,
+  { answerScoring: { baselines = {}, bySentence: splitSentences } = {} }: Pick<TaskKind, "answerScoring">,
 ): Record<string, number> {
   const references = answers.map(({ reference }) => reference);
   const score = (texts: readonly string[]) => scoreAnswers(texts, references, { splitSentences });

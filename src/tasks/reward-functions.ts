@@ -3,7 +3,6 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
 import type { Example } from "./example.ts";
-import { reward as rewardModel } from "./kinds/reward.ts";
 import type { TaskKind } from "./task-kind.ts";
 
 /** What a model is asked: a text, or the turns of a conversation. */
@@ -130,7 +129,7 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
 };
 
 /** Whether models of a kind say how good an answer is. */
-export const isRewardModel = ({ name }: Pick<TaskKind, "name">): boolean => name === rewardModel.name;
+export const isRewardModel = ({ scores }: Pick<TaskKind, "scores">): boolean => scores === "reward";
 
 /** An answer as a reward model reads it. */
 export const answerTo = (prompt: RewardPrompt, answer: string): Example =>

@@ -70,6 +70,37 @@ export interface AnsweredPrompt {
   }[];
 }
 
+/** How a model learns from its own answers, each of which gets a reward. */
+export interface Rollout {
+  settings(options: TaskOptionValues): RolloutSettings;
+  /** Training examples of one step: the answers to its prompts from which the model can learn, at least one. */
+  examplesOf(prompts: readonly AnsweredPrompt[], options: TaskOptionValues): TrainingExample[];
+}
+
+/** A task option that is a threshold of the model's outputs. */
+export interface ThresholdOption {
+  /** The best threshold for outputs `[rows, outputs]` of heads that were fitted without these examples, as a task option. */
+  fitted(logits: readonly Float32Array[]): TaskOptionValues;
+  /** The same options after the model's outputs are divided by a temperature. */
+  cooled(options: TaskOptionValues, temperature: number): TaskOptionValues;
+}
+
+/** How `evaluate --generate` scores a model's answers. */
+export interface AnswerScoring {
+  /** Answers that need no model, by name; they are scored too. */
+  readonly baselines?: Readonly<Record<string, (text: string) => string>>;
+  /** Whether answers are split into sentences, not into lines. */
+  readonly bySentence?: boolean;
+}
+
+/** Relevance of a passage for a query. */
+export interface RerankedText {
+  /** The model's one output; a higher value is better. */
+  logit: number;
+  /** `1 / (1 + e^-logit)`, from 0 to 1. */
+  sigmoid: number;
+}
+
 /** How good predictions are, as one number. */
 export interface Metric {
   higherIsBetter: boolean;
@@ -122,6 +153,18 @@ export type ModelSize = Pick<ModelConfig, "hiddenSize" | "maxLength">;
 /** Options of a task by name, as its kind made them. */
 export type TaskOptionValues = Readonly<Record<string, unknown>>;
 
+/** How data of a kind is recognized. */
+export interface Recognition {
+  /** Kinds are tried in ascending order; the first that fits is taken. */
+  order: number;
+  /** Whether the names of a table's columns show the kind, if the user names no columns. */
+  fitsColumns?(table: Table): boolean;
+  /** Whether examples with these texts and labels, row by row, are of this kind. */
+  fitsRows(texts: readonly Cell[], labels: readonly Cell[]): boolean;
+  /** Labels of the task that a checkpoint's head was made for; undefined if the head is of another kind. */
+  labelsOfHead(outputs: readonly string[], problemType: string | null | undefined): string[] | undefined;
+}
+
 /** How a kind reads a table by columns of its own. */
 export interface TableReading {
   /**
@@ -137,101 +180,104 @@ export interface TableReading {
 }
 
 /**
- * A kind of task: how rows become examples, what is minimised, what a model's outputs say, and how good that is.
- * Each is one object in a file of its own; nothing outside of `tasks/` knows them apart.
+ * A kind of task: how rows become examples, the loss, the meaning of the model's outputs, and their metrics. Each kind is one object in
+ * a file of its own. Code outside of `tasks/` reads these members and depends on no particular kind.
  */
 export interface TaskKind<Output extends object = object, Options extends z.ZodObject = z.ZodObject> {
   readonly name: string;
   /** One line for --help. */
   readonly summary: string;
-  /** What the model's head gives outputs: the whole text, or tokens. */
-  readonly head: HeadName;
-  /** What an example's text is the path of; absent: it is a text. */
-  readonly reads?: Media;
-  /** The only kind of model that it is for; absent: all that have the head. */
-  readonly modelKind?: Architecture["kind"];
-  readonly objective: Objective;
-  /**
-   * What predictions are made of in place of the outputs, in `predict` and `describe` too; then every example has a target. Its
-   * objective couples nothing.
-   */
-  readonly readout?: Readout;
-  /** In Hugging Face's names and scale: 0 to 1, correlations -1 to 1. */
-  readonly metrics: Readonly<Record<string, Metric>>;
-  /** Metrics of a task that names none, in the order shown; the first picks the best epoch. */
-  readonly defaultMetrics: readonly string[];
-  readonly huggingFace: HuggingFaceForm;
-  /** Whether a `.txt` file with labels has one word and its tag a line, as CoNLL files do. */
-  readonly oneWordALine?: boolean;
-  /** Training refines what the base model computes already, so that a method's lower learning rate suits. */
-  readonly refines?: true;
-  /** What a run has that is not asked for something else; absent: what most have. */
-  readonly recipe?: { epochs?: number; batchSize?: number; maxLength: number };
-  /** How the kind is told where nobody names it; absent: it must be asked for. */
-  readonly recognition?: {
-    /** Kinds are tried in ascending order: the first that fits is taken. */
-    order: number;
-    /** Whether a table is of this kind by its columns' names alone, where nobody names columns. */
-    fitsColumns?(table: Table): boolean;
-    /** Whether examples of these texts and labels, row by row, are of this kind. */
-    fitsRows(texts: readonly Cell[], labels: readonly Cell[]): boolean;
-    /** Labels of the task that a checkpoint's head was made for; undefined where that is none of this kind. */
-    labelsOfHead(outputs: readonly string[], problemType: string | null | undefined): string[] | undefined;
-  };
 
+  // The model
+
+  /** What the model's head gives outputs for: the whole text, or its tokens. */
+  readonly head: HeadName;
+  /** The only kind of model that suits (default: every model that has the head). */
+  readonly modelKind?: Architecture["kind"];
+  /** Files that an example's text is the path of (default: it is a text). */
+  readonly reads?: Media;
+  readonly huggingFace: HuggingFaceForm;
+  /** Number of the head's outputs. @param config of a model with the head; undefined if no model is at hand */
+  outputs(labels: readonly string[], config?: ModelConfig): number;
+
+  // From rows to examples
+
+  /** How data of this kind is recognized if no kind is named (default: the kind must be named). */
+  readonly recognition?: Recognition;
   /** Reads tables that hold more than a text, a pair and a label. */
   readonly table?: TableReading;
-  /** The kind's own options, each with a description: flags and config keys are made of them; absent: it has none. */
-  readonly options?: Options;
   /**
-   * What a task's `options` become by those that were given; absent: those it has, and what was given.
-   * @throws UserError where one of those given does not go with the examples or the model.
-   */
-  optionsFor?(given: z.output<Options>, task: TaskData, model: ModelSize): Record<string, unknown>;
-  /** Options that were not given, by the outputs `[rows, outputs]` of heads that were fitted without the examples. */
-  optionsOfFit?(logits: readonly Float32Array[]): TaskOptionValues;
-  /** The same options once a model's outputs are divided by a temperature. */
-  cooledOptions?(options: TaskOptionValues, temperature: number): TaskOptionValues;
-  /** The objective that a task's options ask for; {@link objective} where absent. */
-  objectiveFor?(options: TaskOptionValues): Objective;
-  /** Of kinds that learn from answers that the model writes as it trains, each of which gets a reward. */
-  readonly rollout?: {
-    settings(options: TaskOptionValues): RolloutSettings;
-    /** What a step learns from: of the answers to its prompts those that teach something, one at least. */
-    examplesOf(prompts: readonly AnsweredPrompt[], options: TaskOptionValues): TrainingExample[];
-  };
-  /** What the user should know of the training examples. @param encoded those of them that are left to train on */
-  notesOf?(examples: readonly Example[], encoded: readonly EncodedExample[], options: TaskOptionValues): string[];
-
-  /** Number of the head's outputs. @param config of a model with the head; absent where there is none at hand */
-  outputs(labels: readonly string[], config?: ModelConfig): number;
-  /**
-   * A column's labels, in their order; none where the kind has no classes.
-   * @throws UserError where a cell holds no sound label, or there is nothing to learn.
-   */
-  labelsIn(table: Table, column: string): string[];
-  /**
-   * The columns that examples are made of, by the names that are given; absent: `text` and `label` where nothing is given.
-   * @throws UserError where they cannot be told.
+   * Chooses the columns that make up examples (default: `text` and `label`).
+   * @throws UserError if the table does not show which columns to use.
    */
   columnsIn?(table: Table, given: Partial<Columns>): Columns;
   /**
-   * An example of a row.
-   * @throws UserError where it has no text, no label, or one that is not among `labels`.
+   * Labels of a column, in their order; none if the kind has no classes.
+   * @throws UserError if a cell holds no valid label, or there is nothing to learn.
+   */
+  labelsIn(table: Table, column: string): string[];
+  /**
+   * Makes an example of a row.
+   * @throws UserError if it has no text, no label, or a label that is not among `labels`.
    */
   exampleOfRow(cells: ExampleCells, labels: readonly string[]): Omit<Example, "index">;
-  /** An example to predict for. @throws UserError where the kind does not take such texts. */
+  /** Makes an example to predict for. @throws UserError if the kind does not take such texts. */
   exampleOfInput(input: TextInput): Omit<Example, "index">;
-  /** @param options of the task; none of a model that was not fine-tuned here */
+  /** Class of which a held-out part gets its share (default: examples are drawn without regard to classes). */
+  stratumOf?(example: Example): number;
+
+  // Options
+
+  /** The kind's options, each with a description; they become flags and keys of config files. */
+  readonly options?: Options;
+  /**
+   * Makes a task's `options` of the given ones (default: the task's own and the given ones).
+   * @throws UserError if a given option does not suit the examples or the model.
+   */
+  optionsFor?(given: z.output<Options>, task: TaskData, model: ModelSize): Record<string, unknown>;
+  /** Set if predictions depend on a threshold of the outputs. */
+  readonly threshold?: ThresholdOption;
+
+  // Training
+
+  readonly objective: Objective;
+  /** The objective for a task's options (default: {@link objective}). */
+  objectiveFor?(options: TaskOptionValues): Objective;
+  /** Training refines what the base model computes already, so a method's lower learning rate suits. */
+  readonly refines?: true;
+  /** Defaults of a run (default: those of most kinds). */
+  readonly recipe?: { epochs?: number; batchSize?: number; maxLength: number };
+  /** @param options of the task; undefined for a model that was not fine-tuned here */
   encode(example: Example, tokenizer: Tokenizer, maxLength: number, options?: TaskOptionValues): EncodedExample;
-  /** Targets and weights of an example that has its label. @param classWeights `[labels]`; 1 each where absent */
+  /** Targets and weights of an example that has its label. @param classWeights `[labels]` (default: 1 each) */
   targets(
     example: Example,
     encoded: EncodedExample,
     labels: readonly string[],
     classWeights?: readonly number[],
   ): Targets;
-  /** What a model says of an example, as its own label is written. @param logits `[rows, outputs]` @param options of the task */
+  /** Classes of an example, if rare classes can get a higher weight. */
+  classesOf?(example: Example): readonly number[];
+  /** Set if the model learns from answers that it generates during training. */
+  readonly rollout?: Rollout;
+  /** Notes about the training examples for the user. @param encoded the examples that are left to train on */
+  notesOf?(examples: readonly Example[], encoded: readonly EncodedExample[], options: TaskOptionValues): string[];
+  /** The text that a model reads, in order, split by whether the loss counts it; shown before training. */
+  countedParts?(encoded: EncodedExample, tokenizer: Tokenizer): { text: string; counts: boolean }[];
+
+  // Predictions
+
+  /**
+   * Values that leave the graph instead of the outputs; `predict` and `describe` get these. Every example then needs a target, and the
+   * objective couples nothing.
+   */
+  readonly readout?: Readout;
+  /**
+   * Meaning of the one output for a pair of texts: relevance of a passage for a query (predictions are a {@link RerankedText}), or
+   * reward of an answer to a prompt. Undefined for kinds that do not score pairs so.
+   */
+  readonly scores?: "relevance" | "reward";
+  /** The prediction in the form of an example's label. @param logits `[rows, outputs]` @param options of the task */
   predict(
     labels: readonly string[],
     example: Example,
@@ -239,7 +285,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
     logits: Float32Array,
     options?: TaskOptionValues,
   ): Prediction;
-  /** What people are shown. @param logits `[rows, outputs]` @param options of the task */
+  /** The prediction for users. @param logits `[rows, outputs]` @param options of the task */
   describe(
     labels: readonly string[],
     example: Example,
@@ -249,28 +295,25 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   ): Output;
   /** The same in a line, without the text. */
   lineOf(output: Output): string;
-  /** What `evaluate` shows beside the task's metrics. */
+
+  // Scores
+
+  /** Metrics by Hugging Face's names and in its scale: 0 to 1, correlations -1 to 1. */
+  readonly metrics: Readonly<Record<string, Metric>>;
+  /** Metrics of a task that names none, in the order shown; the first picks the best epoch. */
+  readonly defaultMetrics: readonly string[];
+  /** Further results of `evaluate`. */
   detailsOf?(
     predictions: readonly Prediction[],
     examples: readonly Example[],
     labels: readonly string[],
   ): EvaluationDetails;
-  /** Answers that need no text, each as if it were given for all examples: what a model must beat to have learned anything. */
+  /** Answers that ignore the text, each given to all examples: a model must score better to have learned anything. */
   sameAnswers?(examples: readonly Example[], labels: readonly string[]): Prediction[];
-  /** Of kinds that search: held-out examples as a search, which other ways of searching can be put to; undefined of those that are none. */
+  /** Held-out examples as a search, to compare with other search methods; undefined if these examples are no search. */
   searchIn?(examples: readonly Example[]): HeldOutSearch | undefined;
-  /** Of kinds that tell what belongs together: how well that goes, for a report. */
+  /** Scores of pairs that belong together and of others, for a report. */
   pairScoresOf?(predictions: readonly Prediction[], examples: readonly Example[]): PairScores;
-  /** The text that a model reads, in order, parted by what counts for the loss: shown before training. */
-  countedParts?(encoded: EncodedExample, tokenizer: Tokenizer): { text: string; counts: boolean }[];
-  /** Answers that can be had without a model, by name, to be scored beside its own. */
-  readonly baselines?: Readonly<Record<string, (text: string) => string>>;
-  /** Whether answers are scored sentence by sentence, wherever their lines end. */
-  readonly scoresSentences?: boolean;
-  /** What `published` settings of methods call a task of this kind that has no name. */
-  readonly publishedAs?: string;
-  /** The class of which a held-out part gets its share; absent: examples are drawn alike. */
-  stratumOf?(example: Example): number;
-  /** The classes that an example counts for where rare ones are to weigh more; absent: there are none to weigh. */
-  classesOf?(example: Example): readonly number[];
+  /** How generated answers are scored (default: line by line, without baselines). */
+  readonly answerScoring?: AnswerScoring;
 }

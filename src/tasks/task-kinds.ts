@@ -5,6 +5,7 @@ import { Registry } from "../registry.ts";
 import { BUILT_IN_KINDS, type TextPrediction } from "./built-in-kinds.ts";
 import type { TaskData } from "./example.ts";
 import type { Objective } from "./losses/objective.ts";
+import type { Media } from "./media.ts";
 import { type Columns, columnOf, type Table } from "./rows.ts";
 import type { ModelSize, TaskKind } from "./task-kind.ts";
 import { wholeText } from "./whole-text.ts";
@@ -66,8 +67,13 @@ export function cooledTask<Task extends { kind: string; options?: TaskData["opti
   task: Task,
   temperature: number,
 ): Task {
-  const { cooledOptions } = findTaskKind(task.kind);
-  return task.options && cooledOptions ? { ...task, options: cooledOptions(task.options, temperature) } : task;
+  const { threshold } = findTaskKind(task.kind);
+  return task.options && threshold ? { ...task, options: threshold.cooled(task.options, temperature) } : task;
+}
+
+/** The kind that embeds texts, or pictures. */
+export function embeddingKind(media?: Media): TaskKind<TextPrediction> {
+  return TASK_KINDS.all.find(({ head, reads }) => head === "pooled" && reads === media)!;
 }
 
 /** Names of the kinds that are for one kind of model alone. */

@@ -223,7 +223,7 @@ describe("--preset paper", () => {
     for (const method of published) {
       const { source, tasks } = method.published!;
       expect(source).not.toBe("");
-      const known = [...GLUE_TASKS.keys(), "gsm8k", ...TASK_KINDS.all.flatMap(({ publishedAs }) => publishedAs ?? [])];
+      const known = [...GLUE_TASKS.keys(), "gsm8k", ...TASK_KINDS.all.map(({ huggingFace }) => huggingFace.pipeline)];
       for (const task of Object.keys(tasks)) expect(known).toContain(task);
     }
   });

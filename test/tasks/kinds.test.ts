@@ -47,7 +47,7 @@ describe("several labels", () => {
 
   test("stay the same where a temperature divides the outputs", () => {
     for (const labelThreshold of [0.2, 0.3775, 0.3776, 0.6]) {
-      const cooled = multiLabel.cooledOptions!({ labelThreshold }, 2.5);
+      const cooled = multiLabel.threshold!.cooled({ labelThreshold }, 2.5);
       const found = multiLabel.predict(
         [],
         {} as never,

@@ -107,7 +107,7 @@ describe("examples", () => {
 test("sentences end where they do, and where lines do; the first three stand for a summary", () => {
   const text = "Dr. No came in. It rained!\nA: Is that so?\nB: Yes 3.5 times. Enough.";
   expect(sentencesOf(text).slice(-4)).toEqual(["It rained!", "A: Is that so?", "B: Yes 3.5 times.", "Enough."]);
-  expect(sequenceToSequence.baselines!.lead3!("One. Two.\nThree. Four.")).toBe("One.\nTwo.\nThree.");
+  expect(sequenceToSequence.answerScoring!.baselines!.lead3!("One. Two.\nThree. Four.")).toBe("One.\nTwo.\nThree.");
 });
 
 test("ROUGE-Lsum takes sentences for what they are, where it is told to split them", () => {

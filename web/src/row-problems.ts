@@ -1,7 +1,8 @@
 import { headerProblem } from "../../src/datasets/header-problem.ts";
+import { choosesClass } from "../../src/inference/confidence-threshold.ts";
 import { checkRows, problemGroups, rowsToCheck } from "../../src/labels/check-rows.ts";
-import { classification } from "../../src/tasks/kinds/classification.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
+import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 import type { TaskFacts } from "./examples-file.ts";
 
 /** Rows that a page looks through while a person waits. */
@@ -21,9 +22,10 @@ export interface RowProblems {
 export function rowProblems(
   table: Table,
   { text = "text", label = "label" }: Partial<Columns>,
-  { kind }: TaskFacts,
+  { kind: name }: TaskFacts,
 ): RowProblems | undefined {
-  if (kind !== classification.name || table.rows.length > MOST_ROWS) return undefined;
+  const kind = findTaskKind(name);
+  if (!choosesClass(kind) || kind.reads !== undefined || table.rows.length > MOST_ROWS) return undefined;
   const rows = rowsToCheck(table, { text, label });
   const problems = checkRows(rows);
   const groups = problemGroups(problems).map(({ title, problems: own }) => ({

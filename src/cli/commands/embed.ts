@@ -9,7 +9,7 @@ import { vectorLine, writeVectors } from "../../inference/retrieval/vector-files
 import { bundledUnless } from "../../model/bundled-model.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
-import { embedding } from "../../tasks/kinds/embedding.ts";
+import { embeddingKind } from "../../tasks/task-kinds.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
@@ -50,7 +50,7 @@ export function embedCommand(): Command {
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const { run, model: named, base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
     if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
-    const from = { ...baseOptions({ base, offline: where.offline }), kind: embedding.name };
+    const from = { ...baseOptions({ base, offline: where.offline }), kind: embeddingKind().name };
     const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
     const progress = new ProgressLine(model.kind.reads ?? "texts");
     try {

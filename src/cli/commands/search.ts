@@ -8,7 +8,7 @@ import { readNpy } from "../../inference/retrieval/vector-files-node.ts";
 import { bundledUnless } from "../../model/bundled-model.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
-import { embedding } from "../../tasks/kinds/embedding.ts";
+import { embeddingKind } from "../../tasks/task-kinds.ts";
 import { nearest, unitVector } from "../../tasks/vectors.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
@@ -64,7 +64,7 @@ export function searchCommand(): Command {
       ...where
     } = givenOptions<Given>(command);
     if (!Number.isInteger(top) || top < 1) throw new UserError("--top must be a whole number, at least 1");
-    const from = { ...baseOptions({ base, offline: where.offline }), kind: embedding.name };
+    const from = { ...baseOptions({ base, offline: where.offline }), kind: embeddingKind().name };
     const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
     const progress = new ProgressLine(model.kind.reads ?? "texts");
     try {

@@ -96,11 +96,13 @@ export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
   },
 
   options,
-  optionsOfFit: (logits) => ({ labelThreshold: bestThreshold(logits.flatMap((row) => [...sigmoid(row)])) }),
-  cooledOptions: (given, temperature) => ({
-    ...given,
-    labelThreshold: sigmoid(Float32Array.of(logitOf(thresholdOf(given)) / temperature))[0]!,
-  }),
+  threshold: {
+    fitted: (logits) => ({ labelThreshold: bestThreshold(logits.flatMap((row) => [...sigmoid(row)])) }),
+    cooled: (given, temperature) => ({
+      ...given,
+      labelThreshold: sigmoid(Float32Array.of(logitOf(thresholdOf(given)) / temperature))[0]!,
+    }),
+  },
   outputs: (labels) => labels.length,
   labelsIn: (table, column) => distinctLabels(table, column, namesOf, 1),
   exampleOfRow({ label, ...texts }, labels) {

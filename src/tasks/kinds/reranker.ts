@@ -10,19 +10,11 @@ import { scoresOfPairs } from "../metrics/pair-scores.ts";
 import { averagePrecision, type SearchOutcome, searchMetric } from "../metrics/retrieval-metrics.ts";
 import { sigmoid } from "../probabilities.ts";
 import { type Cell, type Columns, cellError, columnOf, list, numberOf, type Table, textOf } from "../rows.ts";
-import type { Metric, TableReading, TaskKind } from "../task-kind.ts";
+import type { Metric, RerankedText, TableReading, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf } from "../whole-text.ts";
 
 /** No linear head of frozen features is fitted first: a cross-encoder has the head of its own class, with which others load it. */
 const { linearLoss: _linear, ...graded }: Objective = binaryCrossEntropy;
-
-/** How well a passage answers a query. */
-export interface RerankedText {
-  /** What the model's one output is: the higher, the better. */
-  logit: number;
-  /** `1 / (1 + e^-logit)`, from 0 to 1. */
-  sigmoid: number;
-}
 
 /**
  * The relevant passage of a list is to be told from its others: cross-entropy of the list's softmax (ListNet's top-one
@@ -168,6 +160,7 @@ export const reranker: TaskKind<RerankedText> = {
   summary: "how well a passage answers a query",
   refines: true,
   head: "sequence",
+  scores: "relevance",
   objective: graded,
   metrics: {
     ndcg_at_10: ofRankings((rankings) => searchMetric("ndcg_at_10", rankings.map(outcomeOf))),

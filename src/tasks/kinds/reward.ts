@@ -56,6 +56,7 @@ export const reward: TaskKind<RewardedText> = {
   summary: "a score for an answer to a prompt, learned from pairs of answers (a reward model)",
   refines: true,
   head: "sequence",
+  scores: "reward",
   objective: bradleyTerry,
   recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
   huggingFace: {

@@ -61,9 +61,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
     fitsColumns: (table) => layoutIn(table) !== undefined && !table.columns.includes("label"),
     labelsOfHead: () => [],
   },
-  baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") },
-  scoresSentences: true,
-  publishedAs: "summarization",
+  answerScoring: { baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") }, bySentence: true },
 
   optionsFor: ({ prefix, maxTargetLength, truncate }, _task, { maxLength }) => ({
     ...(prefix && { prefix }),

@@ -126,7 +126,6 @@ export const tokenClassification: TaskKind<TaggedText, typeof classOptions> = {
       pipelineCall: 'classify("a text")',
     },
   },
-  oneWordALine: true,
   recognition: {
     order: 10,
     fitsRows: (texts) => texts.some(({ value }) => Array.isArray(value)),

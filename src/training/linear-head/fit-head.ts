@@ -184,7 +184,7 @@ function judged(
   if (ofExample.size === 0) return {};
   const said = [...ofExample].map(([place, values]) => ({ ...examples[place]!, values: Float32Array.from(values) }));
   const kind = findTaskKind(task.kind);
-  const found = kind.optionsOfFit?.(said.map(({ values }) => values));
+  const found = kind.threshold?.fitted(said.map(({ values }) => values));
   const options = { ...found, ...task.options };
   const predictions = said.map(({ example, encoded, values }) =>
     kind.predict(task.labels, example, encoded, values, options),
