@@ -4,7 +4,7 @@ import { taskOfTable } from "../datasets/table-task.ts";
 import { UserError } from "../errors.ts";
 import type { WithMethod } from "../methods/method-options.ts";
 import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
-import { type BaseModel, readBaseModel } from "../model/base-model.ts";
+import { type BaseModel, openBaseModel } from "../model/base-model.ts";
 import { type ModelFiles, urlFiles } from "../model-files/model-files.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { webRuntime } from "../runtime/runtime-web.ts";
@@ -166,9 +166,8 @@ export async function* fineTuneEventsInPage(
           if (!validation) return holdOut(all, validationSplit, training.seed);
           return withValidation(all, taskOf(validation, columns, all));
         },
-        readBase: (format, task) =>
-          readBaseModel(files, task, training.seed, {
-            format,
+        openModel: () =>
+          openBaseModel(files, {
             ...(openPicture && { decoders: { pictures: decodedBy(openPicture) } }),
             ...(name !== undefined && { name }),
             ...(revision !== undefined && { revision }),

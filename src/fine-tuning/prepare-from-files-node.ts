@@ -1,5 +1,5 @@
 import { BUNDLED_MODEL } from "../model/bundled-model.ts";
-import { type LoadedBaseModel, loadBaseModel } from "../model/load-base-model-node.ts";
+import { type LoadedBaseModel, openModel } from "../model/load-base-model-node.ts";
 import { openAdapter } from "../model/open-adapter-node.ts";
 import { refuseOtherFiles } from "../model-files/file-hashes-node.ts";
 import type { DownloadProgress } from "../model-files/hub-download-node.ts";
@@ -55,7 +55,6 @@ export async function prepareFromFiles(
   const adapter = adapterName && (await openAdapter(String(adapterName), { ...asking, model, revision }));
   const asked = saved ? settled(saved.config) : parseOptions(adapter ? withAdapterOptions(given, adapter) : given);
   const { run, method, source } = asked;
-  const hub = { ...asking, revision: run.revision };
   // The model's name in the run and in its adapter must hold in any folder.
   const { model: wanted = BUNDLED_MODEL } = withAbsolutePaths(asked).run;
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${run.output}` };
@@ -67,13 +66,12 @@ export async function prepareFromFiles(
         checkKind?.(findTaskKind(task.kind));
         return task;
       },
-      async readBase(format, task, onTokenizer) {
-        const reading = { ...hub, format, recorded, onTokenizer };
-        const base = await loadBaseModel(wanted, task, run.seed, reading);
+      async openModel() {
+        const opened = await openModel(wanted, { ...asking, revision: run.revision, recorded });
         const made = adapter ? adapter.description.modelFiles : undefined;
         if (made && given.model === undefined)
-          await refuseOtherFiles(base.files, made, `the adapter in ${adapterName}`);
-        return base;
+          await refuseOtherFiles(opened.files, made, `the adapter in ${adapterName}`);
+        return opened;
       },
       openRuntime: () => openRuntime(run),
       fitMemory: fitIntoMemory,

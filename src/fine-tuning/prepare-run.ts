@@ -1,5 +1,5 @@
 import type { Adapter } from "../model/adapter.ts";
-import { type BaseModel, type BaseOptions, withHead } from "../model/base-model.ts";
+import { type BaseModel, type OpenedModel, refuseOtherModel } from "../model/base-model.ts";
 import { withMedia } from "../model/read-media.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
@@ -8,74 +8,61 @@ import type { TaskData } from "../tasks/example.ts";
 import type { Reward } from "../tasks/reward-functions.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { Calibration } from "../training/calibration/calibrate.ts";
-import type { Evaluation } from "../training/evaluation/evaluate.ts";
 import type { TrainingEnd } from "../training/events.ts";
-import type { FittingProgress } from "../training/linear-head/fit-head.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainingState } from "../training/training-state.ts";
+import { type EncodedTask, encodeTask } from "./encoded-task.ts";
 import { FineTuning } from "./fine-tuning.ts";
-import { lengthNotes } from "./long-examples.ts";
-import { fittedNote, startFromFittedHead } from "./stages/fitted-head.ts";
-import { REFIT_NOTE, refit } from "./stages/refit.ts";
+import type { RunPlan } from "./run-plan.ts";
+import { type RunEnding, runStages, type StageOptions, type StartOptions } from "./stages/stage.ts";
+import { AFTER_THE_LOOP, BEFORE_THE_LOOP } from "./stages/stages.ts";
 import { startFrom } from "./start-from-adapter.ts";
 import { suitedTo } from "./suited-to.ts";
 import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
 
-/** What a run is asked to be, before its examples and its model are read. */
+/** The options of a run, before its examples and its model are read. */
 export interface AskedRun<Settings extends FineTuningSettings> {
   method: MethodChoice;
-  /** How the base model is stored. */
+  /** Storage format of the base model. */
   base: BaseFormat;
-  /** All options, once it is known what suits the examples where they say nothing. */
+  /** Resolves all options: those that are not given suit the examples and the model. */
   settle(suits: SuitedTo): Settings;
-  /** An adapter to go on from. */
+  /** The adapter to continue from. */
   adapter?: Adapter | undefined;
-  /** A state of this very run to go on from. */
+  /** The state of this run to resume from. */
   resume?: TrainingState | undefined;
 }
 
-/** A device in use, and what the user should know of it. */
+/** A device in use. */
 export interface OpenRuntime {
   runtime: Runtime;
+  /** A note on the device for the user. */
   note?: string | undefined;
-  /** Gives back what keeps the device open. */
+  /** Closes the device. */
   release?(): Promise<void>;
 }
 
-/** Where a run's parts come from: files of this machine, or what a page was given. */
+/** Sources of a run's parts: files of this machine, or the data that a page was given. */
 export interface RunSources<Memory extends MemoryEstimate, Base extends BaseModel> {
   readTask(): Promise<TaskData>;
-  /** Reads the base model, with a head for the task. */
-  readBase(format: BaseFormat, task: TaskData, onTokenizer?: BaseOptions["onTokenizer"]): Promise<Base>;
-  /** @throws UserError where the device cannot be used. */
+  openModel(): Promise<OpenedModel<Base>>;
+  /** @throws UserError if the device cannot be used */
   openRuntime(): Promise<OpenRuntime>;
-  /** Another device, where a step of this run is faster there. */
+  /** Chooses the device on which a step of this run is fastest. */
   fastest?(fineTuning: FineTuning): Promise<OpenRuntime>;
-  /** Cuts micro-batches smaller where they would not fit. @throws UserError where the run cannot fit at all. */
+  /** Cuts micro-batches smaller until they fit. @throws UserError if the run cannot fit at all */
   fitMemory(fineTuning: FineTuning, device: Device): { memory: Memory; notes: readonly string[] };
   /**
-   * What scores answers, of kinds that learn from rewards. @param options of the kind, as they were given
-   * @throws UserError where it is not given, or cannot be used.
+   * Opens the scorer of answers, for kinds that learn from rewards. @param options the kind's options as they were given
+   * @throws UserError if it is not given or cannot be used
    */
   openReward?(options: TaskOptionValues): Promise<Reward>;
-  /** Why the base model cannot be there in float32 at the end; undefined where it can. */
+  /** Says why the base model does not fit into memory in float32; undefined if it does. */
   float32TooLarge?(base: BaseModel): string | undefined;
 }
 
-/** What a run came to. */
-export interface FinishedRun {
-  /** The best epoch's, its head divided by the temperature that suits the validation examples. */
-  adapter: Adapter;
-  /** How far its probabilities were from what was right; of labels. */
-  calibration?: Calibration | undefined;
-  /** The model that the adapter stands beside from now on: in float32 where that fits. */
-  base: BaseModel;
-  /** How the adapter does there, where training had another format. */
-  onFloat32?: Evaluation | undefined;
-  /** What the user should know: why it is not float32, or that it was trained once more. */
-  notes: readonly string[];
-}
+/** The result of a run. */
+export type FinishedRun = Pick<RunEnding, "adapter" | "calibration" | "base" | "onFloat32" | "notes">;
 
 /** A run with all that it needs, ready to train. */
 export interface PreparedRun<
@@ -84,81 +71,92 @@ export interface PreparedRun<
   Base extends BaseModel = BaseModel,
 > {
   task: TaskData;
-  /** As it was read, before a head was fitted to it. */
+  /** The base model as it was read, before a head was fitted. */
   loaded: Base;
   base: BaseModel;
   method: MethodChoice;
-  /** With every default filled in. */
+  /** All options, each with its value. */
   settings: Settings;
   runtime: Runtime;
   fineTuning: FineTuning;
-  /** What training is expected to take, bytes. */
+  /** Expected memory of training, in bytes. */
   memory: Memory;
-  /** What the user should know before it trains. */
+  /** Notes for the user, printed before training. */
   notes: readonly string[];
   /**
-   * The best adapter, and how it does beside the model that it stands beside from now on.
-   * @param again whether a model that learned few rows may be trained once more on all of them
+   * Runs the stages after the loop.
+   * @param again whether a model that learned few examples may be trained once more on all of them (default: true)
    * @throws the signal's reason
    */
   finish(
     end: TrainingEnd,
     options?: { signal?: AbortSignal | undefined; again?: boolean | undefined },
   ): Promise<FinishedRun>;
-  /** Gives the device back. */
+  /** Closes the device and the reward. */
   release(): Promise<void>;
 }
 
-export interface PrepareOptions {
-  /** Aborting ends what is done before training, with the signal's reason. */
-  signal?: AbortSignal | undefined;
-  /** Told how far what is done before training is; what it returns is waited for. */
-  onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
-  /** Told what is known of the examples before the model is read: how many are too long. It stands among the run's notes, too. */
+export interface PrepareOptions extends StageOptions {
+  /** Receives notes on the examples before the weights are read: how many are too long. They are among the run's notes, too. */
   onNote?: ((note: string) => void) | undefined;
+  /** Prepares a part of the examples, such as for timing a few steps. The settings are still those that suit all of them. */
+  sample?: ((task: TaskData, settings: FineTuningSettings) => SampledRun) | undefined;
 }
 
-/** The base model, and the examples as it reads them; files of pictures or sounds that rows held are let go of. */
-async function readExamplesAndBase<Settings extends FineTuningSettings, Base extends BaseModel>(
-  { base: format, settle, adapter, resume }: AskedRun<Settings>,
-  sources: Pick<RunSources<MemoryEstimate, Base>, "readTask" | "readBase">,
-  { signal, onFitting, onNote }: PrepareOptions,
-): Promise<{ loaded: Base; read: TaskData; asked: Settings }> {
-  const found = await sources.readTask();
-  const settledFor = ({ pooling }: Pick<BaseModel, "pooling">, task: TaskData) =>
-    settle(suitedTo(task, adapter === undefined, pooling));
-  const loaded = await sources.readBase(format, found, (model) => {
-    if (!resume && onNote) lengthNotes(model, found, settledFor(model, found)).forEach(onNote);
-  });
-  const onDone = (done: number, of: number) => onFitting?.({ doing: `reading the ${loaded.media!.reads}`, done, of });
-  const read = await withMedia(found, loaded, { signal, onDone });
-  return { loaded, read, asked: settledFor(loaded, read) };
+/** A part of a task's examples, with the settings that differ for it. */
+export interface SampledRun {
+  task: TaskData;
+  settings: Partial<FineTuningSettings>;
+}
+
+/** A run's data as the model reads them, with the settings that suit them. */
+interface ReadRun<Settings, Base extends BaseModel> {
+  model: OpenedModel<Base>;
+  task: TaskData;
+  settings: Settings;
+  encoded: EncodedTask;
+}
+
+/** Reads the examples, opens the model, resolves the settings once and encodes each split once. */
+async function readRun<Settings extends FineTuningSettings, Base extends BaseModel>(
+  { settle, adapter, resume }: AskedRun<Settings>,
+  sources: Pick<RunSources<MemoryEstimate, Base>, "readTask" | "openModel">,
+  { signal, onFitting, onNote, sample }: PrepareOptions,
+): Promise<ReadRun<Settings, Base>> {
+  const rows = await sources.readTask();
+  const model = await sources.openModel();
+  refuseOtherModel(findTaskKind(rows.kind), model);
+  const onDone = (done: number, of: number) => onFitting?.({ doing: `reading the ${model.media!.reads}`, done, of });
+  const all = await withMedia(rows, model, { signal, onDone });
+  const settled = settle(suitedTo(all, adapter === undefined, model.pooling));
+  const part = sample?.(all, settled) ?? { task: all, settings: {} };
+  const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
+  const settings = { ...settled, ...part.settings, headFeatures: features };
+  const task = { ...part.task, features };
+  const encoded = encodeTask(task, model, settings);
+  if (!resume) for (const note of encoded.notes) onNote?.(note);
+  return { model, task, settings, encoded };
 }
 
 /**
- * From options to a run that is ready to train, wherever it runs: reads the examples and the base model, fills in what suits them,
- * opens the device, fits the head that training starts from, and cuts micro-batches so that they fit.
- * @throws UserError where an option, the examples, the model or the device cannot be used.
+ * Prepares a run from its options, wherever it runs: reads the examples and the base model, resolves the settings that suit them,
+ * opens the device, and runs the stages before the loop.
+ * @throws UserError if an option, the examples, the model or the device cannot be used
  */
 export async function prepareRun<
   Settings extends FineTuningSettings,
   Memory extends MemoryEstimate,
   Base extends BaseModel,
 >(
-  run: AskedRun<Settings>,
+  asked: AskedRun<Settings>,
   sources: RunSources<Memory, Base>,
   options: PrepareOptions = {},
 ): Promise<PreparedRun<Settings, Memory, Base>> {
-  const { method, base: format, adapter, resume } = run;
+  const { method, base: format, adapter, resume } = asked;
   const { signal, onFitting } = options;
-  const { loaded, read, asked } = await readExamplesAndBase(run, sources, options);
-  const features = adapter ? adapter.description.task.features : (asked.headFeatures ?? resume?.headFeatures);
-  const began = {
-    base: features ? await withHead(loaded, { ...read, features }, asked.seed) : loaded,
-    task: { ...read, features },
-    settings: asked,
-  };
-  const reward = findTaskKind(read.kind).rollout && (await sources.openReward?.(asked.taskOptions));
+  const { model, task, settings, encoded } = await readRun(asked, sources, options);
+  const loaded = await model.read(task, settings.seed, format);
+  const reward = findTaskKind(task.kind).rollout && (await sources.openReward?.(settings.taskOptions));
   const opened = await sources.openRuntime().catch(async (error: unknown) => {
     await reward?.release();
     throw error;
@@ -167,44 +165,35 @@ export async function prepareRun<
     await reward?.release();
     await opened.release?.();
   };
-  try {
-    const isNew = !adapter && !resume;
-    const headed = isNew ? await startFromFittedHead(began, opened.runtime, { signal, onFitting }) : undefined;
-    const { base, task } = headed ?? began;
-    const taskOptions = { ...asked.taskOptions, ...headed?.fitted.options };
-    const settings = { ...asked, headFeatures: task.features, taskOptions };
-    const start = adapter && startFrom(base, adapter);
-    const plan = { base, task, method, settings, start, resume, reward };
-    const fineTuning = new FineTuning(plan);
-    const { memory, notes } = sources.fitMemory(fineTuning, opened.runtime.device);
+  let memory: Memory | undefined;
+  const place: StartOptions["place"] = async (fineTuning, on) => {
+    const fitted = sources.fitMemory(fineTuning, on.device);
+    memory = fitted.memory;
     const { runtime, note } = (await sources.fastest?.(fineTuning)) ?? opened;
-    const doing = "reading the answers before training";
-    await fineTuning.takeReference(runtime, { signal, onDone: (done, of) => onFitting?.({ doing, done, of }) });
+    return { runtime, notes: [...fitted.notes, ...(note === undefined ? [] : [note])] };
+  };
+  try {
+    const start = adapter && startFrom(loaded, adapter);
+    const { runtime } = opened;
+    const data = { task, base: loaded, encoded, method, settings, start, resume, reward };
+    const read: RunPlan = { ...data, runtime, initial: new Map(), notes: [] };
+    const plan = await runStages(BEFORE_THE_LOOP, read, { signal, onFitting, place });
+    const fineTuning = new FineTuning(plan);
     return {
-      task,
+      task: plan.task,
       loaded,
-      base,
+      base: plan.base,
       method,
-      settings,
-      runtime,
+      settings: { ...settings, headFeatures: plan.task.features, taskOptions: plan.settings.taskOptions },
+      runtime: plan.runtime,
       fineTuning,
-      memory,
-      notes: [
-        ...notes,
-        ...(note === undefined ? [] : [note]),
-        ...(headed ? [fittedNote(headed)] : []),
-        ...(resume ? [] : fineTuning.notes),
-      ],
-      async finish(end, { signal, again = true } = {}) {
-        const { adapter: judged, calibration } = await fineTuning.bestAdapter(end, runtime, signal);
-        const whole = again && (await refit({ plan, fineTuning, end }, judged, runtime, { signal, onFitting }));
-        const tooLarge = format === "float32" ? undefined : sources.float32TooLarge?.(base);
-        const notes = [...(whole ? [REFIT_NOTE] : []), ...(tooLarge ? [tooLarge] : [])];
-        const found = { adapter: whole || judged, calibration, notes };
-        if (format === "float32" || tooLarge) return { ...found, base };
-        const exact = await sources.readBase("float32", task);
-        const onFloat32 = await fineTuning.evaluateOn(exact, judged, runtime, signal);
-        return { ...found, base: exact, onFloat32 };
+      memory: memory!,
+      notes: [...plan.notes, ...(resume ? [] : fineTuning.notes)],
+      finish(end, { signal, again } = {}) {
+        const ending = { plan, fineTuning, end, adapter: fineTuning.adapterOf(end), base: plan.base, notes: [] };
+        const readFloat32 = () => model.read(plan.task, settings.seed, "float32");
+        const { float32TooLarge } = sources;
+        return runStages(AFTER_THE_LOOP, ending, { signal, onFitting, again, float32TooLarge, readFloat32 });
       },
       release,
     };

@@ -64,43 +64,52 @@ export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision"
   format?: FormatChoice;
   /** Decoders of pictures and sounds. If undefined, the model cannot read such files. */
   decoders?: Partial<Decoders>;
-  /** Receives the model before its weights are read. */
-  onTokenizer?: ((model: ModelDescription & Pick<BaseModel, "tokenizer">) => void) | undefined;
 }
 
-type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
+export type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 
-/**
- * Reads a model. Weights of the head that the checkpoint lacks are initialized from `seed` like in Hugging Face: matrices normal, biases
- * 0, normalizations 1. The checkpoint's own classifier is kept if it has the same labels.
- * @param task of the head (default: text classification as in the checkpoint)
- * @throws UserError if the files are not a model, not supported or damaged.
- */
-export async function readBaseModel(
+/** A model whose description, tokenizer and media reader are known, and whose weights are not read yet. */
+export interface OpenedModel<Base extends BaseModel = BaseModel>
+  extends ModelDescription,
+    Pick<BaseModel, "name" | "revision" | "files" | "tokenizer" | "media"> {
+  /**
+   * Reads the weights. Head parameters that the checkpoint lacks are drawn from `seed` as Hugging Face does: matrices normal,
+   * biases 0, normalisations 1. The checkpoint's own classifier is kept if it is for the same labels.
+   * @param task the task of the head (default: the checkpoint's own text classification)
+   * @throws UserError if a weight is missing or damaged, or the model does not suit the task
+   */
+  read(task: HeadTask | undefined, seed: number, format?: FormatChoice): Promise<Base>;
+}
+
+/** Opens a model's files. @throws UserError if they are no model, unsupported or damaged */
+export async function openBaseModel(
   files: ModelFiles,
-  task: HeadTask | undefined,
-  seed: number,
-  { format: choice = "float32", decoders, onTokenizer, ...name }: BaseOptions = {},
-): Promise<BaseModel> {
+  { decoders, ...name }: Omit<BaseOptions, "format"> = {},
+): Promise<OpenedModel> {
   const folder = await openModelFolder(files);
-  const format = typeof choice === "string" ? choice : choice(storedWeights(folder));
   const { network } = folder.weights;
   const processor = await processorFor(network, files);
   const description = { ...describeModel(folder.config, network, processor), pooling: await readPooling(files) };
   const media = await mediaReader(description.config, files, processor, decoders);
   const tokenizer = media ? noTokenizer(files.location, media.reads) : await loadTokenizer(files);
-  onTokenizer?.({ ...description, tokenizer });
-  const read = await readForTask(folder, { ...description, format }, task, seed);
+  const opened = { name: files.location, ...description, ...name, files, tokenizer, ...(media && { media }) };
   return {
-    name: files.location,
-    ...description,
-    ...name,
-    files,
-    format,
-    tokenizer,
-    ...(media && { media }),
-    ...read,
+    ...opened,
+    async read(task, seed, choice = "float32") {
+      const format = typeof choice === "string" ? choice : choice(storedWeights(folder));
+      return { ...opened, format, ...(await readForTask(folder, { ...description, format }, task, seed)) };
+    },
   };
+}
+
+/** Opens a model and reads its weights, as {@link OpenedModel.read} does. @throws UserError as both do */
+export async function readBaseModel(
+  files: ModelFiles,
+  task: HeadTask | undefined,
+  seed: number,
+  { format, ...options }: BaseOptions = {},
+): Promise<BaseModel> {
+  return (await openBaseModel(files, options)).read(task, seed, format);
 }
 
 function storedWeights({ config, weights }: ModelFolder): StoredWeights {
@@ -117,7 +126,7 @@ function storedWeights({ config, weights }: ModelFolder): StoredWeights {
  * Returns the same model with a head for another task, like {@link readBaseModel}. The backbone's arrays are shared.
  * @throws UserError if the model's files cannot be read any more.
  */
-export async function withHead(base: BaseModel, task: HeadTask, seed: number): Promise<BaseModel> {
+export async function withHead<Base extends BaseModel>(base: Base, task: HeadTask, seed: number): Promise<Base> {
   const read = await readForTask(await openModelFolder(base.files), base, task, seed, base);
   return { ...base, ...read };
 }

@@ -8,7 +8,7 @@ import { modelFiles } from "../model-files/model-folder-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { decodePicture } from "../tokenization/decode-picture-node.ts";
 import { decodeSound } from "../tokenization/decode-sound-node.ts";
-import { type BaseModel, type BaseOptions, type FormatChoice, readBaseModel } from "./base-model.ts";
+import { type BaseModel, type FormatChoice, type OpenedModel, openBaseModel } from "./base-model.ts";
 import { BUNDLED_MODEL } from "./bundled-model.ts";
 
 const DECODERS = { pictures: decodePicture, sounds: decodeSound };
@@ -39,26 +39,20 @@ export interface RecordedBase {
   whose: string;
 }
 
+/** How a model is opened by its name. */
+export interface OpenOptions extends HubOptions {
+  /** Hashes of the files that a run or an adapter was trained on: changed files are refused. */
+  recorded?: RecordedBase | undefined;
+}
+
 /**
- * Reads a model, like `readBaseModel`, from its folder, a GGUF file, the hub (`owner/name[@revision]`) or its cache.
- * @param recorded base model of an existing run or adapter; if its files have changed, they are refused
- * @throws UserError if it is not a model, not supported, damaged, not the recorded one, or cannot be downloaded.
+ * Opens a model in its folder, a GGUF file, the hub (`owner/name[@revision]`) or the hub's cache.
+ * @throws UserError if it is no model, unsupported, damaged, not the recorded one, or cannot be fetched
  */
-export async function loadBaseModel(
+export async function openModel(
   name: string,
-  task?: Pick<TaskData, "kind" | "labels">,
-  seed = 0,
-  {
-    format,
-    recorded,
-    onTokenizer,
-    ...hub
-  }: HubOptions &
-    Pick<BaseOptions, "onTokenizer"> & {
-      format?: FormatChoice | undefined;
-      recorded?: RecordedBase | undefined;
-    } = {},
-): Promise<LoadedBaseModel> {
+  { recorded, ...hub }: OpenOptions = {},
+): Promise<OpenedModel<LoadedBaseModel>> {
   const directory = await resolveModelFolder(name, hub);
   const onHub = name !== BUNDLED_MODEL && directory !== name;
   const identity = onHub ? { name: name.replace(/@.*$/, ""), revision: basename(directory) } : { name };
@@ -66,13 +60,28 @@ export async function loadBaseModel(
   const files = hashedFiles(found);
   const known = onHub ? undefined : recorded?.fileHashes;
   if (known) await refuseOtherFiles(found, known, recorded!.whose);
-  const reading = { ...identity, onTokenizer, decoders: DECODERS, ...(format && { format }) };
-  const base = await readBaseModel(files, task, seed, reading);
-  const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
-  if (unread !== undefined) {
-    throw new UserError(
-      `${join(directory, unread)} belongs to the base model that ${recorded!.whose} was trained on, but other files in its folder take its place; remove those`,
-    );
-  }
-  return onHub ? base : { ...base, fileHashes: files.hashes };
+  const opened = await openBaseModel(files, { ...identity, decoders: DECODERS });
+  return {
+    ...opened,
+    async read(...asked) {
+      const base = await opened.read(...asked);
+      const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
+      if (unread !== undefined) {
+        throw new UserError(
+          `${join(directory, unread)} belongs to the base model that ${recorded!.whose} was trained on, but other files in its folder take its place; remove those`,
+        );
+      }
+      return onHub ? base : { ...base, fileHashes: files.hashes };
+    },
+  };
+}
+
+/** Opens a model and reads its weights. @throws UserError as {@link openModel} and {@link OpenedModel.read} do */
+export async function loadBaseModel(
+  name: string,
+  task?: Pick<TaskData, "kind" | "labels">,
+  seed = 0,
+  { format, ...options }: OpenOptions & { format?: FormatChoice | undefined } = {},
+): Promise<LoadedBaseModel> {
+  return (await openModel(name, options)).read(task, seed, format);
 }

@@ -1,20 +1,12 @@
-import { FineTuning } from "../fine-tuning/fine-tuning.ts";
-import { loadTask } from "../fine-tuning/load-task-node.ts";
-import { fitIntoMemory, type RunMemory } from "../fine-tuning/memory-fit-node.ts";
-import { openReward } from "../fine-tuning/rewards/open-reward-node.ts";
-import { parseOptions } from "../fine-tuning/run-options-node.ts";
+import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
+import { prepareFromFiles } from "../fine-tuning/prepare-from-files-node.ts";
+import type { PrepareOptions, SampledRun } from "../fine-tuning/prepare-run.ts";
 import { refitSteps } from "../fine-tuning/stages/refit.ts";
-import { suitedTo } from "../fine-tuning/suited-to.ts";
+import type { FineTuningSettings } from "../fine-tuning/training-options.ts";
 import { resolveDuration } from "../methods/options.ts";
-import { withHead } from "../model/base-model.ts";
-import { BUNDLED_MODEL } from "../model/bundled-model.ts";
-import { loadBaseModel } from "../model/load-base-model-node.ts";
-import { withMedia } from "../model/read-media.ts";
-import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
 import { stepsPerEpoch } from "../training/batches/batch-order.ts";
-import type { EvaluationRecord } from "../training/records.ts";
+import type { TrainingEvent } from "../training/events.ts";
 import { median } from "./statistics.ts";
 import type { ShardTimes } from "./workers-estimate.ts";
 
@@ -54,9 +46,9 @@ const END = 0.5;
 /**
  * Times a few steps of a run and an evaluation of a few examples, and writes nothing.
  * @param given options of a run
- * @param signal aborting ends it, with its reason
- * @param shards takes down what workers could compute of each step
- * @throws UserError where the run cannot work
+ * @param signal aborting ends it with the signal's reason
+ * @param shards records the parts of each step that workers could compute
+ * @throws UserError if the run cannot work
  */
 export async function timeRun(
   given: Readonly<Record<string, unknown>>,
@@ -64,80 +56,92 @@ export async function timeRun(
   shards?: ShardTimes,
 ): Promise<Timing> {
   const began = performance.now();
-  const asked = parseOptions(given);
-  const { model = BUNDLED_MODEL, revision, base: format, seed, offline } = asked.run;
-  const found = await loadTask(asked, { offline });
-  const loaded = await loadBaseModel(model, found, seed, { offline, revision, format, signal });
-  const read = await withMedia(found, loaded, { signal });
-  const { method } = asked;
-  const run = asked.settle(suitedTo(read, given.adapter === undefined, loaded.pooling));
-  // What else a fitted head reads is not known before it is.
-  const features = run.headFeatures ?? (run.contrastive ? "sentence" : undefined);
-  const task = { ...read, features };
-  const base = features ? await withHead(loaded, task, seed) : loaded;
-  const perEpoch = stepsPerEpoch(task.train.length, run.batchSize);
-  const steps = Math.min(Math.max(STEPS, run.localSteps ?? 0), perEpoch);
-  // As long as the run itself, so that its freezing schedule fits, and its first epoch is over soon.
-  const epochs = Math.ceil((perEpoch * run.epochs) / steps) + 1;
-  const sample = { ...task, ...sampleOf(task, steps * run.batchSize) };
-  // In steps: the sample's epochs are shorter than the run's.
-  const whole = { totalSteps: perEpoch * run.epochs, stepsPerEpoch: perEpoch };
-  const earliest = resolveDuration(run.freezeBlocksEarliest, whole);
-  const settings = {
-    ...run,
-    epochs,
-    evaluateEvery: undefined,
-    ...(earliest !== undefined && { freezeBlocksEarliest: String(earliest) }),
+  let whole: { task: TaskData; settings: FineTuningSettings } | undefined;
+  const sample: PrepareOptions["sample"] = (task, settings) => {
+    whole = { task, settings };
+    return sampleOf(task, settings);
   };
-  const { rollout } = findTaskKind(task.kind);
-  const reward = rollout && (await openReward(run.taskOptions, () => runtimeFor({ threads: run.threads })));
-  const fineTuning = new FineTuning({ base, task: sample, method, settings, reward });
-  const runtime = runtimeFor(run);
-  const { memory } = fitIntoMemory(fineTuning, runtime.device);
-
-  const taken: number[] = [];
-  const evaluations: { record: EvaluationRecord; at: number }[] = [];
-  let lastStep = 0;
-  for await (const event of fineTuning.train(runtime, { stopAfter: 1, signal, machines: shards })) {
-    if (event.kind === "evaluation") evaluations.push({ record: event, at: performance.now() });
-    if (event.kind !== "step") continue;
-    taken.push(shards?.ended(event.seconds) ?? event.seconds);
-    lastStep = performance.now();
-    const seconds = taken.reduce((sum, each) => sum + each, 0);
-    if (seconds > ENOUGH && taken.length > 1) break;
+  const { fineTuning, runtime, memory, task, release } = await prepareFromFiles(given, { signal, sample });
+  try {
+    const timed = await timeSteps(fineTuning.train(runtime, { stopAfter: 1, signal, machines: shards }), shards);
+    signal?.throwIfAborted();
+    // The first step warms up.
+    const step = median(warm(timed.steps));
+    const counted = task.validation.reduce((sum, { examples }) => sum + examples.length, 0);
+    const [first, second] = timed.evaluations;
+    const evaluated = second
+      ? (second - timed.lastStep) / 1000 / counted
+      : (FORWARD * step) / whole!.settings.batchSize;
+    // The head of the whole run reads examples that the sample lacks.
+    const unread = fineTuning.startsFitted ? whole!.task.train.length - task.train.length : 0;
+    return {
+      start: Math.max(0, (first! - began) / 1000 - evaluated * counted) + unread * evaluated,
+      step,
+      evaluated,
+      memory,
+      workLeft: fineTuning.workLeft,
+      length: lengthOf(whole!.task, whole!.settings),
+    };
+  } finally {
+    await release();
   }
-  await reward?.release();
-  signal?.throwIfAborted();
-  // The first step warms up.
-  const step = median(warm(taken));
-  const counted = sample.validation.reduce((sum, { examples }) => sum + examples.length, 0);
-  const [first, second] = evaluations;
-  const evaluated = second ? (second.at - lastStep) / 1000 / counted : (FORWARD * step) / run.batchSize;
-  return {
-    start: Math.max(0, (first!.at - began) / 1000 - evaluated * counted),
-    step,
-    evaluated,
-    memory,
-    workLeft: fineTuning.workLeft,
-    length: {
-      epochs: run.epochs,
-      batchSize: run.batchSize,
-      contrastive: run.contrastive,
-      stepsPerEpoch: perEpoch,
-      evaluateEvery: run.evaluateEvery,
-      refitSteps: refitSteps(task, run),
-      validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
-    },
-  };
 }
+
+/** Seconds of each step, and the times at which the last step and each evaluation ended. */
+async function timeSteps(
+  events: AsyncIterable<TrainingEvent>,
+  shards: ShardTimes | undefined,
+): Promise<{ steps: number[]; lastStep: number; evaluations: number[] }> {
+  const steps: number[] = [];
+  const evaluations: number[] = [];
+  let lastStep = 0;
+  for await (const event of events) {
+    if (event.kind === "evaluation") evaluations.push(performance.now());
+    if (event.kind !== "step") continue;
+    steps.push(shards?.ended(event.seconds) ?? event.seconds);
+    lastStep = performance.now();
+    const seconds = steps.reduce((sum, each) => sum + each, 0);
+    if (seconds > ENOUGH && steps.length > 1) break;
+  }
+  return { steps, lastStep, evaluations };
+}
+
+const lengthOf = (task: TaskData, settings: FineTuningSettings): Timing["length"] => ({
+  epochs: settings.epochs,
+  batchSize: settings.batchSize,
+  contrastive: settings.contrastive,
+  stepsPerEpoch: stepsPerEpoch(task.train.length, settings.batchSize),
+  evaluateEvery: settings.evaluateEvery,
+  refitSteps: refitSteps(task, settings),
+  validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
+});
 
 /** What came after the first, where anything did. */
 export const warm = <Each>(steps: readonly Each[]): readonly Each[] => steps.slice(steps.length > 1 ? 1 : 0);
 
-function sampleOf(task: TaskData, train: number): Pick<TaskData, "train" | "validation"> {
+/** Examples for a few steps and a short evaluation, in a run that is as long as the whole one. */
+function sampleOf(task: TaskData, settings: FineTuningSettings): SampledRun {
+  const { batchSize, epochs: wholeEpochs, localSteps, freezeBlocksEarliest } = settings;
+  const perEpoch = stepsPerEpoch(task.train.length, batchSize);
+  const steps = Math.min(Math.max(STEPS, localSteps ?? 0), perEpoch);
+  // The freezing schedule must fit, and the first epoch must end soon.
+  const epochs = Math.ceil((perEpoch * wholeEpochs) / steps) + 1;
+  // In steps, because the sample's epochs are shorter than the run's.
+  const earliest = resolveDuration(freezeBlocksEarliest, {
+    totalSteps: perEpoch * wholeEpochs,
+    stepsPerEpoch: perEpoch,
+  });
   return {
-    train: spread(task.train, train),
-    validation: task.validation.map(({ name, examples }) => ({ name, examples: spread(examples, EVALUATED) })),
+    task: {
+      ...task,
+      train: spread(task.train, steps * batchSize),
+      validation: task.validation.map(({ name, examples }) => ({ name, examples: spread(examples, EVALUATED) })),
+    },
+    settings: {
+      epochs,
+      evaluateEvery: undefined,
+      ...(earliest !== undefined && { freezeBlocksEarliest: String(earliest) }),
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";
 import { shuffled } from "./split.ts";
-import type { TaskKind, TrainingExample } from "./task-kind.ts";
+import type { EncodedExample, TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
 /** Examples with their positions. */
@@ -48,17 +48,27 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
 /** Numbers of targets that an example keeps; more are made when they are needed: those of 10,000 classes would take 40 kB each. */
 const MOST_KEPT = 4096;
 
-/** Encodes examples and lays out their targets. @param classWeights `[labels]`; 1 each where absent */
-export function trainingExamples(
-  { kind: name, labels, options }: Pick<TaskData, "kind" | "labels" | "options">,
+/** Encodes examples. @param maxLength tokens after which texts are cut */
+export function encodeExamples(
+  { kind, options }: Pick<TaskData, "kind" | "options">,
   examples: readonly Example[],
   tokenizer: Tokenizer,
   maxLength: number,
+): EncodedExample[] {
+  const reader = findTaskKind(kind);
+  return examples.map((example) => reader.encode(example, tokenizer, maxLength, options));
+}
+
+/** Adds targets to encoded examples. @param classWeights `[labels]` (default: 1 for each label) */
+export function withTargets(
+  { kind: name, labels }: Pick<TaskData, "kind" | "labels">,
+  examples: readonly Example[],
+  encodings: readonly EncodedExample[],
   classWeights?: readonly number[],
 ): TrainingExample[] {
   const kind = findTaskKind(name);
-  return examples.map((example) => {
-    const encoded = kind.encode(example, tokenizer, maxLength, options);
+  return examples.map((example, i) => {
+    const encoded = encodings[i]!;
     const targets = kind.targets(example, encoded, labels, classWeights);
     if (targets.targets.data.length <= MOST_KEPT) return { ...encoded, ...targets };
     return {
@@ -70,6 +80,15 @@ export function trainingExamples(
     };
   });
 }
+
+/** Encodes examples and adds their targets. @param classWeights `[labels]` (default: 1 for each label) */
+export const trainingExamples = (
+  task: Pick<TaskData, "kind" | "labels" | "options">,
+  examples: readonly Example[],
+  tokenizer: Tokenizer,
+  maxLength: number,
+  classWeights?: readonly number[],
+): TrainingExample[] => withTargets(task, examples, encodeExamples(task, examples, tokenizer, maxLength), classWeights);
 
 /** Metrics of some examples, and how far chance may have moved each: its standard error. */
 export interface Scores {

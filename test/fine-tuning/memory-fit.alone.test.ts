@@ -2,10 +2,9 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { FineTuning } from "../../src/fine-tuning/fine-tuning.ts";
-import { loadTask } from "../../src/fine-tuning/load-task-node.ts";
+import type { FineTuning } from "../../src/fine-tuning/fine-tuning.ts";
 import { fitIntoMemory, float32TooLarge } from "../../src/fine-tuning/memory-fit-node.ts";
-import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
+import { prepareFromFiles } from "../../src/fine-tuning/prepare-from-files-node.ts";
 import { formatToAnswer } from "../../src/inference/answering-format-node.ts";
 import { BUNDLED_MODEL } from "../../src/model/bundled-model.ts";
 import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
@@ -25,11 +24,19 @@ beforeAll(async () => {
   model = await writeTinyModel(join(home, "model"));
   const train = await writeCsv(join(home, "tickets.csv"), tickets());
   make = async (given) => {
-    const options = { model, train, text: "message", label: "team", epochs: 1, batchSize: 40, ...given };
-    const config = resolveConfig(options);
-    const task = await loadTask(config);
-    const base = await loadBaseModel(config.run.model ?? BUNDLED_MODEL, task, 1);
-    return new FineTuning({ base, task, method: config.method, settings: config.run });
+    const options = {
+      model,
+      train,
+      text: "message",
+      label: "team",
+      headStart: "new",
+      epochs: 1,
+      batchSize: 40,
+      ...given,
+    };
+    const prepared = await prepareFromFiles(options);
+    await prepared.release();
+    return prepared.fineTuning;
   };
 });
 afterAll(() => rm(home, { recursive: true }));

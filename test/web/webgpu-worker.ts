@@ -1,9 +1,11 @@
 import { parseTable } from "../../src/datasets/parse-table.ts";
 import { taskOfTable } from "../../src/datasets/table-task.ts";
 import { UserError } from "../../src/errors.ts";
+import { encodeTask } from "../../src/fine-tuning/encoded-task.ts";
 import { fasterOf } from "../../src/fine-tuning/fastest-device.ts";
 import { fineTuneInPage } from "../../src/fine-tuning/fine-tune-in-page.ts";
 import { FineTuning } from "../../src/fine-tuning/fine-tuning.ts";
+import { methodStart } from "../../src/fine-tuning/stages/method-start.ts";
 import { partOptions, trainingOptions, withRecipe } from "../../src/fine-tuning/training-options.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { findMethod } from "../../src/methods/methods.ts";
@@ -99,7 +101,9 @@ answerPage(async ({ cases, model, data }: WebGpuRequest): Promise<WebGpuAnswer> 
   const { options: training, method } = partOptions(trainingOptions, "aflora", { batchSize: 8 });
   const settings = withRecipe(training, findMethod(method.name), {});
   const base = await readBaseModel(urlFiles(model), task, 1);
-  const fineTuning = new FineTuning({ base, task, method, settings });
+  const encoded = encodeTask(task, base, settings);
+  const read = { task, base, encoded, method, settings, runtime: runtimes.cpu, initial: new Map(), notes: [] };
+  const fineTuning = new FineTuning(await methodStart.run(read, {}));
   const chosenOf = async (...devices: Parameters<typeof fasterOf> extends [unknown, ...infer Rest] ? Rest : never) => {
     const { runtime, note } = await fasterOf(fineTuning, ...devices);
     return { device: runtime.device.name, note };

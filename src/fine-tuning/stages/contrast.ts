@@ -4,18 +4,60 @@ import { poolingOfFeatures, readsPooled } from "../../models/heads.ts";
 import { embeddingObjective } from "../../tasks/losses/embedding-losses.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
-import { fitHead, type HeadExamples } from "../../training/linear-head/fit-head.ts";
+import { fitHead } from "../../training/linear-head/fit-head.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import type { Contrast } from "../../training/train-options.ts";
-import type { FineTuningSettings } from "../training-options.ts";
+import { adaptedModel } from "../adapted-run.ts";
+import type { RunPlan } from "../run-plan.ts";
+import type { Stage } from "./stage.ts";
 
-/** λ of heads that are fitted to vectors whose classes training has drawn apart: hardly anything hangs on it. */
+/** λ of heads that are fitted to vectors whose classes training has drawn apart: it hardly matters there. */
 const PENALTY = 10 ** -0.5;
 
-/** How much of what contrast changes is kept. Of an adapter's part in the weights, a product of its matrices, that is about half. */
+/** Share of the change by contrast that is kept. In the adapter's part of the weights, a product of its matrices, about half is left. */
 const KEPT = 0.75;
 
-/** What a step by contrast is of: the model, with vectors as its outputs, and their loss; undefined where it cannot be. */
+/**
+ * Contrastive training: texts of the same class get similar vectors, other texts different ones, and each text of a batch is compared
+ * with all others (SetFit, arXiv 2209.11055, draws pairs). The head is then fitted to the vectors.
+ */
+export const contrast: Stage<RunPlan> = {
+  name: "contrast",
+  needs: ({ settings }) => settings.contrastive,
+  run: async (plan) => ({ ...plan, contrast: contrastOf(plan) }),
+};
+
+/** @throws UserError if the task has no classes to learn by contrast, or its head does not read vectors */
+function contrastOf(plan: RunPlan): Contrast {
+  const { task, train } = plan.encoded;
+  const model = adaptedModel(plan);
+  const step = contrastStep(model, task);
+  const { stratumOf } = findTaskKind(task.kind);
+  const { linearLoss } = objectiveOf(task);
+  if (!step || !stratumOf || !linearLoss) {
+    throw new UserError(
+      "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
+    );
+  }
+  const { features = "family" } = model;
+  return {
+    ...step,
+    chanceLoss: Math.log(task.labels.length),
+    kept: KEPT,
+    train: train.encoded.map((encoded, i): TrainingExample => {
+      const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(train.examples[i]!)));
+      return { ...encoded, targets, weights: Float32Array.of(1) };
+    }),
+    async fitHead(weights, runtime, signal) {
+      const { tokenBudget } = plan.settings;
+      const options = { candidates: [features], loss: linearLoss, penalty: PENALTY, tokenBudget, signal };
+      const fitted = await fitHead(model, weights, runtime, { task, ...train }, options);
+      for (const [name, { data }] of fitted.weights) (weights.get(name)!.data as Float32Array).set(data);
+    },
+  };
+}
+
+/** The model with vectors as its outputs, and the loss of a contrastive step; undefined if the task cannot be learned by contrast. */
 export function contrastStep(
   model: AdaptedModel,
   task: Parameters<typeof objectiveOf>[0],
@@ -32,42 +74,5 @@ export function contrastStep(
       labelCount: config.hiddenSize,
     },
     objective: embeddingObjective("cosine-similarity", {}),
-  };
-}
-
-/**
- * Training by contrast: texts of a class are to have like vectors, others unlike ones, all of a batch with all others (SetFit, arXiv
- * 2209.11055, draws pairs); the head is fitted to what comes of it.
- * @param model with a head that reads pooled hidden states
- * @param given the training examples, each of one class
- * @throws UserError where the task has no classes to learn by contrast, or its head does not read vectors.
- */
-export function contrastOf(
-  model: AdaptedModel,
-  given: HeadExamples,
-  { tokenBudget }: Pick<FineTuningSettings, "tokenBudget">,
-): Contrast {
-  const step = contrastStep(model, given.task);
-  const { stratumOf } = findTaskKind(given.task.kind);
-  const { linearLoss } = objectiveOf(given.task);
-  if (!step || !stratumOf || !linearLoss) {
-    throw new UserError(
-      "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
-    );
-  }
-  const { features = "family" } = model;
-  return {
-    ...step,
-    chanceLoss: Math.log(given.task.labels.length),
-    kept: KEPT,
-    train: given.encoded.map((encoded, i): TrainingExample => {
-      const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(given.examples[i]!)));
-      return { ...encoded, targets, weights: Float32Array.of(1) };
-    }),
-    async fitHead(weights, runtime, signal) {
-      const options = { candidates: [features], loss: linearLoss, penalty: PENALTY, tokenBudget, signal };
-      const fitted = await fitHead(model, weights, runtime, given, options);
-      for (const [name, { data }] of fitted.weights) (weights.get(name)!.data as Float32Array).set(data);
-    },
   };
 }

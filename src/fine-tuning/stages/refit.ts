@@ -1,38 +1,30 @@
 import type { Tensors } from "../../graph/tensor.ts";
-import type { Adapter } from "../../model/adapter.ts";
-import type { Runtime } from "../../runtime/session.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
 import { stepsPerEpoch } from "../../training/batches/batch-order.ts";
 import { cooled } from "../../training/calibration/calibrate.ts";
-import type { TrainingEnd } from "../../training/events.ts";
-import type { HeadFitOptions } from "../../training/linear-head/fit-head.ts";
-import { FineTuning, type FineTuningPlan } from "../fine-tuning.ts";
+import { trainOnAll } from "../encoded-task.ts";
+import { FineTuning } from "../fine-tuning.ts";
+import { canFitHead, type RunPlan } from "../run-plan.ts";
 import type { FineTuningSettings } from "../training-options.ts";
-import { startFromFittedHead } from "./fitted-head.ts";
+import { contrast } from "./contrast.ts";
+import { fitPlannedHead } from "./fitted-head.ts";
+import type { EndOptions, RunEnding, Stage, StageOptions } from "./stage.ts";
 
-/** Held-out examples from which on they are worth more as what the kept model is judged by. */
+/** Number of held-out examples from which they are worth more as judges of the model than as training examples. */
 const FEW_HELD = 20;
 
-/** What is said of a model that was fitted again. */
-export const REFIT_NOTE =
+const REFIT_NOTE =
   "few examples were held out, so the kept model was trained once more on all examples, including these; the scores are from before that";
-
-/** A run: its plan, itself, and how its training ended. */
-interface EndedRun {
-  plan: FineTuningPlan;
-  fineTuning: FineTuning;
-  end: TrainingEnd;
-}
 
 type Split = Pick<TaskData, "validation" | "heldOut">;
 
-/** Held-out examples that the kept model learns at the end; none where they are worth more as its judges. */
+/** Held-out examples that the kept model learns at the end; none if there are enough to judge it. */
 function fewHeld({ validation, heldOut }: Split): Example[] {
   const held = validation.flatMap(({ examples }) => examples);
   return heldOut && held.length < FEW_HELD ? held : [];
 }
 
-/** Steps that {@link refit} takes where contrastive training comes to its end; 0 where it takes none. */
+/** Steps that the {@link refit} of a run takes if its contrastive training ends as planned; 0 if there is no refit. */
 export function refitSteps(
   task: Split & Pick<TaskData, "train">,
   { contrastive, batchSize, epochs }: Pick<FineTuningSettings, "contrastive" | "batchSize" | "epochs">,
@@ -42,59 +34,45 @@ export function refitSteps(
 }
 
 /**
- * Trains what a run kept once more, on all its examples, where few were held out: four of 32 are an eighth of what there is to learn
- * from. They have decided on the model and its temperature by then, and nothing else is told by them.
- * @param adapter what the run came to
- * @returns undefined where enough was held out, or the run kept neither a fitted head nor what it learned by contrast to its end
- * @throws the signal's reason
+ * Trains the kept model once more on all examples if few were held out: four of 32 are an eighth of the examples to learn from. By
+ * then they have chosen the model and its temperature, and are not needed for anything else. A run that kept neither a fitted head
+ * nor the end of its contrastive training stays as it is.
  */
-export async function refit(
-  { plan, fineTuning, end }: EndedRun,
-  adapter: Adapter,
-  runtime: Runtime,
-  options: Pick<HeadFitOptions, "signal" | "onFitting">,
-): Promise<Adapter | undefined> {
-  const { task } = plan;
-  const held = fewHeld(task);
-  if (held.length === 0 || !end.best) return undefined;
-  const all = { ...task, train: [...task.train, ...held].map((example, index) => ({ ...example, index })) };
-  const learned = await (end.best.step === 0
-    ? headOfAll({ ...plan, task: all }, runtime, options)
-    : contrastOfAll({ plan: { ...plan, task: all }, fineTuning, end }, runtime, options));
-  if (!learned) return undefined;
-  const { temperature } = adapter.description;
-  const parameters = new Map([...adapter.parameters, ...learned]);
-  return {
-    ...adapter,
-    description: { ...adapter.description, refit: true },
-    parameters: temperature === undefined ? parameters : cooled(parameters, plan.base.trace.classifier!, temperature),
-  };
-}
+export const refit: Stage<RunEnding, EndOptions> = {
+  name: "refit",
+  needs: ({ plan, end }, { again = true }) => again && end.best !== undefined && fewHeld(plan.task).length > 0,
+  async run(ending, options) {
+    const { plan, end, adapter } = ending;
+    const onAll = { ...plan, encoded: trainOnAll(plan.encoded) };
+    const learned = await (end.best!.step === 0 ? headOfAll(onAll, options) : contrastOfAll(onAll, ending, options));
+    if (!learned) return ending;
+    const { temperature } = adapter.description;
+    const all = new Map([...adapter.parameters, ...learned]);
+    const parameters = temperature === undefined ? all : cooled(all, plan.base.trace.classifier!, temperature);
+    const description = { ...adapter.description, refit: true };
+    return { ...ending, adapter: { ...adapter, description, parameters }, notes: [...ending.notes, REFIT_NOTE] };
+  },
+};
 
-async function headOfAll(
-  { base, task, settings, start }: FineTuningPlan,
-  runtime: Runtime,
-  options: Pick<HeadFitOptions, "signal" | "onFitting">,
-): Promise<Tensors<"float32"> | undefined> {
-  if (start) return undefined;
-  const headed = await startFromFittedHead({ base, task, settings }, runtime, options);
-  return headed?.fitted.weights;
+async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors<"float32"> | undefined> {
+  if (onAll.start || !canFitHead(onAll)) return undefined;
+  return (await fitPlannedHead(onAll, options)).weights;
 }
 
 async function contrastOfAll(
-  { plan, fineTuning, end: { state } }: EndedRun,
-  runtime: Runtime,
-  { signal, onFitting }: Pick<HeadFitOptions, "signal" | "onFitting">,
+  onAll: RunPlan,
+  { fineTuning, end: { state } }: RunEnding,
+  { signal, onFitting }: StageOptions,
 ): Promise<Tensors<"float32"> | undefined> {
-  const { task, settings } = plan;
-  const { tokenBudget } = fineTuning;
+  const { settings, encoded } = onAll;
   if (!settings.contrastive || state.step !== fineTuning.totalSteps) return undefined;
   const { batchSize } = settings;
-  const totalSteps = stepsPerEpoch(task.train.length, batchSize) * settings.epochs;
-  // Neither the start nor an evaluation on the way is asked for: with a new head, the start does not count.
+  const { tokenBudget } = fineTuning;
+  const totalSteps = stepsPerEpoch(encoded.train.encoded.length, batchSize) * settings.epochs;
+  // With a new head, the start does not count, so that only the end is evaluated.
   const once = { ...settings, tokenBudget, headStart: "new", evaluateEvery: totalSteps } as const;
-  const again = new FineTuning({ ...plan, settings: once, resume: undefined });
-  for await (const event of again.train(runtime, { signal })) {
+  const again = new FineTuning(await contrast.run({ ...onAll, settings: once, resume: undefined }, { signal }));
+  for await (const event of again.train(onAll.runtime, { signal })) {
     if (event.kind === "step") {
       await onFitting?.({ doing: "training on all", done: (event.step + 1) * batchSize, of: totalSteps * batchSize });
     }

@@ -1,0 +1,62 @@
+import { classWeightsOf } from "../../tasks/losses/class-weights.ts";
+import { cooledTask, findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
+import { calibrate, cooled, type ProbabilityLoss } from "../../training/calibration/calibrate.ts";
+import { scaledBy } from "../../training/linear-head/linear-head.ts";
+import type { RunEnding, Stage } from "./stage.ts";
+
+/**
+ * Divides the last layer of a head that gives probabilities of labels by the temperature that suits the validation examples. Every
+ * format of the adapter then gives calibrated probabilities.
+ */
+export const calibration: Stage<RunEnding> = {
+  name: "calibration",
+  needs({ plan: { base, encoded }, adapter }) {
+    const { classifier } = base.trace;
+    const hasLayer = classifier !== undefined && adapter.parameters.has(`${classifier}.weight`);
+    return encoded.task.labels.length > 0 && hasLayer && lossOf(encoded.task) !== undefined;
+  },
+  async run(ending, { signal }) {
+    const { plan, fineTuning, adapter } = ending;
+    const { model, weights, task, validation, settings } = fineTuning.training;
+    const classifier = plan.base.trace.classifier!;
+    const all = new Map([...weights, ...adapter.parameters]);
+    const examples = validation.flatMap(({ encoded }) => encoded);
+    const found = await calibrate(model, all, plan.runtime, examples, {
+      loss: lossOf(task)!,
+      known: rowsKnown(ending),
+      tokenBudget: settings.tokenBudget,
+      signal,
+    });
+    const { temperature, steps } = found;
+    const description = {
+      ...adapter.description,
+      task: cooledTask(adapter.description.task, temperature),
+      temperature,
+      ...(choosesOne(ending) && { confidence: steps }),
+    };
+    const parameters = cooled(adapter.parameters, classifier, temperature);
+    return { ...ending, adapter: { ...adapter, description, parameters }, calibration: found };
+  },
+};
+
+/** The loss of outputs that give probabilities of labels; undefined for other outputs. */
+function lossOf(task: Parameters<typeof objectiveOf>[0]): ProbabilityLoss | undefined {
+  const { linearLoss: loss } = objectiveOf(task);
+  return loss === "squared" ? undefined : loss;
+}
+
+/** Whether the model chooses one class for each text, so that it may leave the choice open. */
+export const choosesOne = ({ plan: { base, encoded } }: RunEnding): boolean =>
+  objectiveOf(encoded.task).linearLoss === "softmax" && base.head === "sequence";
+
+/** Number of rows by which cross-validation has already scaled the kept head's outputs: more of the same data than are held out. */
+function rowsKnown({ plan, fineTuning, end, adapter }: RunEnding): number {
+  const { encoded, base } = plan;
+  const isKept = fineTuning.startsFitted && end.best?.step === 0;
+  // Class weights make the training rows unlike the held-out ones.
+  const isAlike = plan.task.heldOut && !classWeightsOf(findTaskKind(encoded.task.kind), encoded.task);
+  if (!isKept || !isAlike) return 0;
+  const [outputs, width] = adapter.parameters.get(`${base.trace.classifier}.weight`)!.shape as [number, number];
+  const rows = encoded.train.encoded.reduce((sum, { weights }) => sum + weights.length, 0);
+  return scaledBy({ rows, width, outputs });
+}

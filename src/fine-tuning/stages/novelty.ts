@@ -1,0 +1,18 @@
+import { learnNovelty } from "../../training/novelty/novelty.ts";
+import { choosesOne } from "./calibration.ts";
+import type { RunEnding, Stage } from "./stage.ts";
+
+/** Learns to tell texts that are unlike the training examples, so that an answer may be "none of these". */
+export const novelty: Stage<RunEnding> = {
+  name: "novelty",
+  needs: (ending) => ending.calibration !== undefined && choosesOne(ending),
+  async run(ending, { signal }) {
+    const { plan, fineTuning, adapter } = ending;
+    const { model, weights, train, validation, settings } = fineTuning.training;
+    const { tokenBudget } = settings;
+    const split = { train, held: validation.flatMap(({ encoded }) => encoded) };
+    const answering = new Map([...weights, ...adapter.parameters]);
+    const learned = await learnNovelty(model, answering, plan.runtime, split, { tokenBudget, signal });
+    return { ...ending, adapter: { ...adapter, novelty: learned } };
+  },
+};

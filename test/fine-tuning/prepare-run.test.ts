@@ -1,0 +1,104 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { loadTask } from "../../src/fine-tuning/load-task-node.ts";
+import { prepareFromFiles } from "../../src/fine-tuning/prepare-from-files-node.ts";
+import { type FinishedRun, prepareRun } from "../../src/fine-tuning/prepare-run.ts";
+import { parseOptions } from "../../src/fine-tuning/run-options-node.ts";
+import type { FineTuningSettings } from "../../src/fine-tuning/training-options.ts";
+import { partOptions, trainingOptions, withRecipe } from "../../src/fine-tuning/training-options.ts";
+import { findMethod } from "../../src/methods/methods.ts";
+import { saveAdapter } from "../../src/model/adapter-folder-node.ts";
+import { openModel } from "../../src/model/load-base-model-node.ts";
+import { timeRun } from "../../src/studies/estimate.ts";
+import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
+import { runtime } from "../support/runtime.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+
+let home: string;
+let model: string;
+let train: string;
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-prepare-"));
+  model = await writeTinyModel(join(home, "model"));
+  train = await writeCsv(join(home, "tickets.csv"), tickets());
+});
+afterAll(() => rm(home, { recursive: true }));
+
+/** The same tokenizer, which counts how often it encodes each text. */
+const counting = (tokenizer: Tokenizer, counts: Map<string, number>): Tokenizer =>
+  new Proxy(tokenizer, {
+    get(own, key: keyof Tokenizer) {
+      const value = own[key];
+      if (typeof value !== "function") return value;
+      return (...given: unknown[]) => {
+        if (key === "encode") counts.set(String(given[0]), (counts.get(String(given[0])) ?? 0) + 1);
+        return Reflect.apply(value, own, given);
+      };
+    },
+  });
+
+test("each text is encoded once for notes, fitted head, training, calibration and refit together", async () => {
+  const counts = new Map<string, number>();
+  const given = { epochs: 1, batchSize: 8, contrastive: true, headFeatures: "mean" };
+  const { options, method } = partOptions(trainingOptions, "aflora", given);
+  const notes: string[] = [];
+  const prepared = await prepareRun(
+    { method, base: "float32", settle: (suits) => withRecipe(options, findMethod(method.name), suits) },
+    {
+      readTask: () => loadTask(parseOptions({ train, text: "message", label: "team" })),
+      async openModel() {
+        const opened = await openModel(model);
+        const tokenizer = counting(opened.tokenizer, counts);
+        return { ...opened, tokenizer, read: async (...asked) => ({ ...(await opened.read(...asked)), tokenizer }) };
+      },
+      openRuntime: async () => ({ runtime }),
+      fitMemory: ({ memory }) => ({ memory, notes: [] }),
+    },
+    { onNote: (note) => void notes.push(note) },
+  );
+  let finished: FinishedRun | undefined;
+  for await (const event of prepared.fineTuning.train(runtime)) {
+    if (event.kind === "end") finished = await prepared.finish(event);
+  }
+
+  expect(finished!.adapter.description).toMatchObject({ refit: true, temperature: expect.any(Number) });
+  const texts = tickets().map(({ message }) => message);
+  expect(Object.fromEntries(counts)).toEqual(Object.fromEntries(texts.map((text) => [text, 1])));
+});
+
+test.each([
+  ["from the base model", false],
+  ["from an adapter", true],
+])("an estimate settles the options of a run %s as the run does", async (_, adapter) => {
+  const given = { model, train, text: "message", label: "team", threads: 1 };
+  const first = await prepareFromFiles(given);
+  await first.release();
+  const own = { ...given, ...(adapter && { adapter: join(home, "adapter") }) };
+  if (adapter) await saveAdapter(join(home, "adapter"), await trained(first));
+
+  const run = await prepareFromFiles(own);
+  await run.release();
+  let settled: FineTuningSettings | undefined;
+  const sampled = await prepareFromFiles(own, {
+    sample(task, settings) {
+      settled = settings;
+      return { task, settings: { epochs: 1 } };
+    },
+  });
+  await sampled.release();
+  const { headFeatures: _features, taskOptions: _options, ...settings } = run.settings;
+  expect(settled).toMatchObject(settings);
+  const { length } = await timeRun(own);
+  expect(length).toMatchObject({ epochs: run.settings.epochs, batchSize: run.settings.batchSize });
+});
+
+/** The adapter of a run that has trained. */
+async function trained(prepared: Awaited<ReturnType<typeof prepareFromFiles>>) {
+  for await (const event of prepared.fineTuning.train(prepared.runtime, { stopAfter: 1 })) {
+    if (event.kind === "end" && event.state.best) return (await prepared.finish(event)).adapter;
+  }
+  throw new Error("the run kept nothing");
+}
