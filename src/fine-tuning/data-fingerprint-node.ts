@@ -11,9 +11,9 @@ const examplesSchema = z.object({
   train: count,
   /** Number of examples of each validation split. */
   validation: z.record(z.string(), count),
-  /** How the validation examples were drawn; absent where they are the data's own. */
+  /** How the validation examples were drawn; undefined if the data have their own. */
   heldOut: z.object({ fraction: z.number(), seed: z.number() }).optional(),
-  /** Of all examples in whatever order and split, and of the validation examples. */
+  /** Hashes of all examples in any order and split, and of the validation examples. */
   sha256: z.object({ all: z.string(), validation: z.string() }),
 });
 
@@ -22,16 +22,16 @@ export const dataFingerprintSchema = z.object({
   files: z.record(z.string(), z.string()).optional(),
   /** Commit of a data set on the hub. */
   revision: z.string().optional(),
-  /** SHA-256 of each file of the base model, where it is a folder. */
+  /** SHA-256 of each file of the base model, if it is a folder. */
   model: z.record(z.string(), z.string()).optional(),
   /** The examples as they were read and split. */
   examples: examplesSchema,
 });
 
-/** What a run's examples were: whoever reads them again must find the same ones. */
+/** Identifies a run's data, so that a later reading can be checked against it. */
 export type DataFingerprint = z.output<typeof dataFingerprintSchema>;
 
-/** The fingerprint of a task that was just read. */
+/** Returns the fingerprint of a task that was just read. */
 export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
   const { origin: { files, revision } = {}, train, validation, heldOut } = task;
   const hashes: Record<string, string> = {};
@@ -53,7 +53,7 @@ export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
   };
 }
 
-/** A hash of what each example says, wherever it stands; classes by their names. */
+/** Hashes the content of each example, independent of its position; classes count by name. */
 function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskData): string[] {
   const named = (label: number): unknown => names[label] ?? label;
   return examples.map(({ index, place, label, labels, picture, sound, ...said }) => {
@@ -62,12 +62,12 @@ function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskDa
   });
 }
 
-/** SHA-256 of a text, hexadecimal. */
+/** Returns the SHA-256 of a text in hexadecimal. */
 export const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /**
- * Checks that local files are still what they were when a run began.
- * @param whose what the files are for, and `remedy` what to do, for the error message
+ * Checks that local files have not changed since a run began.
+ * @param whose the owner of the files and `remedy` the advice, for the error message
  * @throws UserError naming the file that is gone or changed.
  */
 export async function refuseOtherData({ files = {} }: DataFingerprint, whose: string, remedy: string): Promise<void> {
@@ -82,14 +82,14 @@ export async function refuseOtherData({ files = {} }: DataFingerprint, whose: st
   }
 }
 
-/** Checks that a folder has no more files than when a run began. @throws UserError naming one. */
+/** Checks that a folder has no new files since a run began. @throws UserError naming one */
 export function refuseNewFiles({ origin }: Pick<TaskData, "origin">, { files = {} }: DataFingerprint): void {
   const added = origin?.files?.find((file) => !(resolve(file) in files));
   if (added === undefined) return;
   throw new UserError(`${added} was not there when the run began; move it away or start a new run`);
 }
 
-/** SHA-256 of a file, hexadecimal. */
+/** Returns the SHA-256 of a file in hexadecimal. */
 export async function hashOf(file: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const bytes of createReadStream(file)) hash.update(bytes);

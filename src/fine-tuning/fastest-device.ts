@@ -5,13 +5,13 @@ import type { Runtime } from "../runtime/session.ts";
 import type { TimedStep } from "../training/step-time.ts";
 import type { FineTuning } from "./fine-tuning.ts";
 
-/** Where to train, and what the person should know of it. */
+/** The device to train on, with a note for the user. */
 export interface ChosenDevice {
   runtime: Runtime;
   note?: string;
 }
 
-/** What of a page's devices takes a run's steps fastest. */
+/** Chooses the device of the page on which a run's steps are fastest. */
 export async function fastestDevice(fineTuning: FineTuning): Promise<ChosenDevice> {
   let chosen: ChosenDevice = { runtime: await webRuntime() };
   for (const device of await pageDevices()) {
@@ -21,16 +21,16 @@ export async function fastestDevice(fineTuning: FineTuning): Promise<ChosenDevic
   return chosen;
 }
 
-/** What people know a device as. */
+/** Name of a device in notes. */
 const shown = ({ name, page }: Device): string => page?.name ?? name;
 
-/** The farthest that losses of one step may lie apart on two devices, as a share: beyond, one of them computes wrongly. */
+/** Limit on the relative difference of one step's losses on two devices: beyond it, one of them computes wrongly. */
 const LOSSES_APART = 0.01;
 
 /**
- * Times a step on each.
+ * Times a step on each of two devices and chooses the faster one.
  * @param fineTuning the run whose first step is taken
- * @param open a runtime on the other device, which a browser may have and yet not be able to use
+ * @param open opens a runtime on the other device, which may fail even if the browser has it
  */
 export async function fasterOf(
   fineTuning: Pick<FineTuning, "timeStep">,

@@ -30,7 +30,7 @@ import {
   withRecipe,
 } from "./training-options.ts";
 
-/** Examples as text, in one of the formats that `aflora train` reads: the name's ending says which. */
+/** Examples as text in a format of `aflora train`, which the ending of the name tells. */
 export interface TableText {
   /** `tickets.csv` */
   name: string;
@@ -45,7 +45,7 @@ const pageOptions = trainingOptions.extend({
   validationSplit: z.number().gt(0).lt(1).default(0.1),
 });
 
-/** What to fine-tune on what and how: options by the names that `aflora train` gives them. */
+/** A run's model, data and options, which have the names of `aflora train`'s. */
 export type PageFineTuneConfig = WithMethod<
   Omit<z.input<typeof pageOptions>, "kind"> &
     TaskOptions & {
@@ -53,73 +53,73 @@ export type PageFineTuneConfig = WithMethod<
       kind?: keyof TaskPredictions | undefined;
       /** Address of a Hugging Face model folder, or its files. */
       model: string | ModelFiles;
-      /** What the model is called in the adapter, such as `owner/name`; its address where absent. */
+      /** Name of the model in the adapter, such as `owner/name` (default: its address). */
       modelName?: string;
-      /** Of a model on the hub, the branch, tag or commit that it is, for the adapter. */
+      /** Branch, tag or commit of a model on the hub, for the adapter. */
       revision?: string | undefined;
-      /** Training examples, or rows that are there already; of pictures their paths and classes. */
+      /** Training examples as text or as rows; for pictures, their paths and classes. */
       train: TableText | Table;
-      /** Validation examples; a part of the training examples is held out where absent. */
+      /** Validation examples (default: a part of the training examples is held out). */
       validation?: TableText | Table;
-      /** Gives the file of a picture by its path, undefined where there is none: of kinds that read pictures. */
+      /** Returns the file of a picture by its path, or undefined if there is none; for kinds that read pictures. */
       openPicture?: (path: string) => Blob | undefined | Promise<Blob | undefined>;
     }
 >;
 
-/** What is known when training begins. */
+/** The first event of a run: its parts and settings, before training begins. */
 export interface PageRunStart {
   kind: "start";
   task: TaskData;
   base: BaseModel;
   method: MethodChoice;
-  /** All options, with every default filled in. */
+  /** All options, each with its value. */
   settings: FineTuningSettings;
   totalSteps: number;
-  /** Steps done before, where the run goes on from a state. */
+  /** Steps that the run did before it was resumed. */
   stepsDone: number;
   /** Names of the projection matrices that a schedule may freeze. */
   freezable: readonly string[];
   memory: MemoryEstimate;
-  /** Where it computes; "cpu" is WebAssembly. */
+  /** Device that computes; "cpu" is WebAssembly. */
   device: DeviceName;
-  /** What a person should know before it begins. */
+  /** Notes for the user, shown before training. */
   notes: readonly string[];
 }
 
-/** What a run came to. */
+/** The result of a run in a page. */
 export interface PageFineTuneOutcome {
-  /** Its best epoch; undefined where the run was aborted before one had ended. */
+  /** The best epoch; undefined if the run was aborted before the first one ended. */
   finished: (FinishedRun & { runtime: Runtime }) | undefined;
-  /** What training came to; undefined where it was aborted before it began. */
+  /** The end of training; undefined if the run was aborted before training began. */
   training: TrainingEnd | undefined;
-  /** What a person should know: that nothing was learned, perhaps. */
+  /** Notes for the user, such as that the run learned nothing. */
   notes: string[];
 }
 
-/** The last thing that a run tells. */
+/** The last event of a run. */
 export interface PageRunEnd extends PageFineTuneOutcome {
   kind: "end";
 }
 
-/** What a run in a page tells: what is known when training begins, what happens, and what it came to. */
+/** An event of a run in a page. */
 export type PageRunEvent = PageRunStart | Exclude<TrainingEvent, TrainingEnd> | PageRunEnd;
 
 export interface PageRunControl extends PrepareOptions, Pick<TrainOptions, "signal" | "resume"> {
-  /** Where to compute; where absent, the device of the page on which a step is fastest. */
+  /** Runtime to compute with (default: the device of the page on which a step is fastest). */
   runtime?: Runtime;
 }
 
 export interface PageFineTuneOptions extends PageRunControl {
-  /** Hears what happens; what it returns is waited for. */
+  /** Receives each event. A returned promise is awaited. */
   onEvent?(event: PageRunEvent): void | Promise<void>;
 }
 
-/** Bytes that Wasm can have; beside what is computed, the weights are there for as long as a graph runs. */
+/** Limit on Wasm's memory in bytes. The weights take a part of it while a graph runs. */
 const WASM_MEMORY = 2 ** 32;
 
 /**
- * Fine-tunes a model in a page: call it in a worker, because training keeps the thread that it runs on.
- * @throws UserError where an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
+ * Fine-tunes a model in a page. Call it in a worker, because training blocks its thread.
+ * @throws UserError if an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
  */
 export async function fineTuneInPage(
   config: PageFineTuneConfig,
@@ -135,10 +135,10 @@ export async function fineTuneInPage(
 }
 
 /**
- * The same run as a stream of what happens.
+ * Fine-tunes a model in a page and yields the events.
  *
- * With `resume`, the state of a checkpoint event, the same config and a `runtime` of the device that the start told, it ends with the
- * same adapter as if it had not stopped.
+ * With `resume` (the state of a checkpoint event), the same config and a `runtime` on the device of the start event, the run ends with
+ * the same adapter as if it had not stopped.
  * @throws UserError as {@link fineTuneInPage}
  */
 export async function* fineTuneEventsInPage(
@@ -156,7 +156,7 @@ export async function* fineTuneEventsInPage(
       {
         method,
         base: training.base,
-        // A step takes a page several times as long: it learns classes by contrast where that is asked for.
+        // A step takes several times as long in a page, so that contrastive training is not the default there.
         settle: (suits) => withRecipe(training, findMethod(method.name), { ...suits, suitsContrast: false }),
         resume,
       },

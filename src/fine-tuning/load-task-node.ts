@@ -10,8 +10,8 @@ import type { GivenConfig } from "./run-options-node.ts";
 
 /**
  * Reads the data that a run's options name.
- * @param recorded of a run that is there: a data set of the hub is read at the commit that it had
- * @throws UserError where they cannot be read or hold one class only.
+ * @param recorded fingerprint of an existing run's data: a data set on the hub is read at the recorded commit
+ * @throws UserError if the data cannot be read or hold only one class
  */
 export async function loadTask(
   { source, run }: Pick<GivenConfig, "source" | "run">,

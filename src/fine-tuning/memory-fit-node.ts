@@ -5,15 +5,15 @@ import type { Device } from "../runtime/device.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { FineTuning } from "./fine-tuning.ts";
 
-/** What a run is expected to take, bytes; `total` is what its process will have. */
+/** Expected memory of a run in bytes; `total` is that of its process. */
 export interface RunMemory extends MemoryEstimate {
   total: number;
 }
 
 /**
- * Cuts a run's micro-batches smaller where they would not fit into memory.
- * @param available bytes that may still be taken
- * @returns what it is expected to take, and what the user should know
+ * Cuts a run's micro-batches smaller if they do not fit into memory.
+ * @param available free memory in bytes
+ * @returns the expected memory, and notes for the user
  */
 export function fitIntoMemory(
   fineTuning: FineTuning,
@@ -21,7 +21,7 @@ export function fitIntoMemory(
   available = availableMemory(),
 ): { memory: RunMemory; notes: string[] } {
   const before = fineTuning.tokenBudget;
-  // Of other devices' memory nothing is known.
+  // The memory of other devices is unknown.
   const fits = !usesMainMemory || fineTuning.fitMemory(available);
   const { tokenBudget, memory } = fineTuning;
   const more = memory.optimizer + memory.activations + (memory.hiddenStates ?? 0);
@@ -39,7 +39,7 @@ export function fitIntoMemory(
   return { memory: { ...memory, total: process.memoryUsage.rss() + more }, notes };
 }
 
-/** What the user should know where a base model in fewer bits cannot be there in float32, too; else undefined. */
+/** Says why a quantized base model does not fit into memory in float32; undefined if it does. */
 export function float32TooLarge(
   { trace, format }: Pick<BaseModel, "trace" | "format">,
   available = availableMemory(),

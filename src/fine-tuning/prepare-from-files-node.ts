@@ -10,6 +10,7 @@ import type { RewardFunction } from "../tasks/reward-functions.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TrainingState } from "../training/training-state.ts";
+import { withAdapterOptions } from "./adapter-options.ts";
 import { type DataFingerprint, fingerprintOf } from "./data-fingerprint-node.ts";
 import { loadTask } from "./load-task-node.ts";
 import { fitIntoMemory, float32TooLarge, type RunMemory } from "./memory-fit-node.ts";
@@ -22,7 +23,6 @@ import {
   type RunSettings,
   withAbsolutePaths,
 } from "./run-options-node.ts";
-import { withAdapterOptions } from "./starting-adapter.ts";
 
 /** A run of this machine's files, ready to train. */
 export interface PreparedFiles extends PreparedRun<RunSettings, RunMemory, LoadedBaseModel> {

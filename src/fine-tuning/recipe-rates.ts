@@ -2,9 +2,9 @@ import type { MethodDefinition } from "../methods/method.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
 /**
- * The peak learning rates that a method's recipe has for a kind of task, of the method and of the head.
+ * Returns the peak learning rates of a method's recipe for a kind of task: of the method and of the head.
  * @param contrastive whether classes are learned by contrast
- * @param kind undefined: what most kinds have
+ * @param kind the kind of task (default: any without special rates)
  */
 export function ratesOf(
   recipe: MethodDefinition["recipe"],

@@ -98,23 +98,23 @@ export const runOptions = z.object({
   output: z.string().min(1).optional().describe("run folder to write (default: runs/<task>-<method>-<date>)"),
 });
 
-/** The schema of an option that runs have with any method: a run's own, or a kind of task's; undefined where none has it. */
+/** Returns the schema of an option of runs or of a kind of task; undefined if there is none of that name. */
 export function optionOfRun(name: string): z.ZodType | undefined {
   const own: Readonly<Record<string, z.ZodType>> = runOptions.shape;
   return own[name] ?? TASK_KINDS.schemaOf(name);
 }
 
-/** The options of runs that say where and how one is computed, not what: they may differ where it goes on. */
+/** Options that say where and how a run is computed, not what it computes: a resumed run may change them. */
 export const MAY_DIFFER: readonly string[] = [
   ...["threads", "device", "output", "offline", "checkpointEvery", "freezeBlocksMemory"],
-  // Lowered where memory is short.
+  // Lowered if memory is short.
   "tokenBudget",
 ];
 
-/** Those that name files and folders; a model may have a name on the hub instead. */
+/** Options that name files and folders; a model may also be a name on the hub. */
 export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter", ...REWARD_PATHS];
 
-/** Options of a command that asks a run's model. */
+/** Options of a command that asks a run's model for answers. */
 export const askingOptions = z.object({
   base: z
     .enum(ANSWER_FORMATS)
@@ -127,7 +127,7 @@ export const askingOptions = z.object({
 
 type GivenOptions = z.output<typeof runOptions>;
 
-/** Where a run's examples come from: a published task's files, files of the user's own, or a data set of the hub. */
+/** Source of a run's examples: a published task's files, the user's own files, or a data set on the hub. */
 export type DataSource =
   | { task: string; data: string }
   | { train: string; validation?: string | undefined }
@@ -140,23 +140,23 @@ type GivenSettings = Omit<
 > &
   Pick<FineTuningSettings, "taskOptions">;
 
-/** The same with every default filled in. */
+/** All options of a run beside its data source and its method, each with its value. */
 export type RunSettings = GivenSettings & FineTuningSettings;
 
-/** A run's options, checked, with every default filled in. */
+/** A run's options, checked, each with its value. */
 export interface RunConfig {
   source: DataSource;
   run: RunSettings;
   method: MethodChoice;
 }
 
-/** A run's options, checked, some of which wait for what suits its examples. */
+/** A run's options, checked. Some defaults depend on the examples and are still open. */
 export interface GivenConfig {
   source: DataSource;
-  /** With defaults where nothing hangs on the examples. */
+  /** With the defaults that do not depend on the examples. */
   run: GivenSettings;
   method: MethodChoice;
-  /** Fills in what is not given: the paper's for a GLUE task, or what suits the examples. */
+  /** Fills in the open defaults: the paper's settings for a GLUE task, otherwise those that suit the examples. */
   settle(suits?: SuitedTo): RunSettings;
 }
 
@@ -179,19 +179,19 @@ export function parseOptions(given: Readonly<Record<string, unknown>>): GivenCon
   return { source, run: settings, method, settle };
 }
 
-/** The same with every default filled in, as far as they do not hang on examples that are not read yet. @throws UserError as {@link parseOptions} */
+/** Resolves options without looking at the examples. @throws UserError as {@link parseOptions} */
 export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
   const { source, method, settle } = parseOptions(given);
   return { source, run: settle(), method };
 }
 
-/** The same with what suits its examples and its model. @param pooling of the model @throws UserError as {@link parseOptions} */
+/** Resolves options so that they suit the examples and the model. @param pooling the model's @throws UserError as {@link parseOptions} */
 export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
   const { source, method, settle } = parseOptions(given);
   return { source, run: settle(suitedTo(task, given.adapter === undefined, pooling)), method };
 }
 
-/** With what the method's authors published of the task, where that is asked for. @throws UserError where it is nothing. */
+/** Adds the settings that the method's authors published for the task, if asked for. @throws UserError if there are none */
 function withPreset(given: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
   if (given.preset === undefined) return given;
   const setting = publishedOf(given);
@@ -202,7 +202,7 @@ function withPreset(given: Readonly<Record<string, unknown>>, name: string): Rea
   );
 }
 
-/** What the authors of the method that options name published of the task that they name; undefined where it is nothing. */
+/** Returns the settings that the method's authors published for the task; undefined if there are none. */
 export function publishedOf(given: Readonly<Record<string, unknown>>): PublishedSetting | undefined {
   const name = String(given.method ?? DEFAULT_METHOD.name);
   const task = publishedTaskOf(given, name);
@@ -243,7 +243,7 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
   );
 }
 
-/** The same options with every path absolute, so that they hold in whatever folder they are read. */
+/** Makes every path absolute, so that the options hold in any folder. */
 export function withAbsolutePaths<Run extends GivenSettings>({
   source,
   run,
@@ -262,14 +262,14 @@ export function withAbsolutePaths<Run extends GivenSettings>({
   return { source: absolute(source), run: { ...absolute(run), taskOptions: absolute(taskOptions) }, method };
 }
 
-/** The published task that a run's examples are of, from files or from the hub. */
+/** Returns the published task of a data source, from files or from the hub; undefined for other data. */
 export function namedTaskOf(source: DataSource): string | undefined {
   if ("task" in source) return source.task;
   if (!("dataset" in source) || source.datasetConfig === undefined) return undefined;
   return /\/glue(@|$)/.test(source.dataset) ? glueTaskName(source.datasetConfig) : undefined;
 }
 
-/** A run's options side by side, as flags, config files and `config.json` have them; `resolveConfig` takes them back. */
+/** Puts a run's options side by side, as flags and `config.json` have them; `resolveConfig` reverses that. */
 export function flatOptions({ source, run, method }: RunConfig): Record<string, unknown> {
   const { taskOptions, ...own } = run;
   const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options };
@@ -277,8 +277,8 @@ export function flatOptions({ source, run, method }: RunConfig): Record<string, 
 }
 
 /**
- * Reads the options of a `config.json` back.
- * @param file named in errors
+ * Parses the options of a `config.json`.
+ * @param file its path, for errors
  * @throws UserError naming the file and the option that is unknown, missing or malformed.
  */
 export function parseSavedConfig(saved: Readonly<Record<string, unknown>>, file: string): RunConfig {

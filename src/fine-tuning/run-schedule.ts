@@ -6,11 +6,11 @@ import { type AdaptedModel, trainedByBlock } from "../training/step-graph.ts";
 import type { MethodChoice } from "./training-options.ts";
 
 /**
- * What changes in the course of a run: the method's schedule, and beside it one for whole blocks where the settings ask for it.
- * @param model as the method adapts it
- * @param state what the schedule's `state` gave
- * @returns with the number of blocks, where they may freeze; else 0
- * @throws UserError where the options do not fit the run's length, the model or each other, or the state does not fit the options
+ * Makes the schedule of a run: the method's own, combined with one that freezes whole blocks if the settings ask for it.
+ * @param model the model as the method adapts it
+ * @param state the state that a resumed run saved
+ * @returns the schedule, and the number of blocks if they may freeze, otherwise 0
+ * @throws UserError if the options do not suit the run's length, the model or each other, or the state does not fit the options
  */
 export function runSchedule(
   { name, options }: MethodChoice,
@@ -28,7 +28,7 @@ export function runSchedule(
       method: name,
       trained,
       freezable: adaptation.freezable ?? [],
-      // A weight's sizes are numbers.
+      // Sizes of weights are numbers, not symbols.
       shapeOf: (parameter) => shapes.get(parameter) as readonly number[],
     },
     length,

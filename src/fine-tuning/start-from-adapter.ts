@@ -5,19 +5,19 @@ import { fitAdapter } from "../model/fitted-adapter.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
 import { cooled } from "../training/calibration/calibrate.ts";
 
-/** What training goes on from. */
+/** The adapter that training continues from, fitted to the base model. */
 export interface Start {
-  /** The method's parameters, and the head. */
+  /** Parameters of the method and of the head. */
   parameters: Tensors<"float32">;
-  /** Parts of the head that are the adapter's. */
+  /** Parts of the head that come from the adapter. */
   brought: WeightSpec[];
-  /** Parts of the head that neither the adapter nor the checkpoint has. */
+  /** Parts of the head that neither the adapter nor the checkpoint has: they are new. */
   newWeights: WeightSpec[];
 }
 
 /**
- * An adapter's parameters as the start of a run; a classifier for another number of labels is left behind.
- * @throws UserError where the adapter does not fit the base model.
+ * Fits an adapter to a base model as the start of a run. A classifier for another number of labels is left out.
+ * @throws UserError if the adapter does not fit the base model
  */
 export function startFrom(base: BaseModel, adapter: Adapter): Start {
   const head = [...base.trace.weights.values()].filter(({ part }) => part === "head");
@@ -25,7 +25,7 @@ export function startFrom(base: BaseModel, adapter: Adapter): Start {
     adapter.parameters.get(name)?.data.length === base.weights.get(name)!.data.length;
   const left = new Set(head.filter((weight) => !fits(weight)).map(({ name }) => name));
   const kept = new Map([...adapter.parameters].filter(([name]) => !left.has(name)));
-  // Training goes on where it was, before the head was made to give probabilities that hold.
+  // Training continues from the head before its calibration.
   const { temperature } = adapter.description;
   const { classifier } = base.trace;
   const parameters = temperature && classifier ? cooled(kept, classifier, 1 / temperature) : kept;

@@ -1,42 +1,42 @@
-/** How many examples there are to train on, of how many classes. */
+/** Number of training examples and of their classes. */
 export interface DataSize {
   examples: number;
-  /** 0 where the kind has none. */
+  /** 0 for kinds without classes. */
   classes: number;
 }
 
-/** Settings that the size of the data decides where they are not given. */
+/** Settings whose defaults depend on the size of the data. */
 export interface SuitedSettings {
   batchSize: number;
   epochs: number;
   warmupRatio: number;
-  /** Steps between two evaluations; after each epoch where absent. */
+  /** Steps between two evaluations (default: one epoch). */
   evaluateEvery?: number | undefined;
 }
 
-/** Texts of a batch that are compared with each other: of each class some, where there are not too many. */
+/** Texts of a contrastive batch: at least 16, two of each class, at most 128. */
 const CONTRASTED = 16;
 const MOST_CONTRASTED = 128;
-/** Steps by contrast for up to 32 examples; for more as the root of their number: 68 for 256. */
+/** Contrastive steps for up to 32 examples; they grow with the square root of the number: 68 for 256. */
 const CONTRAST_STEPS = 24;
-/** Evaluations of a run whose epochs are a step or a few: each fits the head anew. */
+/** Evaluations of a contrastive run. They are few, because each of them fits the head again. */
 const EVALUATIONS = 3;
 
-/** Examples up to which a batch has so many. */
+/** Batch sizes by the number of examples: below 500, 8, and so on. */
 const BATCHES = [
   [500, 8],
   [1000, 16],
   [4000, 32],
 ] as const;
 const LARGE_BATCH = 64;
-/** Steps that are enough to learn in, as far as ten epochs give them. */
+/** Steps that a run should have, if ten epochs are enough for them. */
 const STEPS = 150;
 const MOST_EPOCHS = 10;
 const FEWEST_EPOCHS = 3;
 
 /**
- * Settings that suit so many examples: small batches of few, so that there are steps to learn in, and few epochs of many
- * (docs/few-labels.md has what they come to).
+ * Returns settings that suit the number of examples: small batches for few, so that there are enough steps, and few epochs for many
+ * (docs/few-labels.md has their scores).
  * @param contrastive whether classes are learned by contrast
  */
 export function suitedSettings({ examples, classes }: DataSize, contrastive: boolean): SuitedSettings {

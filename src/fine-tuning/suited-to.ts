@@ -3,11 +3,11 @@ import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { SuitedTo } from "./training-options.ts";
 
-/** Most examples of which classes are learned by contrast unless something is asked for: of more, cross-entropy learned more in less time. */
+/** Limit on examples for contrastive training by default: with more, cross-entropy learned more in less time. */
 const MOST_EXAMPLES = 400;
 
 /**
- * Whether a task's classes are best learned by contrast: few single texts of one class each, and a model that was trained to embed
+ * Whether a task's classes are best learned by contrast: few single texts with one class each, and a model that was trained to embed
  * sentences (SetFit, Tunstall et al. 2022, arXiv 2209.11055).
  */
 function suitsContrast(pooling: Pooling, task: TaskData): boolean {
@@ -18,9 +18,9 @@ function suitsContrast(pooling: Pooling, task: TaskData): boolean {
 }
 
 /**
- * What examples and a model say of settings that are not given.
- * @param isNew whether the run starts from no adapter
- * @param pooling of the model; only one that was trained to embed texts has its own
+ * Describes the examples and the model to the settings that depend on them.
+ * @param isNew whether the run starts without an adapter
+ * @param pooling the model's; only a model that was trained to embed texts has its own
  */
 export const suitedTo = (task: TaskData, isNew: boolean, pooling = MEAN_POOLING): SuitedTo => ({
   kind: findTaskKind(task.kind),

@@ -4,9 +4,9 @@ import type { BaseModel } from "../model/base-model.ts";
 export type HeadChoice = "new" | "all" | "classifier";
 
 /**
- * Which of the head's weights train (`--head`): `new`, what the checkpoint lacks and the last layer in any case; `all`; or
- * `classifier`, the last layer's matrix alone, as in the paper. A language model's head is none of these: it belongs to the
- * pretrained model.
+ * Returns whether a weight of the head trains (`--head`): `new` trains the weights that the checkpoint lacks and the last layer, `all`
+ * every weight, and `classifier` only the last layer's matrix, as in the paper. The head of a language model never trains: it belongs
+ * to the pretrained model.
  */
 export function headTrains(
   choice: HeadChoice,

@@ -18,7 +18,7 @@ import type { HeadChoice } from "./trained-head.ts";
 const positive = z.number().positive();
 const count = z.int().positive();
 
-/** What a run has where neither it, nor a paper, nor its kind of task says. */
+/** Defaults that hold unless the run, a paper or the kind of task has its own. */
 const RECIPE: SuitedSettings & { maxLength: number } = {
   epochs: 10,
   batchSize: 64,
@@ -27,7 +27,7 @@ const RECIPE: SuitedSettings & { maxLength: number } = {
   evaluateEvery: undefined,
 };
 
-/** That, and what kinds of tasks have in its place. */
+/** The default in words, with the kinds of tasks that have another. */
 function defaultOf(name: "epochs" | "batchSize" | "maxLength"): string {
   const kinds = TASK_KINDS.all.filter(({ recipe }) => recipe?.[name] !== undefined);
   const values = [...new Set(kinds.map(({ recipe }) => recipe![name]))];
@@ -38,7 +38,7 @@ function defaultOf(name: "epochs" | "batchSize" | "maxLength"): string {
   return RECIPE[name] + others.join("");
 }
 
-/** Options of training beside the method's and the kind of task's own, wherever it runs. */
+/** Options of training, in Node and in a page, beside those of the method and of the kind of task. */
 export const trainingOptions = z.object({
   base: z
     .enum(BASE_FORMATS)
@@ -139,29 +139,29 @@ export const trainingOptions = z.object({
     .describe("seed of initial values, order of examples and dropout"),
 });
 
-/** The same with what else fine-tuning asks for, all resolved. */
+/** All settings of fine-tuning, each with its value. */
 export interface FineTuningSettings extends TrainingSettings, BlockFreezingSettings {
   base: BaseFormat;
   head: HeadChoice;
   headStart: "fitted" | "new";
   contrastive: boolean;
   headFeatures?: HeadFeatures | undefined;
-  /** Tokens after which examples are cut. */
+  /** Number of tokens after which examples are cut. */
   maxLength: number;
-  /** Options of the kind of task, as they were given: the kind fills in the others when the examples are there. */
+  /** Options of the kind of task as they were given; the kind fills in the others when the examples are read. */
   taskOptions: TaskOptionValues;
 }
 
-/** A method by name, with its options as its schema gives them. */
+/** A method by name, with its parsed options. */
 export interface MethodChoice {
   name: string;
   options: Record<string, unknown>;
 }
 
 /**
- * Parts options given side by side into those of `schema`, of the kind of task and of the method.
- * @param name of the method, or an alias
- * @throws UserError naming the option that is unknown, of another method, of another kind where one is named, missing or malformed.
+ * Splits options that are given side by side into those of `schema`, of the kind of task and of the method.
+ * @param name the method by its name or an alias
+ * @throws UserError naming the option that is unknown, belongs to another method or kind, is missing or malformed
  */
 export function partOptions<Schema extends z.ZodObject>(
   schema: Schema,
@@ -187,13 +187,13 @@ export function partOptions<Schema extends z.ZodObject>(
   };
 }
 
-/** What examples that are there say of settings. */
+/** Properties of the examples that settings depend on. */
 export interface SuitedTo {
   kind: Pick<TaskKind, "recipe" | "objective" | "reads" | "refines"> | undefined;
   size: DataSize;
   /** Whether their classes are best learned by contrast. */
   suitsContrast: boolean;
-  /** Tokens of the longest example, of kinds whose examples all come to as many. */
+  /** Number of tokens of the longest sound; undefined for other examples. */
   longest?: number | undefined;
 }
 
@@ -201,25 +201,25 @@ type Resolved =
   | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
   | ("learningRate" | "headLearningRate");
 
-/** What is not given is the paper's for its task, suits the size of the data, the kind's, or the method's. */
+/** Fills in settings that are not given: the paper's for the task, those that suit the size of the data, the kind's, or the method's. */
 export function withRecipe<Given extends z.output<typeof trainingOptions>>(
   given: Given,
   method: MethodDefinition,
   from: {
     epochs?: number | undefined;
     rates?: PublishedSetting | undefined;
-    /** Of a published task. */
+    /** Set for a published task. */
     headStart?: "new" | undefined;
   } & Partial<SuitedTo> = {},
 ): Given & Pick<FineTuningSettings, Resolved> {
   const headStart = given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
   const canFit = from.kind === undefined || from.kind.objective.linearLoss !== undefined;
   const isFitted = method.headOnly && headStart === "fitted" && canFit;
-  // Who gives a batch or a rate has another way of training in mind.
+  // A given batch size or learning rate is meant for cross-entropy.
   const isOpen = given.batchSize === undefined && given.learningRate === undefined;
   const suitsContrast = from.suitsContrast === true && headStart === "fitted" && !isFitted;
   const contrastive = given.contrastive ?? (suitsContrast && isOpen);
-  // Kinds whose head can be fitted outright; others have recipes, or none that hangs on the number of examples.
+  // The number of examples counts only for kinds whose head can be fitted; the others have recipes.
   const suits = from.size && headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
   const recipe = {
     ...RECIPE,

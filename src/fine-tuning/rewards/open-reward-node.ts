@@ -16,10 +16,10 @@ import { RewardWorker } from "./reward-file-node.ts";
 import { openRewardModel } from "./reward-model-node.ts";
 
 /**
- * What scores a run's answers: a file or a reward model of the user's own, or a reward of the package.
- * @param options of the kind of task, as they were given
- * @param openRuntime what a reward model computes with
- * @throws UserError where none is given, or it cannot be used.
+ * Opens the reward function of a run: the user's own file or reward model, or one of the package.
+ * @param options those of the kind of task, as they were given
+ * @param openRuntime opens the runtime of a reward model
+ * @throws UserError if none is given, or it cannot be used
  */
 export async function openReward(options: TaskOptionValues, openRuntime: () => Runtime): Promise<Reward> {
   const { reward, rewardSchema, rewardTimeout, ...settings } = rewardOptions.parse(options);
@@ -34,7 +34,7 @@ export async function openReward(options: TaskOptionValues, openRuntime: () => R
   return scoredBy(builtInReward(reward, { ...settings, ...(schema !== undefined && { rewardSchema: schema }) }));
 }
 
-/** A function of the calling program as what scores answers. */
+/** Wraps a function of the calling program as a reward. */
 export const scoredBy = (reward: RewardFunction): Reward => ({
   async score(...asked) {
     try {

@@ -6,10 +6,10 @@ import { Worker } from "node:worker_threads";
 import { UserError } from "../../errors.ts";
 import type { Reward, RewardFunction } from "../../tasks/reward-functions.ts";
 
-/** Seconds in which a file must be loaded. */
+/** Time limit for loading a file, in seconds. */
 const LOADING = 60;
 
-/** What the worker says: that it is ready, what an answer got, or what was thrown. */
+/** A message of the worker: it is ready, the reward of an answer, or an error. */
 interface Word {
   ready?: boolean;
   returned?: unknown;
@@ -17,7 +17,7 @@ interface Word {
 }
 
 /**
- * What runs in the worker: it is text, so that it is the same wherever the package lies. Old Node versions do not read TypeScript; jiti does.
+ * The worker's code. It is text, so that it does not depend on the package's place. jiti reads TypeScript on Node versions that do not.
  */
 const CODE = `
 const { parentPort, workerData } = require("node:worker_threads");
@@ -37,8 +37,8 @@ load().then((loaded) => {
 `;
 
 /**
- * A reward that is the default export of a file of the user's own. It runs in a thread of its own: one that takes too long is ended,
- * and costs its answer alone.
+ * A reward function that is the default export of a user's file. It runs in a worker thread: a call that takes too long ends the
+ * thread, and only its answer has no reward.
  */
 export class RewardWorker implements Reward {
   readonly #file: string;
@@ -51,9 +51,9 @@ export class RewardWorker implements Reward {
   }
 
   /**
-   * @param file absolute
-   * @param seconds after which an answer's reward is given up
-   * @throws UserError where the file is missing, cannot be loaded, or exports no function.
+   * @param file absolute path
+   * @param seconds time limit for the reward of an answer
+   * @throws UserError if the file is missing, cannot be loaded, or exports no function
    */
   static async start(file: string, seconds: number): Promise<RewardWorker> {
     if (!existsSync(file)) throw new UserError(`--reward: there is no file ${file}`);
@@ -62,7 +62,7 @@ export class RewardWorker implements Reward {
     return reward;
   }
 
-  /** @throws Error where it throws, takes too long, ends its thread, or returns no number. */
+  /** @throws Error if the function throws, takes too long, ends its thread, or returns no number */
   async score(...asked: Parameters<RewardFunction>): Promise<number> {
     const worker = this.#worker ?? (await this.#start());
     const word = await this.#wordOf(worker, this.#seconds, () => worker.postMessage(asked));
@@ -80,7 +80,7 @@ export class RewardWorker implements Reward {
     const file = this.#file;
     const isTyped = /\.[cm]?ts$/.test(file);
     const jiti = isTyped && pathToFileURL(createRequire(import.meta.url).resolve("jiti")).href;
-    // What it prints is no result of the command.
+    // Its output must not mix with the command's result.
     const worker = new Worker(CODE, {
       eval: true,
       execArgv: [],
@@ -102,7 +102,7 @@ export class RewardWorker implements Reward {
     );
   }
 
-  /** What the worker says next; one that says nothing in time is ended, and another started when it is needed. */
+  /** Returns the worker's next message. A worker that is late is ended; the next call starts another. */
   async #wordOf(worker: Worker, seconds: number, ask?: () => void): Promise<Word> {
     const end = new AbortController();
     const { signal } = end;
@@ -120,7 +120,7 @@ export class RewardWorker implements Reward {
       throw new Error(isLate ? `took more than ${seconds} s` : `ended its thread: ${(error as Error).message}`);
     } finally {
       clearTimeout(timer);
-      // Nobody listens any longer.
+      // The caller has given up.
       end.abort();
     }
   }

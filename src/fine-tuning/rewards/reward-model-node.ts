@@ -4,9 +4,9 @@ import type { Runtime } from "../../runtime/session.ts";
 import { answerTo, isRewardModel, type Reward } from "../../tasks/reward-functions.ts";
 
 /**
- * A reward model of the user's own as what scores answers.
- * @param folder of a run or an adapter
- * @throws UserError where it cannot be loaded, or was trained for something else.
+ * Opens a user's reward model as a reward.
+ * @param folder a run or an adapter
+ * @throws UserError if it cannot be loaded, or was trained for another kind of task
  */
 export async function openRewardModel(folder: string, runtime: Runtime): Promise<Reward> {
   const model = await loadFineTunedModel(folder, runtime);

@@ -21,13 +21,13 @@ import type { Rollout } from "../../training/rollout.ts";
 import type { TrainOptions } from "../../training/train-options.ts";
 import { TrainedParameters } from "../../training/trained-parameters.ts";
 
-/** Answers that are written at once: each keeps keys and values of all its tokens. */
+/** Number of answers that are written at once: each keeps the keys and values of all its tokens. */
 const AT_ONCE = 32;
 
-/** Answers of an evaluation that are shown. */
+/** Number of answers that an evaluation shows. */
 const SAMPLES = 4;
 
-/** What is learned from answers, and what scores them. */
+/** The task and the reward of a rollout. */
 interface Asking {
   base: Pick<BaseModel, "files" | "tokenizer" | "architecture">;
   task: TaskData;
@@ -37,7 +37,7 @@ interface Asking {
 /** A model with weights that training changes in place. */
 type Trained = Pick<TrainOptions, "model" | "weights" | "schedule" | "settings" | "runtime">;
 
-/** An answer that was written: its ids, the end among them, and its text. */
+/** A written answer: its token ids, including the end, and its text. */
 interface Written {
   ids: number[];
   text: string;
@@ -52,11 +52,11 @@ interface Writer {
   eosTokenIds: readonly number[];
 }
 
-/** Answers to prompts that the model writes as it is at a step, with their rewards. */
+/** Writes answers to prompts with the model's current weights, and scores them. */
 export class AnswerRollout implements Rollout {
   readonly #asking: Asking;
   readonly #trained: Trained;
-  /** What trains, as it was before. */
+  /** Copies of the trained parameters before training. */
   readonly #untrained: Tensors;
   readonly #settings: RolloutSettings;
   readonly #asked: ReadonlyMap<number, Example>;
@@ -74,7 +74,7 @@ export class AnswerRollout implements Rollout {
     this.#asked = new Map(task.train.map((example) => [example.index, example]));
   }
 
-  /** To be made before training; nothing of a kind that does not learn from rewards. */
+  /** Makes a rollout before training; undefined for kinds that do not learn from rewards. */
   static of({ reward, ...asking }: Pick<Asking, "base" | "task"> & { reward?: Reward | undefined }, trained: Trained) {
     return reward && new AnswerRollout({ ...asking, reward }, trained);
   }
@@ -84,7 +84,7 @@ export class AnswerRollout implements Rollout {
     const { seed } = this.#trained.settings;
     const { numGenerations, temperature } = this.#settings;
     const started = performance.now();
-    // Answers are a matter of seed, step, row and number: a run that goes on writes the same ones.
+    // Answers depend only on seed, step, row and number: a resumed run writes the same ones.
     const random = (prompt: TrainingExample, answer: number) =>
       randomFor(seed, `answer ${answer} to ${prompt.index} at step ${step}`);
     const written = await this.#write(prompts, { copies: numGenerations, temperature, random }, signal);
@@ -150,7 +150,7 @@ export class AnswerRollout implements Rollout {
     await (await this.#predictor?.catch(() => undefined))?.release();
   }
 
-  /** Answers to each prompt. @param random of a drawn answer by its prompt and its number */
+  /** Writes answers to each prompt. @param random generator for an answer, by its prompt and its number */
   async #write(
     prompts: readonly TrainingExample[],
     {
@@ -203,7 +203,7 @@ export class AnswerRollout implements Rollout {
     return { decoder: await CachedDecoder.compile(model, weights, runtime), eosTokenIds: tokens.eosTokenIds };
   }
 
-  /** Answers to one prompt with their rewards, one after the other: what fails costs its own alone. */
+  /** Scores the answers to one prompt one by one: a failure costs only the reward of its answer. */
   async #score(example: Example, answers: readonly Written[], signal?: AbortSignal): Promise<Scored[]> {
     const { text, messages, row = {} } = example;
     const { base, reward } = this.#asking;
@@ -243,7 +243,7 @@ export class AnswerRollout implements Rollout {
   }
 }
 
-/** @param blocks that may freeze @throws UserError where a kind that learns from rewards has none, or blocks may freeze. */
+/** @param blocks number of blocks that may freeze @throws UserError if a kind that learns from rewards has no reward, or blocks may freeze */
 export function checkRollout({ name, rollout }: TaskKind, reward: Reward | undefined, blocks: number): void {
   if (!rollout) return;
   if (!reward) throw new UserError(`${name} is trained by the command line or a program, which can run its reward`);
@@ -253,7 +253,7 @@ export function checkRollout({ name, rollout }: TaskKind, reward: Reward | undef
   );
 }
 
-/** Of kinds whose answers are written in training: a step's longest prompts with answers as long as they may be. */
+/** Returns a step's longest prompts with the longest possible answers; undefined for kinds that write no answers in training. */
 export function longestAnswers({
   task: { kind, options = {} },
   train: prompts,

@@ -3,9 +3,9 @@ import { findMethod } from "../methods/methods.ts";
 import type { Adapter } from "../model/adapter.ts";
 
 /**
- * Options of a run, with what follows from the adapter that it goes on from: the adapter's base model and method, and those of
- * the method's options that are not given.
- * @throws UserError where an option asks for another one than there is.
+ * Adds the options that follow from the adapter that a run continues from: its base model, its method, and the method's options that
+ * are not given.
+ * @throws UserError if an option contradicts the adapter
  */
 export function withAdapterOptions(
   given: Readonly<Record<string, unknown>>,
