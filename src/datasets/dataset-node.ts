@@ -11,32 +11,33 @@ import { findTaskKind, recognizeColumns } from "../tasks/task-kinds.ts";
 import { type ParquetTable, readParquet } from "./parquet-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
-/** A data set on the hub as a task. */
+/** Options of {@link loadDatasetTask}. */
 export interface DatasetTaskOptions {
   /** `owner/name[@revision]` */
   dataset: string;
-  /** Which part of it, such as `cola` of `nyu-mll/glue`; needed where there are several. */
+  /** Configuration, such as `cola` of `nyu-mll/glue`; required if there are several. */
   configuration?: string | undefined;
-  /** Fraction of the training rows to hold out; unless given, the data set's own validation splits, or 0.1 where it has none. */
+  /** Fraction of the training rows to hold out (default: the data set's validation splits, or 0.1 if it has none). */
   validationSplit?: number | undefined;
-  /** Most training rows to use, the rows to hold out among them; all unless given. */
+  /** Maximum number of training rows, including held-out ones (default: all). */
   maxTrainSamples?: number | undefined;
-  /** Seed of that split; 42 unless given. */
+  /** Seed of that split (default: 42). */
   seed?: number | undefined;
-  /** Column of the text; unless given, `text`, or the first of the one or two columns that hold text. */
+  /** Column of the text (default: `text`, or the first of the one or two columns that hold text). */
   text?: string | undefined;
-  /** Column of the second text; unless given, the second of two columns that hold text where `text` is not given either. */
+  /** Column of the second text (default: the second of two columns that hold text, if `text` is not given). */
   textPair?: string | undefined;
-  /** `label` unless given. */
+  /** Column of the label (default: `label`). */
   label?: string | undefined;
-  /** Unless given, the rows tell, as `TableTaskOptions.kind` says. */
+  /** Name of a kind of task (default: inferred from the rows, as for `TableTaskOptions.kind`). */
   kind?: string | undefined;
 }
 
 /**
- * Loads a data set of the hub as a task: its split `train`, and every one that is called `validation…` or `dev`. Classes keep
- * the data set's names and order. Those of GLUE (`owner/glue`) are GLUE's tasks with GLUE's metrics, any other is `custom`.
- * @throws UserError where the data set is not there, has no training rows, or lacks a column.
+ * Loads a data set of the hub as a task: its split `train`, and all named `validation…` or `dev`. Classes keep the data
+ * set's names and order. Configurations of GLUE (`owner/glue`) become GLUE's tasks with GLUE's metrics, others
+ * `custom`.
+ * @throws UserError if the data set does not exist, has no training rows, or lacks a column.
  */
 export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptions = {}): Promise<TaskData> {
   const { dataset, configuration, seed = 42 } = options;
@@ -75,7 +76,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   return { ...task, validation };
 }
 
-/** @throws UserError where a row has the path of a picture or sound alone: what is there on this machine is not the data set's. */
+/** @throws UserError if a row has only the path of a picture or sound: a local file of that path is not the data set's. */
 function requireFiles(name: string, examples: readonly Example[], { reads }: Pick<TaskKind, "reads">): void {
   const bare = reads && examples.find(({ bytes }) => !bytes);
   if (!bare) return;
@@ -84,7 +85,7 @@ function requireFiles(name: string, examples: readonly Example[], { reads }: Pic
   );
 }
 
-/** The kind that is asked for, or that the columns tell. */
+/** Returns the requested kind, or the one that the columns indicate. */
 const kindOf = (table: ParquetTable, { kind, text, label }: DatasetTaskOptions) =>
   kind === undefined ? recognizeColumns(table, namedColumns({ text, label })) : findTaskKind(kind);
 

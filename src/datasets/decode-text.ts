@@ -1,9 +1,9 @@
 import { UserError } from "../errors.ts";
 
 /**
- * A file's bytes as text; a byte-order mark is dropped.
- * @param file its name, for the error message
- * @throws UserError where they are not UTF-8.
+ * Decodes a file's bytes as UTF-8, without a byte order mark.
+ * @param file name for the error message
+ * @throws UserError if the bytes are not UTF-8.
  */
 export function decodeText(bytes: Uint8Array, file: string): string {
   try {

@@ -9,11 +9,11 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TableOptions } from "./parse-table.ts";
 import { readTable } from "./read-table-node.ts";
 
-/** How a task's files are written. */
+/** Layout of a task's files. */
 interface Layout extends TableOptions, Columns {
-  /** How labels are written, where not by name. */
-  written?: string[];
-  /** Validation splits and their files, where there is not just `dev.tsv`. */
+  /** Labels in the file, if they are not names. */
+  labelsInFile?: string[];
+  /** Validation splits and their files (default: only `dev.tsv`). */
   validation?: Record<string, string>;
 }
 
@@ -22,13 +22,13 @@ const sentences = { text: "sentence1", textPair: "sentence2" };
 
 const layouts: Readonly<Record<string, Layout>> = {
   cola: {
-    written: digits,
+    labelsInFile: digits,
     header: ["source", "label", "mark", "sentence"],
     text: "sentence",
     label: "label",
   },
-  sst2: { written: digits, text: "sentence", label: "label" },
-  mrpc: { written: digits, text: "#1 String", textPair: "#2 String", label: "Quality" },
+  sst2: { labelsInFile: digits, text: "sentence", label: "label" },
+  mrpc: { labelsInFile: digits, text: "#1 String", textPair: "#2 String", label: "Quality" },
   stsb: { ...sentences, label: "score" },
   rte: { ...sentences, label: "label" },
   qnli: { text: "question", textPair: "sentence", label: "label" },
@@ -38,23 +38,23 @@ const layouts: Readonly<Record<string, Layout>> = {
     validation: { validation_matched: "dev_matched.tsv", validation_mismatched: "dev_mismatched.tsv" },
   },
   qqp: {
-    written: digits,
+    labelsInFile: digits,
     text: "question1",
     textPair: "question2",
     label: "is_duplicate",
-    // A few rows of the official file are cut off; Hugging Face's reader leaves them out as well.
+    // A few rows of the official file are cut off; Hugging Face's reader skips them too.
     skipShort: true,
   },
 };
 
-/** MRPC's file as Microsoft gives it. */
+/** MRPC's original file by Microsoft. */
 const paraphrases = "msr_paraphrase_train.txt";
 
 /**
- * Reads a GLUE task in the official layout. `name` may be written in any case and with dashes (`SST-2`); `directory` holds
- * the official folders (`SST-2/` and so on) or the task's own files. MRPC may also be Microsoft's `msr_paraphrase_train.txt`
- * with GLUE's list of validation pairs, `dev_ids.tsv`.
- * @throws UserError where the task is unknown, a file is missing, or a row is malformed.
+ * Reads a GLUE task in the official layout. `name` may be in any case and with dashes (`SST-2`); `directory` holds the
+ * official folders (`SST-2/` and so on) or the task's own files. MRPC may also be Microsoft's
+ * `msr_paraphrase_train.txt` with GLUE's list of validation pairs, `dev_ids.tsv`.
+ * @throws UserError if the task is unknown, a file is missing, or a row is malformed.
  */
 export async function loadGlueTask(name: string, directory: string): Promise<TaskData> {
   const key = glueTaskName(name);
@@ -74,7 +74,7 @@ export async function loadGlueTask(name: string, directory: string): Promise<Tas
     return files.at(-1)!;
   };
   const read = (file: string) => readTable(path(file), "tsv", layout);
-  const examples = (table: Table) => examplesOf(table, layout, kind, layout.written ?? task.labels);
+  const examples = (table: Table) => examplesOf(table, layout, kind, layout.labelsInFile ?? task.labels);
 
   let train: Table;
   const validation: EvaluationSplit[] = [];
@@ -99,7 +99,7 @@ async function entriesOf(folder: string): Promise<string[]> {
   }
 }
 
-/** GLUE's validation rows of MRPC are those of Microsoft's training file that `dev_ids.tsv` lists as pairs of ids. */
+/** Splits MRPC: GLUE's validation rows are the rows of Microsoft's file that `dev_ids.tsv` lists as pairs of ids. */
 async function splitParaphrases(table: Table, idFile: string): Promise<{ train: Table; validation: Table }> {
   const ids = await readTable(idFile, "tsv", { header: ["#1 ID", "#2 ID"] });
   const pairs = new Set(ids.rows.map(({ cells }) => cells.join()));

@@ -5,14 +5,14 @@ import { holdOut } from "../tasks/split.ts";
 import { readTable } from "./read-table-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
-/** Training examples that the recipe released with AFLoRA validates on. */
+/** Number of training examples that the AFLoRA authors' released code uses for validation. */
 const HELD_OUT = 120;
 
 /**
- * Reads GSM8K as published (Cobbe et al. 2021, arXiv 2110.14168): `train.jsonl` with `question` and `answer`, whose reasoning ends in
- * `#### 72`. It has no validation split: 120 of its training examples are held out, fewer of a part of it.
- * @param seed of that draw
- * @throws UserError where the file is missing or has no such columns.
+ * Reads GSM8K in its published form (Cobbe et al. 2021, arXiv 2110.14168): `train.jsonl` with `question` and `answer`, whose
+ * reasoning ends in `#### 72`. It has no validation split: 120 training examples are held out, or a tenth of a smaller subset.
+ * @param seed of the split
+ * @throws UserError if the file is missing or lacks these columns.
  */
 export async function loadGsm8k(directory: string, seed: number): Promise<TaskData> {
   const file = join(directory, "train.jsonl");

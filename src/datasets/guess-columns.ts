@@ -1,13 +1,13 @@
 import type { Columns, Table } from "../tasks/rows.ts";
 import { recognizeColumns } from "../tasks/task-kinds.ts";
 
-/** Rows that are looked at. */
+/** Number of rows to examine. */
 const ENOUGH = 2000;
 
-/** Names that columns of labels, and of texts, often have; the first that there is is taken. */
+/** Usual names of label columns, and of text columns, in order of preference. */
 const LABEL_NAMES = ["label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "team", "tag"];
 const TEXT_NAMES = ["text", "sentence", "message", "review", "content", "body", "question", "comment", "description"];
-/** Names that the two texts of a pair have in published data sets. */
+/** Usual names of the two texts of a pair. */
 const PAIRS: readonly (readonly [string, string])[] = [
   ["sentence1", "sentence2"],
   ["question1", "question2"],
@@ -17,13 +17,13 @@ const PAIRS: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * Guesses which columns of a table hold the text and the label, for a person to confirm: by their names, else the label is where values come again,
- * and the text where they are longest. Nothing is guessed where a kind of task reads the table by columns of its own, or there is
- * but one column.
+ * Guesses the text and label columns of a table, for the user to confirm: by name; otherwise the label is the column
+ * with repeating short values, and the text the one with the longest. Returns nothing if a kind of task has its own
+ * columns in the table, or if there is only one column.
  */
 export function guessColumns(table: Table): Partial<Columns> {
   if (recognizeColumns(table, {}) || table.columns.length < 2) return {};
-  const found = table.columns.map((name, i) => ({ name, ...measured(table, i) }));
+  const found = table.columns.map((name, i) => ({ name, ...measure(table, i) }));
   const byName = (names: readonly string[], among: typeof found) => {
     const known = names.find((name) => among.some((column) => column.name.toLowerCase() === name));
     return among.find((column) => column.name.toLowerCase() === known);
@@ -36,12 +36,12 @@ export function guessColumns(table: Table): Partial<Columns> {
   return { ...(text && { text: text.name }), label: label!.name };
 }
 
-/** Of a column's cells: their mean length, and the share of them that are not the same as another; 1 where all are. */
-function measured({ rows }: Table, column: number): { length: number; distinct: number } {
+/** Measures a column's mean cell length and its share of distinct values; 1 if all values are equal. */
+function measure({ rows }: Table, column: number): { length: number; distinct: number } {
   const texts = rows.slice(0, ENOUGH).map(({ cells }) => textOf(cells[column]));
   const length = texts.reduce((sum, text) => sum + text.length, 0) / texts.length;
   const values = new Set(texts).size;
-  // A column of one value teaches nothing.
+  // A column of one value is no use as a label.
   return { length, distinct: values === 1 ? 1 : values / texts.length };
 }
 

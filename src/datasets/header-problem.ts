@@ -1,11 +1,11 @@
 import type { Table } from "../tasks/rows.ts";
 
-/** Words that a column's name seldom has. */
+/** Number of words that a column's name rarely has. */
 const LONG_NAME = 6;
 
 /**
- * What tells that a file's first line is a row and no header: a column's name that stands in that column again, as labels do, that is as
- * long as a text, or a number; undefined where nothing does.
+ * Returns why a file's first line seems to be a row and not a header: a column's name occurs in that column again, as
+ * labels do, is as long as a text, or is a number. Undefined if there is no such sign.
  */
 export function headerProblem({ columns, rows }: Table): string | undefined {
   for (const [column, name] of columns.entries()) {
@@ -18,7 +18,7 @@ export function headerProblem({ columns, rows }: Table): string | undefined {
   return undefined;
 }
 
-/** The same as a sentence that says what to do. */
+/** Returns the same as a sentence with advice. */
 export function headerAdvice(table: Table): string | undefined {
   const problem = headerProblem(table);
   return (

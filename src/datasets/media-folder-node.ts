@@ -8,7 +8,7 @@ import { type MediaFolderOptions, mediaTable } from "./media-folder.ts";
 export const isFolder = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined))?.isDirectory() === true;
 
-/** A folder's pictures or sounds, as {@link mediaTable}. @throws UserError as it, and where the folder cannot be read. */
+/** Reads a folder's pictures or sounds. @throws UserError as {@link mediaTable}, and if the folder cannot be read. */
 export async function mediaFolder(folder: string, options: Omit<MediaFolderOptions, "placed">): Promise<Table> {
   const found = await readdir(folder, { recursive: true }).catch((error: Error) => {
     throw new UserError(`cannot read ${folder}: ${error.message}`);
@@ -17,7 +17,7 @@ export async function mediaFolder(folder: string, options: Omit<MediaFolderOptio
   return mediaTable(folder, paths, { ...options, placed: (path) => join(folder, path) });
 }
 
-/** Examples with the paths of their files from the folder of the file that names them, but for those that it holds itself. */
+/** Resolves examples' file paths relative to the file that names them, except for files that it contains. */
 export const besideFile = (file: string, examples: readonly Example[]): Example[] =>
   examples.map((example) => ({
     ...example,

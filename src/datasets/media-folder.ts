@@ -3,22 +3,22 @@ import { isMedia, MEDIA, type Media } from "../tasks/media.ts";
 import { list, type Table } from "../tasks/rows.ts";
 
 export interface MediaFolderOptions {
-  /** Which of them; where absent those of which there is one. */
+  /** Type of media (default: the type that the folder contains). */
   media?: Media | undefined;
-  /** Whether a folder is a class: what lies beside the folders is left out. */
+  /** Whether subfolders are classes; files outside of them are then ignored. */
   labelled: boolean;
-  /** Classes that there may be; where absent any two or more. */
+  /** Allowed classes (default: any two or more). */
   classes?: readonly string[] | undefined;
-  /** A file's path as the table is to have it. @param path within the folder */
+  /** Returns the path to put into the table. @param path within the folder */
   placed?(path: string): string;
 }
 
 /**
- * A folder's pictures or sounds, as torchvision's ImageFolder has them: a folder for each class, with files in it or in folders below. The
- * columns are `image` or `audio`, a path, and `label`, the class's folder; of files that are not labelled, wherever they are, the path alone.
+ * Returns the table of a folder's pictures or sounds, in the layout of torchvision's ImageFolder: a folder for each class, with files in it
+ * or its subfolders. The columns are `image` or `audio`, a path, and `label`, the class's folder; without labels only the path of each file.
  * @param folder for error messages
  * @param found paths of its files within it, with slashes
- * @throws UserError where it holds none, or a folder that is not of a class.
+ * @throws UserError if there are no such files, or a folder is not a class.
  */
 export function mediaTable(
   folder: string,
@@ -46,7 +46,7 @@ export function mediaTable(
   return { source: folder, columns: labelled ? [column, "label"] : [column], rows };
 }
 
-/** @param found names of a folder's folders of files */
+/** Checks the classes. @param found names of the subfolders with files */
 function refuseOtherClasses(
   folder: string,
   found: readonly string[],

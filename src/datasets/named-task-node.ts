@@ -5,14 +5,14 @@ import { list } from "../tasks/rows.ts";
 import { loadGlueTask } from "./glue-node.ts";
 import { loadGsm8k } from "./gsm8k-node.ts";
 
-/** Published tasks beside GLUE's, by name. @param seed of what is held out, where there is no validation split */
+/** Published tasks besides GLUE's, by name. @param seed of the held-out part, if there is no validation split */
 const OTHERS: ReadonlyMap<string, (directory: string, seed: number) => Promise<TaskData>> = new Map([
   ["gsm8k", loadGsm8k],
 ]);
 
 /**
- * Reads a published task from its files, GLUE's or another.
- * @throws UserError where there is no such task, a file is missing or a row is malformed.
+ * Reads a published task, GLUE's or another, from its files.
+ * @throws UserError if there is no such task, a file is missing or a row is malformed.
  */
 export async function loadNamedTask(name: string, directory: string, seed: number): Promise<TaskData> {
   const key = glueTaskName(name);

@@ -5,15 +5,15 @@ import { deltaBinaryUnpack } from "hyparquet/src/delta.js";
 import { getMaxDefinitionLevel, getMaxRepetitionLevel, getSchemaPath } from "hyparquet/src/schema.js";
 import { readVarInt } from "hyparquet/src/thrift.js";
 
-/** Values that a file may hold whatever its size: a column of equal values takes a few bytes. */
+/** Number of values allowed for any file size: a column of equal values takes a few bytes. */
 const VALUES = 250_000;
-/** And for each of its bytes. */
+/** Additional values allowed per byte of the file. */
 const VALUES_PER_BYTE = 2;
-/** Most bytes that Snappy makes of one: it copies 64 by an element of three. */
+/** Largest ratio of Snappy's decompression: it copies 64 bytes by an element of three. */
 const SNAPPY_RATIO = 64 / 3;
-/** Bytes that texts which share their beginnings may come to whatever the file's size, and for each of its bytes. */
+/** Bytes of shared prefixes of texts allowed for any file size, and per byte of the file. */
 const [SHARED, SHARED_PER_BYTE] = [2 ** 24, 20];
-/** Values beyond its page's that a run of bits may hold: writers fill up the last one. */
+/** Number of values by which a bit-packed run may exceed its page: writers pad the last run. */
 const PADDING = 512;
 
 interface Reader {
@@ -22,21 +22,21 @@ interface Reader {
 }
 
 /**
- * Checks that a parquet file's lists are no longer than its bytes, before hyparquet makes room for them.
- * @throws Error where one is
+ * Checks that the lists in a Parquet footer are no longer than its bytes, before hyparquet allocates memory for them.
+ * @throws Error if one is
  */
 export async function checkFooter(file: AsyncBuffer): Promise<void> {
   if (file.byteLength < 12) throw new Error("it is too short");
   const end = new DataView(await file.slice(file.byteLength - 8));
   const length = end.getUint32(0, true);
   if (length > file.byteLength - 8) throw new Error("its metadata are longer than it is");
-  skim({ view: new DataView(await file.slice(file.byteLength - 8 - length, file.byteLength - 8)), offset: 0 });
+  skipStruct({ view: new DataView(await file.slice(file.byteLength - 8 - length, file.byteLength - 8)), offset: 0 });
 }
 
 /**
- * Checks what a parquet file claims to hold against its bytes, before hyparquet makes room for it: rows, values and pages.
- * https://parquet.apache.org/docs/file-format/data-pages/
- * @throws Error where it claims too much
+ * Checks the rows, values and pages that a Parquet file claims against its bytes, before hyparquet allocates memory for
+ * them. https://parquet.apache.org/docs/file-format/data-pages/
+ * @throws Error if it claims too much
  */
 export async function checkPages(file: AsyncBuffer, { row_groups, schema }: FileMetaData): Promise<void> {
   const most = VALUES + VALUES_PER_BYTE * file.byteLength;
@@ -57,7 +57,7 @@ export async function checkPages(file: AsyncBuffer, { row_groups, schema }: File
       const { type } = path.at(-1)!.element;
       const reader: Reader = { view: new DataView(await file.slice(start, start + length)), offset: 0 };
       while (reader.offset < reader.view.byteLength - 1) {
-        skim({ ...reader });
+        skipStruct({ ...reader });
         const header = parquetHeader(reader);
         const size = header.compressed_page_size;
         if (!(size >= 0 && reader.offset + size <= reader.view.byteLength)) {
@@ -79,19 +79,19 @@ export async function checkPages(file: AsyncBuffer, { row_groups, schema }: File
 interface Column {
   codec: "UNCOMPRESSED" | "SNAPPY" | string;
   type: string | undefined;
-  /** Bits of a repetition and of a definition level; 0 where there are none. */
+  /** Bits of a repetition level and of a definition level; 0 without levels. */
   levels: readonly number[];
   fileSize: number;
 }
 
-/** The size that a page claims to have unpacked. @throws Error where no packing could give it */
+/** Returns the claimed uncompressed size of a page. @throws Error if no compression could give it */
 function pageSize(claimed: number, packed: number, codec: string): number {
   const most = codec === "SNAPPY" ? Math.ceil(SNAPPY_RATIO * packed) : packed;
   if (!(claimed >= 0 && claimed <= most)) throw new Error(`a page of ${packed} bytes claims to hold ${claimed}`);
   return claimed;
 }
 
-/** Runs of levels and of a dictionary's indices, and beginnings that texts share. */
+/** Checks a page's runs of levels and of dictionary indices, and prefixes that texts share. */
 function checkPage(
   packed: Uint8Array<ArrayBuffer>,
   header: PageHeader,
@@ -140,7 +140,7 @@ function checkPage(
   }
 }
 
-/** Goes over runs of `width` bits a value. @param length in bytes; where absent, it stands before the runs */
+/** Skips runs of `width` bits per value. @param length in bytes (default: read from before the runs) */
 function skipRuns(reader: Reader, width: number, count: number, length?: number): void {
   let bytes = length;
   if (bytes === undefined) {
@@ -148,7 +148,7 @@ function skipRuns(reader: Reader, width: number, count: number, length?: number)
     reader.offset += 4;
   }
   const end = reader.offset + bytes;
-  // Of a dictionary's indices fewer may be there than values: nulls have none.
+  // There may be fewer dictionary indices than values: nulls have none.
   for (let seen = 0; seen < count && reader.offset < Math.min(end, reader.view.byteLength); ) {
     const header = readVarInt(reader);
     const run = header & 1 ? (header >>> 1) * 8 : header >>> 1;
@@ -159,18 +159,18 @@ function skipRuns(reader: Reader, width: number, count: number, length?: number)
   reader.offset = end;
 }
 
-/** Goes over a struct of Thrift's compact protocol. @throws Error where it holds a list longer than the bytes that are left */
-function skim(reader: Reader): void {
+/** Skips a struct of Thrift's compact protocol. @throws Error if it holds a list longer than the remaining bytes */
+function skipStruct(reader: Reader): void {
   for (;;) {
     const byte = reader.view.getUint8(reader.offset++);
     const type = byte & 15;
     if (type === 0) return;
     if (byte >> 4 === 0) readVarInt(reader);
-    skimValue(reader, type);
+    skipValue(reader, type);
   }
 }
 
-function skimValue(reader: Reader, type: number): void {
+function skipValue(reader: Reader, type: number): void {
   switch (type) {
     case 1:
     case 2:
@@ -194,12 +194,12 @@ function skimValue(reader: Reader, type: number): void {
       const size = byte >> 4 === 15 ? readVarInt(reader) : byte >> 4;
       skip({ ...reader }, size);
       const element = byte & 15;
-      // A list's booleans take a byte each, a field's none.
-      for (let i = 0; i < size; i++) skimValue(reader, element === 1 || element === 2 ? 3 : element);
+      // Booleans take a byte in a list, none in a field.
+      for (let i = 0; i < size; i++) skipValue(reader, element === 1 || element === 2 ? 3 : element);
       return;
     }
     case 12:
-      skim(reader);
+      skipStruct(reader);
       return;
     default:
       throw new Error(`its metadata hold a value of type ${type}`);

@@ -3,13 +3,13 @@ import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
 import { checkFooter, checkPages } from "./parquet-bounds-node.ts";
 
-/** Rows of parquet files; a row's `line` is its number, from 1. */
+/** A table from Parquet files; the `line` of a row is its number, from 1. */
 export type ParquetTable = Table & Required<Pick<Table, "classNames">>;
 
-/** Most bytes of a table's files: all rows are kept in memory. */
-const MOST = 2 ** 32;
+/** Upper limit on the size of a table's files in bytes, because memory holds all rows. */
+const MAX_BYTES = 2 ** 32;
 
-/** What Hugging Face's datasets library writes about a column. */
+/** Description of a column by Hugging Face's datasets library. */
 interface Feature {
   _type?: string;
   names?: string[];
@@ -17,10 +17,10 @@ interface Feature {
 }
 
 /**
- * Reads parquet files of the same columns, one after the other. Numbers of classes become their names, and a class of -1,
- * which stands for none, undefined. A file that a struct `{ bytes, path }` holds, such as a picture, stays bytes.
+ * Reads Parquet files with equal columns, in sequence. Class indices become class names, and the class -1, which means no
+ * class, undefined. Files inside structs `{ bytes, path }`, such as pictures, stay bytes.
  * @param source the data set and split, for error messages.
- * @throws UserError where a file is damaged or packed in a way that is not supported, they are too large, or there are no rows.
+ * @throws UserError if a file is damaged or its compression is not supported, the files are too large, or there are no rows.
  */
 export async function readParquet(source: string, files: readonly string[]): Promise<ParquetTable> {
   const objects: Record<string, unknown>[] = [];
@@ -31,9 +31,9 @@ export async function readParquet(source: string, files: readonly string[]): Pro
     try {
       const file = await asyncBufferFromFile(path);
       bytes += file.byteLength;
-      if (bytes > MOST)
+      if (bytes > MAX_BYTES)
         throw new Error(
-          `${(bytes / 1e9).toFixed(1)} GB are too much, ${(MOST / 1e9).toFixed(1)} are read at most; take fewer rows`,
+          `${(bytes / 1e9).toFixed(1)} GB are too much, ${(MAX_BYTES / 1e9).toFixed(1)} are read at most; take fewer rows`,
         );
       await checkFooter(file);
       const metadata = await parquetMetadataAsync(file);
@@ -67,7 +67,7 @@ function classNamesOf(about: string | undefined): Map<string, string[]> {
 
 function cellOf(value: unknown, classNames: readonly string[] | undefined): unknown {
   if (Array.isArray(value)) return value.map((each) => cellOf(each, classNames));
-  // A text, of which some writers do not say that it is one.
+  // A text; some writers do not declare its type.
   if (value instanceof Uint8Array) return new TextDecoder().decode(value);
   const plain = typeof value === "bigint" ? Number(value) : value;
   return classNames && typeof plain === "number" ? classNames[plain] : plain;

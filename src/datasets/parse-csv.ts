@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 
 /** A row of a CSV file; an empty line has no cells. */
 export interface CsvRow {
-  /** Line where it starts, from 1. */
+  /** Line where the row begins, from 1. */
   line: number;
   cells: string[];
 }
@@ -11,39 +11,39 @@ const QUOTE = '"';
 const lineBreak = /\r\n|\n|\r/g;
 
 /**
- * Rows of CSV as RFC 4180 has it, and as programs write it: cells are quoted where need be, a quote within an unquoted cell is
- * text, lines end in any of the three ways, and where the first line has no comma its semicolons or tabs part the cells.
- * @param file its name, for error messages
- * @throws UserError where a quote is never closed.
+ * Parses CSV by RFC 4180 and common practice: cells are quoted if necessary, a quote within an unquoted cell is text,
+ * lines end in any of the three ways, and without a comma in the first line, semicolons or tabs separate cells.
+ * @param file name for error messages
+ * @throws UserError if a quote is never closed.
  */
 export function parseCsv(text: string, file: string): CsvRow[] {
   return new CsvParser(file).rest(text);
 }
 
-/** Characters of a row from which on its quote is taken for one that is never closed, where a file is read in pieces. */
+/** Number of characters of a row from which an open quote counts as never closed, if a file is read in chunks. */
 const LONGEST_ROW = 2 ** 24;
 
-/** {@link parseCsv} of a text that comes in pieces. */
+/** Streaming {@link parseCsv}, for a text that arrives in chunks. */
 export class CsvParser {
   readonly #file: string;
   #delimiter: string | undefined;
-  /** What may go on in the next piece. */
+  /** Text that may continue in the next chunk. */
   #text = "";
   #line = 1;
 
-  /** @param file its name, for error messages */
+  /** @param file name for error messages */
   constructor(file: string) {
     this.#file = file;
   }
 
-  /** The rows that end within the next piece. @throws UserError where a row is too long for its quote to be meant. */
+  /** Returns the rows that end within the next chunk. @throws UserError if a row is too long for a quoted cell. */
   rowsOf(piece: string): CsvRow[] {
     const rows = this.#parse(this.#text + piece, false);
     if (this.#text.length > LONGEST_ROW) throw this.#unclosed();
     return rows;
   }
 
-  /** The rows of the last piece. @throws UserError where a quote is never closed. */
+  /** Returns the rows of the last chunk. @throws UserError if a quote is never closed. */
   rest(piece = ""): CsvRow[] {
     const rows = this.#parse(this.#text + piece, true);
     if (this.#text !== "") throw this.#unclosed();
@@ -56,7 +56,7 @@ export class CsvParser {
     );
   }
 
-  /** @param last whether the text's end is the file's, and so its last row's */
+  /** @param last whether the text's end is the file's */
   #parse(text: string, last: boolean): CsvRow[] {
     this.#text = text;
     if (this.#delimiter === undefined && !last && !/[^\r\n][\r\n]/.test(text)) return [];
@@ -75,9 +75,9 @@ export class CsvParser {
         at = cell.end;
         more = text[at] === delimiter;
       }
-      // What reaches the end of a piece may go on in the next, if only with the other character of a line's end.
+      // A row at the end of a chunk may continue in the next, if only with the second character of a line break.
       if (!cell || (!last && at >= text.length)) break;
-      // Past one character of the line's end there may be the other.
+      // A line break may have a second character.
       if (text[at - 1] === "\r" && text[at] === "\n") at++;
       const row = text.slice(start, at);
       rows.push({ line: this.#line, cells: /^[\r\n]*$/.test(row) ? [] : cells });
@@ -88,7 +88,7 @@ export class CsvParser {
   }
 }
 
-/** What parts the cells of the first line that is not empty; spreadsheets in many countries write semicolons. */
+/** Returns the delimiter in the first non-empty line; spreadsheets in many countries write semicolons. */
 function delimiterOf(text: string): string {
   const first = /[^\r\n]+/.exec(text)?.[0].replace(/"[^"]*"/g, "") ?? "";
   return [",", ";", "\t"].find((candidate) => first.includes(candidate)) ?? ",";
@@ -96,7 +96,7 @@ function delimiterOf(text: string): string {
 
 interface CsvCell {
   value: string;
-  /** Where the text goes on after it. */
+  /** Position after the cell. */
   end: number;
 }
 
@@ -115,7 +115,7 @@ function quotedCell(text: string, start: number, delimiter: string): CsvCell | u
     if (next === undefined || next === delimiter || next === "\n" || next === "\r") {
       return { value: value + text.slice(from, quote), end: quote + 1 };
     }
-    // A doubled quote is one; one that closes nothing is text.
+    // A doubled quote is a quote; one that closes nothing is text.
     value += text.slice(from, quote + 1);
     from = quote + (next === QUOTE ? 2 : 1);
   }

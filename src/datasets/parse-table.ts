@@ -5,13 +5,13 @@ import { type CsvRow, parseCsv } from "./parse-csv.ts";
 export interface TableOptions {
   /** Column names of a `tsv` file that has no header. */
   header?: readonly string[];
-  /** Leave out `tsv` rows with too few fields instead of refusing them. */
+  /** Whether to skip `tsv` rows with too few fields instead of throwing. */
   skipShort?: boolean;
-  /** Blank lines are rows of empty cells, so that there is one row for each line, as predictions have it. */
+  /** Whether blank lines are rows of empty cells, so that every line is a row, as predictions need it. */
   everyLine?: boolean;
 }
 
-/** How a file's rows are written. */
+/** Format of a file of rows. */
 export type TableFormat = "csv" | "tsv" | "jsonl" | "conll" | "lines";
 
 const formats: Record<string, TableFormat> = {
@@ -27,9 +27,9 @@ const formats: Record<string, TableFormat> = {
 };
 
 /**
- * The format that a file's ending names.
- * @param others endings of formats that are read elsewhere, for the message
- * @throws UserError where the ending names none.
+ * Returns the format by a file's extension.
+ * @param others extensions of formats that are read elsewhere, for the message
+ * @throws UserError if the extension is not known.
  */
 export function tableFormat(file: string, others: readonly string[] = []): TableFormat {
   const format = formats[/\.[^./\\]*$/.exec(file)?.[0].toLowerCase() ?? ""];
@@ -41,17 +41,17 @@ export function tableFormat(file: string, others: readonly string[] = []): Table
 }
 
 /**
- * Rows of a file's text:
- * - `csv`: quoted where need be, first row a header; semicolons or tabs part the cells where the header has no comma;
- * - `tsv`: as GLUE writes it, a quote is text;
- * - `jsonl`: one JSON object a line; the columns are all keys met;
- * - `conll`: one word a line with its tag last, a blank line between sentences → columns `text` and `label`, arrays both;
- *   no `label` where the lines are words alone;
- * - `lines`: one text a line → column `text`.
+ * Parses a file's text:
+ * - `csv`: quoted if necessary, with a header; semicolons or tabs separate cells if the header has no comma;
+ * - `tsv`: as in GLUE, quotes are text;
+ * - `jsonl`: one JSON object per line; the columns are all keys that occur;
+ * - `conll`: one word per line with its tag last, a blank line between sentences → columns `text` and `label`, both
+ * arrays; no `label` if the lines are words only;
+ * - `lines`: one text per line → column `text`.
  *
- * Blank lines count for nothing, unless `everyLine` is asked for.
- * @param file its name, for error messages
- * @throws UserError where there are no rows, or a row does not fit the header.
+ * Blank lines are skipped, except with `everyLine`.
+ * @param file name for error messages
+ * @throws UserError if there are no rows, or a row does not fit the header.
  */
 export function parseTable(text: string, file: string, format: TableFormat, options: TableOptions = {}): Table {
   if (isBlank(text) && !(options.everyLine && text !== "")) throw new UserError(`${file} is empty`);
@@ -107,7 +107,7 @@ const parsers: Record<TableFormat, Parser> = {
       if (fields.length !== width) {
         throw new UserError(`${file}, line ${line}: ${count(fields)} where the lines before have ${width}`);
       }
-      // A gap in the line numbers is a blank line or a -DOCSTART-: a new sentence.
+      // A gap in the line numbers is a blank line or a -DOCSTART-, which begins a new sentence.
       if (line !== previous + 1 || rows.length === 0) rows.push({ line, cells: [[], []] });
       rows.at(-1)!.cells[0].push(fields[0]!);
       rows.at(-1)!.cells[1].push(fields.at(-1)!);
@@ -131,7 +131,7 @@ interface Line {
 
 const isBlank = (content: string): boolean => content.trim() === "";
 
-/** Lines with their numbers from 1: those that are not blank, or every one, where a line break ends the last. */
+/** Splits a text into numbered lines, from 1: those that are not blank, or all but an empty last one. */
 export function linesOf(text: string, everyLine = false): Line[] {
   const lines = text.split(/\r\n|\n/);
   if (everyLine && lines.at(-1) === "") lines.pop();
@@ -142,7 +142,7 @@ export function linesOf(text: string, everyLine = false): Line[] {
 
 const fromFirst = <Row>(rows: readonly Row[], test: (row: Row) => boolean): Row[] => rows.slice(rows.findIndex(test));
 
-/** Rows under their header; one without cells has empty ones. */
+/** Separates the header from the rows; a row without cells gets empty ones. */
 function withHeader([header, ...rows]: CsvRow[], file: string): Omit<Table, "source"> {
   const columns = columnsOf(header!, file);
   for (const row of rows) checkWidth(row, columns, file);
@@ -150,7 +150,7 @@ function withHeader([header, ...rows]: CsvRow[], file: string): Omit<Table, "sou
   return { columns, rows: rows.map(({ line, cells }) => ({ line, cells: cells.length > 0 ? cells : empty })) };
 }
 
-/** The names in a header. @throws UserError where one is there twice. */
+/** Returns the column names of a header. @throws UserError if one occurs twice. */
 export function columnsOf({ cells }: CsvRow, file: string): string[] {
   const columns = cells.map((name) => name.trim());
   const twice = columns.find((name, index) => name !== "" && columns.indexOf(name) !== index);
@@ -158,7 +158,7 @@ export function columnsOf({ cells }: CsvRow, file: string): string[] {
   return columns;
 }
 
-/** @throws UserError where a row has cells, but not one for each column. */
+/** @throws UserError if a row has cells, but not one for each column. */
 export function checkWidth({ line, cells }: CsvRow, columns: readonly string[], file: string): void {
   if (cells.length === 0 || cells.length === columns.length) return;
   const few = cells.length < columns.length;

@@ -4,12 +4,12 @@ import type { Table } from "../tasks/rows.ts";
 import { decodeText } from "./decode-text.ts";
 import { parseTable, type TableFormat, type TableOptions, tableFormat } from "./parse-table.ts";
 
-/** How a file's rows are written: as text, or as Apache Parquet has them. */
+/** Format of a file of rows: text, or Apache Parquet. */
 export type FileFormat = TableFormat | "parquet";
 
 /**
- * The format of a file of rows, by its ending.
- * @throws UserError where there is no such file, it is a folder, or its ending names no format.
+ * Returns the format of a file of rows by its extension.
+ * @throws UserError if there is no such file, it is a folder, or its extension is not known.
  */
 export async function fileFormat(file: string): Promise<FileFormat> {
   const found = await stat(file).catch(() => undefined);
@@ -21,8 +21,8 @@ export async function fileFormat(file: string): Promise<FileFormat> {
 }
 
 /**
- * Reads a file into rows, as {@link parseTable} parses it, or a parquet file, as `readParquet`.
- * @throws UserError where the file cannot be read, is not UTF-8, has no rows, or a row does not fit the header.
+ * Reads a file's rows with {@link parseTable}, or those of a Parquet file with `readParquet`.
+ * @throws UserError if the file cannot be read, is not UTF-8, has no rows, or a row does not fit the header.
  */
 export async function readTable(file: string, format: FileFormat, options: TableOptions = {}): Promise<Table> {
   if (format === "parquet") return (await import("./parquet-node.ts")).readParquet(file, [file]);

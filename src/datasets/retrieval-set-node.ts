@@ -4,26 +4,26 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
 import { readInputs, titledTexts } from "./texts-node.ts";
 
-/** A text under its id. */
+/** A text with its id. */
 export interface IdentifiedText {
   id: string;
   text: string;
 }
 
-/** Queries, the texts that are searched, and which of these answer which query (the layout of BEIR, arXiv 2104.08663). */
+/** Queries, the texts to search, and the relevant texts of each query (the layout of BEIR, arXiv 2104.08663). */
 export interface RetrievalSet {
   corpus: IdentifiedText[];
-  /** Those that have a relevant text. */
+  /** Queries that have a relevant text. */
   queries: IdentifiedText[];
-  /** By a query's id, the ids of texts that answer it. */
+  /** Ids of relevant texts, by the query's id. */
   relevant: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /**
- * Reads a corpus or queries: JSONL, CSV or TSV with `_id` (or `id`), `text` and perhaps `title`, which is put before the text; or
- * a `.txt` file of a text a line, whose ids are the lines' numbers.
- * @param column of the text, where it is not called `text`
- * @throws UserError where the file cannot be read, a text has no id, or an id stands twice.
+ * Reads a corpus or queries: JSONL, CSV or TSV with `_id` (or `id`), `text` and optionally `title`, which is prepended
+ * to the text; or a `.txt` file with one text per line, whose ids are the line numbers.
+ * @param column of the text (default: `text`)
+ * @throws UserError if the file cannot be read, a text has no id, or an id occurs twice.
  */
 export async function readIdentifiedTexts(file: string, column = "text"): Promise<IdentifiedText[]> {
   const format = await fileFormat(file);
@@ -43,7 +43,7 @@ export async function readIdentifiedTexts(file: string, column = "text"): Promis
   });
 }
 
-/** What is searched with a model of a kind, as {@link readIdentifiedTexts}; a file's id is its path. */
+/** Reads the corpus for a kind of model, like {@link readIdentifiedTexts}; the id of a picture or sound is its path. */
 export async function readCorpus(
   file: string,
   column: string | undefined,
@@ -59,8 +59,9 @@ function idsOf(table: Table): Cell[] | undefined {
 }
 
 /**
- * Reads a retrieval set. The relevances are a table of `query-id`, `corpus-id` and perhaps `score`; one above 0 is relevant.
- * @throws UserError as {@link readIdentifiedTexts}, and where an id is unknown or nothing is relevant.
+ * Reads a retrieval set. Judgements are a table of `query-id`, `corpus-id` and optionally `score`; scores above 0 are
+ * relevant.
+ * @throws UserError as {@link readIdentifiedTexts}, and if an id is unknown or nothing is relevant.
  */
 export async function readRetrievalSet(files: {
   corpus: string;

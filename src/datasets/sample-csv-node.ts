@@ -6,15 +6,15 @@ import type { Row, Table } from "../tasks/rows.ts";
 import { CsvParser, type CsvRow } from "./parse-csv.ts";
 import { checkWidth, columnsOf } from "./parse-table.ts";
 
-/** Most labels that are told from numbers and texts, each of which keeps a row. */
-const MOST_LABELS = 1000;
+/** Upper limit on distinct labels, each of which keeps a row; a column with more holds numbers or texts. */
+const MAX_LABELS = 1000;
 
 /**
- * Draws rows of a CSV file while it is read, so that no more of it is in memory than those: each row is as likely as any other
- * (reservoir sampling, Vitter 1985, algorithm R), in the file's order, the same whenever it is read. Each label has a row at least.
- * @param room rows to draw
- * @param label name of the column of labels
- * @throws UserError where the file is not UTF-8, has no rows, or a row does not fit the header.
+ * Samples rows of a CSV file while it is read, so that memory holds only these: all rows are equally likely (reservoir sampling,
+ * Vitter 1985, algorithm R). Rows keep the file's order, and the sample is reproducible. Each label keeps at least one row.
+ * @param room number of rows to sample
+ * @param label name of the label column
+ * @throws UserError if the file is not UTF-8, has no rows, or a row does not fit the header.
  */
 export async function sampleCsv(file: string, room: number, label: string): Promise<Table> {
   const random = xoroshiro128plus(0);
@@ -31,11 +31,11 @@ export async function sampleCsv(file: string, room: number, label: string): Prom
       continue;
     }
     checkWidth(row, columns, file);
-    const place = seen < room ? seen : uniformInt(random, 0, seen);
+    const slot = seen < room ? seen : uniformInt(random, 0, seen);
     seen++;
-    if (place < room) kept[place] = copyOf(row);
+    if (slot < room) kept[slot] = copyOf(row);
     const own = row.cells[labels];
-    if (own !== undefined && firstOf.size <= MOST_LABELS && !firstOf.has(own)) {
+    if (own !== undefined && firstOf.size <= MAX_LABELS && !firstOf.has(own)) {
       const copy = copyOf(row);
       firstOf.set(copy.cells[labels] as string, copy);
     }
@@ -44,11 +44,11 @@ export async function sampleCsv(file: string, room: number, label: string): Prom
   if (seen === 0) throw new UserError(`${file} has no rows, only a header`);
   const drawn = new Set(kept.map(({ cells }) => cells[labels]));
   const missing =
-    firstOf.size > MOST_LABELS ? [] : [...firstOf.values()].filter(({ cells }) => !drawn.has(cells[labels]));
+    firstOf.size > MAX_LABELS ? [] : [...firstOf.values()].filter(({ cells }) => !drawn.has(cells[labels]));
   return { source: file, columns, rows: [...kept, ...missing].sort((a, b) => a.line - b.line) };
 }
 
-/** A row by itself: its cells are parts of a piece of the file, which they would keep in memory. */
+/** Copies a row: its cells are slices of a chunk of the file, which they would keep in memory. */
 const copyOf = ({ line, cells }: CsvRow): Row => ({ line, cells: cells.map((cell) => Buffer.from(cell).toString()) });
 
 async function* csvRows(file: string): AsyncGenerator<CsvRow> {

@@ -11,32 +11,32 @@ import { sampleCsv } from "./sample-csv-node.ts";
 import { taskOfTable } from "./table-task.ts";
 import { refuseUnnamedColumns } from "./unnamed-columns.ts";
 
-/** A task of the user's own. */
+/** Options of {@link loadTableTask}. */
 export interface TableTaskOptions {
-  /** CSV, TSV, JSONL, parquet or CoNLL file, by its ending; a `.txt` file is read as CoNLL where `kind` labels words. Of pictures and sounds also a folder. */
+  /** CSV, TSV, JSONL, Parquet or CoNLL file, by its extension; `.txt` is CoNLL if `kind` labels words. For pictures and sounds also a folder. */
   train: string;
   validation?: string | undefined;
-  /** Fraction of the training rows to hold out where there is no validation file; 0.1 unless given. */
+  /** Fraction of the training rows to hold out if there is no validation file (default: 0.1). */
   validationSplit?: number | undefined;
-  /** Most training rows to use, the rows to hold out among them; all unless given. */
+  /** Maximum number of training rows, including held-out ones (default: all). */
   maxTrainSamples?: number | undefined;
-  /** Seed of that split; 42 unless given. */
+  /** Seed of that split (default: 42). */
   seed?: number | undefined;
-  /** Column names; unless given, those of the kind, which mostly are `text` and `label`. */
+  /** Column names (default: those of the kind, usually `text` and `label`). */
   text?: string | undefined;
   textPair?: string | undefined;
   label?: string | undefined;
   /**
-   * Name of a kind of task. Unless given, columns tell (`messages`, `prompt` and `completion` → language model), or the rows: arrays of words → token classification, arrays of labels →
-   * multi-label, real numbers that are not all integers → regression, anything else → classification. In a CSV or TSV
-   * file, multi-label must be asked for.
+   * Name of a kind of task. By default, columns decide (`messages`, `prompt` and `completion` → language model), or the
+   * rows: arrays of words → token classification, arrays of labels → multi-label, real numbers that are not all
+   * integers → regression, anything else → classification. In a CSV or TSV file, multi-label must be given explicitly.
    */
   kind?: string | undefined;
 }
 
 /**
  * Reads the user's own files as a task named `custom`. Labels are sorted: integers by value, names alphabetically.
- * @throws UserError where a file cannot be read, a column is missing, or a row has no text or no sound label.
+ * @throws UserError if a file cannot be read, a column is missing, or a row has no text or no valid label.
  */
 export async function loadTableTask(options: TableTaskOptions): Promise<TaskData> {
   const { train: file, validation, validationSplit, seed = 42, text, textPair, label } = options;
@@ -46,7 +46,7 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   const named = namedColumns({ text, textPair, label });
   const source = await readSource(file, named, options.kind, true, { count: options.maxTrainSamples });
   const all = taskOfTable(source.table, source.named, { kind: options.kind });
-  const train = placed(file, all.train, all.kind, source.ofFolder);
+  const train = resolvePaths(file, all.train, all.kind, source.ofFolder);
   const task = sampleExamples({ ...all, train }, options.maxTrainSamples);
   const read = source.ofFolder ? [] : [file];
   if (validation === undefined) return withOrigin(holdOut(task, validationSplit ?? 0.1, seed), read);
@@ -55,12 +55,12 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   return withOrigin({ ...task, validation: [{ name: "validation", examples: held }] }, files);
 }
 
-/** Examples of a file; of pictures and sounds with their paths from here. */
-function placed(file: string, examples: readonly Example[], kind: string, ofFolder: boolean): Example[] {
+/** Resolves the paths of examples of pictures and sounds. */
+function resolvePaths(file: string, examples: readonly Example[], kind: string, ofFolder: boolean): Example[] {
   return ofFolder || findTaskKind(kind).reads === undefined ? [...examples] : besideFile(file, examples);
 }
 
-/** A task with the files that it was read from: of pictures and sounds, theirs too, where they are files of their own. */
+/** Records the files from which a task was read, including picture and sound files. */
 function withOrigin(task: TaskData, read: readonly string[]): TaskData {
   const examples = [...task.train, ...task.validation.flatMap((split) => split.examples)];
   const named = findTaskKind(task.kind).reads === undefined ? [] : examples.filter(({ bytes }) => !bytes);
@@ -68,10 +68,10 @@ function withOrigin(task: TaskData, read: readonly string[]): TaskData {
 }
 
 /**
- * Reads examples for a task whose labels are known, to evaluate on or to predict. Where they are not `labelled`, as they are where
- * a label's column is named, there is one for each line, blank ones among them. A `.txt` file holds one text a line; with labels,
- * where the kind labels words, one word and its tag a line.
- * @throws UserError as `loadTableTask`, and where a label is not among `labels`.
+ * Reads examples for a task with known labels, for evaluation or prediction. Unless they are `labelled` (the default if
+ * a label column is named), there is one for each line, including blank ones. A `.txt` file holds one text per line;
+ * with labels, if the kind labels words, one word and its tag per line.
+ * @throws UserError as `loadTableTask`, and if a label is not among `labels`.
  */
 export async function readExamples(
   file: string,
@@ -85,24 +85,29 @@ export async function readExamples(
   const { ofFolder } = source;
   if (found.table && labelled) {
     const examples = numbered(found.table.read(source.table, source.named, labels).examples);
-    return placed(file, examples, kind, ofFolder);
+    return resolvePaths(file, examples, kind, ofFolder);
   }
   if (!found.columnsIn) refuseUnnamedColumns(source.table, source.named, labelled);
   const { label, ...texts } = columnsFor(found, source.table, source.named);
-  // What a kind finds by itself may be there without labels, but not the column that most have them in.
+  // A kind that finds its own columns may find unlabelled rows, without the usual label column.
   const finds = found.columnsIn !== undefined && found.reads === undefined;
   const has = label !== undefined && (labelled || (finds && source.table.columns.includes(label)));
-  return placed(file, examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels), kind, ofFolder);
+  return resolvePaths(
+    file,
+    examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels),
+    kind,
+    ofFolder,
+  );
 }
 
-/** Bytes of a CSV file from which on rows are drawn while it is read, where not all are asked for. */
-const LARGE = 32e6;
-/** Rows that are drawn then at least, of which those to train on are drawn by their classes. */
-const ENOUGH = 20_000;
+/** Size in bytes from which a CSV file is sampled while it is read, if not all rows are requested. */
+const SAMPLED_SIZE = 32e6;
+/** Minimum number of sampled rows, from which training rows are then drawn by class. */
+const MIN_SAMPLE = 20_000;
 
 const sizeOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
 
-/** A folder's pictures or sounds, or a file's table, or of a large one where `count` rows are wanted a draw; where the format has no column names of its own, the columns are `text` and `label`. */
+/** Reads a folder's pictures or sounds, or a file's table (a sample of a large one if `count` rows are requested). A format without column names has the columns `text` and `label`. */
 async function readSource(
   file: string,
   named: Partial<Columns>,
@@ -115,11 +120,11 @@ async function readSource(
     return { table: await mediaFolder(file, { media, labelled, classes }), named: {}, ofFolder: true };
   }
   const ending = await fileFormat(file);
-  const inWords = kind !== undefined && findTaskKind(kind).head === "token";
-  const format = ending === "lines" && labelled && inWords ? "conll" : ending;
-  const isDrawn = count !== undefined && format === "csv" && (await sizeOf(file)) > LARGE;
+  const labelsWords = kind !== undefined && findTaskKind(kind).head === "token";
+  const format = ending === "lines" && labelled && labelsWords ? "conll" : ending;
+  const isDrawn = count !== undefined && format === "csv" && (await sizeOf(file)) > SAMPLED_SIZE;
   const table = isDrawn
-    ? await sampleCsv(file, ENOUGH + 2 * count, named.label ?? "label")
+    ? await sampleCsv(file, MIN_SAMPLE + 2 * count, named.label ?? "label")
     : await readTable(file, format, { everyLine: !labelled });
   const isNamed = format !== "conll" && format !== "lines";
   return { table, named: isNamed ? named : {}, ofFolder: false };

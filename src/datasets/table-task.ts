@@ -5,10 +5,10 @@ import { findTaskKind, recognizeColumns, recognizeTable } from "../tasks/task-ki
 import { refuseUnnamedColumns } from "./unnamed-columns.ts";
 
 /**
- * A table's rows as a task named `custom`, all of them to train on. Classes keep the names and order that the table says, where it does.
- * @param named columns by the names that somebody gave
- * @param given the name of its kind and its labels, where the rows are not to tell
- * @throws UserError where a column is missing, or a row has no text or no sound label.
+ * Converts a table's rows to a task named `custom`, all of them for training. Classes keep the table's names and order, if it has them.
+ * @param named column names given by the caller
+ * @param given name of the kind and labels (default: inferred from the rows)
+ * @throws UserError if a column is missing, or a row has no text or no valid label.
  */
 export function taskOfTable(
   table: Table,

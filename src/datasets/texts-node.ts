@@ -5,9 +5,9 @@ import { fileFormat, readTable } from "./read-table-node.ts";
 import { readExamples } from "./table-node.ts";
 
 /**
- * The texts of a file, one for each line or row, blank ones among them, as {@link titledTexts} has them.
- * @param column of the text in a file with columns; `text` where absent
- * @throws UserError where the file cannot be read or has no such column.
+ * Reads the texts of a file, one for each line or row, including blank ones, like {@link titledTexts}.
+ * @param column of the text in a file with columns (default: `text`)
+ * @throws UserError if the file cannot be read or has no such column.
  */
 export async function readTexts(file: string, column = "text"): Promise<string[]> {
   const format = await fileFormat(file);
@@ -16,8 +16,9 @@ export async function readTexts(file: string, column = "text"): Promise<string[]
 }
 
 /**
- * What a model of a kind reads, as {@link readTexts}; of pictures and sounds their paths, of a folder or of the rows of a file.
- * @throws UserError where the file or the folder cannot be read, has none, or holds them itself.
+ * Reads the inputs of a kind of model, like {@link readTexts}; for pictures and sounds their paths, from a folder or a
+ * file.
+ * @throws UserError if the file or the folder cannot be read, has none, or contains them itself.
  */
 export async function readInputs(
   file: string,
@@ -32,7 +33,7 @@ export async function readInputs(
   return examples.map(({ text }) => text);
 }
 
-/** A table's texts, with what its column `title` has before them, where there is one (the layout of BEIR, arXiv 2104.08663). */
+/** Returns a table's texts, each after the cell of a column `title`, if there is one (the layout of BEIR, arXiv 2104.08663). */
 export function titledTexts(table: Table, column: string): string[] {
   const titles = table.columns.includes("title") ? columnOf(table, "title") : undefined;
   return columnOf(table, column).map((cell, row) =>

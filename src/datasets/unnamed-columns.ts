@@ -10,9 +10,9 @@ const FLAGS = [
 ] as const;
 
 /**
- * Refuses a table without the columns `text` and `label` where nobody named others.
+ * Rejects a table without the columns `text` and `label` if no others are named.
  * @param labelled whether labels are needed
- * @throws UserError that names those that look like them, as flags to add.
+ * @throws UserError that suggests columns as flags to add.
  */
 export function refuseUnnamedColumns(table: Table, named: Partial<Columns>, labelled = true): void {
   const { source, columns } = table;
@@ -30,5 +30,5 @@ export function refuseUnnamedColumns(table: Table, named: Partial<Columns>, labe
   throw new UserError(headerAdvice(table) ?? `${source} has no column "${missing}"; it has ${list(columns)}${help}`);
 }
 
-/** As a shell takes it. */
+/** Quotes a name for a shell. */
 const quoted = (name: string): string => (/^[\w.-]+$/.test(name) ? name : JSON.stringify(name));

@@ -1,9 +1,9 @@
-/** Rows as CSV: cells with commas, quotes or line breaks are quoted (RFC 4180), missing ones empty; lines end in `\n`. */
+/** Writes rows as CSV (RFC 4180): cells with commas, quotes or line breaks are quoted, missing ones empty. */
 export function csvOf(rows: readonly (readonly unknown[])[]): string {
   return rows.map((cells) => `${cells.map((cell) => quoted(textOf(cell))).join(",")}\n`).join("");
 }
 
-/** A cell's value as text: what JSON has as an object or array stays JSON. */
+/** Converts a cell to text; objects and arrays become JSON. */
 const textOf = (cell: unknown): string =>
   typeof cell === "object" && cell !== null ? JSON.stringify(cell) : String(cell ?? "");
 

@@ -1,7 +1,7 @@
 import type { Value } from "../graph/graph.ts";
 import { add, gelu, mul, relu, sigmoid, tanh } from "../graph/ops.ts";
 
-/** GELU by way of the hyperbolic tangent. */
+/** GELU in its tanh approximation. */
 function tanhGelu(x: Value): Value {
   const inner = mul(add(x, mul(mul(mul(x, x), x), 0.044715)), Math.sqrt(2 / Math.PI));
   return mul(mul(x, 0.5), add(tanh(inner), 1));

@@ -1,12 +1,12 @@
 import type { Architecture } from "./architecture.ts";
 
-/** What all families of a kind have in common. */
+/** Properties shared by all families of a kind. */
 interface ArchitectureKind {
-  /** What several of them are called. */
+  /** Plural noun. */
   plural: string;
   /**
-   * Whether an encoder reads a text of its own, the source, and the decoder writes another, which begins with a token of its own:
-   * a prompt is a source, and files of other tools are an encoder's and a decoder's.
+   * Whether an encoder reads a separate source text, and the decoder writes a text that begins with its own start
+   * token. Prompts are then sources, and exports consist of an encoder's and a decoder's files.
    */
   readsSource: boolean;
 }
@@ -19,6 +19,6 @@ const ARCHITECTURE_KINDS: Readonly<Record<Architecture["kind"], ArchitectureKind
 
 export const pluralOf = (kind: Architecture["kind"]): string => ARCHITECTURE_KINDS[kind].plural;
 
-/** {@link ArchitectureKind.readsSource} of a model. */
+/** Returns {@link ArchitectureKind.readsSource} of a model. */
 export const readsSource = ({ architecture }: { architecture: Pick<Architecture, "kind"> }): boolean =>
   ARCHITECTURE_KINDS[architecture.kind].readsSource;

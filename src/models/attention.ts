@@ -5,14 +5,14 @@ import type { ForwardContext } from "./forward-context.ts";
 import { rotaryAngles } from "./rotary.ts";
 import type { AttendedHeads, KeyStream, TokenStream } from "./streams/token-stream.ts";
 
-/** What is added to attention scores: 0 at real tokens, and so little at padding that its probability is exactly 0. */
+/** Returns the mask to add to attention scores: 0 at real tokens, and at padding so low that the probability is 0. */
 export function maskBias({ attentionMask, keys }: KeyStream): Value {
   return reshape(mul(sub(attentionMask, 1), 1e30), ["batch", 1, 1, keys]);
 }
 
 /**
- * Likewise where every token sees itself and those before it alone. Queries and keys are the same text.
- * @param window how many tokens each sees, itself among them; all where absent
+ * Like {@link maskBias}, for causal attention of a text to itself.
+ * @param window number of tokens to attend to, itself included (default: all)
  * @returns `[rows, 1, sequence, keys]`, which broadcasts to `[batch, heads, sequence, keys]`
  */
 export function causalBias(tokens: TokenStream, window?: number): Value {
@@ -26,24 +26,24 @@ export function causalBias(tokens: TokenStream, window?: number): Value {
 }
 
 export interface AttentionOptions {
-  /** Heads of the queries. */
+  /** Number of query heads. */
   heads: number;
-  /** Heads of the keys and values, each of which serves as many query heads; as many where absent. */
+  /** Number of key and value heads, each shared by the same number of query heads (default: `heads`). */
   keyValueHeads?: number;
   /** Added to the scaled scores `[batch, heads, queries, keys]`, broadcast. */
   bias: Value;
   dropout: number;
-  /** Factor of the scores; one over the root of a head's size where absent. */
+  /** Scale of the scores (default: one over the square root of the head size). */
   scale?: number | undefined;
-  /** Scores are bent so that none is larger: `cap · tanh(score / cap)`, before the bias. */
+  /** Soft cap of the scores, applied before the bias: `cap · tanh(score / cap)`. */
   cap?: number | undefined;
 }
 
 /**
- * The same where each token sees itself and those before it alone, as {@link causalBias} has it.
+ * Causal {@link attention}, in which each token attends to itself and earlier ones as in {@link causalBias}.
  * @param query rows `[tokens, heads*size]`
- * @param window how many tokens each sees, itself among them; all where absent
- * @param rotary how positions turn queries and keys; not at all where absent
+ * @param window number of tokens to attend to, itself included (default: all)
+ * @param rotary rotary positions of queries and keys (default: none)
  * @returns rows `[tokens, heads*size]`
  */
 export function causalAttention(
@@ -58,8 +58,8 @@ export function causalAttention(
     return tokens.attend(query, key, value, { heads, keyValueHeads, scale: factor, window, cap, rotary });
   }
   const angles = rotary && rotaryAngles(tokens.positionIds, rotary);
-  const turned = (x: Value, count: number): Value => (angles ? rotate(x, ...angles, count) : x);
-  const operands = { query: turned(query, heads), key: turned(key, keyValueHeads), value };
+  const rotated = (x: Value, count: number): Value => (angles ? rotate(x, ...angles, count) : x);
+  const operands = { query: rotated(query, heads), key: rotated(key, keyValueHeads), value };
   return attention(context, operands, { queries: tokens }, { ...options, bias: causalBias(tokens, window) });
 }
 
@@ -77,7 +77,7 @@ export function attention(
 ): Value {
   const size = (query.shape[1] as number) / heads;
   const groups = heads / keyValueHeads;
-  // Query heads that share a key head stand beside each other: to the key they are one head with more queries.
+  // Query heads that share a key head are adjacent: to the key they are one head with more queries.
   const grouped = (x: Value): Value =>
     reshape(x, ["batch", keyValueHeads, product([groups, queries.sequence]), x.shape.at(-1)!]);
   const ungrouped = (x: Value): Value => reshape(x, ["batch", heads, queries.sequence, x.shape.at(-1)!]);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
 
 /**
- * config.json through a family's schema.
+ * Parses config.json with a family's schema.
  * @throws UserError naming the setting that is missing, malformed or not supported.
  */
 export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
@@ -13,7 +13,7 @@ export function parseConfig<T>(schema: z.ZodType<T>, raw: unknown): T {
   throw new UserError(`config.json: "${issue!.path.join(".")}" is not supported: ${issue!.message}`);
 }
 
-/** Settings by what they count, and the most of it that any model needs: tables are made of them before a weight is looked at. */
+/** Upper limits on counts, because tables are allocated by these settings before any weight is read. */
 const LIMITS: readonly (readonly [settings: RegExp, most: number])[] = [
   [/^(num_(hidden_|decoder_)?layers|n_layers?|(en|de)coder_layers)$/, 1000],
   [/^(hidden_size|embedding_size|pooler_hidden_size|d_model|d_kv|dim|n_embd)$/, 2 ** 17],
@@ -25,7 +25,7 @@ const LIMITS: readonly (readonly [settings: RegExp, most: number])[] = [
   [/^(num_labels|id2label)$/, 100_000],
 ];
 
-/** @throws UserError naming the setting that counts more than any model needs. */
+/** @throws UserError naming the setting that exceeds its limit. */
 function refuseLargeCounts(raw: unknown): void {
   for (const [key, value] of Object.entries((raw as Record<string, unknown> | null) ?? {})) {
     const most = LIMITS.find(([settings]) => settings.test(key))?.[1];
@@ -37,7 +37,7 @@ function refuseLargeCounts(raw: unknown): void {
   }
 }
 
-/** A dropout's rate. */
+/** A dropout rate. */
 export const rate = z.number().min(0).lt(1);
 
 const labels = z.object({
@@ -45,7 +45,7 @@ const labels = z.object({
   num_labels: z.int().positive().optional(),
 });
 
-/** The number of attention heads that share a hidden size. @throws UserError where they do not share it evenly. */
+/** Checks the number of attention heads. @throws UserError if they do not divide the hidden size evenly. */
 export function evenHeads(hiddenSize: number, heads: number): number {
   if (hiddenSize % heads === 0) return heads;
   throw new UserError(
@@ -53,7 +53,7 @@ export function evenHeads(hiddenSize: number, heads: number): number {
   );
 }
 
-/** Number of labels of the checkpoint's own head; 2 where config.json does not say, as in transformers. */
+/** Returns the number of labels of the checkpoint's own head (default: 2, as in Transformers). */
 export function labelCountOf(raw: unknown): number {
   const { id2label, num_labels } = parseConfig(labels, raw);
   return num_labels ?? (id2label && Object.keys(id2label).length) ?? 2;

@@ -12,45 +12,45 @@ import { type RotaryPositions, ropeSettings, rotaryPositions } from "./rotary.ts
 import type { TokenStream } from "./streams/token-stream.ts";
 import { embedWords, type WordsConfig, wordLogits } from "./words.ts";
 
-/** What Llama and its relatives need to know. */
+/** Configuration of Llama and its relatives. */
 export interface DecoderConfig extends WordsConfig {
   intermediateSize: number;
   heads: number;
-  /** Heads of keys and values, each of which serves as many query heads. */
+  /** Number of key and value heads, each shared by the same number of query heads. */
   keyValueHeads: number;
-  /** Features of a head; all heads together need not be as wide as the hidden states. */
+  /** Features per head. All heads together may differ from the hidden size. */
   headSize: number;
   activation: Activation;
   normEpsilon: number;
   attentionDropout: number;
   classifierDropout: number;
-  /** Block by block. */
+  /** Attention span of each block. */
   attentionSpans: readonly AttentionSpan[];
-  /** Which linear layers have biases: query, key and value; attention's output; the feed-forward network's. */
+  /** Whether linear layers have biases: query, key and value; attention's output; the feed-forward network's. */
   biases: { query: boolean; attended: boolean; feedForward: boolean };
-  /** Added to a normalisation's weight: Gemma's are stored as differences from 1. */
+  /** Added to norm weights: Gemma stores them minus 1. */
   normOffset: number;
-  /** Whether each head's queries and keys are normalised. */
+  /** Whether queries and keys of each head are normalised. */
   queryKeyNorm: boolean;
-  /** Whether a block's two parts are normalised after, as well as before. */
+  /** Whether a block's two parts are normalised after as well as before. */
   normAfter: boolean;
-  /** Factor of the embeddings. */
+  /** Scale of the embeddings. */
   embeddingScale?: number;
-  /** Factor of attention scores; one over the root of a head's size where absent. */
+  /** Scale of attention scores (default: one over the square root of the head size). */
   scoreScale?: number | undefined;
-  /** Largest attention score and largest logit, to which they are bent. */
+  /** Soft caps of attention scores and of logits. */
   scoreCap?: number | undefined;
   logitCap?: number | undefined;
 }
 
-/** What a block's attention sees of the text. */
+/** Attention span of a block. */
 export interface AttentionSpan {
-  /** Number of tokens, itself among them; all before it where absent. */
+  /** Number of tokens to attend to, itself included (default: all earlier ones). */
   window?: number | undefined;
   positions: RotaryPositions;
 }
 
-/** Settings of config.json that families of this kind share; those that differ in defaults are the family's own. */
+/** Settings of config.json that these families share; those whose defaults differ are defined in each family. */
 export const decoderSettings = z.object({
   model_type: z.string(),
   vocab_size: z.int().positive(),
@@ -72,11 +72,11 @@ export const decoderSettings = z.object({
   rope_parameters: ropeSettings.nullish(),
 });
 
-/** `layer_types`: what each block's attention sees. */
+/** Values of `layer_types`: the attention of each block. */
 export type LayerType = "full_attention" | "sliding_attention";
 export const layerTypes = z.array(z.enum(["full_attention", "sliding_attention"])).nullish();
 
-/** Block by block; by their numbers where config.json names no types. @throws UserError where it names too few or too many. */
+/** Returns each block's type, by its index if config.json has none. @throws UserError if it has too few or too many. */
 export function typesOfBlocks(
   {
     num_hidden_layers: count,
@@ -90,9 +90,8 @@ export function typesOfBlocks(
 }
 
 /**
- * A configuration by these settings: positions turn as they say, every block sees all that is before, and nothing else is
- * but what Llama has.
- * @throws UserError where heads cannot share keys evenly.
+ * Returns a configuration by these settings, with full causal attention in every block and no features beyond Llama's.
+ * @throws UserError if query heads cannot share key heads evenly.
  */
 export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSettings>): DecoderConfig {
   const heads = settings.num_attention_heads;
@@ -134,7 +133,7 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
   };
 }
 
-/** Final hidden states of Llama and its relatives, `[tokens, hidden]`. */
+/** Writes Llama and its relatives. Returns the final hidden states, `[tokens, hidden]`. */
 export function decode(context: ForwardContext, config: DecoderConfig, tokens: TokenStream): Value {
   const words = embedWords(context, config, "embed_tokens", tokens.inputIds);
   let x = config.embeddingScale === undefined ? words : mul(words, config.embeddingScale);
@@ -146,7 +145,7 @@ export function decode(context: ForwardContext, config: DecoderConfig, tokens: T
 
 /** Heads of Hugging Face's `…ForSequenceClassification`, `…ForTokenClassification` and `…ForCausalLM`. */
 export const decoderHeads: Required<Pick<Heads<DecoderConfig>, "sequence" | "token" | "languageModel">> = {
-  // The last token has seen all others.
+  // The last token has attended to all others.
   sequence: (context, { hiddenSize }, hidden, outputs, tokens) =>
     context.dense(tokens.last(hidden), "score", hiddenSize, outputs, { bias: false }),
   token: (context, { hiddenSize, classifierDropout }, hidden, outputs) =>
@@ -158,7 +157,7 @@ export const decoderHeads: Required<Pick<Heads<DecoderConfig>, "sequence" | "tok
   },
 };
 
-/** `[tokens, hidden]` → the same: attention and a gated feed-forward network, each beside a residual path. */
+/** Writes a block, `[tokens, hidden]` → same shape: attention and gated feed-forward network, each with a residual. */
 function writeBlock(
   context: ForwardContext,
   config: DecoderConfig,

@@ -6,20 +6,20 @@ import type { ForwardContext } from "./forward-context.ts";
 import type { ModuleRole } from "./model-parts.ts";
 import type { TokenStream } from "./streams/token-stream.ts";
 
-/** What the embeddings of BERT and its relatives need to know. */
+/** Configuration of the embeddings of BERT and its relatives. */
 export interface EmbeddingConfig {
   vocabularySize: number;
   embeddingSize: number;
-  /** 0 where the family has no types. */
+  /** 0 if the family has no token types. */
   typeVocabularySize: number;
   maxLength: number;
-  /** Row of the first token's position: the rows before it are padding's. */
+  /** Row of the first token's position; the rows before it belong to padding. */
   firstPosition: number;
   layerNormEpsilon: number;
   hiddenDropout: number;
 }
 
-/** What the blocks of BERT and its relatives need to know. */
+/** Configuration of the blocks of BERT and its relatives. */
 export interface EncoderConfig {
   hiddenSize: number;
   layerCount: number;
@@ -32,7 +32,7 @@ export interface EncoderConfig {
   attentionDropout: number;
 }
 
-/** Sum of word, position and type embeddings, `[tokens, embedding]`. */
+/** Returns the sum of word, position and type embeddings, `[tokens, embedding]`. */
 export function embeddingSum(
   context: ForwardContext,
   config: Omit<EmbeddingConfig, "layerNormEpsilon" | "hiddenDropout">,
@@ -54,15 +54,15 @@ export function embeddingSum(
   return sum;
 }
 
-/** Embeddings as BERT has them: summed, normalised, with dropout, `[tokens, embedding]`. */
+/** Returns embeddings like BERT's: summed, normalised, with dropout, `[tokens, embedding]`. */
 export function bertEmbeddings(context: ForwardContext, config: EmbeddingConfig, tokens: TokenStream): Value {
   const sum = embeddingSum(context, config, tokens);
   return context.dropout(context.layerNorm(sum, "embeddings.LayerNorm", config.layerNormEpsilon), config.hiddenDropout);
 }
 
-/** A family's names for the modules of a block. */
+/** A family's module names within a block. */
 export interface BlockNames {
-  /** The list of blocks. */
+  /** Module list of the blocks. */
   blocks: string;
   query: string;
   key: string;
@@ -86,30 +86,32 @@ export const BERT_NAMES: BlockNames = {
   outerNorm: "output.LayerNorm",
 };
 
-/** A block's attention while it is written. */
+/** The attention of a block that is being written. */
 export interface BlockAttention {
   /** `[tokens, hidden]` */
   query: Value;
   key: Value;
-  /** A linear layer of this block by its name within the block, as one of attention's: `[rows, hidden]` → the same. */
+  /** Applies a linear layer of this block's attention by its name within the block: `[rows, hidden]` → same shape. */
   linear(x: Value, name: string): Value;
-  /** Where the block's weights are: `encoder.layer.0`. */
+  /** Module name of the block: `encoder.layer.0`. */
   prefix: string;
 }
 
 export interface BlockOptions {
   names?: BlockNames;
-  /** What is added to the scaled scores, broadcast over `[batch, heads, sequence, sequence]`; padding's mask where absent. */
+  /**
+   * Returns the bias of the scaled scores, broadcast over `[batch, heads, sequence, sequence]` (default: padding's).
+   */
   bias?(attention: BlockAttention): Value;
-  /** Factor of the scores; one over the root of a head's size where absent. */
+  /** Scale of the scores (default: one over the square root of the head size). */
   scale?: number;
-  /** Dropout of attention's output; {@link EncoderConfig.hiddenDropout} where absent. */
+  /** Dropout of attention's output (default: {@link EncoderConfig.hiddenDropout}). */
   attendedDropout?: number;
 }
 
 /**
- * A block of BERT's kind, `[tokens, hidden]` → the same: self-attention and feed-forward network, each
- * followed by dropout, the residual and a normalisation.
+ * Writes a block like BERT's, `[tokens, hidden]` → same shape: self-attention and feed-forward network, each followed
+ * by dropout, the residual and a normalisation.
  */
 export function encoderBlock(
   context: ForwardContext,
@@ -153,7 +155,7 @@ export function encoderBlock(
   );
 }
 
-/** All blocks, one after the other. */
+/** Writes all blocks. */
 export function encoder(
   context: ForwardContext,
   config: EncoderConfig,

@@ -22,7 +22,7 @@ import type { PictureSize } from "./model-parts.ts";
 import { importedModel } from "./onnx/imported-model.ts";
 import type { Pooling } from "./pooling.ts";
 
-/** Every supported family: a new one is one file and one line here. */
+/** All families of the package. A new one is one file and one line here. */
 const FAMILIES: readonly Architecture[] = [
   ...[bert, roberta, distilbert, electra, mpnet, deberta, modernbert],
   ...[llama, mistral, qwen2, qwen3, gemma2, gemma3, gpt2],
@@ -35,8 +35,8 @@ export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) 
 const registered: Architecture[] = [];
 
 /**
- * Makes a family of the caller's own known to this process by its values of `model_type`.
- * @throws UserError where one of them is taken.
+ * Registers a family in this process under its values of `model_type`.
+ * @throws UserError if one of them is taken.
  */
 export function registerArchitecture<Config extends ModelConfig>(architecture: Architecture<Config>): void {
   const taken = Object.keys(architecture.modelTypes).find((modelType) => familyOf(modelType));
@@ -51,24 +51,24 @@ const known = (): Architecture[] => [...FAMILIES, ...registered];
 const familyOf = (modelType: string): Architecture | undefined =>
   known().find(({ modelTypes }) => Object.hasOwn(modelTypes, modelType));
 
-/** Whether there is a family for a `model_type`; models without one are read from ONNX files alone. */
+/** Whether there is a family for a `model_type`. Models without one must be ONNX files. */
 export const hasFamily = (modelType: string): boolean => familyOf(modelType) !== undefined;
 
 /** A model's family and its configuration. */
 export interface ModelDescription {
   architecture: Architecture;
   config: ModelConfig;
-  /** How it embeds a text; the mean of its tokens where absent. */
+  /** Pooling of a text's tokens (default: their mean). */
   pooling?: Pooling;
-  /** What its head for whole texts reads; as the family has it where absent. */
+  /** Input of the sequence head's last layer (default: the family's own). */
   features?: HeadFeatures | undefined;
 }
 
 /**
- * Picks the family by `model_type` of a parsed config.json.
- * @param network what the checkpoint computes, where it says so itself: of such a model the family need not be known
- * @param pictureSize how large pictures are that it reads, where its folder says so
- * @throws UserError where the family is not supported (with the list of those that are) or a setting is not.
+ * Returns the family for `model_type` of a parsed config.json, and its configuration.
+ * @param network the checkpoint's forward pass, if it holds one; the family need not be supported then
+ * @param pictureSize size of the pictures that the model reads, if its folder says so
+ * @throws UserError if the family is not supported (listing those that are) or a setting is not.
  */
 export function describeModel(raw: unknown, network?: Network, pictureSize?: PictureSize): ModelDescription {
   const modelType = (raw as { model_type?: unknown } | null)?.model_type;

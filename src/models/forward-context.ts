@@ -7,61 +7,63 @@ import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearModule, PictureSize, WeightSpec } from "./model-parts.ts";
 import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
 
-/** How a model is written: what trains, what stands beside its linear layers, whether dropout is on. */
+/** How to write a model: what trains, what adapts its linear layers, whether dropout is on. */
 export interface ForwardHooks {
-  /** Whether a weight of the model itself trains. */
+  /** Whether a weight of the base model trains. */
   trains(weight: WeightSpec): boolean;
-  /** How weights that do not train are stored; float32 where absent. */
+  /** Storage format of frozen weights (default: float32). */
   format?: BaseFormat | undefined;
-  /** Writes a linear layer with an adapter, `x [tokens, in]` → `[tokens, out]`; `layer` is the base model's own. */
+  /** Writes an adapted linear layer, `x [tokens, in]` → `[tokens, out]`; `layer` applies the base model's own. */
   adapt?(x: Value, layer: (input: Value) => Value, module: LinearModule): Value;
-  /** Writes linear layers that read the same rows as one, `[rows, all outputs]`, without biases; undefined where it cannot. */
+  /**
+   * Writes linear layers with a common input as one, `[rows, all outputs]`, without biases; undefined if impossible.
+   */
   joined?: ((x: Value, modules: readonly LinearModule[]) => Value | undefined) | undefined;
-  /** Dropout as in training. */
+  /** Whether to apply dropout. */
   dropout: boolean;
-  /** Whether the backward pass computes a block's inner values again instead of keeping them. */
+  /** Whether the backward pass recomputes a block's inner values instead of keeping them. */
   recompute?: boolean | undefined;
-  /** Number of blocks whose work is done: the hidden states after them are an input, {@link BOUNDARY}; none where absent. */
+  /** Number of blocks already computed: the hidden states after them are an input, {@link BOUNDARY} (default: 0). */
   boundary?: number | undefined;
-  /** The texts with this prefix as the model reads them; rows of real tokens alone where absent. */
+  /** Returns the stream of texts with this prefix (default: rows of real tokens only). */
   stream?: ((graph: Graph, prefix: string, length?: number) => TokenStream) | undefined;
-  /** What an encoder has read before, of this width; the encoder is written, too, where absent. */
+  /** Returns the encoder's precomputed output, of this width (default: the encoder is written too). */
   encoded?: ((graph: Graph, width: number) => Encoded) | undefined;
 }
 
-/** The input that holds the hidden states `[tokens, hidden]` after the blocks whose work is done. */
+/** Input for the hidden states `[tokens, hidden]` after the blocks that are already computed. */
 export const BOUNDARY = "boundary";
 
-/** The input that holds pictures, in Hugging Face's name. */
+/** Input for pictures, by Hugging Face's name. */
 export const PIXELS = "pixel_values";
 
-/** A dropout layer: its mask is an input, drawn outside the graph so that a resumed run draws the same. */
+/** A dropout layer. Its mask is an input, generated outside of the graph so that a resumed run uses the same masks. */
 export interface DropoutLayer {
-  /** Leaf that takes the mask. */
+  /** Name of the mask's input. */
   input: string;
-  /** Its number within the model, by which its masks are drawn. */
+  /** Index within the model, which seeds its masks. */
   number: number;
   rate: number;
   shape: Shape;
-  /** Name of the int32 input that numbers the rows, where they are no tokens: rows of one number share their draws. */
+  /** Int32 input that numbers the rows, if they are not tokens: rows with equal numbers have equal masks. */
   rowNumbers?: string;
 }
 
 export interface DenseOptions {
-  /** Whether it has a bias; it has one where absent. */
+  /** Whether the layer has a bias (default: true). */
   bias?: boolean;
-  /** Whether checkpoints hold its weight as `[in, out]`. */
+  /** Whether checkpoints store its weight as `[in, out]`. */
   transposed?: boolean;
 }
 
-/** What an architecture writes its forward pass with; keeps account of the weights, linear layers and dropouts it met. */
+/** Interface with which an architecture writes its forward pass. Records weights, linear layers and dropouts. */
 export class ForwardContext {
   readonly graph: Graph;
   readonly weights = new Map<string, WeightSpec>();
-  /** By name: a layer that is used twice is one layer. */
+  /** Linear layers by name. A layer that is used twice is one layer. */
   readonly modules = new Map<string, LinearModule>();
   readonly dropouts: DropoutLayer[] = [];
-  /** What each linear layer reads, by its name, `[rows, in]`. */
+  /** Input of each linear layer by its name, `[rows, in]`. */
   readonly inputs = new Map<string, Value>();
   /** Hidden states after each block, in order. */
   readonly blocks: Value[] = [];
@@ -76,8 +78,8 @@ export class ForwardContext {
   }
 
   /**
-   * The texts that the model reads; of an encoder-decoder, the decoder's own with the prefix `decoder.`.
-   * @param length of all examples, where it is one: that of what a picture is cut into
+   * Returns the texts that the model reads; the decoder's texts of an encoder-decoder have the prefix `decoder.`.
+   * @param length of all examples, if it is fixed: the number of tokens of a picture
    */
   tokens(prefix = "", length?: number): TokenStream {
     if (this.#hooks.stream) return this.#hooks.stream(this.graph, prefix, length);
@@ -86,22 +88,22 @@ export class ForwardContext {
     return known;
   }
 
-  /** What was read before of the text that the decoder sees, of this width; undefined where the encoder is to be written. */
+  /** Returns the encoder's precomputed output, of this width, or undefined if the encoder must be written. */
   encoded(width: number): Encoded | undefined {
     return this.#hooks.encoded?.(this.graph, width);
   }
 
-  /** What the texts' streams must be fed. */
+  /** Inputs of the texts' streams. */
   get streams(): StreamInputs[] {
     return [...this.#streams.values()].map(({ inputs }) => inputs);
   }
 
-  /** The pictures that the model reads, `[batch, 3, height, width]`. */
+  /** Returns the pictures that the model reads, `[batch, 3, height, width]`. */
   pixels({ height, width }: PictureSize): Value {
     return this.graph.leaf("input", PIXELS, "float32", ["batch", 3, height, width]);
   }
 
-  /** Writes the head: weights met meanwhile are the head's. */
+  /** Writes the head: weights declared by `write` belong to the head. */
   head<T>(write: () => T): T {
     this.#part = "head";
     try {
@@ -112,9 +114,9 @@ export class ForwardContext {
   }
 
   /**
-   * One of the model's blocks, `[rows, hidden]` → the same; of its inner values nothing need be kept. A block before the boundary
-   * is written, so that all is named and numbered as ever, but nobody reads it.
-   * @param write may be called again, and must then write the same
+   * Writes a block, `[rows, hidden]` → same shape. A block before the boundary is written too, so that names and
+   * numbers do not change, but its output is not used.
+   * @param write may be called again, and must then write the same nodes
    */
   block(x: Value, write: (x: Value) => Value): Value {
     const { boundary = 0 } = this.#hooks;
@@ -129,7 +131,7 @@ export class ForwardContext {
     if (!this.#hooks.recompute) return write(x);
     const first = this.#nextDropout;
     return recompute(x, (input) => {
-      // Written again, it has the same dropouts.
+      // A recomputed block has the same dropouts.
       const next = this.#nextDropout;
       this.#nextDropout = first;
       const y = write(input);
@@ -138,27 +140,27 @@ export class ForwardContext {
     });
   }
 
-  /** A weight of the checkpoint by its name without the family's prefix. */
+  /** Returns a weight of the checkpoint by its name without the family's prefix. */
   weight(name: string, shape: Shape): Value {
-    const weight = this.#meet({ name, shape, part: this.#part });
+    const weight = this.#declare({ name, shape, part: this.#part });
     if (weight.use) throw new Error(`weight "${name}" is read as a ${weight.use} before: it need not be float32`);
     return this.#leaf(weight);
   }
 
-  /** A weight that is no parameter: it never trains, and is zeros where a checkpoint lacks it. */
+  /** Returns a weight that is not a parameter: it never trains, and is zero if a checkpoint lacks it. */
   buffer(name: string, shape: Shape): Value {
-    return this.#leaf(this.#meet({ name, shape, part: this.#part, buffer: true }));
+    return this.#leaf(this.#declare({ name, shape, part: this.#part, buffer: true }));
   }
 
-  #meet(weight: WeightSpec): WeightSpec {
+  #declare(weight: WeightSpec): WeightSpec {
     const spec = this.weights.get(weight.name) ?? weight;
     this.weights.set(spec.name, spec);
     return spec;
   }
 
-  /** A weight that a base may store otherwise than in float32, where it does not train. A table may be a layer's weight, too. */
+  /** Returns a weight that may have another storage format if it is frozen. A table may also be a layer's weight. */
   #stored(name: string, shape: [number, number], use: "linear" | "table", transposed = false) {
-    const weight = this.#meet({ name, shape, part: this.#part, use, ...(transposed && { transposed }) });
+    const weight = this.#declare({ name, shape, part: this.#part, use, ...(transposed && { transposed }) });
     if (use === "table" && weight.use === "linear") throw new Error(`weight "${name}" is a linear layer's before`);
     const { trains, format = "float32" } = this.#hooks;
     return (trains(weight) ? undefined : storedLeaves(this.graph, weight, format)) ?? this.#leaf(weight);
@@ -173,12 +175,12 @@ export class ForwardContext {
     return this.graph.leaf(trains ? "trainable" : "frozen", weight.name, "float32", weight.shape);
   }
 
-  /** A linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
+  /** Writes a linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
   linear(x: Value, module: LinearModule, options?: DenseOptions): Value {
     return this.linears(x, [module], options)[0]!;
   }
 
-  /** Linear layers that read the same rows, each as {@link linear} is. */
+  /** Writes linear layers with a common input, each like {@link linear}. */
   linears(x: Value, modules: readonly LinearModule[], options: DenseOptions = {}): readonly Value[] {
     const joined = this.#hooks.joined?.(x, modules);
     if (!joined) return modules.map((module) => this.#linear(x, module, options));
@@ -202,7 +204,7 @@ export class ForwardContext {
     return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, layer, module)) : layer(x);
   }
 
-  /** A linear layer that methods leave alone, such as a head's. */
+  /** Writes a linear layer that methods do not adapt, such as a head's. */
   dense(
     x: Value,
     name: string,
@@ -215,20 +217,20 @@ export class ForwardContext {
     return linear(x, weight, bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined);
   }
 
-  /** Rows of a table of words, `[rows, width]` by `indices [...]` → `[..., width]`. */
+  /** Looks up token embeddings: `[rows, width]` by `indices [...]` → `[..., width]`. */
   lookup(name: string, shape: [rows: number, width: number], indices: Value): Value {
     return lookup(this.#table(name, shape), indices);
   }
 
   /**
-   * A language model's output layer, `x [rows, width]` → `[rows, words]`: the product with a table of words, which may be the
-   * one that {@link lookup} reads.
+   * Writes a language model's output layer, `x [rows, width]` → `[rows, words]`: the product with a table of token
+   * embeddings, which may be the one that {@link lookup} reads.
    */
   unembed(x: Value, name: string, words: number, { bias }: { bias?: Value } = {}): Value {
     return linear(x, this.#table(name, [words, x.shape[1] as number]), bias);
   }
 
-  /** Layer normalisation with the weights of module `name`. */
+  /** Applies layer normalisation with the weights of module `name`. */
   layerNorm(x: Value, name: string, epsilon: number, { bias = true } = {}): Value {
     const width = x.shape.slice(-1);
     return layerNorm(
@@ -239,24 +241,24 @@ export class ForwardContext {
     );
   }
 
-  /** Dropout of hidden states `[tokens, width]`, `[outputRows, width]` or `[batch, width]`. */
+  /** Applies dropout to hidden states `[tokens, width]`, `[outputRows, width]` or `[batch, width]`. */
   dropout(x: Value, rate: number): Value {
     const mask = this.#mask(x, rate);
     return mask ? mul(x, mask) : x;
   }
 
-  /** Probabilities of attention by its scores `[batch, heads, queries, keys]`, with dropout. */
+  /** Returns attention probabilities from scores `[batch, heads, queries, keys]`, with dropout. */
   probabilities(scores: Value, rate: number): Value {
     return softmax(scores, this.#mask(scores, rate));
   }
 
-  /** Dropout of what is looked up by `rowNumbers [rows]`, an input, once for all examples: `[rows, width]`. */
+  /** Applies dropout to rows looked up by the input `rowNumbers [rows]`, shared by all examples: `[rows, width]`. */
   rowDropout(x: Value, rate: number, rowNumbers: Value): Value {
     const mask = this.#mask(x, rate, rowNumbers.leaf?.name);
     return mask ? mul(x, mask) : x;
   }
 
-  /** The mask of a dropout layer over `x`, drawn outside; undefined where there is no dropout. */
+  /** Returns the input for the mask of a dropout layer over `x`; undefined without dropout. */
   #mask({ shape, dtype }: Value, rate: number, rowNumbers?: string): Value | undefined {
     if (!this.#hooks.dropout || rate === 0) return undefined;
     const number = this.#nextDropout++;

@@ -5,27 +5,29 @@ import type { ForwardContext } from "./forward-context.ts";
 import { MEAN_POOLING, POOLING_MODES, type Pooling, writePooling } from "./pooling.ts";
 
 /**
- * What the last layer of a head for whole texts may read: what the family's own head gives it, such as BERT's pooler; the vector
- * by which the model's folder embeds texts, at length 1 where it says so; or its tokens pooled in one of the ways.
+ * Possible inputs of the last layer of a sequence head: that of the family's own head, such as BERT's pooler output; the
+ * sentence vector that the model's folder defines, normalised if the folder says so; or the tokens pooled in one of the modes.
  */
 export const HEAD_FEATURES = ["family", "sentence", ...POOLING_MODES] as const;
 export type HeadFeatures = (typeof HEAD_FEATURES)[number];
 
-/** Whether a head is one layer on pooled hidden states, which none of Hugging Face's classes has. */
+/** Whether a head is a single layer on pooled hidden states, which no Hugging Face class has. */
 export const readsPooled = (head: HeadName, features: HeadFeatures = "family"): boolean =>
   head === "sequence" && features !== "family";
 
-/** How features are pooled. @param own how the model's folder embeds texts */
+/** Returns the pooling of features. @param own pooling that the model's folder defines */
 export const poolingOfFeatures = (features: HeadFeatures, own: Pooling = MEAN_POOLING): Pooling =>
   features === "sentence" || features === "family" ? own : { mode: features, normalize: false };
 
-/** One layer on pooled hidden states, `[batch, outputs]`. */
+/** Creates a head of one layer on pooled hidden states, `[batch, outputs]`. */
 export const pooledHead =
   (pooling: Pooling): Head<ModelConfig> =>
   (context, _config, hidden, outputs, tokens) =>
     context.dense(writePooling(pooling, tokens, hidden), "classifier", hidden.shape[1] as number, outputs);
 
-/** A dense layer and a projection on the first token: RoBERTa's, MPNet's and ELECTRA's, `[batch, outputs]`. */
+/**
+ * Creates RoBERTa's, MPNet's and ELECTRA's head: a dense layer and a projection of the first token, `[batch, outputs]`.
+ */
 export function firstTokenHead(activation: Activation): Head<ModelConfig & { classifierDropout: number }> {
   return (context, { classifierDropout }, hidden, outputs, tokens) => {
     const width = hidden.shape[1] as number;
@@ -35,7 +37,7 @@ export function firstTokenHead(activation: Activation): Head<ModelConfig & { cla
   };
 }
 
-/** Dropout and one layer on every token, as most families have it, `[outputRows, outputs]`. */
+/** Creates the usual token head: dropout and one layer on every token, `[outputRows, outputs]`. */
 export function plainTokenHead<Config extends ModelConfig>(
   dropout: (config: Config) => number,
   before: (context: ForwardContext, config: Config, hidden: Value) => Value = (_context, _config, hidden) => hidden,

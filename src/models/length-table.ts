@@ -3,28 +3,28 @@ import { product } from "../graph/dimension.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 
 /**
- * What an axis of a table runs over: the positions of a text, 0 to length - 1; the distances of a position from another,
- * length down to 1 - length; or a fixed number of entries.
+ * Range of a table's axis: the positions of a text, 0 to length - 1; the distances between two positions, length down
+ * to 1 - length; or a fixed number of entries.
  */
 export type TableAxis = "position" | "distance" | number;
 
 /**
- * Numbers that depend on positions alone, such as rotary angles, relative buckets or the span of a window. An entry
- * depends on where it stands and not on the length, so a table for a shorter text is cut out of one for a longer text.
+ * Numbers that depend only on positions, such as rotary angles, relative buckets or windows. An entry does not depend
+ * on the length, so the table for a shorter text is a slice of that for a longer one.
  */
 export interface LengthTable {
   dtype: "float32" | "int32";
   axes: readonly TableAxis[];
-  /** An entry at a position, distance or number for each axis. */
+  /** Returns the entry at a position, distance or index for each axis. */
   value(...at: number[]): number;
 }
 
-/** A table's shape for texts padded to `length`, a number or a symbol. */
+/** Returns a table's shape for texts padded to `length`, a number or a symbol. */
 export function tableShape<Length extends Dimension>({ axes }: LengthTable, length: Length): (Length | Dimension)[] {
   return axes.map((axis) => (axis === "position" ? length : axis === "distance" ? product([2, length]) : axis));
 }
 
-/** The table for texts padded to `length`. */
+/** Computes the table for texts padded to `length`. */
 export function makeTable({ dtype, axes, value }: LengthTable, length: number): Tensor<"float32" | "int32"> {
   const shape = tableShape({ dtype, axes, value }, length) as number[];
   const size = sizeOf(shape);

@@ -13,31 +13,31 @@ import type { ModelDescription } from "./families.ts";
 import type { WeightSpec } from "./model-parts.ts";
 import type { ModelTrace } from "./trace.ts";
 
-/** A model's weights as a checkpoint has them. */
+/** Weights that a checkpoint provides for a model. */
 export interface ModelWeights {
-  /** By name without the family's prefix. */
+  /** Weights by name without the family's prefix. */
   weights: Map<string, Tensor<"float32">>;
-  /** What stands in place of weights that are not kept in float32. */
+  /** Tensors of weights that are stored quantised. */
   quantized: Tensors;
-  /** Weights of the head that the checkpoint lacks, or has for another task: they must be made new. */
+  /** Weights of the head that must be initialised, because the checkpoint lacks them or has them for another task. */
   missing: WeightSpec[];
-  /** Tensors of the checkpoint that the model has no use for. */
+  /** Tensors of the checkpoint that the model does not use. */
   unused: string[];
 }
 
 export interface ReadOptions {
-  /** Whether a weight of the head may be taken from the checkpoint; one of another shape never is. */
+  /** Whether to load a weight of the head from the checkpoint; one of another shape is never loaded. */
   takes?(weight: WeightSpec): boolean;
-  /** How the backbone's weights are kept; float32 where absent. */
+  /** Storage format of the backbone weights (default: float32). */
   format?: BaseFormat;
-  /** The backbone's tensors, where they are in memory already in this format. */
+  /** Tensors of the backbone in this format, if they are already in memory. */
   backbone?: Pick<ModelWeights, "weights" | "quantized"> | undefined;
 }
 
 /**
- * Reads the weights that a model needs, with or without the family's prefix before their names. One by one they get the
- * format that they are kept in, so that no more than a layer is there in both.
- * @throws UserError where a backbone weight is missing or has another shape than config.json says.
+ * Reads the weights that a model needs; their names may have the family's prefix. They are converted to their storage
+ * format one by one, so that at most one layer is in memory in both.
+ * @throws UserError if a backbone weight is missing or its shape differs from config.json.
  */
 export async function readModelWeights(
   source: TensorSource,
@@ -52,25 +52,25 @@ export async function readModelWeights(
   for (const spec of trace.weights.values()) {
     const stored = storedName(spec, source, architecture.prefix);
     const found = stored === undefined ? undefined : source.tensors.get(stored)!.shape;
-    // Layers of a network stand one way, whichever way the family's own checkpoints have them.
-    const isTurned = spec.transposed && !source.network;
-    const expected = isTurned ? spec.shape.toReversed() : spec.shape;
+    // An ONNX network's layers have one orientation, whatever the family's own checkpoints have.
+    const isTransposed = spec.transposed && !source.network;
+    const expected = isTransposed ? spec.shape.toReversed() : spec.shape;
     const fits = found?.join() === expected.join();
-    const asHere = (tensor: Tensor<"float32">): Tensor<"float32"> => (isTurned ? transposed(tensor) : tensor);
+    const oriented = (tensor: Tensor<"float32">): Tensor<"float32"> => (isTransposed ? transposed(tensor) : tensor);
     if (stored !== undefined && fits && (spec.part === "backbone" || takes(spec))) {
       unused.delete(stored);
       if (!isQuantized(spec, format)) {
         const kept = spec.part === "backbone" ? backbone?.weights.get(spec.name) : undefined;
-        weights.set(spec.name, kept ?? asHere(await source.read(stored)));
+        weights.set(spec.name, kept ?? oriented(await source.read(stored)));
       } else if (!quantizedParts(spec, format).every(([name]) => quantized.has(name))) {
         const blocks = spec.transposed ? undefined : await source.readBlocks?.(stored);
         const quantize = (values: Tensor<"float32">): [string, Tensor][] =>
-          quantizeWeight(spec, format, asHere(values));
+          quantizeWeight(spec, format, oriented(values));
         const asStored = (): [string, Tensor][] | undefined => blocks && weightOfBlocks(spec, format, blocks());
-        // Those of a base to train on are fed at each step: they stay.
+        // Training feeds the weights at each step, so they stay in memory.
         const readNow = BASE_FORMATS.includes(format) ? undefined : source.readNow;
         const tensors = readNow
-          ? madeWhenAsked(quantizedParts(spec, format), () => asStored() ?? quantize(readNow(stored)))
+          ? lazyTensors(quantizedParts(spec, format), () => asStored() ?? quantize(readNow(stored)))
           : (asStored() ?? quantize(await source.read(stored)));
         for (const [name, tensor] of tensors) quantized.set(name, tensor);
       }
@@ -90,8 +90,8 @@ export async function readModelWeights(
   return { weights, quantized, missing, unused: [...unused] };
 }
 
-/** Tensors whose numbers are made when they are asked for and nobody has them: what was laid out elsewhere is not kept here. */
-function madeWhenAsked(
+/** Creates tensors whose data are computed on access and held weakly: data that a session copied are not kept here. */
+function lazyTensors(
   parts: readonly [string, Pick<Tensor, "dtype" | "shape">][],
   make: () => [string, Tensor][],
 ): [string, Tensor][] {
@@ -100,8 +100,8 @@ function madeWhenAsked(
     const tensor: Tensor = {
       ...like,
       get data() {
-        const there = known[i]?.deref();
-        if (there) return there;
+        const cached = known[i]?.deref();
+        if (cached) return cached;
         const made = make().map(([, { data }]) => data);
         known = made.map((data) => new WeakRef(data));
         return made[i]!;
@@ -111,18 +111,18 @@ function madeWhenAsked(
   });
 }
 
-/** What else models call the table of words: output layers that share it, and the embeddings of an encoder-decoder's stacks. */
+/** Other names of the token embeddings: tied output layers, and the embeddings of an encoder-decoder's stacks. */
 const TIED_TO_WORDS =
   /(^|\.)(decoder|vocab_projector|lm_head|generator_lm_head|(encoder|decoder)\.embed_tokens)\.weight$/;
 
-/** What a checkpoint calls a weight. */
+/** Returns a weight's name in a checkpoint. */
 function storedName({ name, shape }: WeightSpec, source: TensorSource, prefix: string): string | undefined {
-  // Old checkpoints call a normalisation's weight and bias gamma and beta.
+  // Old checkpoints name a norm's weight and bias gamma and beta.
   const old = name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma").replace(/LayerNorm\.bias$/, "LayerNorm.beta");
   const names = [name, old].flatMap((each) => [`${prefix}.${each}`, each]);
   const stored = names.find((each) => source.tensors.has(each));
   if (stored !== undefined) return stored;
-  // Of weights that are one in memory a checkpoint may keep one; safetensors files may say which.
+  // A checkpoint may store only one of several tied weights; safetensors files may name it.
   const kept = names.map((each) => source.metadata?.[each]).find((each) => each && source.tensors.has(each));
   if (kept !== undefined || !/((word|tok)_embeddings|^embed_tokens|^wte|^shared)\.weight$/.test(name)) return kept;
   return [...source.tensors].find(

@@ -2,25 +2,25 @@ import type { Value } from "../graph/graph.ts";
 import { add, div, mul, reduceSum, sqrt } from "../graph/ops.ts";
 import type { TokenStream } from "./streams/token-stream.ts";
 
-/** How the vectors of a text's tokens become one, in sentence-transformers' names. */
+/** Pooling modes of a text's token vectors, in sentence-transformers' names. */
 export const POOLING_MODES = ["mean", "cls", "lasttoken"] as const;
 export type PoolingMode = (typeof POOLING_MODES)[number];
 
-/** What stands behind a model that embeds texts. */
+/** Pooling after a model that embeds texts. */
 export interface Pooling {
   mode: PoolingMode;
-  /** Whether vectors get length 1. */
+  /** Whether vectors are normalised to length 1. */
   normalize: boolean;
-  /** Most tokens of a text, where the folder says so. */
+  /** Maximum length of a text in tokens, if the folder has one. */
   maxLength?: number | undefined;
-  /** Whether a head reads the vector in the model's folder, whose outputs other tools give as vectors. */
+  /** Whether a head in the model's folder reads the vector; other tools return its outputs as vectors. */
   scores?: boolean;
 }
 
-/** Of folders that say nothing. */
+/** Default for folders without a pooling. */
 export const MEAN_POOLING: Pooling = { mode: "mean", normalize: false };
 
-/** Rows of a text's tokens, `[tokens, hidden]`, as one vector for each text, `[batch, hidden]`. */
+/** Pools rows `[tokens, hidden]` to one vector for each text, `[batch, hidden]`. */
 export function writePooling({ mode, normalize }: Pooling, tokens: TokenStream, hidden: Value): Value {
   const pooled =
     mode === "cls" ? tokens.first(hidden) : mode === "lasttoken" ? tokens.last(hidden) : meanOfTokens(tokens, hidden);
@@ -28,7 +28,7 @@ export function writePooling({ mode, normalize }: Pooling, tokens: TokenStream, 
   return div(pooled, sqrt(add(reduceSum(mul(pooled, pooled), [1], true), 1e-24)));
 }
 
-/** Mean over an example's tokens, `[batch, hidden]`. */
+/** Averages each example's tokens, `[batch, hidden]`. */
 export function meanOfTokens(tokens: TokenStream, hidden: Value): Value {
   return div(reduceSum(tokens.pad(hidden), [1]), reduceSum(tokens.attentionMask, [1], true));
 }

@@ -3,11 +3,11 @@ import type { Value } from "../graph/graph.ts";
 import { cast, cos, mul, reshape, sin } from "../graph/ops.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
 
-/** How positions turn pairs of a head's features (Su et al., arXiv 2104.09864). */
+/** Rotary positions (Su et al., arXiv 2104.09864). */
 export interface RotaryPositions {
-  /** Radians that each pair of features turns by from one position to the next, `[pairs]`. */
+  /** Rotation of each pair of features from one position to the next, in radians, `[pairs]`. */
   frequencies: readonly number[];
-  /** Factor of cosines and sines: 1 but for YaRN. */
+  /** Scale of cosines and sines: 1 except for YaRN. */
   factor: number;
 }
 
@@ -39,7 +39,7 @@ const shared = z.object({
   partial_rotary_factor: z.literal(1).optional(),
 });
 
-/** `rope_scaling`, or a set of `rope_parameters`, as the one or the other generation of config.json has it. */
+/** Schema of `rope_scaling`, or of a set of `rope_parameters`, in older and newer config.json files. */
 export const ropeSettings = z.preprocess(
   (raw) => {
     if (typeof raw !== "object" || raw === null) return raw;
@@ -49,17 +49,17 @@ export const ropeSettings = z.preprocess(
   z.intersection(kinds, shared),
 );
 
-/** What turns by positions where settings do not say. */
+/** Defaults for missing settings. */
 export interface RotaryDefaults {
-  /** Base of the wavelengths. */
+  /** RoPE base. */
   theta: number;
-  /** Features of a head. */
+  /** Features per head. */
   size: number;
-  /** Longest text that the model was trained on before its positions were scaled. */
+  /** Maximum length in training, before positions were scaled. */
   maxLength: number;
 }
 
-/** How positions turn features under `settings`, computed in float32 as transformers' `modeling_rope_utils.py` does. */
+/** Returns the rotary positions of `settings`, computed in float32 like Transformers' `modeling_rope_utils.py`. */
 export function rotaryPositions(
   settings: z.output<typeof ropeSettings> | null | undefined,
   defaults: RotaryDefaults,
@@ -79,9 +79,9 @@ export function rotaryPositions(
       const { factor, low_freq_factor: low, high_freq_factor: high } = settings;
       const trained = settings.original_max_position_embeddings ?? defaults.maxLength;
       const frequencies = plain.map((each) => {
-        // How often a pair turns around within the text that was trained on: rarely, and it is slowed by `factor`.
-        const turns = (trained * each) / (2 * Math.PI);
-        const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+        // Number of rotations of a pair within the training length. Pairs with few rotations are slowed by `factor`.
+        const rotations = (trained * each) / (2 * Math.PI);
+        const kept = Math.min(1, Math.max(0, (rotations - low) / (high - low)));
         return Math.fround((1 - kept) * (each / factor) + kept * each);
       });
       return { frequencies, factor: 1 };
@@ -89,8 +89,8 @@ export function rotaryPositions(
     case "yarn": {
       const { factor, beta_fast: fast, beta_slow: slow, truncate } = settings;
       const trained = settings.original_max_position_embeddings ?? defaults.maxLength;
-      const pairOf = (turns: number): number =>
-        (size * Math.log(trained / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+      const pairOf = (rotations: number): number =>
+        (size * Math.log(trained / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
       const [first, last] = [pairOf(fast || 32), pairOf(slow || 1)];
       const low = Math.max(truncate ? Math.floor(first) : first, 0);
       const high = Math.min(truncate ? Math.ceil(last) : last, size - 1);
@@ -104,7 +104,7 @@ export function rotaryPositions(
   }
 }
 
-/** YaRN's factor of attention scores' root (arXiv 2309.00071, section 3.4). */
+/** YaRN's scale of the square root of attention scores (arXiv 2309.00071, section 3.4). */
 function yarnFactor({
   factor,
   mscale,
@@ -118,7 +118,7 @@ function yarnFactor({
   return mscale && all ? of(mscale) / of(all) : of(1);
 }
 
-/** The same of all positions before `count`, as tables. */
+/** Returns cosines and sines of all positions before `count`, as tables. */
 export function rotaryTables(
   { frequencies, factor }: RotaryPositions,
   count: number,
@@ -133,7 +133,7 @@ export function rotaryTables(
   return { cosine, sine };
 }
 
-/** Cosines and sines of the angles at `positionIds` `[tokens]`, `[tokens, pairs]` each. */
+/** Returns the cosines and sines of the angles at `positionIds` `[tokens]`, `[tokens, pairs]` each. */
 export function rotaryAngles(positionIds: Value, { frequencies, factor }: RotaryPositions): [Value, Value] {
   const positions = reshape(cast(positionIds, "float32"), [positionIds.shape[0]!, 1]);
   const angles = mul(positions, positions.graph.constant(frequencies, "float32", [1, frequencies.length]));

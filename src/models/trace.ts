@@ -10,19 +10,19 @@ import type { LinearModule, WeightSpec } from "./model-parts.ts";
 import { MEAN_POOLING, type Pooling, writePooling } from "./pooling.ts";
 import type { Encoded, TokenStream } from "./streams/token-stream.ts";
 
-/** Whether a head gives a row of outputs for each of some tokens, rather than one for each example. */
+/** Whether a head returns a row of outputs for each selected token, rather than one for each example. */
 export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
 
-/** Whether a head was pretrained with the rest of its model, and is not for one task: its weights are the backbone's. */
+/** Whether a head was pretrained with the model and serves all tasks, so that its weights belong to the backbone. */
 export const isPretrained = (head: HeadName): boolean => head === "languageModel";
 
-/** The head that a model has where nothing is said of its task: that for whole texts, where its family offers it. */
+/** Returns the default head: for whole texts, if the family has it. */
 export const defaultHead = ({ heads }: Architecture): HeadName => (heads.sequence ? "sequence" : "languageModel");
 
 /**
  * Writes a whole model, head included.
  * @returns the head's outputs: `[batch, outputs]`, or `[outputRows, outputs]` of a head that labels tokens
- * @throws UserError where the family has no such head.
+ * @throws UserError if the family has no such head.
  */
 export function writeModel(
   context: ForwardContext,
@@ -48,7 +48,7 @@ function writeHead(
   return isPretrained(head) ? written() : context.head(written);
 }
 
-/** @throws UserError where the family has no such head. */
+/** @throws UserError if the family has no such head. */
 function headOf({ architecture, config, pooling, features = "family" }: ModelDescription, head: HeadName) {
   if (head === "pooled") return embeddingHead(pooling ?? MEAN_POOLING);
   if (readsPooled(head, features)) return pooledHead(poolingOfFeatures(features, pooling));
@@ -58,17 +58,17 @@ function headOf({ architecture, config, pooling, features = "family" }: ModelDes
   throw new UserError(`models of type "${config.modelType}" have no ${head} head (they have: ${offered})`);
 }
 
-/** The text whose hidden states the model ends with. */
+/** Returns the text of the model's final hidden states. */
 const ownTokens = (context: ForwardContext, { architecture, config }: ModelDescription): TokenStream =>
   readsSource({ architecture }) ? context.tokens("decoder.") : encoderTokens(context, config);
 
-/** What an encoder reads: a picture is cut into as many parts as every other. */
+/** Returns an encoder's input: all pictures have the same number of tokens. */
 const encoderTokens = (context: ForwardContext, { picture, maxLength }: ModelConfig): TokenStream =>
   context.tokens("", picture && maxLength);
 
 /**
- * Writes a model up to what the last layer of its head may read.
- * @returns the features side by side, in the order of their names: `[batch, width]`, or `[outputRows, width]` of a head that labels tokens
+ * Writes a model up to possible inputs of the last layer of its head.
+ * @returns the features concatenated, in the order of their names: `[batch, width]`, or `[outputRows, width]` of a head that labels tokens
  */
 export function writeFeatures(
   context: ForwardContext,
@@ -106,27 +106,27 @@ export function writeHiddenStates(context: ForwardContext, { architecture, confi
   }
 }
 
-/** Writes an encoder-decoder's encoder alone. */
+/** Writes only an encoder-decoder's encoder. */
 export function writeEncoder(context: ForwardContext, { architecture, config }: ModelDescription): Encoded {
   if (architecture.kind !== "encoder-decoder") throw new Error(`${config.modelType} is not an encoder-decoder`);
   const tokens = context.tokens();
   return { hidden: architecture.encode(context, config, tokens), tokens };
 }
 
-/** What a model consists of, found by writing its forward pass once; no weights are needed. */
+/** Layers and weights of a model, recorded by writing its forward pass once; needs no weights. */
 export interface ModelTrace {
-  /** Its linear layers in the order in which it uses them. */
+  /** Linear layers in order of use. */
   modules: readonly LinearModule[];
-  /** Every weight by name, the head's among them. */
+  /** All weights by name, including the head's. */
   weights: ReadonlyMap<string, WeightSpec>;
   /**
-   * Module of the head's last layer, whose outputs are the labels: `classifier`, `classifier.out_proj`; absent where
-   * nothing of the head is made for a task.
+   * Module of the head's last layer, whose outputs are the labels: `classifier`, `classifier.out_proj`; undefined if no
+   * part of the head is made for a task.
    */
   classifier: string | undefined;
 }
 
-/** Layers and weights of a model with a head for `outputs` outputs. @throws UserError where it has no such head. */
+/** Traces a model with a head for `outputs` outputs. @throws UserError if it has no such head. */
 export function traceModel(description: ModelDescription, outputs: number, head?: HeadName): ModelTrace {
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   writeModel(context, description, outputs, head);

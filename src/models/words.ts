@@ -2,18 +2,18 @@ import type { Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./architecture.ts";
 import type { ForwardContext } from "./forward-context.ts";
 
-/** A model's table of words. */
+/** Configuration of token embeddings. */
 export interface WordsConfig extends ModelConfig {
-  /** Whether the words' output layer is their table of embeddings. */
+  /** Whether the output layer shares the token embeddings. */
   tied: boolean;
 }
 
-/** Embeddings of `ids [tokens]` by the table of module `name`, `[tokens, hidden]`. */
+/** Looks up `ids [tokens]` in the embeddings of module `name`, `[tokens, hidden]`. */
 export function embedWords(context: ForwardContext, config: WordsConfig, name: string, ids: Value): Value {
   return context.lookup(name, [config.vocabularySize, config.hiddenSize], ids);
 }
 
-/** Logits of every word, `[rows, vocabulary]`, from the final hidden states: `lm_head`, or the table `name` where it is tied. */
+/** Returns the logits of the vocabulary, `[rows, vocabulary]`, by `lm_head`, or by the table `name` if it is tied. */
 export function wordLogits(context: ForwardContext, config: WordsConfig, name: string, hidden: Value): Value {
   return context.unembed(hidden, config.tied ? name : "lm_head", config.vocabularySize);
 }

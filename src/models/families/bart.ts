@@ -9,7 +9,7 @@ import type { ForwardContext } from "../forward-context.ts";
 import type { ModuleRole } from "../model-parts.ts";
 import type { KeyStream, TokenStream } from "../streams/token-stream.ts";
 
-/** What the encoder and the decoder have each for itself. */
+/** Settings of the encoder or of the decoder. */
 interface Stack {
   layerCount: number;
   heads: number;
@@ -20,13 +20,13 @@ interface BartConfig extends ModelConfig {
   encoder: Stack;
   decoder: Stack;
   activation: Activation;
-  /** Factor of the embeddings of words. */
+  /** Scale of the word embeddings. */
   embeddingScale: number;
-  /** Whether a block's parts are normalised before, as mBART's are, and each stack once more behind. */
+  /** Whether a block's parts are normalised before, and each stack once more at its end, as in mBART. */
   normBefore: boolean;
   dropout: number;
   attentionDropout: number;
-  /** Within the feed-forward network. */
+  /** Dropout within the feed-forward network. */
   activationDropout: number;
 }
 
@@ -56,8 +56,8 @@ const FIRST_POSITION = 2;
 const NORM_EPSILON = 1e-5;
 
 /**
- * BART (Lewis et al., arXiv 1910.13461), DistilBART, and mBART (arXiv 2001.08210), which normalises before; Hugging Face's
- * `modeling_bart.py` and `modeling_mbart.py`. The decoder's blocks are counted on from the encoder's.
+ * BART (Lewis et al., arXiv 1910.13461), DistilBART, and mBART (arXiv 2001.08210), which normalises before; Hugging
+ * Face's `modeling_bart.py` and `modeling_mbart.py`. The decoder's block indices follow the encoder's.
  */
 export const bart: EncoderDecoderArchitecture<BartConfig> = {
   kind: "encoder-decoder",
@@ -128,7 +128,7 @@ export const bart: EncoderDecoderArchitecture<BartConfig> = {
   },
 };
 
-/** Words and positions, normalised, with dropout, `[tokens, hidden]`. */
+/** Returns the sum of word and position embeddings, normalised, with dropout, `[tokens, hidden]`. */
 function embed(context: ForwardContext, config: BartConfig, tokens: TokenStream, side: string): Value {
   const words = context.lookup("shared", [config.vocabularySize, config.hiddenSize], tokens.inputIds);
   const rows = context.weight(`${side}.embed_positions.weight`, [FIRST_POSITION + config.maxLength, config.hiddenSize]);
@@ -140,13 +140,13 @@ function embed(context: ForwardContext, config: BartConfig, tokens: TokenStream,
 const lastNorm = (context: ForwardContext, { normBefore }: BartConfig, x: Value, side: string): Value =>
   normBefore ? context.layerNorm(x, `${side}.layer_norm`, NORM_EPSILON) : x;
 
-/** What an attention looks at: rows, and the texts that they are of. */
+/** Input of an attention's keys: rows, and the texts to which they belong. */
 interface Seen {
   seen: Value;
   keys: KeyStream;
 }
 
-/** Writes the parts of a block, each with its residual and its normalisation: `[tokens, hidden]` → the same. */
+/** Writes the parts of a block, each with its residual and its normalisation: `[tokens, hidden]` → same shape. */
 class BlockPart {
   readonly #context: ForwardContext;
   readonly #config: BartConfig;
@@ -162,7 +162,7 @@ class BlockPart {
     this.#prefix = prefix;
   }
 
-  /** @param seenBy what the attention looks at, given its own normalised input */
+  /** @param seenBy returns the keys' input, given the attention's own normalised input */
   attend(name: string, x: Value, queries: TokenStream, seenBy: (own: Value) => Seen, bias: Value): Value {
     const { hiddenSize, attentionDropout } = this.#config;
     const linear = (input: Value, layer: string): Value =>

@@ -6,12 +6,12 @@ import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
 import { bertEmbeddings, type EmbeddingConfig, type EncoderConfig, encoder } from "../encoder.ts";
 import { plainTokenHead } from "../heads.ts";
 
-/** Configuration of BERT and of what shares its settings. */
+/** Configuration of BERT and families with the same settings. */
 export interface BertConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
   classifierDropout: number;
 }
 
-/** Settings of config.json that BERT, RoBERTa, ELECTRA and MPNet have in common. */
+/** Settings of config.json that BERT, RoBERTa, ELECTRA and MPNet share. */
 export const bertSchema = z.object({
   model_type: z.string(),
   vocab_size: z.int().positive(),
@@ -31,7 +31,7 @@ export const bertSchema = z.object({
   is_decoder: z.literal(false).default(false),
 });
 
-/** The settings in aflora's names. `firstPosition` is the row of the first token's position embedding. */
+/** Converts the settings to aflora's names. `firstPosition` is the row of the first token's position embedding. */
 export function bertConfig(raw: unknown, config: z.output<typeof bertSchema>, firstPosition = 0): BertConfig {
   return {
     modelType: config.model_type,
@@ -55,7 +55,7 @@ export function bertConfig(raw: unknown, config: z.output<typeof bertSchema>, fi
   };
 }
 
-/** BERT and what shares its layout (MiniLM): Devlin et al., arXiv 1810.04805; Hugging Face's `modeling_bert.py`. */
+/** BERT and models of its layout (MiniLM): Devlin et al., arXiv 1810.04805; Hugging Face's `modeling_bert.py`. */
 export const bert: EncoderArchitecture<BertConfig> = {
   kind: "encoder",
   modelTypes: { bert: "Bert" },

@@ -34,9 +34,9 @@ import type { TokenStream } from "../streams/token-stream.ts";
 
 interface DebertaConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
   absolutePositions: boolean;
-  /** Absent where attention knows no relative positions. */
+  /** Undefined if attention has no relative positions. */
   relative: RelativeConfig | undefined;
-  /** Absent where no convolution stands beside the first block. */
+  /** Undefined if there is no convolution beside the first block. */
   convolution: Activation | undefined;
   poolerActivation: Activation;
   poolerDropout: number;
@@ -44,12 +44,12 @@ interface DebertaConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
 }
 
 interface RelativeConfig {
-  /** Distances from -span to span - 1 have an embedding each; with buckets, the far ones share theirs. */
+  /** Each distance from -span to span - 1 has an embedding; with buckets, far distances share theirs. */
   span: number;
-  /** Distance at which the last bucket ends; absent without buckets. */
+  /** Distance at which the last bucket ends; undefined without buckets. */
   farthest: number | undefined;
   normalised: boolean;
-  /** Positions are projected by the layers that project the words. */
+  /** Whether positions use the projections of the words. */
   sharedKeys: boolean;
   contentToPosition: boolean;
   positionToContent: boolean;
@@ -112,7 +112,7 @@ const NAMES = {
 };
 
 /**
- * DeBERTa-v2 and v3 (arXiv 2006.03654, 2111.09543): blocks of BERT's kind with disentangled attention; Hugging Face's
+ * DeBERTa-v2 and v3 (arXiv 2006.03654, 2111.09543): blocks like BERT's with disentangled attention; Hugging Face's
  * `modeling_deberta_v2.py`.
  */
 export const deberta: EncoderArchitecture<DebertaConfig> = {
@@ -202,11 +202,11 @@ export const deberta: EncoderArchitecture<DebertaConfig> = {
 };
 
 /**
- * What positions add to the scores of a block, `[batch, heads, sequence, sequence]`: content to position
- * `q_i · key(p(i-j))` and position to content `k_j · query(p(i-j))`, with `p` the embedding of a distance.
+ * Returns the positional term of a block's scores, `[batch, heads, sequence, sequence]`: content to position `q_i ·
+ * key(p(i-j))` and position to content `k_j · query(p(i-j))`, with `p` the embedding of a distance.
  *
- * Only the 2·sequence distances that occur are projected and scored, each query (or key) against all of them; the
- * scores are then aligned, which moves memory only.
+ * Only the 2·sequence distances that occur are projected and scored, each query (or key) against all of them. The
+ * scores are then aligned, which only moves memory.
  */
 function relativePositions(
   context: ForwardContext,
@@ -236,9 +236,9 @@ function relativePositions(
     const terms: Value[] = [];
     if (contentToPosition) terms.push(scores(query, project(NAMES.key, "attention.self.pos_key_proj")));
     if (positionToContent) {
-      // Here keys are the rows, so that distances run the other way; the result is turned back.
+      // Here keys are the rows, so distances have the opposite sign; the result is transposed back.
       const own = tokens.table("distances", { dtype: "int32", axes: ["distance"], value: (distance) => distance! });
-      // Row r takes what stands r positions from the end, counted as -r; row 0 is never looked at.
+      // Row r takes the row r positions from the end, counted as -r; row 0 is never read.
       const reversal = sub(own, slice(own, 0, 0, 1));
       const reversed = gather(project(NAMES.query, "attention.self.pos_query_proj"), reversal);
       terms.push(transpose(scores(key, reversed), [0, 1, 3, 2]));
@@ -247,7 +247,7 @@ function relativePositions(
   };
 }
 
-/** Row of the embedding of each distance, query minus key. */
+/** Returns the embedding row of each distance, query minus key. */
 function relativeTable({ span, farthest }: RelativeConfig): LengthTable {
   return {
     dtype: "int32",
@@ -259,7 +259,7 @@ function relativeTable({ span, farthest }: RelativeConfig): LengthTable {
   };
 }
 
-/** Distances up to half the buckets have one each, farther ones share logarithmically growing ones. */
+/** Returns a distance's bucket: one each up to half the buckets, then logarithmically growing ones. */
 function bucketOf(distance: number, buckets: number, farthest: number): number {
   const near = Math.floor(buckets / 2);
   const size = Math.abs(distance);
@@ -280,7 +280,7 @@ function convolve(
   const weight = context.weight("encoder.conv.conv.weight", [hiddenSize, hiddenSize, 3]);
   const bias = context.weight("encoder.conv.conv.bias", [hiddenSize]);
   const { sequence } = tokens;
-  // With zeros before and after each text, the tokens shifted by one place are slices; as columns they make it one product.
+  // With zeros before and after each text, shifted tokens are slices; side by side as columns they make one product.
   // Three times the length has room for a zero on either side even of a single token.
   const padded = padTo(tokens.pad(embeddings), 1, 1, product([3, sequence]));
   const shifted = [0, 1, 2].map((start) => {

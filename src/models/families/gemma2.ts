@@ -27,7 +27,7 @@ export const gemmaSettings = decoderSettings.extend({
   use_bidirectional_attention: z.literal(false).nullish(),
 });
 
-/** A configuration with what all Gemmas have, in which every block sees all that is before. */
+/** Returns a configuration with the features of all Gemmas and full causal attention in every block. */
 export function gemmaConfig(raw: unknown, settings: z.output<typeof gemmaSettings>): DecoderConfig {
   const bias = settings.attention_bias;
   return {
@@ -48,7 +48,7 @@ const schema = gemmaSettings.extend({
   attn_logit_softcapping: cap.default(50),
 });
 
-/** Gemma 2 (arXiv 2408.00118): windows in every other block, bent scores and logits; Hugging Face's `modeling_gemma2.py`. */
+/** Gemma 2 (arXiv 2408.00118): windows in every other block, soft caps; Hugging Face's `modeling_gemma2.py`. */
 export const gemma2: DecoderArchitecture<DecoderConfig> = {
   kind: "decoder",
   modelTypes: { gemma2: "Gemma2" },

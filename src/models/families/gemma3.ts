@@ -24,8 +24,8 @@ const schema = gemmaSettings.extend({
 });
 
 /**
- * Gemma 3 for text (arXiv 2503.19786): five blocks of six see a window, with wavelengths of their own, and heads normalise
- * queries and keys; Hugging Face's `modeling_gemma3.py`.
+ * Gemma 3 for text (arXiv 2503.19786): five of six blocks have a window and a separate RoPE base, and queries and keys
+ * are normalised; Hugging Face's `modeling_gemma3.py`.
  */
 export const gemma3: DecoderArchitecture<DecoderConfig> = {
   kind: "decoder",
@@ -55,6 +55,6 @@ export const gemma3: DecoderArchitecture<DecoderConfig> = {
   },
 
   decode,
-  // Hugging Face has no class of it that labels tokens.
+  // Hugging Face has no token-classification class for it.
   heads: { sequence: decoderHeads.sequence, languageModel: decoderHeads.languageModel },
 };

@@ -18,10 +18,10 @@ interface Gpt2Config extends WordsConfig {
   layerNormEpsilon: number;
   embeddingDropout: number;
   attentionDropout: number;
-  /** Of what each part of a block adds. */
+  /** Dropout of each part's output. */
   residualDropout: number;
   classifierDropout: number;
-  /** Factor of attention scores, block by block. */
+  /** Scale of attention scores, by block. */
   scoreScale: readonly number[];
 }
 
@@ -48,8 +48,8 @@ const schema = z.object({
 
 /**
  * GPT-2 (Radford et al., 2019), DistilGPT2: learned positions, normalisation before each part; Hugging Face's
- * `modeling_gpt2.py`. Its checkpoints hold linear layers transposed, and query, key and value as one layer, which methods adapt
- * as one.
+ * `modeling_gpt2.py`. Its checkpoints store linear layers transposed, and query, key and value as one layer, which
+ * methods adapt as one.
  */
 export const gpt2: DecoderArchitecture<Gpt2Config> = {
   kind: "decoder",
@@ -96,7 +96,7 @@ export const gpt2: DecoderArchitecture<Gpt2Config> = {
   },
 
   heads: {
-    // The last token has seen all others.
+    // The last token has attended to all others.
     sequence: (context, { hiddenSize }, hidden, outputs, tokens) =>
       context.dense(tokens.last(hidden), "score", hiddenSize, outputs, { bias: false }),
     token: plainTokenHead(({ classifierDropout }) => classifierDropout),
@@ -104,7 +104,7 @@ export const gpt2: DecoderArchitecture<Gpt2Config> = {
   },
 };
 
-/** `[tokens, hidden]` → the same. */
+/** Writes a block, `[tokens, hidden]` → same shape. */
 function writeBlock(
   context: ForwardContext,
   config: Gpt2Config,

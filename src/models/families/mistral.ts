@@ -9,7 +9,7 @@ const schema = decoderSettings.extend({
   sliding_window: z.int().positive().nullish().default(4096),
 });
 
-/** Mistral (arXiv 2310.06825): Llama whose tokens may see a window alone; Hugging Face's `modeling_mistral.py`. */
+/** Mistral (arXiv 2310.06825): Llama with an optional attention window; Hugging Face's `modeling_mistral.py`. */
 export const mistral: DecoderArchitecture<DecoderConfig> = {
   kind: "decoder",
   modelTypes: { mistral: "Mistral" },

@@ -24,10 +24,10 @@ interface ModernBertConfig extends ModelConfig {
   attentionBias: boolean;
   mlpBias: boolean;
   normBias: boolean;
-  /** Whether a block's attention reaches the whole text or `window` tokens to either side, block by block. */
+  /** For each block, whether attention spans the whole text or `window` tokens to either side. */
   layerTypes: readonly LayerType[];
   window: number;
-  /** Base of the rotary positions' wavelengths. */
+  /** RoPE base. */
   theta: Readonly<Record<LayerType, number>>;
   classifierPooling: "cls" | "mean";
   classifierActivation: Activation;
@@ -77,8 +77,8 @@ const schema = z
   });
 
 /**
- * ModernBERT (arXiv 2412.13663): normalisation before each part, rotary positions, global and local attention in
- * turns, gated feed-forward networks; Hugging Face's `modeling_modernbert.py`.
+ * ModernBERT (arXiv 2412.13663): normalisation before each part, rotary positions, alternating global and local
+ * attention, gated feed-forward networks; Hugging Face's `modeling_modernbert.py`.
  */
 export const modernbert: EncoderArchitecture<ModernBertConfig> = {
   kind: "encoder",
@@ -149,7 +149,7 @@ function norm(context: ForwardContext, config: ModernBertConfig, x: Value, name:
   return context.layerNorm(x, name, config.layerNormEpsilon, { bias: config.normBias });
 }
 
-/** A block's attention, `[tokens, hidden]` → the same. The first block has no normalisation of its own. */
+/** Writes a block's attention, `[tokens, hidden]` → same shape. The first block has no norm of its own. */
 function attentionPart(
   context: ForwardContext,
   config: ModernBertConfig,
@@ -176,7 +176,7 @@ function attentionPart(
   return context.dropout(output, attentionDropout);
 }
 
-/** A block's feed-forward network, half of whose inner units gate the other half: `[tokens, hidden]` → the same. */
+/** Writes a block's feed-forward network, half of whose units gate the others: `[tokens, hidden]` → same shape. */
 function feedForwardPart(context: ForwardContext, config: ModernBertConfig, x: Value, block: number): Value {
   const { hiddenSize, intermediateSize, mlpBias } = config;
   const normalised = norm(context, config, x, `layers.${block}.mlp_norm`);
@@ -199,7 +199,7 @@ function linear(
   return context.linear(x, module, { bias });
 }
 
-/** What is added to the scores of a block of this type: nothing at tokens that it sees. */
+/** Returns the mask of a block of this type, 0 at tokens within its span. */
 function windowBias({ window }: ModernBertConfig, tokens: TokenStream, layerType: LayerType): Value {
   const mask = maskBias(tokens);
   if (layerType === "full_attention") return mask;
@@ -211,7 +211,7 @@ function windowBias({ window }: ModernBertConfig, tokens: TokenStream, layerType
   return add(mask, reshape(local, [1, 1, tokens.sequence, tokens.sequence]));
 }
 
-/** Turns each head's pairs of features by an angle that grows with the position, `[tokens, hidden]` (arXiv 2104.09864). */
+/** Applies rotary positions to each head's pairs of features, `[tokens, hidden]` (arXiv 2104.09864). */
 function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, layerType: LayerType): Value {
   const size = config.hiddenSize / config.heads;
   const half = size / 2;
@@ -219,7 +219,7 @@ function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, layerTy
     const table = tokens.table(`${name}.${layerType}`, {
       dtype: "float32",
       axes: ["position", half],
-      // Rounded to float32 on the way as PyTorch does: far positions would differ otherwise.
+      // Intermediate values are rounded to float32 as in PyTorch; far positions would differ otherwise.
       value: (position, pair) =>
         value(Math.fround(position! * Math.fround(1 / config.theta[layerType] ** (pair! / half)))),
     });
@@ -228,11 +228,11 @@ function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, layerTy
   const [cosine, sine] = [ofPositions("cosine", Math.cos), ofPositions("sine", Math.sin)];
   const parts = reshape(x, [tokens.tokens, config.heads, size]);
   const [first, second] = [slice(parts, 2, 0, half), slice(parts, 2, half, size)];
-  const turned = [sub(mul(first, cosine), mul(second, sine)), add(mul(second, cosine), mul(first, sine))];
-  return reshape(concat(turned, 2), x.shape);
+  const rotated = [sub(mul(first, cosine), mul(second, sine)), add(mul(second, cosine), mul(first, sine))];
+  return reshape(concat(rotated, 2), x.shape);
 }
 
-/** Dense layer, activation and normalisation before the classifier, on pooled or on all tokens. */
+/** Writes dense layer, activation and norm before the classifier, on pooled or on all tokens. */
 function predictionHead(context: ForwardContext, config: ModernBertConfig, x: Value): Value {
   const { hiddenSize, classifierBias } = config;
   const inner = context.dense(x, "head.dense", hiddenSize, hiddenSize, { bias: classifierBias });

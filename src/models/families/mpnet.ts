@@ -28,11 +28,11 @@ const NAMES: BlockNames = {
 /** Row of the first token's position: MPNet's padding is token 1 whatever config.json says. */
 const FIRST_POSITION = 2;
 
-/** Distance from which on all distances share a bucket. */
+/** Distance from which all share a bucket. */
 const FAR = 128;
 
 /**
- * MPNet (arXiv 2004.09297): BERT without token types, with a bias by relative position that all blocks share; Hugging
+ * MPNet (arXiv 2004.09297): BERT without token types, with a relative position bias that all blocks share; Hugging
  * Face's `modeling_mpnet.py`.
  */
 export const mpnet: EncoderArchitecture<MPNetConfig> = {
@@ -53,7 +53,8 @@ export const mpnet: EncoderArchitecture<MPNetConfig> = {
     const buckets = tokens.table("relativeBuckets", {
       dtype: "int32",
       axes: ["position", "position"],
-      value: (query, key) => relativeBucket(key! - query!, { buckets: config.buckets, farthest: FAR, bothWays: true }),
+      value: (query, key) =>
+        relativeBucket(key! - query!, { buckets: config.buckets, farthest: FAR, bidirectional: true }),
     });
     const { sequence } = tokens;
     const positions = reshape(transpose(gather(table, buckets), [2, 0, 1]), [1, config.heads, sequence, sequence]);

@@ -20,7 +20,7 @@ export const qwenSettings = decoderSettings.extend({
   layer_types: layerTypes,
 });
 
-/** A configuration in which later blocks see a window alone, where the settings turn that on. */
+/** Returns a configuration in which later blocks have an attention window, if the settings enable it. */
 export function qwenConfig(raw: unknown, settings: z.output<typeof qwenSettings>): DecoderConfig {
   const config = decoderConfig(raw, settings);
   const window = settings.use_sliding_window ? (settings.sliding_window ?? undefined) : undefined;
@@ -35,7 +35,9 @@ export function qwenConfig(raw: unknown, settings: z.output<typeof qwenSettings>
   };
 }
 
-/** Qwen 2 and 2.5 (arXiv 2407.10671): Llama with biases at queries, keys and values; Hugging Face's `modeling_qwen2.py`. */
+/**
+ * Qwen 2 and 2.5 (arXiv 2407.10671): Llama with biases of queries, keys and values; Hugging Face's `modeling_qwen2.py`.
+ */
 export const qwen2: DecoderArchitecture<DecoderConfig> = {
   kind: "decoder",
   modelTypes: { qwen2: "Qwen2" },

@@ -9,7 +9,7 @@ const schema = qwenSettings.extend({
   attention_bias: z.boolean().default(false),
 });
 
-/** Qwen 3 (arXiv 2505.09388), whose heads normalise queries and keys; Hugging Face's `modeling_qwen3.py`. */
+/** Qwen 3 (arXiv 2505.09388), which normalises queries and keys; Hugging Face's `modeling_qwen3.py`. */
 export const qwen3: DecoderArchitecture<DecoderConfig> = {
   kind: "decoder",
   modelTypes: { qwen3: "Qwen3" },

@@ -9,7 +9,7 @@ const schema = bertSchema.extend({ pad_token_id: z.int().nonnegative().default(1
 
 /**
  * RoBERTa (arXiv 1907.11692), XLM-RoBERTa (1911.02116) and CamemBERT (1911.03894): BERT whose positions start after
- * the padding's; Hugging Face's `modeling_roberta.py`.
+ * that of padding; Hugging Face's `modeling_roberta.py`.
  */
 export const roberta: EncoderArchitecture<BertConfig> = {
   kind: "encoder",

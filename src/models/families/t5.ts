@@ -17,17 +17,17 @@ interface T5Config extends WordsConfig {
   decoderLayers: number;
   intermediateSize: number;
   heads: number;
-  /** Features of a head; all heads together need not be as wide as the hidden states. */
+  /** Features per head. All heads together may differ from the hidden size. */
   headSize: number;
-  /** Relative positions are told apart in so many buckets, up to this distance. */
+  /** Number of buckets of relative positions, and the distance up to which they reach. */
   buckets: number;
   farthest: number;
   activation: Activation;
-  /** Whether the activation is a gate of another layer's outputs. */
+  /** Whether the activation gates the output of another layer. */
   gated: boolean;
   normEpsilon: number;
   dropout: number;
-  /** Factor of the final hidden states before the words' output layer. */
+  /** Scale of the final hidden states before the output layer. */
   outputScale: number | undefined;
 }
 
@@ -51,13 +51,13 @@ const schema = z.object({
   scale_decoder_outputs: z.boolean().optional(),
 });
 
-/** Positions are relative, so that no text is too long for a model; this is more than memory lets anyone read. */
+/** Maximum length. Positions are relative, so models have no limit; memory is exhausted earlier. */
 const LONGEST = 2 ** 16;
 
 /**
- * T5 (Raffel et al., arXiv 1910.10683), its version 1.1, Flan-T5: normalisation before each part by the root of the mean
- * square, scores that are not scaled, a bias by relative position that all blocks of a stack share; Hugging Face's
- * `modeling_t5.py`. The decoder's blocks are counted on from the encoder's.
+ * T5 (Raffel et al., arXiv 1910.10683), its version 1.1, Flan-T5: root-mean-square norm before each part, unscaled
+ * scores, a relative position bias that all blocks of a stack share; Hugging Face's `modeling_t5.py`. The decoder's
+ * block indices follow the encoder's.
  */
 export const t5: EncoderDecoderArchitecture<T5Config> = {
   kind: "encoder-decoder",
@@ -73,7 +73,7 @@ export const t5: EncoderDecoderArchitecture<T5Config> = {
         `config.json: "relative_attention_max_distance" is not supported: ${farthest} distances leave nothing to ${buckets} buckets`,
       );
     }
-    // Version 1.1 has an output layer of its own and scales nothing; later Transformers write the second alone.
+    // Version 1.1 has a separate output layer and no output scale; later Transformers write only the latter setting.
     const tied = config.tie_word_embeddings && config.scale_decoder_outputs !== false;
     return {
       modelType: config.model_type,
@@ -110,10 +110,10 @@ export const t5: EncoderDecoderArchitecture<T5Config> = {
   },
 };
 
-/** `relu`, `gated-gelu`: what stands between the two layers of the feed-forward network. @throws UserError for others. */
+/** Parses the feed-forward network's activation: `relu`, `gated-gelu`. @throws UserError for others. */
 function feedForwardOf(setting: string): Pick<T5Config, "activation" | "gated"> {
   const [, gate, name = ""] = /^(gated-)?(\w+)$/.exec(setting) ?? [];
-  // What was published as gated-gelu is computed by way of the hyperbolic tangent.
+  // The published gated-gelu uses the tanh approximation.
   const activation = gate && name === "gelu" ? "gelu_new" : name;
   if (Object.hasOwn(ACTIVATIONS, activation)) {
     return { activation: activation as Activation, gated: gate !== undefined };
@@ -121,7 +121,7 @@ function feedForwardOf(setting: string): Pick<T5Config, "activation" | "gated"> 
   throw new UserError(`config.json: "feed_forward_proj" is not supported: "${setting}"`);
 }
 
-/** The encoder or, where it sees another text, the decoder: `[tokens, hidden]`. */
+/** Writes the encoder, or with `encoded` the decoder: `[tokens, hidden]`. */
 function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStream, encoded?: Encoded): Value {
   const { hiddenSize, intermediateSize, heads, headSize, dropout } = config;
   const side = encoded ? "decoder" : "encoder";
@@ -134,7 +134,7 @@ function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStre
   let x = context.dropout(embedWords(context, config, "shared", tokens.inputIds), dropout);
   for (let block = 0; block < layers; block++) {
     const prefix = `${side}.block.${block}.layer`;
-    /** A part with its normalisation and its residual; `linear` takes names within the part. */
+    /** Writes a part with its norm and its residual; `linear` takes names within the part. */
     const part = (
       input: Value,
       place: number,
@@ -174,19 +174,19 @@ function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStre
   return context.dropout(norm(x, `${side}.final_layer_norm`), dropout);
 }
 
-/** What scores gain by how far a key is from the query, `[rows, heads, sequence, keys]`; a decoder sees no later keys. */
+/** Returns the bias of scores by relative position, `[rows, heads, sequence, keys]`; a decoder ignores later keys. */
 function positionBias(context: ForwardContext, config: T5Config, tokens: TokenStream, side: string): Value {
   const { buckets, farthest, heads } = config;
   const { positions, keyPositions, sequence, keys } = tokens;
   const [rows] = positions.shape;
   const distance = sub(reshape(keyPositions, [rows!, 1, keys]), reshape(positions, [rows!, sequence, 1]));
-  // From 0 to twice the farthest: whatever is further away is in the same bucket.
+  // From 0 to twice `farthest`: all distances beyond share a bucket.
   const index = sub(relu(add(distance, farthest)), relu(sub(distance, farthest)));
   const numbers = Array.from({ length: 2 * farthest + 1 }, (_, i) =>
-    relativeBucket(i - farthest, { buckets, farthest, bothWays: side === "encoder" }),
+    relativeBucket(i - farthest, { buckets, farthest, bidirectional: side === "encoder" }),
   );
   const bucketOf = context.graph.constant(numbers, "int32", [numbers.length]);
-  // The first block's, which serves all.
+  // The first block's table serves all blocks.
   const table = context.weight(`${side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight`, [
     buckets,
     heads,

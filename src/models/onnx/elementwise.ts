@@ -9,7 +9,7 @@ const unary =
   (node) =>
     write(node.value(0));
 
-/** Of whole numbers, too, which are small enough to be exact as real ones. */
+/** Also applies to integers, which are small enough to be exact as floats. */
 const unaryOfAny =
   (write: (x: Value) => Value): Importer =>
   (node) => {
@@ -22,7 +22,7 @@ const binary =
   (node) =>
     write(node.value(0), node.value(1));
 
-/** Of any number of operands. */
+/** For any number of operands. */
 const chain =
   (write: (a: Value, b: Value) => Value): Importer =>
   (node) =>
@@ -32,7 +32,7 @@ const { greater, not, where } = ops;
 const maximum = (a: Value, b: Value): Value => where(greater(a, b), a, b);
 const minimum = (a: Value, b: Value): Value => where(greater(b, a), a, b);
 
-/** ONNX's codes of element types by what they are here: real numbers of all sizes are float32, whole ones int64. */
+/** Element types in the graph by ONNX's codes: all floats become float32, all integers int64. */
 const TYPES: Readonly<Record<number, Known["dtype"]>> = {
   ...Object.fromEntries([1, 10, 11, 16].map((code) => [code, "float32"])),
   ...Object.fromEntries([2, 3, 4, 5, 6, 7, 12, 13].map((code) => [code, "int64"])),
@@ -54,7 +54,7 @@ function castKnown(x: Known, to: Known["dtype"]): Known | undefined {
   return { ...x, dtype: to, elements: x.elements.map((each) => (typeof each === "number" ? number(each) : each)) };
 }
 
-/** A power of a known number. */
+/** A power with a known exponent. */
 function power(node: ImportedNode): Operand {
   const [exponent] = node.numbers(1) ?? [];
   const x = node.value(0);
@@ -66,7 +66,7 @@ function power(node: ImportedNode): Operand {
   return exponent === 1 ? x : node.refuse(`powers of ${exponent} are not supported`);
 }
 
-/** Between two bounds, each of which may be left out. */
+/** Clips to two optional bounds. */
 function clip(node: ImportedNode): Operand {
   const { graph } = node;
   const bound = (index: number, name: string): Value | undefined => {
@@ -85,7 +85,7 @@ const between0And1 = (x: Value): Value => {
 
 const hardSigmoid = (x: Value, alpha: number, beta: number): Value => between0And1(ops.add(ops.mul(x, alpha), beta));
 
-/** GELU in its exact form, or by way of the hyperbolic tangent. */
+/** GELU, exact or in its tanh approximation. */
 const geluOf: Importer = (node) =>
   node.attributes.approximate === "tanh" ? ACTIVATIONS.gelu_new(node.value(0)) : ops.gelu(node.value(0));
 

@@ -2,23 +2,23 @@ import { ASKS_SIZES, type Network, type NetworkNode, nodesFor } from "../../mode
 
 /** The part of a network that leads to one of its values. */
 export interface Flow {
-  /** What is written before the first block, in each block, and after the last. */
+  /** Nodes before the first block, in each block, and after the last. */
   before: readonly NetworkNode[];
   blocks: readonly (readonly NetworkNode[])[];
   after: readonly NetworkNode[];
-  /** The value that enters each block, and the one that leaves the last; as many as blocks and one more, or none. */
+  /** The value that enters each block, then the one that leaves the last: one more than blocks, or none. */
   cuts: readonly string[];
 }
 
 /**
- * Cuts what leads to a value into its blocks: between two of them a single value carries what was computed from the input.
- * There are none where that is not so.
- * @param input the network's input that is carried: ids that are looked up, or numbers such as a picture's
+ * Splits the nodes that lead to a value into blocks. Between two blocks, a single value must carry what is computed
+ * from the input; otherwise there are no blocks.
+ * @param input the network's input: ids that are looked up, or numbers such as a picture's
  */
 export function flowTo(network: Network, name: string, input: string, { isLookup = true } = {}): Flow {
   const nodes = nodesFor(network, [name]);
   const whole: Flow = { before: nodes, blocks: [], after: [], cuts: [] };
-  const carried = isLookup ? carriedValues(nodes, network, input) : leadingFrom(nodes, input);
+  const carried = isLookup ? carriedValues(nodes, network, input) : dependentValues(nodes, input);
   const lastRead = new Map<string, number>([[name, nodes.length]]);
   nodes.forEach(({ op, inputs }, i) => {
     if (ASKS_SIZES.has(op)) return;
@@ -37,24 +37,24 @@ export function flowTo(network: Network, name: string, input: string, { isLookup
   nodes.forEach(({ layer }, i) => {
     if (layer?.role && layer.block === firsts.length) firsts.push(i);
   });
-  const places = [...firsts, nodes.length].map((first) => {
+  const cutPositions = [...firsts, nodes.length].map((first) => {
     for (let i = first - 1; i >= 0; i--) if (cutAfter.has(i)) return i;
     return -1;
   });
-  const rises = places.every(
-    (place, i) => place >= 0 && (i === 0 || (place >= firsts[i - 1]! && place > places[i - 1]!)),
+  const isIncreasing = cutPositions.every(
+    (position, i) => position >= 0 && (i === 0 || (position >= firsts[i - 1]! && position > cutPositions[i - 1]!)),
   );
-  if (firsts.length === 0 || !rises) return whole;
+  if (firsts.length === 0 || !isIncreasing) return whole;
   return {
-    before: nodes.slice(0, places[0]! + 1),
-    blocks: firsts.map((_, i) => nodes.slice(places[i]! + 1, places[i + 1]! + 1)),
-    after: nodes.slice(places.at(-1)! + 1),
-    cuts: places.map((place) => cutAfter.get(place)!),
+    before: nodes.slice(0, cutPositions[0]! + 1),
+    blocks: firsts.map((_, i) => nodes.slice(cutPositions[i]! + 1, cutPositions[i + 1]! + 1)),
+    after: nodes.slice(cutPositions.at(-1)! + 1),
+    cuts: cutPositions.map((position) => cutAfter.get(position)!),
   };
 }
 
-/** Values that are computed from an input. */
-function leadingFrom(nodes: readonly NetworkNode[], input: string): Set<string> {
+/** Returns the values that are computed from an input. */
+function dependentValues(nodes: readonly NetworkNode[], input: string): Set<string> {
   const carried = new Set([input]);
   for (const { op, inputs, outputs } of nodes) {
     const leads = !ASKS_SIZES.has(op) && inputs.some((each) => carried.has(each));
@@ -63,7 +63,7 @@ function leadingFrom(nodes: readonly NetworkNode[], input: string): Set<string> 
   return carried;
 }
 
-/** Values that are computed from what is looked up by an input, or from an input that is no look-up's. */
+/** Returns the values that are computed from rows looked up by an input's ids. */
 function carriedValues(nodes: readonly NetworkNode[], { tensors }: Network, input: string): Set<string> {
   const indices = new Set([input]);
   const carried = new Set<string>();

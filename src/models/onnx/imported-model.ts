@@ -16,13 +16,13 @@ import { isValue } from "./imported-node.ts";
 import { inputsOf, type Reading, readingOf } from "./network-inputs.ts";
 import { NetworkWriter } from "./write-network.ts";
 
-/** Names of outputs that hold hidden states. */
+/** Output names of hidden states. */
 const HIDDEN_STATES = ["last_hidden_state", "token_embeddings", "hidden_states"];
 
-/** Most samples of a sound: half a minute at 16 kHz. */
-const LONGEST = 480_000;
+/** Upper limit on samples of a sound: half a minute at 16 kHz. */
+const MAX_SAMPLES = 480_000;
 
-/** Settings of config.json that a model of no family that is known has. */
+/** Settings of config.json for models of unknown families. */
 const settings = z.object({
   model_type: z.string(),
   architectures: z.array(z.string()).nullish(),
@@ -31,15 +31,15 @@ const settings = z.object({
   vocab_size: z.int().positive().default(1),
 });
 
-/** Inputs of networks that write texts of their own after one that an encoder has read. */
-const OF_ENCODER_DECODERS: ReadonlySet<string> = new Set(["decoder_input_ids", "encoder_hidden_states"]);
+/** Inputs of an encoder-decoder's decoder. */
+const DECODER_INPUTS: ReadonlySet<string> = new Set(["decoder_input_ids", "encoder_hidden_states"]);
 
 /**
- * A model as an ONNX file has it. An encoder's hidden states are the file's, and the head, where its family is known, is the family's. Of a decoder
- * the file gives the weights and the family the rest: what writes texts must cache keys and values.
- * @param family that config.json names, where it is known
- * @param pictureSize how large pictures are that it reads, where its folder says so
- * @throws UserError naming the node where an operator is missing, or no gradient would flow through it; where it is an encoder-decoder's decoder.
+ * Describes an ONNX file's model. For an encoder, the file gives the hidden states, and a known family the head. For a decoder, the file gives only
+ * the weights, and the family everything else, because generation must cache keys and values.
+ * @param family named in config.json, if it is known
+ * @param pictureSize size of the pictures that the model reads, if its folder says so
+ * @throws UserError naming the node if an operator is not supported or has no gradient; or if it is an encoder-decoder's decoder.
  */
 export function importedModel(
   raw: unknown,
@@ -49,7 +49,7 @@ export function importedModel(
 ): { architecture: Architecture; config: ModelConfig } {
   const { location } = network;
   if (family?.kind === "decoder") return { architecture: family, config: family.readConfig(raw) };
-  if (network.inputs.some(({ name }) => OF_ENCODER_DECODERS.has(name))) {
+  if (network.inputs.some(({ name }) => DECODER_INPUTS.has(name))) {
     throw new UserError(
       `${location} is the decoder of an encoder-decoder, which aflora does not train from ONNX files; take the model's safetensors, or its encoder's file`,
     );
@@ -72,17 +72,17 @@ export function importedModel(
   const usesTokenTypes = network.inputs.some((input) => input.name === "token_type_ids");
   const own = { ...config, hiddenSize: width, layerCount: flow.blocks.length, usesTokenTypes };
   if (sound)
-    return { architecture, config: { ...own, sound, maxLength: Math.floor((LONGEST - sound.rest) / sound.hop) } };
+    return { architecture, config: { ...own, sound, maxLength: Math.floor((MAX_SAMPLES - sound.rest) / sound.hop) } };
   return { architecture, config: picture ? { ...own, picture, maxLength: length! } : own };
 }
 
-/** What is known of a model whose family is not. */
+/** Describes a model of an unknown family. */
 function unknownFamily(raw: unknown, network: Network): EncoderArchitecture {
   const config = parseConfig(settings, raw);
   const { model_type, architectures } = config;
   return {
     kind: "encoder",
-    // Of `ViTForImageClassification` the first part is the family's.
+    // The family's prefix is the first part of `ViTForImageClassification`.
     modelTypes: { [model_type]: (architectures?.[0] ?? model_type).replace(/(Model|For[A-Z]\w*)$/, "") },
     prefix: "",
     readConfig() {
@@ -108,13 +108,13 @@ function unknownFamily(raw: unknown, network: Network): EncoderArchitecture {
 interface HiddenStates {
   name: string;
   width: number;
-  /** Of a picture: how many. */
+  /** Number of tokens of a picture. */
   length?: number | undefined;
 }
 
 type Sizes = Omit<HiddenStates, "name">;
 
-/** Which value of a network holds hidden states, and how wide they are. */
+/** Finds the value of a network that holds hidden states, and its sizes. */
 function hiddenStates(network: Network, reading: Reading, prefix: string): HiddenStates {
   const { outputs, location } = network;
   const named = HIDDEN_STATES.flatMap((name) => outputs.filter((output) => output.name === name));
@@ -124,9 +124,10 @@ function hiddenStates(network: Network, reading: Reading, prefix: string): Hidde
   const tokens = context.tokens();
   const writer = new NetworkWriter(network, context, inputsOf(network, reading, context, tokens), prefix);
   const nodes = nodesFor(network, [chosen.name]);
-  if (reading.picture && !nodes.some(({ layer }) => layer?.role === "attention")) return maps(writer, nodes, location);
+  if (reading.picture && !nodes.some(({ layer }) => layer?.role === "attention"))
+    return featureMaps(writer, nodes, location);
   const sizesOf = (value: Value) => (reading.picture ? sizesOfPicture(value) : sizesOfText(value, tokens));
-  // What attention reads is as wide as what the last block gives; labels of tokens or words are not.
+  // Attention's input has the width of the last block's output; logits do not.
   const own = nodes.find(({ layer }) => layer?.role === "attention")?.layer?.inFeatures;
   let behindLayer = false;
   let found: HiddenStates | undefined;
@@ -134,7 +135,7 @@ function hiddenStates(network: Network, reading: Reading, prefix: string): Hidde
     try {
       writer.write(node);
     } catch (error) {
-      // What a head of the file's own does behind the last attention is of no account: it is written anew.
+      // The file's own head after the last attention does not matter: it is replaced.
       const last = nodes.findLastIndex(({ layer }) => layer?.role === "attention");
       if (found && !named[0] && last >= 0 && last < i) return found;
       throw error;
@@ -144,7 +145,7 @@ function hiddenStates(network: Network, reading: Reading, prefix: string): Hidde
       const value = writer.operand(name);
       const sizes = isValue(value) && value.dtype === "float32" ? sizesOf(value) : undefined;
       if (!behindLayer || !sizes || sizes.width !== (own ?? sizes.width)) continue;
-      // A head of the file's own may leave out parts of a picture.
+      // The file's own head may drop parts of a picture.
       if (sizes.length === (found ?? sizes).length) found = { name, ...sizes };
     }
   }
@@ -157,10 +158,10 @@ function hiddenStates(network: Network, reading: Reading, prefix: string): Hidde
 }
 
 /**
- * Of a network without attention, such as a convolutional one, the last maps of features, `[batch, width, height, width of the map]`: what its
- * own head pools.
+ * For a network without attention, such as a convolutional one, finds the last feature maps, `[batch, width, height,
+ * width of the map]`, which its own head pools.
  */
-function maps(writer: NetworkWriter, nodes: readonly NetworkNode[], location: string): HiddenStates {
+function featureMaps(writer: NetworkWriter, nodes: readonly NetworkNode[], location: string): HiddenStates {
   let found: HiddenStates | undefined;
   for (const node of nodes) {
     writer.write(node);
@@ -179,14 +180,14 @@ function maps(writer: NetworkWriter, nodes: readonly NetworkNode[], location: st
   );
 }
 
-/** Of hidden states of all positions, side by side or one after the other; undefined of any other value. */
+/** Returns the width of hidden states of all positions, padded or flat; undefined for any other value. */
 function sizesOfText({ shape }: Value, { sequence }: TokenStream): Sizes | undefined {
   const width = shape.at(-1);
   if (typeof width !== "number" || shape.length < 2) return undefined;
   return product(shape.slice(0, -1)) === product(["batch", sequence]) ? { width } : undefined;
 }
 
-/** Of hidden states of a picture's parts, `[batch, length, width]`; undefined of any other value. */
+/** Returns the sizes of hidden states of a picture's parts, `[batch, length, width]`; undefined for any other value. */
 function sizesOfPicture({ shape }: Value): Sizes | undefined {
   const [batch, length, width] = shape;
   if (shape.length !== 3 || batch !== "batch" || typeof length !== "number" || typeof width !== "number")
@@ -194,7 +195,7 @@ function sizesOfPicture({ shape }: Value): Sizes | undefined {
   return length > 1 ? { width, length } : undefined;
 }
 
-/** Writes what leads to the hidden states; as blocks where it has some. @returns `[tokens, width]` */
+/** Writes the nodes that lead to the hidden states, in blocks if there are any. @returns `[tokens, width]` */
 function writeFlow(
   writer: NetworkWriter,
   { before, blocks, after, cuts }: Flow,

@@ -6,10 +6,10 @@ import type { NetworkNode } from "../../model-files/onnx/network.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { type Known, numbersOf } from "./known.ts";
 
-/** A value of a network while it is written: one of the graph, or one that is known already. */
+/** A value of a network that is being written: a value of the graph, or a known tensor. */
 export type Operand = Value | Known;
 
-/** Writes a node: its results in order. */
+/** Writes a node and returns its results in order. */
 export type Importer = (node: ImportedNode) => Operand | readonly Operand[];
 
 /** The lowest float32. */
@@ -17,7 +17,7 @@ export const LOWEST = -3.4028234663852886e38;
 
 export const isValue = (operand: Operand | undefined): operand is Value => operand instanceof Value;
 
-/** A known tensor as a value of the graph. */
+/** Converts a known tensor to a value of the graph. */
 export function asValue(graph: Graph, operand: Operand): Value {
   if (isValue(operand)) return operand;
   const numbers = numbersOf(operand);
@@ -26,19 +26,19 @@ export function asValue(graph: Graph, operand: Operand): Value {
   return reshape(list, operand.shape);
 }
 
-/** Sizes of which several may be the same. */
+/** Builds a list of sizes, of which several may be equal. */
 const listOf = (graph: Graph, sizes: readonly Dimension[]): Value =>
   concat(
     sizes.map((size) => sizesOf(graph, [size])),
     0,
   );
 
-/** A node with what it reads. */
+/** A node with its operands. */
 export class ImportedNode {
   readonly context: ForwardContext;
   readonly graph: Graph;
   readonly attributes: NetworkNode["attributes"];
-  /** Absent where an input is left out. */
+  /** Undefined for an omitted input. */
   readonly operands: readonly (Operand | undefined)[];
   readonly node: NetworkNode;
   readonly #location: string;
@@ -57,7 +57,7 @@ export class ImportedNode {
     this.#location = location;
   }
 
-  /** An input as a value of the graph. @throws UserError where it is left out. */
+  /** Returns an input as a value of the graph. @throws UserError if it is omitted. */
   value(index: number): Value {
     const operand = this.operands[index];
     if (operand === undefined) this.refuse(`its input ${index} is missing`);
@@ -68,38 +68,38 @@ export class ImportedNode {
     return this.operands[index] && this.value(index);
   }
 
-  /** An input's shape. */
+  /** Returns an input's shape. */
   shape(index: number): readonly Dimension[] {
     return (this.operands[index] ?? this.value(index)).shape;
   }
 
-  /** The elements of an input that must be known before the graph runs; undefined where it is left out. */
+  /** Returns the elements of an input that must be known before the graph runs; undefined if it is omitted. */
   elements(index: number): readonly Dimension[] | undefined {
     const operand = this.operands[index];
     if (isValue(operand)) this.refuse(`its input ${index} is computed as the graph runs, and must be known before`);
     return operand?.elements;
   }
 
-  /** The same, of numbers. */
+  /** Like {@link elements}, for numbers only. */
   numbers(index: number): number[] | undefined {
     const elements = this.elements(index);
     if (elements?.some((element) => typeof element !== "number")) this.refuse(`its input ${index} must be numbers`);
     return elements as number[] | undefined;
   }
 
-  /** A number that an attribute says, or that it has where it is left out. */
+  /** Returns a numeric attribute, or `otherwise`. */
   number(name: string, otherwise: number): number {
     const value = this.attributes[name];
     return typeof value === "number" ? value : otherwise;
   }
 
-  /** A list that an attribute says. */
+  /** Returns a list attribute. */
   list(name: string): readonly number[] | undefined {
     const value = this.attributes[name];
     return typeof value === "object" ? value : undefined;
   }
 
-  /** An axis of a value, from 0. @throws UserError where it has no such axis. */
+  /** Normalises an axis to count from 0. @throws UserError if there is no such axis. */
   axis(axis: number, rank: number): number {
     const own = axis < 0 ? axis + rank : axis;
     if (!(own >= 0 && own < rank)) this.refuse(`there is no axis ${axis} of ${rank}`);

@@ -3,18 +3,18 @@ import { sizeOf } from "../../graph/tensor.ts";
 import type { NetworkNode } from "../../model-files/onnx/network.ts";
 
 /**
- * A small tensor whose elements are known while the graph is written: sizes, axes, indices, single numbers. A size may be a symbol
- * (`"batch"`), and so may what is computed from it.
+ * A small tensor whose elements are known while the graph is written: sizes, axes, indices, single numbers. A size, and
+ * values computed from it, may be symbols (`"batch"`).
  */
 export interface Known {
   dtype: "float32" | "int64" | "bool";
   shape: readonly number[];
-  /** Row-major; of a bool 1 and 0. */
+  /** Row-major; a bool is 1 or 0. */
   elements: readonly Dimension[];
 }
 
-/** Most elements that are computed while the graph is written. */
-const MOST = 2 ** 14;
+/** Upper limit on elements that are computed while the graph is written. */
+const MAX_ELEMENTS = 2 ** 14;
 
 export const knownList = (elements: readonly Dimension[]): Known => ({
   dtype: "int64",
@@ -22,23 +22,23 @@ export const knownList = (elements: readonly Dimension[]): Known => ({
   elements,
 });
 
-/** The numbers of a known tensor; undefined where one is a symbol. */
+/** Returns the numbers of a known tensor; undefined if one is a symbol. */
 export function numbersOf({ elements }: Known): number[] | undefined {
   return elements.every((element) => typeof element === "number") ? (elements as number[]) : undefined;
 }
 
-/** Computes a node of known tensors; undefined where it is not known how. */
+/** Constant-folds a node; undefined if that is not supported. */
 type Fold = (inputs: readonly (Known | undefined)[], attributes: NetworkNode["attributes"]) => Known | undefined;
 
-/** An element of the result from those of the operands; undefined where it depends on what a symbol is. */
+/** Computes an element of the result; undefined if it depends on a symbol's size. */
 type Element = (a: Dimension, b: Dimension, whole: boolean) => Dimension | undefined;
 
-const ofNumbers =
+const numeric =
   (compute: (a: number, b: number, whole: boolean) => number): Element =>
   (a, b, whole) =>
     typeof a === "number" && typeof b === "number" ? compute(a, b, whole) : undefined;
 
-/** Symbols are sizes, of which none is 0 or less. */
+/** Compares two dimensions. Symbols are sizes above 0. */
 function compare(a: Dimension, b: Dimension): number | undefined {
   const less = difference(a, b);
   if (typeof less === "number") return less;
@@ -55,21 +55,21 @@ const test =
 
 const larger: Element = (a, b) => {
   const order = compare(a, b);
-  // Of two symbols the sizes are equal or broadcast from 1.
+  // Two symbolic sizes are equal, or one broadcasts from 1.
   return order === undefined ? (a === 1 ? b : b === 1 ? a : undefined) : order >= 0 ? a : b;
 };
 
 const ARITHMETIC: Readonly<Record<string, Element>> = {
-  Add: (a, b, whole) => (whole ? sum([a, b]) : ofNumbers((x, y) => x + y)(a, b, whole)),
-  Sub: (a, b, whole) => (whole ? difference(a, b) : ofNumbers((x, y) => x - y)(a, b, whole)),
-  Mul: (a, b, whole) => (whole ? product([a, b]) : ofNumbers((x, y) => x * y)(a, b, whole)),
+  Add: (a, b, whole) => (whole ? sum([a, b]) : numeric((x, y) => x + y)(a, b, whole)),
+  Sub: (a, b, whole) => (whole ? difference(a, b) : numeric((x, y) => x - y)(a, b, whole)),
+  Mul: (a, b, whole) => (whole ? product([a, b]) : numeric((x, y) => x * y)(a, b, whole)),
   Div: (a, b, whole) =>
-    (whole ? quotient(a, b) : undefined) ?? ofNumbers((x, y) => (whole ? Math.trunc(x / y) : x / y))(a, b, whole),
-  Mod: ofNumbers((a, b) => ((a % b) + b) % b),
-  Pow: ofNumbers((a, b) => a ** b),
+    (whole ? quotient(a, b) : undefined) ?? numeric((x, y) => (whole ? Math.trunc(x / y) : x / y))(a, b, whole),
+  Mod: numeric((a, b) => ((a % b) + b) % b),
+  Pow: numeric((a, b) => a ** b),
   Max: larger,
-  And: ofNumbers((a, b) => a * b),
-  Or: ofNumbers((a, b) => Math.max(a, b)),
+  And: numeric((a, b) => a * b),
+  Or: numeric((a, b) => Math.max(a, b)),
 };
 
 const TESTS: Readonly<Record<string, Element>> = {
@@ -80,7 +80,7 @@ const TESTS: Readonly<Record<string, Element>> = {
   LessOrEqual: test((order) => order <= 0),
 };
 
-/** Elements of broadcast tensors side by side. */
+/** Returns corresponding elements of broadcast tensors. */
 function broadcastTogether(inputs: readonly Known[]): { shape: number[]; rows: Dimension[][] } | undefined {
   const rank = Math.max(...inputs.map(({ shape }) => shape.length));
   const sizeAt = ({ shape }: Known, axis: number): number => shape[axis - rank + shape.length] ?? 1;
@@ -88,7 +88,7 @@ function broadcastTogether(inputs: readonly Known[]): { shape: number[]; rows: D
     const sizes = inputs.map((input) => sizeAt(input, axis));
     return sizes.find((size) => size !== 1) ?? 1;
   });
-  if (sizeOf(shape) > MOST) return undefined;
+  if (sizeOf(shape) > MAX_ELEMENTS) return undefined;
   const rows = Array.from({ length: sizeOf(shape) }, (_, i) =>
     inputs.map((input) => {
       let place = 0;
@@ -122,7 +122,7 @@ const unaryOfNumbers =
     return x && numbers && { ...x, elements: numbers.map(compute) };
   };
 
-/** Axes from the second input, where operators have them since set 13, or from the attribute. */
+/** Returns the axes from the second input, where they are since operator set 13, or from the attribute. */
 export function axesOf(
   inputs: readonly (Known | undefined)[],
   { axes }: NetworkNode["attributes"],
@@ -131,7 +131,7 @@ export function axesOf(
   return known ?? (typeof axes === "object" ? [...axes] : undefined);
 }
 
-/** The shape with sizes of 1 put in, of axes that count in the result. */
+/** Inserts sizes of 1 at axes of the result. */
 export function unsqueezed<Size>(shape: readonly Size[], axes: readonly number[]): (Size | 1)[] {
   const rank = shape.length + axes.length;
   const added = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)));
@@ -139,13 +139,13 @@ export function unsqueezed<Size>(shape: readonly Size[], axes: readonly number[]
   return Array.from({ length: rank }, (_, axis) => (added.has(axis) ? 1 : rest.shift()!));
 }
 
-/** The shape without some axes, or without all sizes of 1. */
+/** Removes some axes, or all of size 1. */
 export function squeezed<Size extends Dimension>(shape: readonly Size[], axes: readonly number[] | undefined): Size[] {
   const dropped = axes?.map((axis) => (axis < 0 ? axis + shape.length : axis));
   return shape.filter((size, axis) => (dropped ? !dropped.includes(axis) : size !== 1));
 }
 
-/** A new shape of as many elements, as Reshape writes it: 0 keeps a size, -1 stands for what is left. */
+/** Resolves a Reshape's target: 0 keeps a size, -1 infers one. */
 export function reshaped(
   from: readonly Dimension[],
   to: readonly Dimension[],
@@ -157,7 +157,7 @@ export function reshaped(
   return rest === undefined ? undefined : kept.map((size) => (size === -1 ? rest : size));
 }
 
-/** Bounds of a slice of an axis, from 0; negative ones count from its end, and what is too far ends there. */
+/** Normalises the bounds of a slice: negative ones count from the end, and those out of range are clipped. */
 export function sliceBounds(size: Dimension, start: Dimension, end: Dimension): [start: Dimension, end: Dimension] {
   const bound = (at: Dimension): Dimension => {
     const own = typeof at === "number" && at < 0 ? sum([size, at]) : at;
@@ -209,11 +209,11 @@ const FOLDS: Readonly<Record<string, Fold>> = {
     const [size = 0, ...others] = x.shape;
     const width = sizeOf(others);
     const rows = Array.from({ length: size }, (_, row) => x.elements.slice(row * width, (row + 1) * width));
-    const turned = step === -1 && start === -1 && typeof end === "number" && end < -size;
-    const [from, to] = turned ? [0, size] : sliceBounds(size, start, end);
-    const isKnown = (axis === 0 || axis === -x.shape.length) && (step === 1 || turned);
+    const isReversed = step === -1 && start === -1 && typeof end === "number" && end < -size;
+    const [from, to] = isReversed ? [0, size] : sliceBounds(size, start, end);
+    const isKnown = (axis === 0 || axis === -x.shape.length) && (step === 1 || isReversed);
     if (!isKnown || typeof from !== "number" || typeof to !== "number") return undefined;
-    const elements = (turned ? rows.reverse() : rows.slice(from, to)).flat();
+    const elements = (isReversed ? rows.reverse() : rows.slice(from, to)).flat();
     return { ...x, shape: [elements.length / width, ...others], elements };
   },
   Transpose: ([x]) => {
@@ -240,12 +240,12 @@ const FOLDS: Readonly<Record<string, Fold>> = {
     const [from, to, step] = [start, limit, delta].map((bound) => bound?.elements[0]);
     if (typeof from !== "number" || typeof to !== "number" || typeof step !== "number" || step === 0) return undefined;
     const count = Math.max(0, Math.ceil((to - from) / step));
-    if (count > MOST) return undefined;
+    if (count > MAX_ELEMENTS) return undefined;
     return { ...start!, shape: [count], elements: Array.from({ length: count }, (_, i) => from + i * step) };
   },
 };
 
-/** Computes a node whose inputs are all known. @returns undefined where that cannot be done before the graph runs */
+/** Constant-folds a node with known inputs. @returns undefined if it cannot be computed before the graph runs */
 export function fold(
   { op, attributes }: Pick<NetworkNode, "op" | "attributes">,
   inputs: readonly (Known | undefined)[],

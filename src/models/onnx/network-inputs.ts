@@ -13,16 +13,16 @@ const INPUTS = {
   position_ids: (tokens: TokenStream) => tokens.positionIds,
 } as const;
 
-/** Operators that tell of networks that are no encoders, where an input is not known: of recurrence, and of branches. */
+/** Operators of networks that are not encoders, for error messages: recurrence and branches. */
 const STATEFUL: ReadonlySet<string> = new Set(["If", "Loop", "Scan", "LSTM", "GRU", "RNN"]);
 
-/** What a network reads: texts, or pictures or sounds by an input of its own name. */
+/** Input of a network: texts, or pictures or sounds by an input of its own name. */
 export interface Reading {
-  /** The input that carries what is read. */
+  /** Name of the input. */
   input: string;
-  /** How large a picture must be; absent where it reads none. */
+  /** Size of its pictures; undefined if it reads none. */
   picture?: PictureSize | undefined;
-  /** How sounds become tokens; absent where it reads none. */
+  /** Conversion of samples to tokens; undefined if it reads no sounds. */
   sound?: SoundWindows | undefined;
 }
 
@@ -32,13 +32,14 @@ const pictureConfig = z.object({ image_size: z.union([z.int(), z.tuple([z.int(),
 export const readsPictures = ({ inputs }: Pick<Network, "inputs">): boolean =>
   inputs.length === 1 && inputs[0]!.shape?.length === 4;
 
-/** Whether a network reads sounds: the samples of their waves. */
+/** Whether a network reads sounds, as samples of the waveform. */
 export const readsSounds = ({ inputs }: Pick<Network, "inputs">): boolean =>
   inputs.some(({ name }) => name === SAMPLES);
 
 /**
- * How samples become tokens: by the convolutions before the first layer, of which each sees a part of what the one before it makes.
- * @throws UserError where they say none of it.
+ * Derives the conversion of samples to tokens from the convolutions before the first layer, each of which reads windows
+ * of the last one.
+ * @throws UserError if there are none.
  */
 function soundWindows({ nodes, tensors, location }: Network): SoundWindows {
   const first = nodes.findIndex(({ op }) => op === LAYER);
@@ -61,10 +62,10 @@ function soundWindows({ nodes, tensors, location }: Network): SoundWindows {
 }
 
 /**
- * Tells what a network reads.
- * @param raw config.json, which may say how large they are
- * @param given how large they are, as the model's folder says
- * @throws UserError where nothing says it, or the file and the folder contradict each other.
+ * Determines what a network reads.
+ * @param raw config.json, which may have the size of pictures
+ * @param given the size of pictures in the model's folder
+ * @throws UserError if the size is unknown, or the file and the folder contradict each other.
  */
 export function readingOf(network: Network, raw: unknown, given: PictureSize | undefined): Reading {
   const { inputs, location } = network;
@@ -93,7 +94,9 @@ export function readingOf(network: Network, raw: unknown, given: PictureSize | u
   return { input: port.name, picture: { height: picture.height, width: picture.width } };
 }
 
-/** The inputs of a network: pictures, sounds, or `[batch, sequence]` from a stream of tokens. */
+/**
+ * Returns a function that creates inputs of a network: pictures, sounds, or `[batch, sequence]` from a token stream.
+ */
 export function inputsOf(
   { location, inputs, nodes }: Network,
   { input, picture, sound }: Reading,

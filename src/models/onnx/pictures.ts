@@ -4,7 +4,7 @@ import { add, convolve, div, gemm, mul, reshape, sliceSize, sqrt, sub, transpose
 import type { ImportedNode, Importer } from "./imported-node.ts";
 import { padding } from "./windows.ts";
 
-/** A convolution, `x [batch, channels, …space]`, weight `[out, channels / groups, …kernel]`. */
+/** Convolution: `x [batch, channels, …space]`, weight `[out, channels / groups, …kernel]`. */
 const convolution: Importer = (node) => {
   const [x, weight, bias] = [node.value(0), node.value(1), node.optional(2)];
   const [out, , ...kernel] = weight.shape as number[];
@@ -12,22 +12,22 @@ const convolution: Importer = (node) => {
   const [strides, dilations] = [node.list("strides") ?? ones, node.list("dilations") ?? ones];
   const pads = padding(node, x.shape.slice(2), { kernel, strides, dilations });
   const groups = node.number("group", 1);
-  const standSideBySide = kernel.length === 2 && strides.every((stride, axis) => stride === kernel[axis]);
-  if (standSideBySide && groups === 1 && pads.every((pad) => pad === 0) && dilations.every((each) => each === 1))
+  const hasNoOverlap = kernel.length === 2 && strides.every((stride, axis) => stride === kernel[axis]);
+  if (hasNoOverlap && groups === 1 && pads.every((pad) => pad === 0) && dilations.every((each) => each === 1))
     return patches(x, weight, bias);
   const y = convolve(x, weight, { strides, pads, dilations, groups });
   return bias ? add(y, reshape(bias, [out!, ...ones])) : y;
 };
 
 /**
- * A convolution whose windows stand side by side, as a model cuts a picture into patches: each patch is a row of a product.
- * `x [batch, channels, height, width]`, weight `[out, channels, rows, columns]`.
+ * A convolution without overlaps, as models split a picture into patches: each patch is a row of a product. `x [batch,
+ * channels, height, width]`, weight `[out, channels, rows, columns]`.
  */
 function patches(x: Value, weight: Value, addend: Value | undefined): Value {
   const [out, channels, rows, columns] = weight.shape as [number, number, number, number];
   const [batch, , height, width] = x.shape as [Dimension, number, number, number];
   const [down, across] = [Math.floor(height / rows), Math.floor(width / columns)];
-  // What is left at the lower and the right edge belongs to no patch.
+  // Pixels left over at the lower and the right edge belong to no patch.
   const whole = cut(cut(x, 2, down * rows), 3, across * columns);
   const parts = reshape(whole, [batch, channels, down, rows, across, columns]);
   const size = channels * rows * columns;
@@ -38,17 +38,17 @@ function patches(x: Value, weight: Value, addend: Value | undefined): Value {
 
 const cut = (x: Value, axis: number, size: number): Value => (x.shape[axis] === size ? x : sliceSize(x, axis, 0, size));
 
-/** Where an element of the result stands in what is resized, which has `size` elements on this axis. */
-type Place = (at: number, scale: number, size: number, to: number) => number;
+/** Returns the source coordinate of a resized element, on an axis of `size` elements. */
+type Coordinate = (at: number, scale: number, size: number, to: number) => number;
 
-const PLACES: Readonly<Record<string, Place>> = {
+const COORDINATES: Readonly<Record<string, Coordinate>> = {
   half_pixel: (at, scale) => (at + 0.5) / scale - 0.5,
   pytorch_half_pixel: (at, scale, _size, to) => (to > 1 ? (at + 0.5) / scale - 0.5 : 0),
   align_corners: (at, _scale, size, to) => (to > 1 ? (at * (size - 1)) / (to - 1) : 0),
   asymmetric: (at, scale) => at / scale,
 };
 
-/** How much the neighbours of a place count, by their distance from it. */
+/** Interpolation weights by distance. */
 const weightOf = {
   linear: (distance: number): number => Math.max(0, 1 - distance),
   /** Keys' cubic convolution. */
@@ -58,25 +58,27 @@ const weightOf = {
   },
 };
 
-/** Which neighbour is the nearest to a place, by ONNX's name of how halves are rounded. */
-const NEAREST: Readonly<Record<string, (place: number) => number>> = {
-  round_prefer_floor: (place) => Math.ceil(place - 0.5),
-  round_prefer_ceil: (place) => Math.floor(place + 0.5),
+/** Nearest neighbour of a coordinate, by ONNX's rounding modes. */
+const NEAREST: Readonly<Record<string, (coordinate: number) => number>> = {
+  round_prefer_floor: (coordinate) => Math.ceil(coordinate - 0.5),
+  round_prefer_ceil: (coordinate) => Math.floor(coordinate + 0.5),
   floor: Math.floor,
   ceil: Math.ceil,
 };
 
-/** Each element of a resized axis as a sum of those of the axis, `[to, size]`; places beyond an end are that end's. */
-function resizing(node: ImportedNode, size: number, to: number, scale: number): number[] {
+/** Returns a resize's matrix, `[to, size]`, of weights of source elements; coordinates beyond an end use that end's. */
+function resizeMatrix(node: ImportedNode, size: number, to: number, scale: number): number[] {
   const { mode = "nearest", coordinate_transformation_mode: transformation = "half_pixel" } = node.attributes;
   const weigh = Object.hasOwn(weightOf, String(mode)) ? weightOf[mode as keyof typeof weightOf] : undefined;
   const round = mode === "nearest" ? NEAREST[String(node.attributes.nearest_mode ?? "round_prefer_floor")] : undefined;
-  const place = Object.hasOwn(PLACES, String(transformation)) ? PLACES[String(transformation)] : undefined;
+  const coordinate = Object.hasOwn(COORDINATES, String(transformation))
+    ? COORDINATES[String(transformation)]
+    : undefined;
   const isPlain = node.number("antialias", 0) === 0 && node.number("exclude_outside", 0) === 0;
-  if (!(weigh || round) || !place || !isPlain) return node.refuse(`it resizes by ${mode}, ${transformation}`);
+  if (!(weigh || round) || !coordinate || !isPlain) return node.refuse(`it resizes by ${mode}, ${transformation}`);
   const matrix = new Array<number>(to * size).fill(0);
   for (let at = 0; at < to; at++) {
-    const from = place(at, scale, size, to);
+    const from = coordinate(at, scale, size, to);
     const add = (near: number, weight: number): void => {
       matrix[at * size + Math.min(size - 1, Math.max(0, near))]! += weight;
     };
@@ -88,17 +90,17 @@ function resizing(node: ImportedNode, size: number, to: number, scale: number): 
   return matrix;
 }
 
-/** The last axis resized: a product with a matrix. */
+/** Resizes the last axis by a product with a matrix. */
 function resizeLast(node: ImportedNode, x: Value, to: number, scale: number): Value {
   const size = x.shape.at(-1);
   if (typeof size !== "number") return node.refuse("its size is not known");
   const graph: Graph = x.graph;
-  const matrix = graph.constant(resizing(node, size, to, scale), "float32", [to, size]);
+  const matrix = graph.constant(resizeMatrix(node, size, to, scale), "float32", [to, size]);
   const rows = reshape(x, [product(x.shape.slice(0, -1)), size]);
   return reshape(gemm(rows, matrix, { transB: true }), [...x.shape.slice(0, -1), to]);
 }
 
-/** Height and width of `[batch, channels, height, width]` resized, as models fit their table of positions to a picture. */
+/** Resizes `[batch, channels, height, width]`, as models fit their position embeddings to a picture. */
 const resize: Importer = (node) => {
   const x = node.value(0);
   const given = node.elements(3)?.slice(2);
@@ -117,7 +119,7 @@ const resize: Importer = (node) => {
   return transpose(resizeLast(node, transpose(wide, turn), ...target(0)), turn);
 };
 
-/** By the mean and the variance of training, which the file holds: `x [batch, channels, …space]`, the others `[channels]`. */
+/** Normalises by the stored mean and variance of training: `x [batch, channels, …space]`, the others `[channels]`. */
 const batchNormalization: Importer = (node) => {
   const x = node.value(0);
   if (node.number("training_mode", 0) === 1) return node.refuse("it normalises by the batch at hand");

@@ -4,14 +4,14 @@ import { convolve, maxPool, mul, type Pooling, reduceSum, reshape } from "../../
 import type { ImportedNode, Importer } from "./imported-node.ts";
 import { padding } from "./windows.ts";
 
-/** The sizes of the axes behind batch and channels. @throws UserError where one is not known */
+/** Returns the spatial sizes. @throws UserError if one is not known */
 const spaceOf = (node: ImportedNode): number[] =>
   node
     .shape(0)
     .slice(2)
     .map((size) => (typeof size === "number" ? size : node.refuse("a size is not known")));
 
-/** How a node's windows go; where it rounds their number up, as if more were padded behind. */
+/** Returns a node's windows. If it rounds their number up, padding is added at the end. */
 function poolingOf(node: ImportedNode): Pooling {
   const space = spaceOf(node);
   const kernel = node.list("kernel_shape") ?? node.refuse("its kernel_shape is missing");
@@ -23,29 +23,29 @@ function poolingOf(node: ImportedNode): Pooling {
       const [stride, behind] = [strides[axis]!, axis + space.length];
       const room = size + pads[axis]! + pads[behind]! - (kernel[axis]! - 1) * dilations[axis]! - 1;
       const start = (Math.floor(room / stride) + 1) * stride;
-      // A window that would begin behind the last element is none.
+      // A window that would begin after the last element does not exist.
       if (room % stride !== 0 && start < size + pads[axis]!) pads[behind]! += stride - (room % stride);
     });
   }
   return { kernel, strides, dilations, pads };
 }
 
-/** How many elements of an axis, or of it with what the file pads, lie in each window. */
+/** Counts the elements of an axis, with padding if the node includes it, in each window. */
 function positionCounts(node: ImportedNode, axis: number, { kernel, strides, dilations, pads }: Pooling): number[] {
   const size = spaceOf(node)[axis]!;
   const rank = kernel.length;
   const padded = node.number("count_include_pad", 0) === 1 ? (node.list("pads") ?? pads) : [];
-  const [least, end] = [-(padded[axis] ?? 0), size + (padded[axis + rank] ?? 0)];
+  const [begin, end] = [-(padded[axis] ?? 0), size + (padded[axis + rank] ?? 0)];
   const reach = (kernel[axis]! - 1) * dilations[axis]! + 1;
   const places = Math.floor((size + pads[axis]! + pads[axis + rank]! - reach) / strides[axis]!) + 1;
   return Array.from({ length: places }, (_, place) => {
     const first = place * strides[axis]! - pads[axis]!;
     const at = Array.from({ length: kernel[axis]! }, (_, i) => first + i * dilations[axis]!);
-    return at.filter((each) => each >= least && each < end).length;
+    return at.filter((each) => each >= begin && each < end).length;
   });
 }
 
-/** The mean of each window: a convolution of each channel by ones, over the number of elements. */
+/** Average pooling: a convolution of each channel with ones, divided by the number of elements. */
 const averagePool: Importer = (node) => {
   const pooling = poolingOf(node);
   const { kernel, ...places } = pooling;
@@ -66,7 +66,7 @@ const largest: Importer = (node) => {
   return maxPool(node.value(0), poolingOf(node));
 };
 
-/** Over all of space, which is left as axes of size 1. */
+/** Pools over all spatial axes, which keep size 1. */
 const global =
   (pool: (x: Value, space: readonly number[]) => Value): Importer =>
   (node) =>

@@ -23,7 +23,7 @@ import {
 import { type ImportedNode, type Importer, isValue, LOWEST } from "./imported-node.ts";
 import { axesOf } from "./known.ts";
 
-/** The shape with sizes of 1 before it. */
+/** Prepends axes of size 1. */
 const ofRank = (x: Value, rank: number): Value =>
   reshape(x, [...Array<number>(Math.max(0, rank - x.shape.length)).fill(1), ...x.shape]);
 
@@ -34,7 +34,7 @@ function matrixProduct(node: ImportedNode): Value {
   return rank === 2 ? gemm(a, b) : matmul(ofRank(a, rank), ofRank(b, rank));
 }
 
-/** ONNX Runtime's own, of operands that may be turned. */
+/** ONNX Runtime's matrix product with optional transposes. */
 const fusedProduct: Importer = (node) => {
   const is = (name: string): boolean => node.number(name, 0) === 1;
   return matmul(node.value(0), node.value(1), {
@@ -58,7 +58,7 @@ function generalProduct(node: ImportedNode): Value {
   });
 }
 
-/** Something of the last axis, of any axis: it is turned there and back. */
+/** Applies a function of the last axis to any axis, by transposing there and back. */
 function along(node: ImportedNode, write: (x: Value) => Value): Value {
   const x = node.value(0);
   const last = x.shape.length - 1;
@@ -68,7 +68,7 @@ function along(node: ImportedNode, write: (x: Value) => Value): Value {
   return transpose(write(transpose(x, turn)), turn);
 }
 
-/** Over some axes, or over all. */
+/** Reduces over some axes, or over all. */
 function reduce(write: (x: Value, axes: readonly number[], keep: boolean) => Value): Importer {
   return (node) => {
     const x = node.value(0);
@@ -96,7 +96,7 @@ function normalized(node: ImportedNode): Value {
   return layerNorm(x, node.value(1), node.optional(2), node.number("epsilon", 1e-5));
 }
 
-/** Of each example and channel by itself: `x [batch, channels, …space]`, scale and bias `[channels]`. */
+/** Normalises each example and channel separately: `x [batch, channels, …space]`, scale and bias `[channels]`. */
 const normalizedSpace: Importer = (node) => {
   const x = node.value(0);
   const space = x.shape.slice(2).map((_, axis) => axis + 2);
@@ -108,7 +108,7 @@ const normalizedSpace: Importer = (node) => {
 
 const rootMeanSquare: Importer = (node) => rmsNorm(node.value(0), node.value(1), node.number("epsilon", 1e-5));
 
-/** A layer, which methods may adapt where it is part of a block. */
+/** Writes a layer, which methods may adapt if it is part of a block. */
 function layer(node: ImportedNode): Value {
   const { inFeatures, outFeatures, name, role, block, bias } = node.node.layer!;
   const x = node.value(0);
@@ -120,7 +120,7 @@ function layer(node: ImportedNode): Value {
   return reshape(y, [...leading, outFeatures]);
 }
 
-/** Scaled dot-product attention of heads side by side, `[batch, heads, sequence, size]`. */
+/** Scaled dot-product attention, `[batch, heads, sequence, size]`. */
 const attention: Importer = (node) => {
   const [query, key, value] = [node.value(0), node.value(1), node.value(2)];
   const mask = node.optional(3);

@@ -6,10 +6,10 @@ const DIRECTIONS: Readonly<Record<string, Direction>> = {
   reverse: "reverse",
   bidirectional: "bidirectional",
 };
-/** Of the gates, the cell and its output, of each direction. */
+/** Default activations of gates, cell and output, for each direction. */
 const ACTIVATIONS = "Sigmoid,Tanh,Tanh";
-/** Options of other gates, and of another order of the axes. */
-const OPTIONS = ["activation_alpha", "activation_beta", "clip", "input_forget", "layout"];
+/** Options that are not supported. */
+const UNSUPPORTED = ["activation_alpha", "activation_beta", "clip", "input_forget", "layout"];
 
 const longShortTermMemory: Importer = (node) => {
   const { direction: way = "forward", activations, ...options } = node.attributes;
@@ -17,7 +17,7 @@ const longShortTermMemory: Importer = (node) => {
   const [x, weight, recurrent] = [node.value(0), node.value(1), node.value(2)];
   const [directions = 1, , size = 1] = recurrent.shape;
   const usual = direction === "bidirectional" ? `${ACTIVATIONS},${ACTIVATIONS}` : ACTIVATIONS;
-  const other = OPTIONS.find((name) => (options[name] ?? 0) !== 0);
+  const other = UNSUPPORTED.find((name) => (options[name] ?? 0) !== 0);
   if (!direction || other !== undefined || (activations ?? usual) !== usual)
     return node.refuse(`its option ${other ?? (direction ? "activations" : "direction")} is not supported`);
   if (node.operands[4] || node.operands[7]) return node.refuse("it has lengths of sequences, or peepholes");

@@ -18,14 +18,14 @@ import { sizeOf } from "../../graph/tensor.ts";
 import { asValue, type ImportedNode, type Importer, isValue, type Operand } from "./imported-node.ts";
 import { axesOf, type Known, knownList, reshaped, sliceBounds, squeezed, unsqueezed } from "./known.ts";
 
-/** Sizes of a value, or some of them. */
+/** Returns the sizes of a value, or some of them. */
 const shapeOf: Importer = (node) => {
   const shape = node.shape(0);
   const end = node.attributes.end;
   return knownList(shape.slice(node.number("start", 0), typeof end === "number" ? end : undefined));
 };
 
-/** The inputs that say axes, shapes and the like. */
+/** Returns the inputs that give axes, shapes and the like. */
 const knownOperands = (node: ImportedNode): (Known | undefined)[] =>
   node.operands.map((operand) => (isValue(operand) ? undefined : operand));
 
@@ -52,7 +52,7 @@ const flatten: Importer = (node) => {
   return sizes.includes(undefined) ? node.refuse("its sizes are not known") : reshape(x, sizes as Dimension[]);
 };
 
-/** Both ways: sizes of 1 of either become the other's. */
+/** Broadcasts in both directions. */
 const broadcastTo: Importer = (node) => {
   const x = node.value(0);
   const shape = broadcast(x.shape, node.elements(1) ?? []);
@@ -91,7 +91,7 @@ const split: Importer = (node) => {
   });
 };
 
-/** Rows of an axis. A single row that is known is cut out, others are looked up. */
+/** Gathers rows of an axis. A single known row is sliced. */
 const lookUp: Importer = (node) => {
   const { graph } = node;
   const [table, indices] = node.operands;
@@ -107,7 +107,7 @@ const lookUp: Importer = (node) => {
   return rowsOf(x, axis, asValue(graph, indices));
 };
 
-/** Rows of an axis, looked up by their numbers. */
+/** Gathers rows of an axis by index. */
 function rowsOf(x: Value, axis: number, rows: Value): Value {
   const others = x.shape.map((_, i) => i).filter((i) => i !== axis);
   const front = axis === 0 ? x : transpose(x, [axis, ...others]);
@@ -140,7 +140,7 @@ const constantOfShape: Importer = (node) => {
   return expand(node.graph.constant([value], dtype), shape);
 };
 
-/** Copies side by side along each axis. */
+/** Repeats along each axis. */
 const tile: Importer = (node) => {
   const repeats = node.elements(1) ?? [];
   return repeats.reduce<Value>((x, count, axis) => {
@@ -151,20 +151,20 @@ const tile: Importer = (node) => {
   }, node.value(0));
 };
 
-/** Which element of an axis of `size` a place beside it repeats. */
-const BESIDE: Readonly<Record<string, (place: number, size: number) => number>> = {
+/** Index of the element that padding repeats, by mode, on an axis of `size`. */
+const PADDING_MODES: Readonly<Record<string, (place: number, size: number) => number>> = {
   edge: (place, size) => Math.min(size - 1, Math.max(0, place)),
   reflect: (place, size) => size - 1 - Math.abs(size - 1 - Math.abs(place)),
 };
 
-/** A number before and behind, or what the axis has there. */
+/** Pads with a number or with elements of the axis. */
 const pad: Importer = (node) => {
   const pads = node.elements(1) ?? node.list("pads") ?? [];
   const [value = 0] = node.numbers(2) ?? [node.number("value", 0)];
   const mode = String(node.attributes.mode ?? "constant");
   const x = node.value(0);
   const axes = node.numbers(3) ?? x.shape.map((_, axis) => axis);
-  const beside = Object.hasOwn(BESIDE, mode) ? BESIDE[mode] : undefined;
+  const beside = Object.hasOwn(PADDING_MODES, mode) ? PADDING_MODES[mode] : undefined;
   if (!beside && mode !== "constant") return node.refuse(`it pads by ${mode}`);
   const isZero = value === 0 || beside;
   const padded = axes.reduce<Value>(

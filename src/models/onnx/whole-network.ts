@@ -7,14 +7,14 @@ import { ForwardContext } from "../forward-context.ts";
 import type { Known } from "./known.ts";
 import { NetworkWriter } from "./write-network.ts";
 
-/** An input of a network: one that is fed as the graph runs, or a whole number that is known before. */
+/** An input of a network: one that is fed at each run, or a known integer. */
 export type NetworkInput = { dtype: DataType; shape: Shape } | number;
 
 /**
- * Writes all that an ONNX file computes, as it is, into a graph: to run it, not to train it.
- * @param inputs of the network by name; leaves of these names are fed, and branches that hang on the numbers are chosen
- * @returns its outputs by name, and the weights that these read, by their names in the file
- * @throws UserError naming the node or input where an operator, an option or an input is not known.
+ * Writes an ONNX file's whole computation into a graph, for inference only.
+ * @param inputs of the network by name; leaves of these names are fed, and integers select branches
+ * @returns its outputs by name, and the names of the weights that they read
+ * @throws UserError naming the node or input if an operator, an option or an input is not supported.
  */
 export function writeWholeNetwork(
   network: Network,

@@ -1,7 +1,7 @@
 import type { Dimension } from "../../graph/dimension.ts";
 import type { ImportedNode } from "./imported-node.ts";
 
-/** How a kernel goes over the axes of space. */
+/** Kernel, strides and dilations per spatial axis. */
 interface Windows {
   kernel: readonly number[];
   strides: readonly number[];
@@ -9,9 +9,9 @@ interface Windows {
 }
 
 /**
- * What a node pads before all axes, then behind all axes, as it says or by its `auto_pad`.
+ * Returns a node's padding before all axes, then after all axes, explicit or by `auto_pad`.
  * @param space sizes of the axes
- * @throws UserError where more is padded than a kernel reaches, or by sizes that are no numbers
+ * @throws UserError if padding reaches beyond a kernel, or depends on symbolic sizes
  */
 export function padding(
   node: ImportedNode,
@@ -19,7 +19,7 @@ export function padding(
   { kernel, strides, dilations }: Windows,
 ): readonly number[] {
   const reach = kernel.map((size, axis) => (size - 1) * dilations[axis]! + 1);
-  // As many as each axis needs for its places to be its size over the stride.
+  // Padding for ceil(size / stride) positions on each axis.
   const same = (round: (half: number) => number): number[] =>
     space.map((size, axis) => {
       if (typeof size !== "number") return node.refuse("a size is not known");

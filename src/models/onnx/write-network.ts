@@ -13,7 +13,7 @@ import { PRODUCTS } from "./products.ts";
 import { RECURRENCE } from "./recurrence.ts";
 import { SHAPES } from "./shapes.ts";
 
-/** How each of ONNX's operators is written in a graph of ours: a new one is an entry in a file of its family. */
+/** Writers of ONNX's operators. A new one is an entry in the file of its kind. */
 const IMPORTERS: Readonly<Record<string, Importer>> = {
   ...ELEMENTWISE,
   ...SHAPES,
@@ -23,27 +23,27 @@ const IMPORTERS: Readonly<Record<string, Importer>> = {
   ...RECURRENCE,
 };
 
-/** Tensors that a model learns, by the ends of their names; others are constants, which never train. */
+/** Name endings of parameters; other tensors are constants and never train. */
 const PARAMETER = /(weight|bias|gamma|beta|scale|embeddings?|token|lambda\d?)$/i;
 
 const DTYPES = { F32: "float32", F16: "float32", F64: "float32", BF16: "float32", BOOL: "bool" } as const;
 const dtypeOf = ({ dtype }: NetworkTensor) => DTYPES[dtype as keyof typeof DTYPES] ?? ("int64" as const);
 
-/** Writes nodes of a network, one after the other, into a graph. */
+/** Writes the nodes of a network into a graph, in order. */
 export class NetworkWriter {
   readonly #network: Network;
   readonly #context: ForwardContext;
   readonly #input: (name: string) => Operand;
-  /** What tensors' names begin with that the model's own names leave out. */
+  /** Prefix of tensor names that the model's own names omit. */
   readonly #prefix: string;
   readonly #values = new Map<string, Operand>();
   readonly #isTrained: boolean;
-  /** Values that a gradient comes to. */
+  /** Values that receive a gradient. */
   readonly #trained = new Set<string>();
 
   /**
-   * @param input makes an input of the network; throws a UserError where it is not known
-   * @param isTrained whether its layers may be trained: a gradient must then flow through all that follows one
+   * @param input creates an input of the network; throws a UserError if it is not supported
+   * @param isTrained whether layers may train: everything after one must then have a gradient
    */
   constructor(
     network: Network,
@@ -59,22 +59,22 @@ export class NetworkWriter {
     this.#isTrained = isTrained;
   }
 
-  /** A value that was written, an input or a tensor. */
+  /** Returns a written value, an input or a tensor. */
   value(name: string): Value {
     return asValue(this.#context.graph, this.#operand(name));
   }
 
-  /** A value that was written. */
+  /** Returns a written value. */
   operand(name: string): Operand | undefined {
     return this.#values.get(name);
   }
 
-  /** Puts another value in the place of one. */
+  /** Replaces a value. */
   replace(name: string, value: Value): void {
     this.#values.set(name, value);
   }
 
-  /** @throws UserError naming the node where an operator is missing, or cannot be used so. */
+  /** Writes a node. @throws UserError naming it if the operator is not supported, or not in this form. */
   write(node: NetworkNode): void {
     if (node.op === "If") this.#writeBranch(node);
     else this.#writeNode(node);
@@ -92,7 +92,7 @@ export class NetworkWriter {
     this.#checkGradient(node, results);
   }
 
-  /** Of a node's branches the one that its condition, which must be known, chooses. */
+  /** Writes the branch that a node's condition, which must be known, selects. */
   #writeBranch(node: NetworkNode): void {
     const condition = node.inputs[0] ? this.#operand(node.inputs[0]) : undefined;
     const [holds] = (condition && !isValue(condition) && numbersOf(condition)) || [];
@@ -127,7 +127,7 @@ export class NetworkWriter {
     }
   }
 
-  /** @throws UserError where the gradient of a layer before a node would end there without a word. */
+  /** @throws UserError if a node would silently stop the gradient of an earlier layer. */
   #checkGradient(node: NetworkNode, results: readonly Operand[]): void {
     if (!this.#isTrained || (!node.layer && !node.inputs.some((input) => this.#trained.has(input)))) return;
     for (const [i, result] of results.entries()) {
@@ -150,7 +150,7 @@ export class NetworkWriter {
   #tensor(name: string, tensor: NetworkTensor): Operand {
     const { shape, values } = tensor;
     const dtype = dtypeOf(tensor);
-    // A row of scores that are all -∞ would be no numbers at all, of which a gradient never gets rid.
+    // A row of scores that are all -∞ would give NaN, which then spreads through gradients.
     if (values) return { dtype, shape, elements: values.map((value) => Math.max(value, LOWEST)) };
     const own = this.#ownName(name);
     if (dtype !== "float32") return cast(this.#context.buffer(own, shape), dtype);

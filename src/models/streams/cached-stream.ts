@@ -8,16 +8,16 @@ import { PaddedStream } from "./padded-stream.ts";
 const KEYS = sum(["past", "sequence"]);
 
 /**
- * Texts that a decoder reads on: `input_ids` `[batch, sequence]` int64 are what comes after what it has read, whose keys and
- * values `[batch, heads, past, size]` are inputs, and with those of the new tokens outputs for the next run.
- * `attention_mask` `[batch, past+sequence]` int64 is 0 at positions that hold no token: texts stand at the right, so that the
- * last position is the last token of each. Positions are counted from the mask.
+ * Texts that a decoder continues. `input_ids` `[batch, sequence]` int64 are the new tokens. Keys and values of earlier
+ * tokens, `[batch, heads, past, size]`, are inputs, and those of all tokens are outputs for the next run.
+ * `attention_mask` `[batch, past+sequence]` int64 is 0 at padding. Texts are padded on the left, so that the last
+ * position is the last token of each. Positions are counted from the mask.
  */
 export class CachedStream extends PaddedStream {
   override readonly keys = KEYS;
   readonly cache: KeyCache;
 
-  /** @param names what names of keys and values have before their own, such as `decoder.` */
+  /** @param names prefix of the names of keys and values, such as `decoder.` */
   constructor(graph: Graph, maxLength: number, names = "") {
     super(graph, maxLength);
     this.cache = new KeyCache(graph, "past", names);
@@ -47,26 +47,28 @@ export class CachedStream extends PaddedStream {
     return this.cache.join(keys, values);
   }
 
-  /** The last position. */
+  /** Returns the rows at the last position. */
   override last(rows: Value): Value {
     const width = rows.shape[1]!;
     const padded = reshape(rows, ["batch", "sequence", width]);
     return reshape(sliceSize(padded, 1, difference("sequence", 1), 1), ["batch", width]);
   }
 
-  /** Of each text the last token alone: what comes next is asked of it. */
+  /** Returns only the last token of each text, which predicts the next. */
   override outputRows(rows: Value): Value {
     return this.last(rows);
   }
 
-  /** A table of queries by keys has the new tokens' rows; one by positions alone is looked up by them. */
+  /** A table of queries by keys is cut to the new tokens' rows; one by positions only is looked up by position. */
   protected override cut({ axes }: LengthTable, axis: number): [start: Dimension, size: Dimension] {
     const isQueries = axes.indexOf("position") === axis && axes.lastIndexOf("position") !== axis;
     return isQueries ? ["past", "sequence"] : [0, KEYS];
   }
 }
 
-/** Texts that an encoder-decoder writes: all begin with the same token and grow by one at a time, so that none is padded. */
+/**
+ * Texts that an encoder-decoder generates. All have the same start token and grow by one token at a time, without padding.
+ */
 export class WrittenStream extends CachedStream {
   constructor(graph: Graph, maxLength: number) {
     super(graph, maxLength, "decoder.");

@@ -6,13 +6,13 @@ import type { Encoded, KeyStream } from "./token-stream.ts";
 
 const ALL = "encoderSequence";
 const PAST = "encoderPast";
-/** In the first run all, in those that follow none. */
+/** All tokens in the first run, none in later ones. */
 const NEW = difference(ALL, PAST);
 
 /**
- * Texts that an encoder has read, for a decoder that writes on: `encoder_hidden_states` `[batch, encoderSequence, hidden]` and
- * `encoder_attention_mask` int64 `[batch, encoderSequence]` are inputs. Their keys and values are computed in the first run;
- * the next ones are given them, and take nothing of the hidden states but their length.
+ * Texts that an encoder has read, for a decoder that generates. `encoder_hidden_states` `[batch, encoderSequence,
+ * hidden]` and `encoder_attention_mask` int64 `[batch, encoderSequence]` are inputs. Keys and values are computed in
+ * the first run; later runs receive them as inputs and use only the length of the hidden states.
  */
 export class EncodedStream implements KeyStream {
   readonly keys: Dimension = ALL;
@@ -30,7 +30,7 @@ export class EncodedStream implements KeyStream {
     this.cache = new KeyCache(graph, past, "encoder.");
   }
 
-  /** What a decoder sees of hidden states of this width. */
+  /** Returns the decoder's view of hidden states of this width. */
   encoded(width: number): Encoded {
     const all = this.#graph.leaf("input", "encoder_hidden_states", "float32", ["batch", ALL, width]);
     return {
@@ -54,8 +54,8 @@ export class EncodedStream implements KeyStream {
 }
 
 /**
- * The same as two graphs may be compiled of it: one that computes keys and values, once for a text, and one that is given them
- * at every token and reads no hidden states.
+ * Like {@link EncodedStream}, for two graphs: one computes keys and values once for a text, the other receives them for
+ * every token and reads no hidden states.
  */
 export class EncodedOnceStream extends EncodedStream {
   constructor(graph: Graph) {

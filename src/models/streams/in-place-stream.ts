@@ -4,36 +4,37 @@ import { type RotaryPositions, rotaryAngles } from "../rotary.ts";
 import { PaddedStream } from "./padded-stream.ts";
 import type { AttendedHeads } from "./token-stream.ts";
 
-/** ONNX Runtime's kernel takes heads of so many features, and of multiples; it turns those of the second. */
-const HEAD_SIZES = { plain: 8, turned: 16 };
+/**
+ * ONNX Runtime's kernel supports head sizes that are multiples of 8; for multiples of 16, it applies rotary positions.
+ */
+const HEAD_SIZES = { plain: 8, rotated: 16 };
 
-/** Number of tokens that get outputs. */
+/** Symbol of the number of tokens with outputs. */
 const OUTPUT_ROWS = "outputRows";
 
 /**
- * Texts that a decoder reads on, each in a room of its own for its keys and values, inputs `[batch, heads, room, size]`. Those of the new
- * tokens are an output, {@link InPlaceStream.written}: whoever runs the graph writes them into the rooms, so that a run copies no more. ONNX Runtime's
- * Node binding copies whole outputs, those that are given memory too.
- * `input_ids` and `position_ids` `[batch, sequence]` int64 are of the new tokens, `last` `[batch]` int32 says where the last of each stands,
- * `longest` `[1]` how many tokens the longest text has, and `output_rows` `[outputRows]` int32 which of the new tokens are to have outputs.
- * `new_places` `[batch, heads, sequence, 3]` int64 has each new key's text, head and position. Nothing is padded: several texts go on by a
- * token each. Cosines and sines of at least so many positions as the longest text has are inputs `[positions, pairs]`.
+ * Texts that a decoder continues, each with a cache for its keys and values, inputs `[batch, heads, room, size]`. Those of the new tokens are an
+ * output, {@link InPlaceStream.written}, which the caller writes into the caches, so that a run copies nothing more. ONNX Runtime's Node binding
+ * copies whole outputs, even preallocated ones. `input_ids` and `position_ids` `[batch, sequence]` int64 belong to the new tokens; `last` `[batch]`
+ * int32 is the position of the last token of each text, `longest` `[1]` the length of the longest text, and `output_rows` `[outputRows]` int32 selects
+ * the new tokens with outputs. `new_places` `[batch, heads, sequence, 3]` int64 has each new key's text, head and position. There is no padding:
+ * several texts grow by one token each. Cosines and sines for at least the length of the longest text are inputs `[positions, pairs]`.
  */
 export class InPlaceStream extends PaddedStream {
-  /** Keys and values of the tokens before, by the inputs' names. */
+  /** Caches of keys and values, by the inputs' names. */
   readonly past: Record<string, Value> = {};
   readonly #written: Value[] = [];
-  /** How positions turn queries and keys, by what names of inputs begin with: `<name>.cosine` and `<name>.sine`. */
+  /** Rotary positions by the prefix of their inputs: `<name>.cosine` and `<name>.sine`. */
   readonly rotaries = new Map<string, RotaryPositions>();
-  #isOwn = true;
+  #usesOnlyAttend = true;
   #attentions = 0;
 
-  /** Whether the model has been written so that all its attentions are {@link attend}: no other knows where texts end. */
+  /** Whether every attention of the model uses {@link attend}; only this attention knows where texts end. */
   get fits(): boolean {
-    return this.#isOwn && this.#attentions > 0;
+    return this.#usesOnlyAttend && this.#attentions > 0;
   }
 
-  /** Keys and values of the new tokens, `[batch, heads, sequence, size]`, in the order of {@link past} one behind the other. */
+  /** Keys and values of the new tokens, `[batch, heads, sequence, size]`, concatenated in the order of {@link past}. */
   get written(): Value {
     return concat(this.#written, 0);
   }
@@ -47,10 +48,10 @@ export class InPlaceStream extends PaddedStream {
     const block = this.#attentions++;
     const side = (rows: Value): Value => reshape(rows, ["batch", "sequence", rows.shape[1]!]);
     const size = (query.shape[1] as number) / heads;
-    if (size % HEAD_SIZES.plain !== 0) this.#isOwn = false;
-    const turnsItself = size % HEAD_SIZES.turned === 0;
-    const angles = rotary && !turnsItself ? rotaryAngles(this.positionIds, rotary) : undefined;
-    const turned = (rows: Value, count: number): Value => (angles ? rotate(rows, ...angles, count) : rows);
+    if (size % HEAD_SIZES.plain !== 0) this.#usesOnlyAttend = false;
+    const kernelRotates = size % HEAD_SIZES.rotated === 0;
+    const angles = rotary && !kernelRotates ? rotaryAngles(this.positionIds, rotary) : undefined;
+    const rotated = (rows: Value, count: number): Value => (angles ? rotate(rows, ...angles, count) : rows);
     const room = (part: string): Value => {
       const name = `past_key_values.${block}.${part}`;
       const shape = ["batch", keyValueHeads, "room", size] as const;
@@ -59,14 +60,14 @@ export class InPlaceStream extends PaddedStream {
     };
     const [attended, keys, values] = cachedAttention(
       {
-        query: side(turned(query, heads)),
-        key: side(turned(key, keyValueHeads)),
+        query: side(rotated(query, heads)),
+        key: side(rotated(key, keyValueHeads)),
         value: side(value),
         pastKeys: room("key"),
         pastValues: room("value"),
         last: this.graph.leaf("input", "last", "int32", ["batch"]),
         longest: this.graph.leaf("input", "longest", "int32", [1]),
-        rotary: rotary && turnsItself ? this.#turns(rotary) : undefined,
+        rotary: rotary && kernelRotates ? this.#rotaryTables(rotary) : undefined,
       },
       { heads, keyValueHeads, scale, window, cap },
     );
@@ -75,7 +76,7 @@ export class InPlaceStream extends PaddedStream {
     return reshape(attended, [this.tokens, heads * size]);
   }
 
-  #turns(rotary: RotaryPositions): [cosine: Value, sine: Value] {
+  #rotaryTables(rotary: RotaryPositions): [cosine: Value, sine: Value] {
     const known = [...this.rotaries].find(([, { frequencies, factor }]) => {
       return factor === rotary.factor && frequencies.join() === rotary.frequencies.join();
     });
@@ -87,7 +88,7 @@ export class InPlaceStream extends PaddedStream {
   }
 
   override withPast(keys: Value, values: Value): [Value, Value] {
-    this.#isOwn = false;
+    this.#usesOnlyAttend = false;
     return super.withPast(keys, values);
   }
 

@@ -3,13 +3,13 @@ import type { Graph, Value } from "../../graph/graph.ts";
 import { concat } from "../../graph/ops.ts";
 
 /**
- * Keys and values that one run gives to the next, attention after attention, in the names of Hugging Face's ONNX exports:
+ * Keys and values that one run passes to the next, for each attention, with the names of Hugging Face's ONNX exports:
  * inputs `past_key_values.0.key`, outputs `present.0.key`.
  */
 export class KeyCache {
-  /** Keys and values of all that was read, `[batch, heads, length, size]`, by name of output. */
+  /** Keys and values of all tokens so far, `[batch, heads, length, size]`, by name of output. */
   readonly present: Record<string, Value> = {};
-  /** The inputs that they are in the next run, in the same order. */
+  /** The corresponding inputs of the next run, in the same order. */
   readonly past: Record<string, Value> = {};
   readonly #graph: Graph;
   readonly #pastLength: Dimension;
@@ -17,8 +17,8 @@ export class KeyCache {
   #blocks = 0;
 
   /**
-   * @param pastLength symbol of the length that was read before
-   * @param names what names have before `key` and `value`, such as `decoder.`
+   * @param pastLength symbol of the length of the past
+   * @param names prefix of `key` and `value` in names, such as `decoder.`
    */
   constructor(graph: Graph, pastLength: Dimension, names: string) {
     this.#graph = graph;
@@ -26,20 +26,20 @@ export class KeyCache {
     this.#names = names;
   }
 
-  /** What was read before joined to what is new, of the attention whose turn it is; both `[batch, heads, new, size]`. */
+  /** Appends the next attention's new keys and values to the past ones; both `[batch, heads, new, size]`. */
   join(keys: Value, values: Value): [Value, Value] {
-    return this.#remember(keys, values, (own, past) => {
+    return this.#register(keys, values, (own, past) => {
       const present = concat([past, own], 2);
       return { present, seen: present };
     });
   }
 
-  /** What another run gave, whole, in place of what would be the same again, `[batch, heads, length, size]`. */
+  /** Returns the past keys and values instead of computing them again, `[batch, heads, length, size]`. */
   replace(keys: Value, values: Value): [Value, Value] {
-    return this.#remember(keys, values, (own, past) => ({ present: own, seen: past }));
+    return this.#register(keys, values, (own, past) => ({ present: own, seen: past }));
   }
 
-  #remember(
+  #register(
     keys: Value,
     values: Value,
     write: (own: Value, past: Value) => { present: Value; seen: Value },

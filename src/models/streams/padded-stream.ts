@@ -18,26 +18,26 @@ import { type LengthTable, makeTable, tableShape } from "../length-table.ts";
 import type { SoundWindows } from "../model-parts.ts";
 import { SAMPLES, samplesOf, type TokenStream } from "./token-stream.ts";
 
-/** Symbol of how many samples other tools give of each sound. */
+/** Symbol of the number of samples of each sound in the input. */
 const SAMPLES_GIVEN = "samples";
 
 /** Position of each row, from 0. */
 const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (position) => position! };
 
 /**
- * Texts as other tools give them: `input_ids` and the like, `[batch, sequence]` int64. All positions are rows, padding too, so
- * laying examples side by side moves nothing. Tables are embedded for the longest text and cut.
+ * Texts in the form of other tools: `input_ids` and the like, `[batch, sequence]` int64. All positions are rows,
+ * padding included, so padding moves no data. Tables are embedded for the longest text and sliced.
  */
 export class PaddedStream implements TokenStream {
   readonly tokens: Dimension;
   readonly sequence: Dimension;
   readonly keys: Dimension;
-  /** Tables for the longest text, to be embedded. */
+  /** Tables for the longest text, to embed. */
   readonly tables = new Map<string, Tensor>();
   protected readonly graph: Graph;
   readonly #maxLength: number;
 
-  /** @param sequence where all texts are of one length, that */
+  /** @param sequence length of all texts, if it is fixed */
   constructor(graph: Graph, maxLength: number, sequence: Dimension = "sequence") {
     this.graph = graph;
     this.#maxLength = maxLength;
@@ -59,7 +59,7 @@ export class PaddedStream implements TokenStream {
     return reshape(expand(positions, ["batch", this.sequence]), [this.tokens]);
   }
 
-  /** Sounds of any length are cut, or get silence behind them. */
+  /** Sounds of any length are truncated, or padded with silence. */
   samples(windows: SoundWindows): Value {
     const wanted = samplesOf(windows, this.sequence);
     const given = this.graph.leaf("input", SAMPLES, "float32", ["batch", SAMPLES_GIVEN]);
@@ -78,7 +78,7 @@ export class PaddedStream implements TokenStream {
     return cast(this.input("attention_mask"), "float32");
   }
 
-  /** Of the rows, `[batch, sequence]`. */
+  /** Mask of the rows, `[batch, sequence]`. */
   protected get ownMask(): Value {
     return this.attentionMask;
   }
@@ -93,7 +93,7 @@ export class PaddedStream implements TokenStream {
     return reshape(transpose(padded, [0, 2, 1, 3]), [this.tokens, heads * size]);
   }
 
-  /** Nothing was read before. */
+  /** There is no past. */
   withPast(keys: Value, values: Value): [Value, Value] {
     return [keys, values];
   }
@@ -115,7 +115,7 @@ export class PaddedStream implements TokenStream {
   last(rows: Value): Value {
     const mask = this.attentionMask;
     const after = sub(reduceSum(mask, [1], true), cumulativeSum(mask, 1));
-    // 1 at the last real token, which no other comes after, wherever padding stands; 0 at all others.
+    // 1 at the last real token, on whichever side padding is; 0 elsewhere.
     const isLast = mul(mask, relu(sub(1, after)));
     const padded = reshape(rows, ["batch", this.sequence, rows.shape[1]!]);
     return reduceSum(mul(padded, reshape(isLast, ["batch", this.sequence, 1])), [1]);
@@ -130,7 +130,7 @@ export class PaddedStream implements TokenStream {
     const longest = this.graph.leaf("frozen", name, table.dtype, tableShape(table, this.#maxLength));
     return table.axes.reduce<Value>((value, axis, i) => {
       if (axis === "position") return sliceSize(value, i, ...this.cut(table, i));
-      // Distances from length down to 1 - length stand in the middle of those of a longer text.
+      // Distances from length down to 1 - length are in the middle of those of a longer text.
       if (axis === "distance") {
         return sliceSize(value, i, difference(this.#maxLength, this.sequence), product([2, this.sequence]));
       }
@@ -138,7 +138,7 @@ export class PaddedStream implements TokenStream {
     }, longest);
   }
 
-  /** Start and length of the part of a table's axis of positions that these texts read. */
+  /** Returns start and size of the part of a table's position axis that these texts use. */
   protected cut(_table: LengthTable, _axis: number): [start: Dimension, size: Dimension] {
     return [0, this.sequence];
   }
@@ -148,7 +148,7 @@ export class PaddedStream implements TokenStream {
   }
 }
 
-/** Pictures or sounds as other tools give them: as many rows of each as of every other, none of which is padding. */
+/** Pictures or sounds in the form of other tools: all have the same number of rows, without padding. */
 export class EvenStream extends PaddedStream {
   constructor(graph: Graph, length: number) {
     super(graph, length, length);

@@ -5,106 +5,106 @@ import { type LengthTable, tableShape } from "../length-table.ts";
 import type { SoundWindows } from "../model-parts.ts";
 import type { RotaryPositions } from "../rotary.ts";
 
-/** The input that holds sounds, in Hugging Face's name. */
+/** Input for sounds, by Hugging Face's name. */
 export const SAMPLES = "input_values";
 
-/** How many samples come to so many tokens. */
+/** Returns the number of samples for a number of tokens. */
 export const samplesOf = ({ hop, rest }: SoundWindows, tokens: Dimension): Dimension =>
   sum([product([hop, tokens]), rest]);
 
-/** Texts that attention looks at. */
+/** The texts to which attention attends. */
 export interface KeyStream {
-  /** Length that they have side by side, with what was read before where it is kept. */
+  /** Padded length, including a cached past. */
   readonly keys: Dimension;
   /** `[batch, keys]`, 1 at real tokens and 0 at padding. */
   readonly attentionMask: Value;
-  /** Rows `[tokens, heads*size]` → `[batch, heads, sequence, size]`; what stands at padding is of no account. */
+  /** Splits rows `[tokens, heads*size]` → `[batch, heads, sequence, size]`; values at padding are arbitrary. */
   splitHeads(rows: Value, heads: number): Value;
   /**
-   * The keys and values of these tokens, `[batch, heads, sequence, size]`, with those of the tokens that were read before,
-   * `[batch, heads, keys, size]`. Each attention of a model asks once, in the same order.
+   * Returns the keys and values of these tokens, `[batch, heads, sequence, size]`, after those of a cached past,
+   * `[batch, heads, keys, size]`. Each attention of a model calls this once, in the same order.
    */
   withPast(keys: Value, values: Value): [Value, Value];
 }
 
-/** How tokens attend to themselves and to those before them. */
+/** Options of causal attention. */
 export interface AttendedHeads {
-  /** Of the queries. */
+  /** Number of query heads. */
   heads: number;
-  /** Of the keys and values, each of which serves as many heads of queries. */
+  /** Number of key and value heads, each shared by the same number of query heads. */
   keyValueHeads: number;
-  /** Factor of the scores. */
+  /** Scale of the scores. */
   scale: number;
-  /** How many tokens each sees, itself among them; all where absent. */
+  /** Number of tokens to attend to, itself included (default: all). */
   window?: number | undefined;
-  /** Largest score, to which scores are bent; none where absent. */
+  /** Soft cap of the scores (default: none). */
   cap?: number | undefined;
-  /** How positions turn queries and keys; not at all where absent. */
+  /** Rotary positions of queries and keys (default: none). */
   rotary?: RotaryPositions | undefined;
 }
 
-/** What a decoder sees of the encoder. */
+/** The encoder's output for the decoder. */
 export interface Encoded {
-  /** Of the tokens whose keys and values are not cached yet, `[tokens, hidden]`. */
+  /** Hidden states of tokens whose keys and values are not cached yet, `[tokens, hidden]`. */
   hidden: Value;
   tokens: KeyStream;
 }
 
 /**
- * The texts of a batch as a model reads them. Hidden states are flat rows, one for each token; only attention, and what
- * else looks from one token to another, lays examples side by side and pads them.
+ * The texts of a batch as a model reads them. Hidden states are flat rows, one for each token. Only operations across
+ * tokens, such as attention, pad them.
  */
 export interface TokenStream extends KeyStream {
   /** Number of rows. */
   readonly tokens: Dimension;
-  /** Length that examples have side by side. */
+  /** Padded length of the examples. */
   readonly sequence: Dimension;
-  /** `[tokens]` int32, and so are the next two. */
+  /** `[tokens]` int32, like the next two. */
   readonly inputIds: Value;
   readonly tokenTypeIds: Value;
-  /** Of models that read sounds in place of texts, as many samples of each as come to its tokens: `[batch, samples]`. */
+  /** For models that read sounds: the number of samples that gives each sound's tokens, `[batch, samples]`. */
   samples(windows: SoundWindows): Value;
   /** Position of each row in its example, from 0. */
   readonly positionIds: Value;
   /**
-   * Where each token stands in its text, from 0, as texts are side by side, float32 `[rows, sequence]`, and where each that it
-   * looks at, `[rows, keys]`; `rows` is `batch`, or 1 where all texts begin at the same position.
+   * Position of each token in its text, from 0, float32 `[rows, sequence]`, and of each token to which it attends,
+   * `[rows, keys]`; `rows` is `batch`, or 1 if all texts begin at the same position.
    */
   readonly positions: Value;
   readonly keyPositions: Value;
   /**
-   * Attention of each token to itself and those before it, of rows `[tokens, heads*size]` and `[tokens, keyValueHeads*size]`: rows. Where a
-   * stream has none of its own, `attention` writes it.
+   * Causal attention of rows `[tokens, heads*size]` and `[tokens, keyValueHeads*size]`, which returns rows. If a stream
+   * does not define it, `attention` writes it.
    */
   attend?(query: Value, key: Value, value: Value, heads: AttendedHeads): Value;
-  /** `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
+  /** Joins heads: `[batch, heads, sequence, size]` → rows `[tokens, heads*size]`. */
   joinHeads(padded: Value): Value;
-  /** Rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */
+  /** Pads rows `[tokens, width]` → `[batch, sequence, width]`, zeros at padding. */
   pad(rows: Value): Value;
-  /** `[batch, sequence, width]` → rows `[tokens, width]`. */
+  /** Drops padding: `[batch, sequence, width]` → rows `[tokens, width]`. */
   unpad(padded: Value): Value;
-  /** Rows of each example's first token, `[batch, width]`. */
+  /** Selects each example's first token, `[batch, width]`. */
   first(rows: Value): Value;
-  /** Rows of each example's last token, `[batch, width]`. */
+  /** Selects each example's last token, `[batch, width]`. */
   last(rows: Value): Value;
-  /** Rows of the tokens that get outputs, `[outputRows, width]`. */
+  /** Selects the tokens with outputs, `[outputRows, width]`. */
   outputRows(rows: Value): Value;
-  /** A table for texts of the batch's length. */
+  /** Returns a table for the batch's length. */
   table(name: string, table: LengthTable): Value;
 }
 
-/** What must be fed to a {@link RaggedStream} beside ids: found while a model is written. */
+/** Inputs of a {@link RaggedStream} besides ids, collected while a model is written. */
 export interface StreamInputs {
-  /** What its leaves' names begin with: nothing, or `decoder.`. */
+  /** Prefix of its leaves' names: empty, or `decoder.`. */
   prefix: string;
-  /** Numbers of heads by which rows are split. */
+  /** Numbers of heads into which rows are split. */
   heads: Set<number>;
   tables: Map<string, LengthTable>;
 }
 
 /**
- * Rows of real tokens alone, example after example, for training and prediction. Padding and taking it away are row
- * look-ups by index inputs, and each is the other's gradient.
+ * Rows of real tokens only, example after example, for training and prediction. Padding and its inverse look up rows by
+ * index inputs; each is the other's gradient.
  */
 export class RaggedStream implements TokenStream {
   readonly tokens: Dimension;
@@ -112,7 +112,7 @@ export class RaggedStream implements TokenStream {
   readonly inputs: StreamInputs;
   readonly #graph: Graph;
 
-  /** @param sequence where all examples are of one length, that */
+  /** @param sequence length of all examples, if it is fixed */
   constructor(graph: Graph, prefix = "", sequence: Dimension = `${prefix}sequence`) {
     this.#graph = graph;
     this.inputs = { prefix, heads: new Set(), tables: new Map() };
@@ -162,7 +162,7 @@ export class RaggedStream implements TokenStream {
     return reshape(unpad(padded, ...this.#paddedLayout(heads)), [this.tokens, heads * size]);
   }
 
-  /** Nothing was read before. */
+  /** There is no past. */
   withPast(keys: Value, values: Value): [Value, Value] {
     return [keys, values];
   }
@@ -194,7 +194,7 @@ export class RaggedStream implements TokenStream {
     return this.#graph.leaf("input", full, table.dtype, tableShape(table, this.sequence));
   }
 
-  /** Which row, head by head, stands at each position, and the other way round. */
+  /** Row at each position, head by head, and the inverse. */
   #paddedLayout(heads: number): [Value, Value] {
     this.inputs.heads.add(heads);
     return [
@@ -203,7 +203,7 @@ export class RaggedStream implements TokenStream {
     ];
   }
 
-  /** Some of the rows; the gradient goes back to them as rows come from padding, and zeros to all others. */
+  /** Selects rows. Their gradient goes back by the inverse index, and zeros to all others. */
   #select(rows: Value, name: string, count: Dimension): Value {
     return unpad(rows, this.#indices(`${name}.inverse`, [this.tokens]), this.#indices(name, [count]));
   }
@@ -215,5 +215,5 @@ export class RaggedStream implements TokenStream {
 
 const POSITIONS: LengthTable = { dtype: "float32", axes: ["position"], value: (position) => position! };
 
-/** Number of tokens that get outputs. */
+/** Symbol of the number of tokens with outputs. */
 export const OUTPUT_ROWS = "outputRows";
