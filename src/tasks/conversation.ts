@@ -2,13 +2,13 @@ import { didYouMean, type UserError } from "../errors.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
 import { type Cell, cellError } from "./rows.ts";
 
-/** Who may speak in a conversation; which of them a model knows, its chat template says. */
+/** Known roles in a conversation. The model's chat template decides which of them the model supports. */
 const ROLES = ["system", "developer", "user", "assistant", "tool"];
 
-/** The same in ShareGPT's names. */
+/** ShareGPT's names of these roles. */
 const OLDER_ROLES: Readonly<Record<string, string>> = { human: "user", gpt: "assistant" };
 
-/** A conversation that was read from a row. */
+/** A conversation read from a row. */
 export interface Conversation {
   messages: ChatMessage[];
   /** Tools that the model may call, as JSON schemas. */
@@ -16,10 +16,10 @@ export interface Conversation {
 }
 
 /**
- * A cell's conversation: a list of `{ role, content }`, as OpenAI and Hugging Face have it, or of `{ from, value }`, as
- * ShareGPT. Contents are texts, or lists of texts' parts.
- * @param tools the cell with the tools, where there is one
- * @throws UserError where it is none, a role is not known, or the assistant says nothing.
+ * Reads a conversation from a cell: a list of `{ role, content }`, as in OpenAI and Hugging Face formats, or of `{ from, value }`, as in
+ * ShareGPT. Contents are texts or lists of text parts.
+ * @param tools cell with the tools, if there is one
+ * @throws UserError if it is not a conversation, a role is unknown, or the assistant has no turn.
  */
 export function conversationOf(cell: Cell, tools?: Cell): Conversation {
   const messages = messagesIn(cell);
@@ -30,7 +30,7 @@ export function conversationOf(cell: Cell, tools?: Cell): Conversation {
   return { messages, ...(given && { tools: given }) };
 }
 
-/** A cell's turns, whoever has them. @throws UserError where it holds none, or a role is not known. */
+/** Reads the turns of a cell, of any roles. @throws UserError if there are none, or a role is unknown. */
 export function messagesIn(cell: Cell): ChatMessage[] {
   const turns = cell.value;
   if (!Array.isArray(turns) || turns.length === 0) {
@@ -53,14 +53,14 @@ function messageOf(cell: Cell, turn: unknown, number: number): ChatMessage {
   }
   const content = contentOf(fields.content ?? value ?? null);
   if (content === undefined) throw refuse("content that is not text");
-  // A turn may be a call of tools alone.
+  // A turn may consist of tool calls only.
   if (role === "assistant" && !content?.trim() && !hasCalls(fields)) throw refuse("an empty answer of the assistant");
   return { ...fields, role, content };
 }
 
 const hasCalls = ({ tool_calls: calls }: Record<string, unknown>): boolean => Array.isArray(calls) && calls.length > 0;
 
-/** undefined where it is something else. */
+/** Returns the text of a turn's content, or undefined if it is something else. */
 function contentOf(content: unknown): string | null | undefined {
   if (content === null || typeof content === "string") return content;
   if (!Array.isArray(content)) return undefined;
@@ -68,7 +68,7 @@ function contentOf(content: unknown): string | null | undefined {
   return parts.includes(undefined) ? undefined : parts.join("");
 }
 
-/** @throws UserError where there are some, but not as a list. */
+/** @throws UserError if there are tools, but not as a list. */
 function toolsOf(cell: Cell | undefined): unknown[] | undefined {
   let value = cell?.value;
   if (typeof value === "string" && value.trim() !== "") {

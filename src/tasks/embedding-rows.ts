@@ -16,7 +16,7 @@ import {
 } from "./rows.ts";
 import type { TableReading } from "./task-kind.ts";
 
-/** Metrics by what the examples are; the first picks the best epoch. */
+/** Metrics by the type of rows; the first selects the best epoch. */
 const METRICS: Record<EmbeddingRows, readonly string[]> = {
   pairs: ["ndcg_at_10", "mrr_at_10", "map_at_100", "recall_at_1", "recall_at_3", "recall_at_5", "recall_at_10"],
   scored: ["spearmanr", "pearson"],
@@ -24,17 +24,17 @@ const METRICS: Record<EmbeddingRows, readonly string[]> = {
   classes: ["precision_at_1", "map_at_100"],
 };
 
-/** Columns that hold what the examples are made of. */
-interface Found {
+/** Columns from which examples are made. */
+interface EmbeddingColumns {
   rows: EmbeddingRows;
-  /** The first text's, and those of the texts that it is compared with; the latter may be empty from the third on. */
+  /** Column of the first text, then of the texts that it is compared with; cells may be empty from the third column on. */
   texts: readonly string[];
   label?: string;
 }
 
 /**
- * Rows of pairs (`anchor`, `positive`) with any number of negatives (`negative`, `negative_2`, …), of scored pairs (`sentence1`,
- * `sentence2`, `score`), of pairs with 0 or 1 (`label`), or of texts with a class (`text`, `label`).
+ * Reads rows of pairs (`anchor`, `positive`) with any number of negatives (`negative`, `negative_2`, …), of scored pairs (`sentence1`,
+ * `sentence2`, `score`), of pairs labelled 0 or 1 (`label`), or of texts with a class (`text`, `label`).
  */
 export const embeddingRows: TableReading = {
   read(table, columns, labels) {
@@ -57,7 +57,7 @@ export const embeddingRows: TableReading = {
   },
 };
 
-function findColumns(table: Table, named: Partial<Columns>): Found {
+function findColumns(table: Table, named: Partial<Columns>): EmbeddingColumns {
   const has = (name: string): boolean => table.columns.includes(name);
   const first = named.text ?? ["anchor", "sentence1", "text"].find(has);
   const second = named.textPair ?? (named.text === undefined ? ["positive", "sentence2"].find(has) : undefined);
@@ -88,6 +88,6 @@ function labelOf(cell: Cell, rows: EmbeddingRows, classes: readonly string[]): n
   return score;
 }
 
-/** How many of the pairs have a positive that is their anchor. */
+/** Number of pairs whose positive equals their anchor. */
 export const identicalPairs = (examples: readonly Example[]): number =>
   examples.filter(({ text, texts = [] }) => texts[0]?.trim() === text.trim()).length;

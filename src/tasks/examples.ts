@@ -5,14 +5,14 @@ import { shuffled } from "./split.ts";
 import type { EncodedExample, TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
-/** Examples with their positions. */
+/** Adds positions to examples. */
 export const numbered = (examples: readonly Omit<Example, "index">[]): Example[] =>
   examples.map((example, index) => ({ index, ...example }));
 
 /**
- * The columns of a table that its examples are made of.
- * @param given their names, where somebody gave them
- * @throws UserError where they cannot be told.
+ * Determines the columns of a table from which its examples are made.
+ * @param given names that the user gave
+ * @throws UserError if they cannot be determined.
  */
 export function columnsFor(kind: Pick<TaskKind, "columnsIn">, table: Table, given: Partial<Columns>): Columns {
   const { text = "text", label = "label", textPair } = given;
@@ -20,8 +20,8 @@ export function columnsFor(kind: Pick<TaskKind, "columnsIn">, table: Table, give
 }
 
 /**
- * Examples of a table's rows, in their order. Where there are labels, a row must have a text.
- * @throws UserError where a column is missing, or a row has no text, no label, or one that is not among `labels`.
+ * Makes examples from a table's rows, in their order. If there are labels, a row must have a text.
+ * @throws UserError if a column is missing, or a row has no text, no label, or one that is not among `labels`.
  */
 export function examplesOf(
   table: Table,
@@ -40,15 +40,15 @@ export function examplesOf(
   });
 }
 
-/** One text of a pair may be empty, as some of QQP's are. */
+/** One text of a pair may be empty, as some in QQP are. */
 function requireText({ text, textPair = "" }: Example, cell: Cell): void {
   if (`${text}${textPair}`.trim() === "") throw cellError(cell, "no text");
 }
 
-/** Numbers of targets that an example keeps; more are made when they are needed: those of 10,000 classes would take 40 kB each. */
-const MOST_KEPT = 4096;
+/** Most target values that an example stores. Larger targets are computed on demand: those of 10,000 classes would take 40 kB each. */
+const MAX_STORED_TARGETS = 4096;
 
-/** Encodes examples. @param maxLength tokens after which texts are cut */
+/** Encodes examples. @param maxLength most tokens of a text; longer texts are truncated */
 export function encodeExamples(
   { kind, options }: Pick<TaskData, "kind" | "options">,
   examples: readonly Example[],
@@ -70,7 +70,7 @@ export function withTargets(
   return examples.map((example, i) => {
     const encoded = encodings[i]!;
     const targets = kind.targets(example, encoded, labels, classWeights);
-    if (targets.targets.data.length <= MOST_KEPT) return { ...encoded, ...targets };
+    if (targets.targets.data.length <= MAX_STORED_TARGETS) return { ...encoded, ...targets };
     return {
       ...encoded,
       ...targets,
@@ -90,36 +90,36 @@ export const trainingExamples = (
   classWeights?: readonly number[],
 ): TrainingExample[] => withTargets(task, examples, encodeExamples(task, examples, tokenizer, maxLength), classWeights);
 
-/** Metrics of some examples, and how far chance may have moved each: its standard error. */
+/** Metrics of some examples, with the standard error of each. */
 export interface Scores {
   examples: number;
   metrics: Record<string, number>;
-  /** Of those of which it is known: where no example changes a metric, as where all are right, nothing is. */
+  /** Standard errors of the metrics for which they are known: they are not if no example changes a metric, as if all are right. */
   errors: Record<string, number>;
 }
 
-/** Below it a difference is of rounding alone. */
+/** Differences below this are rounding errors. */
 const ROUNDING = 1e-9;
 
-/** Groups that are left out in turn to see how much a metric hangs on which examples it is of. */
+/** Number of groups that the jackknife leaves out in turn to measure how much a metric depends on the choice of examples. */
 const JACKKNIFE_GROUPS = 20;
 const JACKKNIFE_SEED = 0;
 
-/** Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (the grouped jackknife, Efron 1982). */
+/** Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (grouped jackknife, Efron 1982). */
 export function scoresOf(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   predictions: readonly Prediction[],
   examples: readonly Example[],
 ): Scores {
   const count = Math.min(JACKKNIFE_GROUPS, examples.length);
-  // Drawn: in a file, classes may take turns, so that every twentieth row is of one.
+  // Groups are random, because classes may alternate in a file, so that every twentieth row has the same class.
   const groups = shuffled(
     examples.map((_, i) => i % count),
     JACKKNIFE_SEED,
   );
   const without = Array.from({ length: count > 1 ? count : 0 }, (_, group) => {
-    const isLeft = (_each: unknown, i: number): boolean => groups[i] !== group;
-    return computeMetrics(task, predictions.filter(isLeft), examples.filter(isLeft));
+    const isKept = (_each: unknown, i: number): boolean => groups[i] !== group;
+    return computeMetrics(task, predictions.filter(isKept), examples.filter(isKept));
   });
   const errors = task.metrics.map((name): [string, number] => {
     const values = without.map((metrics) => metrics[name]!);
@@ -134,7 +134,7 @@ export function scoresOf(
   };
 }
 
-/** Of each metric the best that the same answer for all examples has; undefined of kinds that have no such answer. */
+/** Best value of each metric if all examples get the same answer; undefined for kinds without such an answer. */
 export function sameAnswerScores(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   examples: readonly Example[],
@@ -154,7 +154,7 @@ export function sameAnswerScores(
   );
 }
 
-/** A task's metrics, in their order. @throws Error where the kind has no such metric. */
+/** Computes a task's metrics, in their order. @throws Error if the kind does not have one of them. */
 export function computeMetrics(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   predictions: readonly Prediction[],

@@ -5,10 +5,10 @@ import { MEDIA, type Media } from "./media.ts";
 import { type Cell, type Columns, cellError, type ExampleCells, type Table, textOf } from "./rows.ts";
 import type { TextInput } from "./task-kind.ts";
 
-/** Names that a column of paths often has, beside that of what they are paths of; the first that there is is taken. */
+/** Common names of columns with paths, in addition to the medium's own. The first one that exists is used. */
 const PATHS = ["path", "file", "file_name", "filename", "text"];
 
-/** A file as a cell names it: by a path, or by what the hub's parquet files have, `{ bytes, path }`. @throws UserError where it does neither */
+/** File that a cell names: a path, or `{ bytes, path }` as in the hub's parquet files. @throws UserError if it is neither */
 function fileOf(cell: Cell, one: string): Pick<Example, "text" | "bytes"> {
   const { value } = cell;
   const isStruct = typeof value === "object" && value !== null && "path" in value;
@@ -19,14 +19,14 @@ function fileOf(cell: Cell, one: string): Pick<Example, "text" | "bytes"> {
   return { text };
 }
 
-/** What kinds whose examples are files have in common. */
+/** Common parts of kinds whose examples are files. */
 export function ofFiles(media: Media) {
   const { one, column } = MEDIA[media];
   const names = [column, ...PATHS];
   return {
     reads: media,
 
-    /** Columns of paths and of their classes. @throws UserError where there is none of paths, or a second one is named */
+    /** Columns of paths and of their classes. @throws UserError if no column has paths, or a second text is named */
     columnsIn(
       { columns, source }: Table,
       { text, label = "label", textPair }: Partial<Columns>,
@@ -38,10 +38,10 @@ export function ofFiles(media: Media) {
       throw new UserError(`${source} has no column of paths of ${media} (${names.join(", ")}); name it with --text`);
     },
 
-    /** An example without a label. @throws UserError as {@link fileOf} */
+    /** Makes an example without a label. @throws UserError like {@link fileOf} */
     exampleOfRow: ({ text }: ExampleCells) => fileOf(text, one),
 
-    /** An example of a path, or of a file's bytes. @throws UserError where it is a pair */
+    /** Makes an example from a path or a file's bytes. @throws UserError if it is a pair */
     exampleOfInput({ text, textPair, bytes }: TextInput): Pick<Example, "text" | "bytes"> {
       if (textPair !== undefined) throw new UserError(`the model takes single ${media}, not pairs`);
       return { text, ...(bytes && { bytes }) };
@@ -49,7 +49,7 @@ export function ofFiles(media: Media) {
   };
 }
 
-/** What kinds have in common that give each file one class: all but what is in it. */
+/** Common parts of kinds that give each file one class, without the encoding of the files. */
 export function classificationOfFiles(media: Media) {
   const { one, column } = MEDIA[media];
   return {

@@ -2,7 +2,7 @@ import type { TaskData } from "./example.ts";
 import { classification } from "./kinds/classification.ts";
 import { regression } from "./kinds/regression.ts";
 
-/** What a GLUE task asks, in the names of Hugging Face's `glue` data set. */
+/** Kind, labels and metrics of a GLUE task, with the names of Hugging Face's `glue` data set. */
 export type GlueTask = Pick<TaskData, "kind" | "labels" | "metrics">;
 
 const entailment = ["entailment", "not_entailment"];
@@ -13,11 +13,11 @@ const classes = (labels: string[], metrics: string[]): GlueTask => ({
   metrics,
 });
 
-/** By lower-case name; the first metric picks the best epoch. */
+/** GLUE tasks by lower-case name; the first metric selects the best epoch. */
 export const GLUE_TASKS: ReadonlyMap<string, GlueTask> = new Map([
   ["cola", classes(["unacceptable", "acceptable"], ["matthews_correlation"])],
   ["sst2", classes(["negative", "positive"], ["accuracy"])],
-  // The paper picks MRPC's best epoch by F1.
+  // The paper selects MRPC's best epoch by F1.
   ["mrpc", classes(["not_equivalent", "equivalent"], ["f1", "accuracy"])],
   ["stsb", { kind: regression.name, labels: [], metrics: ["pearson", "spearmanr"] }],
   ["rte", classes(entailment, ["accuracy"])],

@@ -1,47 +1,47 @@
 import type { Example, Prediction } from "./example.ts";
-import { DEEPEST, type SearchOutcome } from "./metrics/retrieval-metrics.ts";
+import { MAX_RESULTS, type SearchOutcome } from "./metrics/retrieval-metrics.ts";
 import { dot, nearest, unitVector } from "./vectors.ts";
 
-/** Examples as a search. */
+/** Examples in the form of a search. */
 export interface HeldOutSearch {
   texts: readonly string[];
   queries: readonly {
     text: string;
-    /** Numbers of the texts that answer it. */
+    /** Indices of the texts that answer the query. */
     relevant: ReadonlySet<number>;
-    /** Numbers of those that it is put to; absent: all. */
+    /** Indices of the texts to search (default: all). */
     among?: ReadonlySet<number>;
   }[];
 }
 
-/** Whether examples are pairs or triplets: an anchor with texts, and no score. */
+/** Whether examples are pairs or triplets: an anchor with texts, without a score. */
 export const isPairs = ([first]: readonly Example[]): boolean =>
   first?.label === undefined && (first?.texts?.length ?? 0) > 0;
 
-/** A query among texts, with how near each of them is that was found. */
-export interface Found extends SearchOutcome {
+/** Result of a query, with similarities. */
+export interface QueryResult extends SearchOutcome {
   text: string;
-  /** Cosines with a text that belongs to the query, and with one that does not, where there are such. */
+  /** Cosines of the query with a relevant text and with another text; undefined if there is none. */
   relevantScore: number | undefined;
   otherScore: number | undefined;
 }
 
-/** Searches are made once for all metrics of the same predictions. */
-const searched = new WeakMap<readonly Prediction[], Found[]>();
+/** Results by predictions, so that all metrics of the same predictions share one search. */
+const resultsByPredictions = new WeakMap<readonly Prediction[], QueryResult[]>();
 
 /**
- * Of pairs: each anchor is a query, and all texts that anchors are compared with are searched; its positive is relevant,
- * and whatever else is a positive of an anchor of the same text. Of texts with a class: each text is a query among all others.
+ * Searches held-out examples. For pairs, each anchor is a query over all texts that anchors are compared with; its positive is relevant,
+ * and so is the positive of any anchor with the same text. For texts with a class, each text is a query over all others.
  */
-export function outcomesOf(predictions: readonly Prediction[], examples: readonly Example[]): Found[] {
-  const known = searched.get(predictions);
+export function outcomesOf(predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] {
+  const known = resultsByPredictions.get(predictions);
   if (known) return known;
   const outcomes = isPairs(examples) ? searchPairs(predictions, examples) : searchClasses(predictions, examples);
-  searched.set(predictions, outcomes);
+  resultsByPredictions.set(predictions, outcomes);
   return outcomes;
 }
 
-function searchPairs(predictions: readonly Prediction[], examples: readonly Example[]): Found[] {
+function searchPairs(predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] {
   const { texts, queries } = pairsAsSearch(examples);
   const places = new Map(texts.map((text, index) => [text, index]));
   const vectors = new Array<Float32Array>(texts.length);
@@ -55,10 +55,10 @@ function searchPairs(predictions: readonly Prediction[], examples: readonly Exam
   });
   return queries.map(({ text, relevant }, q) => {
     const vector = anchors.get(text)!;
-    const other = drawn(q, texts.length);
+    const other = pseudorandomIndex(q, texts.length);
     return {
       text,
-      hits: nearest(vector, vectors, DEEPEST).map(({ index }) => relevant.has(index)),
+      hits: nearest(vector, vectors, MAX_RESULTS).map(({ index }) => relevant.has(index)),
       relevant: relevant.size,
       relevantScore: dot(vector, vectors[[...relevant][0]!]!),
       otherScore: relevant.has(other) ? undefined : dot(vector, vectors[other]!),
@@ -66,13 +66,13 @@ function searchPairs(predictions: readonly Prediction[], examples: readonly Exam
   });
 }
 
-function searchClasses(predictions: readonly Prediction[], examples: readonly Example[]): Found[] {
+function searchClasses(predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] {
   const vectors = predictions.map((each) => unitVector(each.vectors![0]!));
   const count = examples.length;
   return examples.map(({ text, label }, own) => {
     const isRelevant = (index: number): boolean => index !== own && examples[index]!.label === label;
-    // The first of each sort after a place that is drawn.
-    const from = drawn(own, count);
+    // The first relevant and the first other text after a pseudorandom index.
+    const from = pseudorandomIndex(own, count);
     const score = (fits: (index: number) => boolean): number | undefined => {
       for (let i = 0; i < count; i++) {
         const index = (from + i) % count;
@@ -82,7 +82,9 @@ function searchClasses(predictions: readonly Prediction[], examples: readonly Ex
     };
     return {
       text,
-      hits: nearest(vectors[own]!, vectors, DEEPEST, (index) => index === own).map(({ index }) => isRelevant(index)),
+      hits: nearest(vectors[own]!, vectors, MAX_RESULTS, (index) => index === own).map(({ index }) =>
+        isRelevant(index),
+      ),
       relevant: examples.filter((_, index) => isRelevant(index)).length,
       relevantScore: score(isRelevant),
       otherScore: score((index) => examples[index]!.label !== label),
@@ -90,10 +92,10 @@ function searchClasses(predictions: readonly Prediction[], examples: readonly Ex
   });
 }
 
-/** A place among so many, the same for the same number. */
-const drawn = (number: number, of: number): number => (number * 7919) % of;
+/** Pseudorandom index below `of`, the same for the same number. */
+const pseudorandomIndex = (number: number, of: number): number => (number * 7919) % of;
 
-/** Held-out pairs as a search: each anchor's text once, among all texts that anchors are compared with. */
+/** Converts held-out pairs to a search: each anchor's text once, over all texts that anchors are compared with. */
 export function pairsAsSearch(examples: readonly Example[]): HeldOutSearch {
   const places = new Map<string, number>();
   const placeOf = (text: string): number => {

@@ -1,4 +1,4 @@
-/** What examples' texts may be the paths of. */
+/** Kinds of files whose paths may be the texts of examples. */
 export const MEDIA = {
   pictures: {
     one: "picture",
@@ -11,5 +11,5 @@ export const MEDIA = {
 
 export type Media = keyof typeof MEDIA;
 
-/** Whether a file's ending says that it is one of them, and it is not hidden. @param path with slashes */
+/** Whether a file's extension is one of the medium's, and the file is not hidden. @param path with slashes */
 export const isMedia = (media: Media, path: string): boolean => MEDIA[media].file.test(path) && !/(^|\/)\./.test(path);

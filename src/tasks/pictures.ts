@@ -15,7 +15,7 @@ export const pictureOptions = z.object({
 });
 
 /**
- * A picture as a model reads it, `[3, height, width]`: it comes to as many tokens as every other, none of which has an id.
+ * Encodes a picture, `[3, height, width]`. Each picture has the same number of tokens, without ids.
  * @param options of the task
  */
 export function encodePicture(

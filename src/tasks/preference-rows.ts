@@ -5,23 +5,23 @@ import type { Example } from "./example.ts";
 import type { PreferenceRows } from "./losses/preference-losses.ts";
 import { type Cell, type Columns, cellError, columnOf, list, type Table, textOf } from "./rows.ts";
 
-/** A prompt, as a text or as turns, and answers to it. */
+/** A prompt, as a text or as turns, with answers to it. */
 type PromptedAnswers = Pick<Example, "text" | "messages" | "tools" | "place"> & { answers: string[] };
 
 const has = ({ columns }: Table, name: string): boolean => columns.includes(name);
 
-/** Whether columns are those of pairs of answers. */
+/** Whether the columns are those of pairs of answers. */
 export const holdsPairs = (table: Table): boolean => has(table, "chosen") && has(table, "rejected");
 
-/** Whether columns are those of single answers that are good or not, and their labels say so. */
+/** Whether the columns and labels are those of single answers that are good or not. */
 export const holdsJudged = (table: Table): boolean =>
   ["prompt", "completion", "label"].every((name) => has(table, name)) &&
   columnOf(table, "label").every((cell) => verdictOf(cell) !== undefined);
 
 /**
- * Examples of pairs (`prompt`, `chosen`, `rejected`) or of judged answers (`prompt`, `completion`, `label`), as TRL has them: texts, or
- * lists of messages, where the prompt may also stand at the beginning of both answers alone.
- * @throws UserError where a column is missing, an answer is empty, or two answers do not answer the same.
+ * Makes examples from pairs (`prompt`, `chosen`, `rejected`) or judged answers (`prompt`, `completion`, `label`), in TRL's formats: texts,
+ * or lists of messages. Without a prompt column, the prompt is the common beginning of both answers.
+ * @throws UserError if a column is missing, an answer is empty, or two answers have different prompts.
  */
 export function preferenceExamples(
   table: Table,
@@ -53,7 +53,7 @@ export function preferenceExamples(
     return verdict;
   });
   const answered = answersIn([named.textPair ?? "completion"]);
-  // The model's distance from its start is measured on answers to other prompts: each row's is the one before it.
+  // The model's distance from its start is measured on answers to other prompts: each row uses that of the previous row.
   const examples = answered.map((each, row) => {
     const { answers: others } = answered.at(row - 1)!;
     return { ...exampleOf({ ...each, answers: [...each.answers, ...others] }), label: verdicts[row]! };
@@ -61,7 +61,7 @@ export function preferenceExamples(
   return { rows: "judged", examples };
 }
 
-/** 1 of a good answer, 0 of one that is not; undefined where a cell says neither. */
+/** 1 for a good answer, 0 for a bad one; undefined if a cell is neither. */
 function verdictOf({ value }: Cell): 0 | 1 | undefined {
   const text = String(value ?? "")
     .trim()
@@ -81,7 +81,7 @@ function answeredBy(answers: readonly Cell[], prompt: Cell | undefined, tools: C
     return text;
   });
   if (prompt) return { place: prompt.place, text: textOf(prompt), answers: texts };
-  // What both begin with is the prompt, up to the last white space in it.
+  // The prompt is the common beginning of both, up to its last white space.
   const shared = sharedText(texts);
   return { place: first.place, text: shared, answers: texts.map((text) => text.slice(shared.length)) };
 }
@@ -92,7 +92,7 @@ function sharedText([first = "", ...others]: readonly string[]): string {
   return first.slice(0, first.slice(0, length).search(/\S*$/));
 }
 
-/** Answers as turns of the assistant, behind the prompt's turns or behind those that all begin with. */
+/** Answers as turns of the assistant, after the prompt's turns or after those with which all answers begin. */
 function conversationsWith(
   answers: readonly Cell[],
   prompt: Cell | undefined,
@@ -124,7 +124,7 @@ function exampleOf({ answers: [first, ...others], messages, ...asked }: Prompted
   return { ...asked, ...(messages ? { messages } : { textPair: first! }), texts: others };
 }
 
-/** The example with one of its answers alone: the first, or one of its further texts. */
+/** The example with only one of its answers: the first, or one of its further texts. */
 export function withAnswer(example: Example, which: number): Example {
   const { texts = [], ...first } = example;
   if (which === 0) return first;

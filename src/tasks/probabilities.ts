@@ -1,10 +1,10 @@
-/** A label, and how likely it is. */
+/** A label with its probability. */
 export interface LabelProbability {
   label: string;
   probability: number;
 }
 
-/** Probabilities that sum to 1. */
+/** Converts logits to probabilities that sum to 1. */
 export function softmax(logits: Float32Array): Float32Array {
   const largest = logits[argmax(logits)]!;
   const powers = logits.map((logit) => Math.exp(logit - largest));
@@ -12,12 +12,12 @@ export function softmax(logits: Float32Array): Float32Array {
   return powers.map((power) => power / total);
 }
 
-/** A probability for each logit by itself. */
+/** Converts each logit to an independent probability. */
 export function sigmoid(logits: Float32Array): Float32Array {
   return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
 }
 
-/** Index of the largest value, of equal ones the first. */
+/** Index of the largest value; the first if several are equal. */
 export function argmax(values: Float32Array): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;

@@ -5,8 +5,8 @@ import type { Example } from "./example.ts";
 import { separator } from "./written-text.ts";
 
 /**
- * What a language model is to answer: what a user says, or a conversation, both by the model's chat template where it has one; or
- * a text to go on with as it stands.
+ * Prompt of a language model: a user message or a conversation, both formatted by the model's chat template if it has one; or a
+ * verbatim text to continue.
  */
 export type Prompt = string | readonly ChatMessage[] | AskedConversation | { readonly verbatim: string };
 
@@ -17,8 +17,8 @@ export interface AskedConversation {
 }
 
 /**
- * A prompt's token ids, up to where the model goes on.
- * @throws UserError where the template refuses the conversation, or a conversation has none.
+ * Token ids of a prompt, up to the position where the model continues.
+ * @throws UserError if the chat template refuses the conversation, or a conversation has no template.
  */
 export function promptIds(prompt: Prompt, tokenizer: Tokenizer): number[] {
   const { chatTemplate } = tokenizer;
@@ -39,8 +39,8 @@ function conversationOf(prompt: Exclude<Prompt, { readonly verbatim: string }>):
 }
 
 /**
- * The text that an encoder-decoder is asked to rewrite: a text, or the one turn of a conversation.
- * @throws UserError where there are more turns.
+ * Input text for an encoder-decoder: a text, or the single turn of a conversation.
+ * @throws UserError if there are several turns.
  */
 export function sourceText(prompt: Prompt): string {
   if (typeof prompt === "object" && "verbatim" in prompt) return prompt.verbatim;
@@ -52,7 +52,7 @@ export function sourceText(prompt: Prompt): string {
   );
 }
 
-/** What an example asks: its conversation up to the assistant's last turn, or its text, as training put it before the completion. */
+/** Prompt of an example: its conversation before the assistant's last turn, or its text, in the form that training used. */
 export function promptOf(
   { text, textPair, messages, tools }: Pick<Example, "text" | "textPair" | "messages" | "tools">,
   { chatTemplate }: Pick<Tokenizer, "chatTemplate">,
@@ -64,12 +64,12 @@ export function promptOf(
   return { messages: last < 0 ? messages : messages.slice(0, last), tools };
 }
 
-/** The answer that an example has to what it asks; none of a whole text. */
+/** Reference answer of an example; undefined for a whole text. */
 export function answerOf({ textPair, messages }: Example): string | undefined {
   return messages ? (messages.findLast(({ role }) => role === "assistant")?.content ?? undefined) : textPair;
 }
 
-/** A text with what the tokenizer puts before it, but not with the end of a text behind it. */
+/** Token ids of a text with the tokenizer's prefix, but without the end-of-text token. */
 function textIds(text: string, tokenizer: Tokenizer): number[] {
   const ids = [...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds];
   if (ids.at(-1) === tokenizer.specialTokens.eos?.id) ids.pop();

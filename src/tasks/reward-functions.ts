@@ -5,34 +5,34 @@ import type { ChatMessage } from "../tokenization/chat-template.ts";
 import type { Example } from "./example.ts";
 import type { TaskKind } from "./task-kind.ts";
 
-/** What a model is asked: a text, or the turns of a conversation. */
+/** A prompt: a text, or the turns of a conversation. */
 export type RewardPrompt = string | readonly ChatMessage[];
 
-/** A row of the data as it stands in its file, by column. */
+/** A row of the data, by column. */
 export type RewardRow = Readonly<Record<string, unknown>>;
 
 /**
- * How good an answer is: the higher, the better. `row` is what the data have for the prompt, such as the right answer.
+ * Returns the reward of an answer; higher is better. `row` is the prompt's row of the data, with the correct answer, for example.
  *
  *     export default (prompt, answer, row) => (answer.includes(row.city) ? 1 : 0);
  */
 export type RewardFunction = (prompt: RewardPrompt, answer: string, row: RewardRow) => number | Promise<number>;
 
-/** What scores answers, one at a time. */
+/** Scores answers, one at a time. */
 export interface Reward {
-  /** @throws Error saying why an answer has no reward. */
+  /** @throws Error with the reason if an answer has no reward. */
   score(...asked: Parameters<RewardFunction>): Promise<number>;
   release(): Promise<void>;
 }
 
-/** What scores answers, by option. */
+/** Options that select and configure a reward. */
 export const rewardOptions = z.object({
   reward: z
     .string()
     .min(1)
     .optional()
     .describe(
-      "what scores answers: a file (reward.ts or reward.js), the run of a reward model, or last-number, json, regex or length",
+      "how answers are scored: by a file (reward.ts or reward.js), the run of a reward model, or last-number, json, regex or length",
     ),
   rewardSchema: z.string().min(1).optional().describe("file with the JSON Schema that answers must be valid by (json)"),
   rewardPattern: z.string().min(1).optional().describe("regular expression that answers must match (regex)"),
@@ -40,23 +40,23 @@ export const rewardOptions = z.object({
   rewardTimeout: z.number().positive().default(10).describe("seconds after which the reward of an answer is given up"),
 });
 
-/** Options of rewards that come with the package. */
+/** Options of built-in rewards. */
 export interface RewardSettings extends Pick<z.output<typeof rewardOptions>, "rewardPattern" | "rewardWords"> {
-  /** JSON Schema that an answer must be valid by. */
+  /** JSON Schema that a valid answer matches. */
   rewardSchema?: unknown;
 }
 
-/** Those of {@link rewardOptions} that may name a file. */
+/** Names of the {@link rewardOptions} that may contain a path. */
 export const REWARD_PATHS: readonly string[] = ["reward", "rewardSchema"];
 
 interface BuiltInReward {
-  /** Its option that must be given. */
+  /** Required option. */
   needs?: keyof RewardSettings;
-  /** @throws UserError where an option is malformed. */
+  /** @throws UserError if an option is malformed. */
   make(settings: RewardSettings): RewardFunction;
 }
 
-/** The last number of a text; commas between thousands are no part of it. NaN where there is none. */
+/** Last number in a text; commas between thousands are removed. NaN if there is none. */
 function lastNumber(text: string): number {
   return Number(
     text
@@ -71,7 +71,7 @@ function validBy(schema: unknown): (value: unknown) => boolean {
     const read = z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema);
     return (value) => read.safeParse(value).success;
   } catch (error) {
-    throw new UserError(`--reward-schema is no JSON Schema that can be used: ${(error as Error).message}`);
+    throw new UserError(`--reward-schema is not a usable JSON Schema: ${(error as Error).message}`);
   }
 }
 
@@ -84,9 +84,9 @@ function matcherOf(pattern: string): (text: string) => boolean {
   }
 }
 
-/** Rewards by the name that `--reward` has. */
+/** Built-in rewards by the value of `--reward`. */
 export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
-  /** 1 where the answer's last number is that of the column `answer`, as in GSM8K. */
+  /** 1 if the last number of the answer equals that of the column `answer`, as in GSM8K. */
   "last-number": {
     make: () => (_prompt, answer, row) => {
       const right = lastNumber(String(row.answer ?? ""));
@@ -94,7 +94,7 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
       return lastNumber(answer) === right ? 1 : 0;
     },
   },
-  /** 1 where the answer is JSON that is valid by a schema. */
+  /** 1 if the answer is JSON that is valid by a schema. */
   json: {
     needs: "rewardSchema",
     make({ rewardSchema }) {
@@ -108,7 +108,7 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
       };
     },
   },
-  /** 1 where the answer matches a regular expression. */
+  /** 1 if the answer matches a regular expression. */
   regex: {
     needs: "rewardPattern",
     make({ rewardPattern = "" }) {
@@ -116,7 +116,7 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
       return (_prompt, answer) => (matches(answer) ? 1 : 0);
     },
   },
-  /** 1 for an answer of so many words, 0 for none or twice as many, and between them as near as it comes. */
+  /** 1 for an answer with the requested number of words, 0 for none or twice as many, and linear in between. */
   length: {
     needs: "rewardWords",
     make:
@@ -128,31 +128,31 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   },
 };
 
-/** Whether models of a kind say how good an answer is. */
+/** Whether models of a kind are reward models. */
 export const isRewardModel = ({ scores }: Pick<TaskKind, "scores">): boolean => scores === "reward";
 
-/** An answer as a reward model reads it. */
+/** An answer in the form that a reward model reads. */
 export const answerTo = (prompt: RewardPrompt, answer: string): Example =>
   typeof prompt === "string"
     ? { index: 0, text: prompt, textPair: answer }
     : { index: 0, text: "", messages: [...prompt, { role: "assistant", content: answer }] };
 
-/** Whether a reward is a file of the user's own, which is run, and not the name of one of the package's. */
+/** Whether a reward is a file with the user's own code rather than the name of a built-in reward. */
 export const isRewardFile = (reward: string): boolean => /\.[cm]?[jt]s$/.test(reward);
 
-/** Whether options name a file that would be run. */
+/** Whether options name a file with code to run. */
 export const namesCode = ({ reward }: Readonly<Record<string, unknown>>): boolean =>
   typeof reward === "string" && isRewardFile(reward);
 
-/** Whether an option of {@link REWARD_PATHS} names no file or folder. */
+/** Whether an option of {@link REWARD_PATHS} names a built-in reward instead of a path. */
 export const namesReward = (option: string, value: string): boolean =>
   option === "reward" && Object.hasOwn(REWARDS, value);
 
 const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /**
- * One of the rewards that come with the package.
- * @throws UserError where there is none of the name, or its option is missing, malformed or another one's.
+ * Makes a built-in reward.
+ * @throws UserError if the name is unknown, or its option is missing, malformed or that of another reward.
  */
 export function builtInReward(name: string, settings: RewardSettings): RewardFunction {
   const found = Object.hasOwn(REWARDS, name) ? REWARDS[name] : undefined;

@@ -2,36 +2,36 @@ import { didYouMean, UserError } from "../errors.ts";
 
 /** One row of a table. */
 export interface Row {
-  /** Line where the row starts, from 1. */
+  /** First line of the row, from 1. */
   line: number;
-  /** In the order of the table's columns: text, or any JSON value; undefined where a JSON object lacks the key. */
+  /** Cells in the order of the table's columns: text, or any JSON value; undefined if a JSON object lacks the key. */
   cells: readonly unknown[];
 }
 
-/** Rows of a file, not yet examples. */
+/** Rows of a file, before they become examples. */
 export interface Table {
-  /** Where the rows come from, for error messages. */
+  /** Source of the rows, for error messages. */
   source: string;
   columns: readonly string[];
   rows: readonly Row[];
-  /** Column → names of its classes in the order of their numbers, where the file says so. */
+  /** Names of a column's classes in the order of their numbers, if the file has them. */
   classNames?: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Which columns of a table hold what. */
+/** Columns of a table by their role. */
 export interface Columns {
   text: string;
   /** Second sentence of a pair. */
   textPair?: string;
-  /** Absent where the examples are to have no labels. */
+  /** Undefined if the examples have no labels. */
   label?: string;
 }
 
-/** The names among those that somebody may have given. */
+/** The column names that were given. */
 export const namedColumns = (given: { [Name in keyof Columns]?: string | undefined }): Partial<Columns> =>
   Object.fromEntries(Object.entries(given).filter(([, name]) => name !== undefined));
 
-/** A cell, with what error messages say of it. */
+/** A cell with its position for error messages. */
 export interface Cell {
   value: unknown;
   /** `file, line n` */
@@ -40,17 +40,17 @@ export interface Cell {
   column: string;
 }
 
-/** The cells of a row that an example is made of. */
+/** Cells of a row from which an example is made. */
 export interface ExampleCells {
   text: Cell;
   textPair?: Cell;
-  /** Absent where the examples are to have no labels. */
+  /** Undefined if the examples have no labels. */
   label?: Cell;
 }
 
 /**
  * Position of a column.
- * @throws UserError that names the columns there are.
+ * @throws UserError that lists the existing columns.
  */
 export function columnIndex(table: Table, name: string): number {
   const index = table.columns.indexOf(name);
@@ -59,7 +59,7 @@ export function columnIndex(table: Table, name: string): number {
   throw new UserError(`${table.source} has no column "${name}"${help}`);
 }
 
-/** A column's cells, in the order of the rows. @throws UserError where there is no such column. */
+/** Cells of a column, in the order of the rows. @throws UserError if there is no such column. */
 export function columnOf(table: Table, name: string): Cell[] {
   const column = columnIndex(table, name);
   return table.rows.map(({ line, cells }) => ({
@@ -69,19 +69,19 @@ export function columnOf(table: Table, name: string): Cell[] {
   }));
 }
 
-/** What is wrong with a cell, and what to do. */
+/** Makes an error that says what is wrong with a cell, and what to do. */
 export function cellError({ place, column }: Cell, what: string, help = ""): UserError {
   return new UserError(`${place}: ${what} in column "${column}"${help}`);
 }
 
-/** A cell as text; an empty one where a key is missing. @throws UserError where it is an object or array. */
+/** A cell as text; empty if a key is missing. @throws UserError if it is an object or array. */
 export function textOf(cell: Cell): string {
   const value = cell.value ?? "";
   if (typeof value === "object") throw cellError(cell, "an object or array instead of a text");
   return String(value);
 }
 
-/** A name of a label: a cell's, or that of one of its parts. @throws UserError where it is none. */
+/** Label name in a cell, or in one of its parts. @throws UserError if there is none. */
 export function labelNameOf(cell: Cell, part: unknown = cell.value): string {
   if (typeof part === "object" && part !== null) throw cellError(cell, "an object or array instead of a label");
   const name = String(part ?? "").trim();
@@ -89,7 +89,7 @@ export function labelNameOf(cell: Cell, part: unknown = cell.value): string {
   return name;
 }
 
-/** Index of a label that a cell names. @throws UserError where it is not among `labels`. */
+/** Index of the label that a cell names. @throws UserError if it is not among `labels`. */
 export function labelIndex(cell: Cell, name: string, labels: readonly string[]): number {
   const index = labels.indexOf(name);
   if (index >= 0) return index;
@@ -100,16 +100,16 @@ export function labelIndex(cell: Cell, name: string, labels: readonly string[]):
   );
 }
 
-/** A cell's number; NaN where it is none. */
+/** Number in a cell; NaN if it is not a number. */
 export function numberOf({ value }: Cell): number {
   if (typeof value === "number") return value;
   return typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
 }
 
 /**
- * The distinct labels of a column: integers by value, else by name.
- * @param labelsIn the labels that a cell holds
- * @throws UserError where there are fewer than `least`.
+ * Distinct labels of a column: sorted by value if all are integers, otherwise by name.
+ * @param labelsIn returns the labels in a cell
+ * @throws UserError if there are fewer than `least`.
  */
 export function distinctLabels(
   table: Table,
@@ -126,7 +126,7 @@ export function distinctLabels(
   return integers ? distinct.sort((a, b) => Number(a) - Number(b)) : distinct.sort();
 }
 
-/** Names for an error message: all, or the first twenty of many. */
+/** Joins names for an error message: all, or the first twenty. */
 export function list(names: readonly string[]): string {
   return names.slice(0, 20).join(", ") + (names.length > 20 ? `, … (${names.length} in all)` : "");
 }

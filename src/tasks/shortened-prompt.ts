@@ -4,24 +4,24 @@ import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example } from "./example.ts";
 import { type LossOn, type WrittenText, writtenText } from "./written-text.ts";
 
-/** Where a prompt that is too long loses tokens. */
+/** Parts that a prompt may lose if it is too long. */
 const TRUNCATE = ["middle", "start", "end"] as const;
 export type Truncate = (typeof TRUNCATE)[number];
 
-/** Of kinds that write. */
+/** Option of kinds that generate text. */
 export const truncateOption = z
   .enum(TRUNCATE)
   .default("middle")
   .describe("part that a prompt beyond --max-length loses; answers are never truncated");
 
-/** What stands where the middle was. */
+/** Replacement for a removed middle. */
 const GAP = " ... ";
 
-/** A text of which at most so many tokens are left. */
+/** Shortens a text to at most this many tokens. */
 function shortened(text: string, tokens: number, truncate: Truncate, tokenizer: Tokenizer): string {
   const ids = tokenizer.idsOf(text);
   if (ids.length <= tokens) return text;
-  // A character may fall into several tokens: what is left of one at a cut is no text.
+  // A character may consist of several tokens: the remainder of a cut character is not text.
   const part = (from: number, to: number): string => tokenizer.decode(ids.slice(from, to)).replace(/^�+|�+$/g, "");
   const { length } = ids;
   if (truncate === "start") return part(length - tokens, length);
@@ -30,8 +30,8 @@ function shortened(text: string, tokens: number, truncate: Truncate, tokenizer: 
   return part(0, first).trimEnd() + GAP + part(length - tokens + first, length).trimStart();
 }
 
-/** The most tokens that each text may keep where so many are to go: the longest texts lose first. */
-function mostKept(lengths: readonly number[], removed: number): number {
+/** Most tokens that each text may keep if `removed` tokens are removed in total: the longest texts lose tokens first. */
+function longestKept(lengths: readonly number[], removed: number): number {
   const lostAt = (most: number): number => lengths.reduce((sum, length) => sum + Math.max(0, length - most), 0);
   let most = lengths.reduce((a, b) => Math.max(a, b), 0);
   while (most > 0 && lostAt(most) < removed) most--;
@@ -39,9 +39,9 @@ function mostKept(lengths: readonly number[], removed: number): number {
 }
 
 /**
- * Shortens texts until what is written of them fits.
- * @param excessOf tokens by which it is too long
- * @returns undefined where that would leave nothing of a text
+ * Shortens texts until the result of `write` fits.
+ * @param excessOf returns the number of tokens above the limit
+ * @returns undefined if a text would become empty
  */
 export function shortenUntilFits<Written>(
   texts: readonly string[],
@@ -56,15 +56,15 @@ export function shortenUntilFits<Written>(
     const excess = excessOf(written);
     if (excess <= 0) return written;
     removed += excess;
-    const most = mostKept(lengths, removed);
+    const most = longestKept(lengths, removed);
     if (most === 0) return undefined;
     written = write(texts.map((text) => shortened(text, most, truncate, tokenizer)));
   }
 }
 
 /**
- * A text to be written that is longer than `maxLength` tokens, so shortened that what counts stays whole: by its prompts, then by the
- * first turns of a conversation. Of what has no prompt, the end goes; where an answer alone is too long, nothing counts.
+ * Shortens a text of more than `maxLength` tokens so that counted tokens remain: first its prompts, then the first turns of a
+ * conversation. A text without a prompt loses its end; if an answer alone is too long, no tokens count.
  */
 export function shortenedToLength(
   example: Example,
@@ -97,7 +97,7 @@ export function shortenedToLength(
   return found ?? { ids: start, counts: start.map(() => false) };
 }
 
-/** Whether a turn is read and not learned. */
+/** Whether the model reads a turn, but does not learn it. */
 function isPrompt(turns: readonly ChatMessage[], place: number, lossOn: LossOn): boolean {
   const { role, content } = turns[place]!;
   const counts =
@@ -105,7 +105,7 @@ function isPrompt(turns: readonly ChatMessage[], place: number, lossOn: LossOn):
   return !counts && typeof content === "string";
 }
 
-/** A conversation, then without the turns before the user's second one, and so on; what stands before the first stays. */
+/** A conversation, then the same without the turns before the user's second one, and so on. Turns before the first one remain. */
 function lastTurns(messages: readonly ChatMessage[]): (readonly ChatMessage[])[] {
   const asked = [...messages.keys()].filter((place) => messages[place]!.role === "user");
   const answered = asked.filter((place) => messages.slice(place).some(({ role }) => role === "assistant"));

@@ -5,11 +5,11 @@ import type { Example, TaskData } from "./example.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
 /**
- * Splits examples in two by a seeded draw: `fraction` of them held out, the rest to train on, both in their old order and
- * indexed anew. Each class gives its share to within one example, and never its only one.
- * @param stratum an example's class; all are alike where absent
- * @param ofEach examples of a class from which on it gives one at least
- * @throws UserError where `fraction` is not between 0 and 1 or holds nothing out.
+ * Splits examples in two by a seeded draw: `fraction` of them held out, the rest for training, both in their original order and
+ * with new indices. Each class contributes its share to within one example, and never its only one.
+ * @param stratum class of an example (default: all the same)
+ * @param ofEach size from which on a class contributes at least one example
+ * @throws UserError if `fraction` is not between 0 and 1 or holds nothing out.
  */
 export function splitExamples(
   examples: readonly Example[],
@@ -28,7 +28,7 @@ export function splitExamples(
   let [size, given] = [0, 0];
   order.forEach((example, position) => {
     const first = position === 0 || stratum(example) !== stratum(order[position - 1]!);
-    // Every (1 / fraction)-th of the sorted order. A stratum's first trains, and its turn passes on within the stratum.
+    // Selects every (1 / fraction)-th of the sorted order. The first of a stratum trains, and its turn passes to the next in the stratum.
     due = (first ? 0 : due) + share(position + 1) - share(position);
     [size, given] = first ? [1, 0] : [size + 1, given];
     const last = position + 1 === order.length || stratum(example) !== stratum(order[position + 1]!);
@@ -49,35 +49,41 @@ export function splitExamples(
   return split;
 }
 
-/** Examples of a class from which on one of them is held out, however small the fraction. */
-const HELD_OUT_OF = 5;
+/** Size from which on a class contributes at least one held-out example, even if the fraction is small. */
+const SMALLEST_HELD_OUT_STRATUM = 5;
 
 /**
- * The task with a part of its training examples held out to validate on, by its kind's classes: of each that is not tiny one at least.
- * @throws UserError as {@link splitExamples}
+ * Holds out a part of a task's training examples for validation, stratified by class: at least one of each class that is not tiny.
+ * @throws UserError like {@link splitExamples}
  */
 export function holdOut(task: TaskData, fraction: number, seed: number): TaskData {
-  const { train, held } = splitExamples(task.train, fraction, seed, findTaskKind(task.kind).stratumOf, HELD_OUT_OF);
+  const { train, held } = splitExamples(
+    task.train,
+    fraction,
+    seed,
+    findTaskKind(task.kind).stratumOf,
+    SMALLEST_HELD_OUT_STRATUM,
+  );
   return { ...task, train, validation: [{ name: "validation", examples: held }], heldOut: { fraction, seed } };
 }
 
-/** `held out (10 %, drawn by seed 42)`: which examples those are. @param seeds of draws of one fraction */
+/** Describes the draw: `held out (10 %, drawn by seed 42)`. @param seeds of draws of the same fraction */
 export function heldOutText(fraction: number, seeds: readonly number[]): string {
   const share = Number((100 * fraction).toPrecision(3));
   return `held out (${share} %, drawn by ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")})`;
 }
 
-/** Of the draw of {@link sampleExamples}: it is the same for all runs, whatever their seeds, so that these train on the same examples. */
+/** Seed of {@link sampleExamples}, the same for all runs, so that runs with different seeds train on the same examples. */
 const SAMPLE_SEED = 0;
 
-/** The task with at most `count` of its training examples, drawn by its kind's classes; all where there are no more. */
+/** Reduces a task to at most `count` of its training examples, stratified by class. */
 export function sampleExamples(task: TaskData, count: number | undefined): TaskData {
   if (count === undefined || count >= task.train.length) return task;
   const { held } = splitExamples(task.train, count / task.train.length, SAMPLE_SEED, findTaskKind(task.kind).stratumOf);
   return { ...task, train: held };
 }
 
-/** A copy in random order (Fisher and Yates). */
+/** A copy in random order (Fisher-Yates shuffle). */
 export function shuffled<T>(items: readonly T[], seed: number): T[] {
   const random = xoroshiro128plus(seed);
   const result = [...items];

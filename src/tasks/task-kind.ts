@@ -10,62 +10,62 @@ import type { Media } from "./media.ts";
 import type { PairScores } from "./metrics/pair-scores.ts";
 import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
-/** A text that goes through the model by itself. */
+/** A text that goes through the model separately. */
 export interface ReadText {
   encoding: Encoding;
-  /** What is read beside its tokens, by the names of the model's inputs. */
+  /** Inputs other than its tokens, by the names of the model's inputs. */
   inputs?: Readonly<Record<string, ModelInput>>;
-  /** Of encoder-decoders: the decoder's own text. */
+  /** The decoder's own text, for encoder-decoders. */
   decoder?: Encoding;
-  /** Positions of the tokens that get outputs, ascending; absent where the text as a whole gets them (one row). */
+  /** Ascending positions of the tokens that have outputs; undefined if the text as a whole has one row of outputs. */
   rows?: Int32Array;
 }
 
-/** An example as training and prediction take it. */
+/** An encoded example for training and prediction. */
 export interface EncodedExample extends ReadText {
-  /** Position in the training set: dropout is drawn by it. */
+  /** Position in the training set, which selects the dropout. */
   index: number;
-  /** Further texts of the example; their rows of outputs follow its own. */
+  /** Further texts of the example. Their output rows follow its own. */
   texts?: readonly ReadText[];
   /**
-   * Whether tokens were cut away that a person should know of. Where a kind says that, an example without rows teaches nothing
-   * and is left out.
+   * Whether the text was truncated in a way that the user should know. An example without rows teaches nothing and is left out if its
+   * kind sets this.
    */
   cut?: boolean;
-  /** The same of the decoder's own text. */
+  /** Whether the decoder's own text was truncated. */
   decoderCut?: boolean;
 }
 
-/** What the rows of an example are to come to. */
+/** Targets of the rows of an example. */
 export interface Targets {
   /** `[rows, ...objective.target]` */
   targets: Tensor<"float32"> | Tensor<"int32">;
-  /** `[rows]`: what each counts for, such as its class's weight. */
+  /** Weight of each row, such as that of its class, `[rows]`. */
   weights: Float32Array;
-  /** What may be in a batch only once: examples that share any of it are kept apart. */
+  /** Values that may occur only once in a batch: examples that share one are kept apart. */
   oncePerBatch?: readonly string[];
 }
 
 export interface TrainingExample extends EncodedExample, Targets {}
 
-/** A text to predict for, or a pair; its words, where a kind that labels words is not to split it itself. */
+/** A text or pair to predict for; optionally with its words, so that a kind that labels words does not split it. */
 export type TextInput = Pick<Example, "text" | "textPair" | "words" | "bytes">;
 
-/** How a model writes answers to learn from. */
+/** Settings for generating the answers to learn from. */
 export interface RolloutSettings {
   /** Answers to each prompt. */
   numGenerations: number;
-  /** Most tokens of one. */
+  /** Most tokens of an answer. */
   maxNewTokens: number;
   temperature: number;
 }
 
-/** A prompt with the answers that a model wrote to it. */
+/** A prompt with the answers that a model generated. */
 export interface AnsweredPrompt {
   prompt: EncodedExample;
   answers: readonly {
     ids: readonly number[];
-    /** Nothing where it failed. */
+    /** Undefined if the reward function failed. */
     reward: number | undefined;
   }[];
 }
@@ -101,61 +101,61 @@ export interface RerankedText {
   sigmoid: number;
 }
 
-/** How good predictions are, as one number. */
+/** A measure of predictions, as one number. */
 export interface Metric {
   higherIsBetter: boolean;
-  /** 0 where it is not defined, such as without any positives. */
+  /** Returns 0 if the metric is undefined, for example without any positives. */
   compute(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]): number;
 }
 
-/** What an evaluation shows beside a task's metrics. */
+/** Results that an evaluation shows in addition to a task's metrics. */
 export interface EvaluationDetails {
   metrics: Record<string, number>;
   /** Counts of examples `[true label, predicted label]`. */
   confusion?: number[][];
 }
 
-/** What a model of this kind is to Hugging Face's tools. */
+/** Names of this kind of task in Hugging Face's tools. */
 export interface HuggingFaceForm {
   autoClass: "AutoModel" | `AutoModelFor${string}`;
-  /** What a family's class ends with; as the auto class's where absent. */
+  /** Ending of a family's class (default: that of the auto class). */
   className?: `For${string}`;
   /** `problem_type` of config.json. */
   problemType: string | null;
-  /** `task_type` of adapter_config.json; null where PEFT has none for it. */
+  /** `task_type` of adapter_config.json; null if PEFT has none. */
   peftTaskType: string | null;
   /** Name of the pipeline in Transformers and Transformers.js. */
   pipeline: string;
-  /** What the README of an export says. */
+  /** Texts for the README of an export. */
   readme: {
-    /** A sentence on the outputs of these names. @param options of the task */
+    /** A sentence about the outputs with these names. @param options of the task */
     outputs(names: readonly string[], options?: TaskOptionValues): string;
-    /** How `classify`, the pipeline, is called in JavaScript; absent where it does not serve this kind. */
+    /** JavaScript call of `classify`, the pipeline; undefined if the pipeline does not support this kind. */
     pipelineCall?: string;
-    /** JavaScript that shows what `logits` say; absent where the pipeline serves all that the kind takes. */
+    /** JavaScript that shows the meaning of `logits`; undefined if the pipeline supports everything that the kind needs. */
     showLogits?(names: readonly string[]): string;
   };
 }
 
-/** What leaves the graph in place of outputs that are too wide to look at: a few numbers for each row that has a target. */
+/** Reduces outputs that are too wide to store to a few values within the graph, for each row that has a target. */
 export interface Readout {
-  /** Numbers for each row. */
+  /** Number of values per row. */
   width: number;
-  /** `[rows, outputs]`, targets as the objective has them → `[rows, width]`. */
+  /** `[rows, outputs]`, targets in the objective's layout → `[rows, width]`. */
   write(outputs: Value, targets: Value): Value;
-  /** The objective's loss of rows, summed by weights. @param values `[rows, width]` @param weights `[rows]` */
+  /** The objective's loss, summed over rows by weight. @param values `[rows, width]` @param weights `[rows]` */
   loss(values: Float32Array, weights: Float32Array): number;
 }
 
-/** What of a model the number of its outputs may depend on. */
+/** Sizes of a model that the number of outputs may depend on. */
 export type ModelSize = Pick<ModelConfig, "hiddenSize" | "maxLength">;
 
-/** Options of a task by name, as its kind made them. */
+/** Options of a task by name, as made by its kind. */
 export type TaskOptionValues = Readonly<Record<string, unknown>>;
 
-/** How data of a kind is recognized. */
+/** Rules that recognize data of a kind. */
 export interface Recognition {
-  /** Kinds are tried in ascending order; the first that fits is taken. */
+  /** Kinds are tried in ascending order; the first that fits is used. */
   order: number;
   /** Whether the names of a table's columns show the kind, if the user names no columns. */
   fitsColumns?(table: Table): boolean;
@@ -165,12 +165,12 @@ export interface Recognition {
   labelsOfHead(outputs: readonly string[], problemType: string | null | undefined): string[] | undefined;
 }
 
-/** How a kind reads a table by columns of its own. */
+/** Reads a table with columns of the kind's own. */
 export interface TableReading {
   /**
-   * @param columns those that were named
-   * @param labels of the task, where they are known
-   * @throws UserError where columns are missing, or a row lacks a text or a sound label.
+   * @param columns names that the user gave
+   * @param labels of the task, if they are known
+   * @throws UserError if columns are missing, or a row has no text or no valid label.
    */
   read(
     table: Table,
@@ -293,7 +293,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
     logits: Float32Array,
     options?: TaskOptionValues,
   ): Output;
-  /** The same in a line, without the text. */
+  /** Formats this prediction in one line, without the text. */
   lineOf(output: Output): string;
 
   // Scores

@@ -14,12 +14,12 @@ import { wholeText } from "./whole-text.ts";
 export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", Object.values(BUILT_IN_KINDS));
 
 /**
- * Makes a kind of task of the caller's own known by its name, to this process: runs take it, and adapters trained for it
+ * Registers a kind of task in this process by its name: runs can use it, and adapters trained for it
  * can be read.
- * @throws UserError where the name is taken, or a metric of it is known with another direction.
+ * @throws UserError if the name is taken, or one of its metrics is known with another direction.
  */
 export function registerTaskKind(kind: TaskKind): void {
-  // Records of runs know a metric by its name alone.
+  // Records of runs identify a metric only by its name.
   for (const [metric, { higherIsBetter }] of Object.entries(kind.metrics)) {
     const other = TASK_KINDS.all.find(({ metrics }) => metrics[metric]?.higherIsBetter === !higherIsBetter);
     if (other === undefined) continue;
@@ -31,14 +31,14 @@ export function registerTaskKind(kind: TaskKind): void {
 }
 
 /**
- * @param where what names the kind, for the error message
- * @throws UserError where there is no such kind, with the list of those that are.
+ * @param where source of the name, for the error message
+ * @throws UserError if there is no such kind, with a list of the kinds.
  */
 export const findTaskKind = (name: string, where?: string): TaskKind<TextPrediction> => TASK_KINDS.find(name, where);
 
 /**
- * Checks options of kinds of task: of the one that is named, or before it is known which kind the task is of.
- * @throws UserError naming the option that is malformed, or of another kind than the one that is named.
+ * Checks task options: those of the named kind, or of any kind if the kind is not known yet.
+ * @throws UserError naming an option that is malformed, or belongs to another kind than the named one.
  */
 export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind: string | undefined): void {
   if (kind !== undefined) {
@@ -52,8 +52,8 @@ export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind:
 }
 
 /**
- * The task with its kind's own options, as they are given or by default.
- * @throws UserError where an option is given that does not go with the task.
+ * Returns the task with the options of its kind, given or by default.
+ * @throws UserError if a given option does not fit the task.
  */
 export function withTaskOptions(task: TaskData, given: Readonly<Record<string, unknown>>, model: ModelSize): TaskData {
   const kind = findTaskKind(task.kind);
@@ -62,7 +62,7 @@ export function withTaskOptions(task: TaskData, given: Readonly<Record<string, u
   return Object.keys(options).length > 0 ? { ...task, options } : task;
 }
 
-/** A task whose options hold once a model's outputs are divided by a temperature. */
+/** Returns the task with options adjusted to outputs that are divided by a temperature. */
 export function cooledTask<Task extends { kind: string; options?: TaskData["options"] | undefined }>(
   task: Task,
   temperature: number,
@@ -76,11 +76,11 @@ export function embeddingKind(media?: Media): TaskKind<TextPrediction> {
   return TASK_KINDS.all.find(({ head, reads }) => head === "pooled" && reads === media)!;
 }
 
-/** Names of the kinds that are for one kind of model alone. */
+/** Names of the kinds that require this kind of model. */
 export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
   TASK_KINDS.all.flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));
 
-/** What a task minimises: as its own settings say, or its kind where it has none, as of a model that was not fine-tuned. */
+/** Objective of a task: for its options, or its kind's default if it has none, as for a model that was not fine-tuned. */
 export function objectiveOf({
   kind: name,
   options,
@@ -92,22 +92,22 @@ export function objectiveOf({
   return (options && kind.objectiveFor?.(options)) ?? kind.objective;
 }
 
-/** Kinds that can be told where nobody names them, in the order in which they are tried. */
+/** Kinds that can be recognized without a name, in the order in which they are tried. */
 function recognizable() {
   return TASK_KINDS.all
     .flatMap((kind) => (kind.recognition ? [{ kind, ...kind.recognition }] : []))
     .sort((a, b) => a.order - b.order);
 }
 
-/** The kind of task that a table's columns say it is for by their names alone, where nobody gave names and they do. */
+/** Kind of task that a table's column names identify; undefined if they do not, or if columns were named. */
 export function recognizeColumns(table: Table, given: Partial<Columns>): TaskKind<TextPrediction> | undefined {
   if (given.text !== undefined || given.label !== undefined) return undefined;
   return recognizable().find(({ fitsColumns }) => fitsColumns?.(table))?.kind;
 }
 
 /**
- * The kind of task that a table says it is for, by its columns' names or else by its rows.
- * @throws UserError where a column is missing.
+ * Kind of task that a table's column names or, failing that, its rows identify.
+ * @throws UserError if a column is missing.
  */
 export function recognizeTable(table: Table, given: Partial<Columns>): TaskKind<TextPrediction> {
   const own = recognizeColumns(table, given);
@@ -116,17 +116,17 @@ export function recognizeTable(table: Table, given: Partial<Columns>): TaskKind<
   return recognizable().find(({ fitsRows }) => fitsRows(texts, labels))!.kind;
 }
 
-/** What a head gives outputs whose adapter PEFT says is for this type of task; whole texts, where it says none of ours. */
+/** Head for PEFT's type of task; that for whole texts if the type is none of ours. */
 export function headOfPeftTask(taskType: string | null | undefined): HeadName {
   return TASK_KINDS.all.find(({ huggingFace }) => huggingFace.peftTaskType === taskType)?.head ?? wholeText.head;
 }
 
 /**
- * The kind of task and the labels that a checkpoint's head says it is for.
+ * Kind of task and labels that a checkpoint's head identifies.
  * @param outputs names of the head's outputs
- * @param problemType as config.json has it
- * @param model the kind of model that it is a head of, where that is known
- * @throws UserError where it says nothing of the kind.
+ * @param problemType from config.json
+ * @param model kind of the head's model, if it is known
+ * @throws UserError if no kind fits.
  */
 export function recognizeHead(
   head: HeadName,
@@ -142,7 +142,7 @@ export function recognizeHead(
   throw new UserError(`no kind of task has a model with a ${head} head of ${outputs.length} outputs`);
 }
 
-/** Every known metric, and whether a higher value of it is better. */
+/** All known metrics, with whether a higher value is better. */
 export function metricDirections(): ReadonlyMap<string, boolean> {
   return new Map(
     TASK_KINDS.all.flatMap(({ metrics }) =>

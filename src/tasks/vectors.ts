@@ -1,30 +1,30 @@
-/** What files call a text's vector, as predictions do. */
+/** Column name of a text's vector in files, the same as in predictions. */
 export const VECTOR_COLUMN = "embedding";
 
-/** A text that a search found. */
+/** A text found by a search. */
 export interface Hit {
-  /** Its number among those searched. */
+  /** Index among the searched texts. */
   index: number;
   /** Cosine with the query. */
   score: number;
 }
 
-/** The vector at length 1, of `size` of its dimensions; zeros stay zeros. */
+/** The first `size` dimensions of a vector, scaled to norm 1. Zero vectors stay zero. */
 export function unitVector(vector: Float32Array, size = vector.length): Float32Array {
   const cut = vector.subarray(0, size);
   const length = Math.sqrt(cut.reduce((sum, value) => sum + value * value, 0));
   return cut.map((value) => value / (length || 1));
 }
 
-/** A vector's numbers as they are written: nine digits tell each float32 from all others. */
+/** A vector's numbers in decimal form: nine digits distinguish all float32 values. */
 export const decimalsOf = (vector: Float32Array): number[] =>
   Array.from(vector, (value) => Number(value.toPrecision(9)));
 
-/** Inner product of vectors of one size. */
+/** Inner product of two vectors of the same size. */
 export function dot(a: Float32Array, b: Float32Array): number {
   let [s0, s1, s2, s3] = [0, 0, 0, 0];
   const whole = a.length & ~3;
-  // Four sums, which the processor can work on at once.
+  // Four independent sums, which the processor can compute in parallel.
   for (let i = 0; i < whole; i += 4) {
     s0 += a[i]! * b[i]!;
     s1 += a[i + 1]! * b[i + 1]!;
@@ -36,9 +36,9 @@ export function dot(a: Float32Array, b: Float32Array): number {
 }
 
 /**
- * The nearest of all vectors by exact search, the best first; of equal ones the first.
- * @param query of length 1, as are `vectors`
- * @param skip numbers that are not looked at
+ * Nearest vectors by exact search, best first; the first if several are equal.
+ * @param query with norm 1, as are `vectors`
+ * @param skip whether to ignore an index
  */
 export function nearest(
   query: Float32Array,

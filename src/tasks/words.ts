@@ -1,16 +1,16 @@
 import { UserError } from "../errors.ts";
 
-/** A word begins and ends with a letter, mark or digit, whatever is within ("don't", "1.5", "U.S"); a sign stands alone. */
+/** A word begins and ends with a letter, mark or digit and may contain others ("don't", "1.5", "U.S"); a sign is a word of its own. */
 const WORD = /[\p{L}\p{M}\p{N}](?:[^\s—–…]*[\p{L}\p{M}\p{N}])?|\S/gu;
 
-/** The words of a text, punctuation apart, as corpora of token classification have them. */
+/** Words of a text, with punctuation separated, as in corpora for token classification. */
 export function splitWords(text: string): string[] {
   return text.match(WORD) ?? [];
 }
 
 /**
- * Where each word stands in its text: `[start, end)` in UTF-16 units, as JavaScript counts.
- * @throws UserError where the words are not those of the text, in order.
+ * Position of each word in its text: `[start, end)` in UTF-16 units, as in JavaScript.
+ * @throws UserError if the words are not those of the text, in order.
  */
 export function locateWords(text: string, words: readonly string[]): { start: number; end: number }[] {
   let from = 0;

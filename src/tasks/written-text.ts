@@ -3,27 +3,27 @@ import type { ChatMessage, TextSpan } from "../tokenization/chat-template.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example } from "./example.ts";
 
-/** What of an example counts for the loss: all of the assistant's turns, its last one, or the whole text. */
+/** Parts of an example that count for the loss: all turns of the assistant, its last one, or the whole text. */
 export const LOSS_ON = ["assistant", "last", "all"] as const;
 export type LossOn = (typeof LOSS_ON)[number];
 
-/** A text as a language model reads and learns to write it. */
+/** A text that a language model reads and learns to generate. */
 export interface WrittenText {
   ids: number[];
-  /** `[ids]`: whether the token counts. */
+  /** Whether each token counts, `[ids]`. */
   counts: boolean[];
 }
 
 /**
- * An example as its tokens, with those that count: by its chat template where the model has one and the example is a
- * conversation or a prompt with its completion, else as it stands with the token that ends a text behind it.
- * @throws UserError where the template refuses the conversation, or a conversation has none.
+ * Tokens of an example, with those that count. A conversation, or a prompt with its completion, is formatted by the model's chat
+ * template if it has one; otherwise the text is unchanged and the end-of-text token is appended.
+ * @throws UserError if the chat template refuses the conversation, or a conversation has no template.
  */
 export function writtenText(example: Example, tokenizer: Tokenizer, lossOn: LossOn): WrittenText {
   const { text, textPair, tools } = example;
   const messages = messagesOf(example, tokenizer);
   if (messages) {
-    const written = inPlaceOf(example, () => tokenizer.chatTemplate!.renderTurns(messages, { tools }));
+    const written = withPlace(example, () => tokenizer.chatTemplate!.renderTurns(messages, { tools }));
     const ids = tokenizer.idsOf(written.text);
     if (lossOn === "all") return { ids, counts: ids.map(() => true) };
     const turns = lossOn === "last" ? written.turns.slice(-1) : written.turns;
@@ -37,7 +37,7 @@ export function writtenText(example: Example, tokenizer: Tokenizer, lossOn: Loss
   return { ids: ended, counts: ended.map((_, i) => i >= start) };
 }
 
-/** An example's turns, where it is written by a chat template. */
+/** Turns of an example that the chat template formats; undefined if it does not. */
 function messagesOf(
   { messages, text, textPair, place }: Example,
   { chatTemplate }: Tokenizer,
@@ -54,8 +54,8 @@ function messagesOf(
   ];
 }
 
-/** @throws UserError of the work, with where the example was read from. */
-function inPlaceOf<T>({ place }: Example, work: () => T): T {
+/** @throws UserError of the work, with the place where the example was read. */
+function withPlace<T>({ place }: Example, work: () => T): T {
   try {
     return work();
   } catch (error) {
@@ -64,23 +64,23 @@ function inPlaceOf<T>({ place }: Example, work: () => T): T {
   }
 }
 
-/** A prompt and its completion stand on lines of their own, unless there is white space between them already. */
+/** Separates a prompt and its completion by a line break, unless there is white space between them. */
 export const separator = (prompt: string, completion: string): string =>
   /\s$/.test(prompt) || /^\s/.test(completion) ? "" : "\n";
 
-/** A text with the special tokens that the tokenizer puts around it. */
+/** Token ids of a text, with the special tokens that the tokenizer adds. */
 const plainIds = (tokenizer: Tokenizer, text: string): number[] => [
   ...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds,
 ];
 
-/** How many ids two lists begin with alike. */
+/** Length of the common beginning of two lists of ids. */
 function sharedLength(ids: readonly number[], others: readonly number[]): number {
   let length = 0;
   while (length < others.length && ids[length] === others[length]) length++;
   return length;
 }
 
-/** Which of a text's tokens lie in its spans; one that lies half in one does. */
+/** Marks the tokens that belong to the spans of a text; a token that is partly in a span does. */
 function inSpans(
   text: string,
   ids: readonly number[],
@@ -90,11 +90,11 @@ function inSpans(
   const counts = ids.map(() => false);
   const edges = [0, ...spans.flatMap(({ start, end }) => [start, end]), text.length];
   const pieces = edges.slice(1).map((edge, i) => idsOf(text.slice(edges[i], edge)));
-  // Texts mostly fall into the same tokens piece by piece; where not, the beginnings that are alike tell.
+  // Tokenizing piece by piece usually yields the same tokens; if not, the common beginnings locate the spans.
   const joined = pieces.flat();
-  const alike = joined.length === ids.length && sharedLength(ids, joined) === ids.length;
+  const isPiecewise = joined.length === ids.length && sharedLength(ids, joined) === ids.length;
   spans.forEach(({ start, end }, i) => {
-    if (alike) {
+    if (isPiecewise) {
       const from = pieces.slice(0, 2 * i + 1).reduce((sum, { length }) => sum + length, 0);
       counts.fill(true, from, from + pieces[2 * i + 1]!.length);
       return;

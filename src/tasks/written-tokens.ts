@@ -5,23 +5,23 @@ import type { Example, Prediction } from "./example.ts";
 import { indexCrossEntropy } from "./losses/objective.ts";
 import type { EncodedExample, Metric, TaskKind } from "./task-kind.ts";
 
-/** How likely a text is to a model, or what of it counts. */
+/** Likelihood of a text, or of its counted tokens. */
 export interface TextLikelihood {
-  /** Number of tokens that count. */
+  /** Number of counted tokens. */
   tokens: number;
-  /** Logarithm of their probability, each after those before it. */
+  /** Logarithm of their probability, each given the tokens before it. */
   logProbability: number;
-  /** The inverse of their probabilities' geometric mean; 1 where the model foresees all. */
+  /** Inverse of the geometric mean of their probabilities; 1 if the model predicts all. */
   perplexity: number;
 }
 
-/** A text with a row before each token that counts, and those tokens. */
+/** A text with one row before each counted token, and these tokens. */
 export interface EncodedText extends EncodedExample {
   rows: Int32Array;
   targets: Tensor<"int32">;
 }
 
-/** Sums over all tokens that count. */
+/** Sums over all counted tokens. */
 function totalOf(predictions: readonly Prediction[]): { tokens: number; logProbability: number; hits: number } {
   const total = { tokens: 0, logProbability: 0, hits: 0 };
   for (const { likelihood } of predictions) {
@@ -37,11 +37,11 @@ const ofTokens = (higherIsBetter: boolean, compute: (total: ReturnType<typeof to
   compute: (predictions) => compute(totalOf(predictions)),
 });
 
-/** The inverse of the geometric mean of so many tokens' probabilities; 1 where there are none. */
+/** Inverse of the geometric mean of the tokens' probabilities; 1 if there are none. */
 export const perplexityOf = ({ tokens, logProbability }: { tokens: number; logProbability: number }): number =>
   tokens === 0 ? 1 : Math.exp(-logProbability / tokens);
 
-/** What was read of each row: the target's log-probability, and whether it was the likeliest. @param values `[rows, 2]` */
+/** Sums the values of each row: the target's log-probability, and whether it was the likeliest. @param values `[rows, 2]` */
 function scoresOf(values: Float32Array): NonNullable<Prediction["likelihood"]> {
   const scores = { tokens: values.length / 2, logProbability: 0, hits: 0 };
   for (let i = 0; i < values.length; i += 2) {
@@ -51,7 +51,7 @@ function scoresOf(values: Float32Array): NonNullable<Prediction["likelihood"]> {
   return scores;
 }
 
-/** What kinds have in common that learn to write a text token by token; their `encode` gives an {@link EncodedText}. */
+/** Common parts of kinds that learn to generate text token by token. Their `encode` returns an {@link EncodedText}. */
 export const writtenTokens = {
   head: "languageModel",
   objective: indexCrossEntropy,

@@ -2,7 +2,7 @@ import type { Runtime } from "../../runtime/session.ts";
 import type { Example } from "../../tasks/example.ts";
 import { computeMetrics } from "../../tasks/examples.ts";
 import type { HeldOutSearch } from "../../tasks/held-out-search.ts";
-import { DEEPEST, SEARCH_METRIC_NAMES, searchMetrics } from "../../tasks/metrics/retrieval-metrics.ts";
+import { MAX_RESULTS, SEARCH_METRIC_NAMES, searchMetrics } from "../../tasks/metrics/retrieval-metrics.ts";
 import type { FineTunedModel } from "../fine-tuned-model.ts";
 import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
@@ -36,7 +36,7 @@ export async function baselinesOf(
 function byWords({ texts, queries }: HeldOutSearch, metrics: readonly string[]): Record<string, number> {
   const words = new WordSearch(texts);
   const outcomes = queries.map(({ text, relevant, among }) => ({
-    hits: words.search(text, DEEPEST, among).map(({ index }) => relevant.has(index)),
+    hits: words.search(text, MAX_RESULTS, among).map(({ index }) => relevant.has(index)),
     relevant: relevant.size,
   }));
   return searchMetrics(

@@ -4,7 +4,7 @@ import type { BaseOptions } from "../../model/open-adapter-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import {
-  DEEPEST,
+  MAX_RESULTS,
   SEARCH_METRIC_NAMES,
   type SearchOutcome,
   searchMetric,
@@ -122,7 +122,7 @@ async function embedAndSearch(
     dimensions,
     onProgress: (done) => at(corpus.length + done, of),
   });
-  const hits = asked.map((query) => nearest(query, vectors, DEEPEST));
+  const hits = asked.map((query) => nearest(query, vectors, MAX_RESULTS));
   const places = new Map(corpus.map(({ id }, index) => [id, index]));
   const scores = { relevant: [] as number[], others: [] as number[] };
   const step = Math.max(1, Math.ceil(queries.length / SHOWN_SCORES));

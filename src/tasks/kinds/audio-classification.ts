@@ -3,7 +3,7 @@ import { classificationOfFiles } from "../files.ts";
 import type { TaskKind } from "../task-kind.ts";
 import type { ClassifiedText, classification } from "./classification.ts";
 
-/** Each sound has one class. An example's text is the path of its file. */
+/** One class for each sound. An example's text is the path of its file. */
 export const audioClassification: TaskKind<ClassifiedText, NonNullable<(typeof classification)["options"]>> = {
   ...classificationOfFiles("sounds"),
   name: "audio-classification",
@@ -21,7 +21,7 @@ export const audioClassification: TaskKind<ClassifiedText, NonNullable<(typeof c
     },
   },
 
-  /** All come to `maxLength` tokens, none of which has an id: a model without a mask sees the silence behind a short one. */
+  /** All sounds have `maxLength` tokens without ids: a model without a mask also reads the silence after a short sound. */
   encode({ index, text, sound }, _tokenizer, maxLength) {
     if (!sound) throw new Error(`the sound ${text} has not been read`);
     const none = new Int32Array(maxLength);

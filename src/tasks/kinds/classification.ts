@@ -18,33 +18,33 @@ import { distinctLabels, labelIndex, labelNameOf } from "../rows.ts";
 import type { Metric, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
 
-/** What a classifier says of a text. */
+/** A classifier's prediction for a text. */
 export interface ClassifiedText {
-  /** The likeliest; `unsure` where it is less likely than is asked for, `none of these` where the text is unlike those of all classes. */
+  /** The likeliest label; `unsure` below the requested probability, `none of these` if the text is unlike those of all classes. */
   label: string;
   /** Every label, likeliest first. */
   labels: LabelProbability[];
-  /** How unlike the texts of all classes it is, where that is asked for: usual ones are around 0. */
+  /** Novelty of the text compared with those of all classes, if requested: usual texts are around 0. */
   novelty?: number;
 }
 
-/** Rows from which on labels that are all different are no classes, but the wrong column. */
-const SURELY_NO_CLASSES = 10;
+/** Fewest rows for which all-different labels indicate a wrong column instead of classes. */
+const WRONG_COLUMN_ROWS = 10;
 
-/** Of a list of labelled things, the classes. */
+/** Classes of predictions or examples. */
 const classes = (all: readonly Prediction[]): number[] => all.map(({ label }) => label!);
 
 function countsOf(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
   return classCounts(classes(predictions), classes(examples), labels.length);
 }
 
-/** Classes of which a table of all by all can still be read. */
-const MOST_IN_TABLE = 100;
+/** Most classes for which a confusion matrix is readable. */
+const MAX_CONFUSION_CLASSES = 100;
 
 const occurs = ({ truePositives, falsePositives, falseNegatives }: Counts): boolean =>
   truePositives + falsePositives + falseNegatives > 0;
 
-/** A metric of the counts of each class; `present` are those that occur in predictions or examples. */
+/** A metric computed from the counts of each class; `present` are those that occur in predictions or examples. */
 const ofCounts = (compute: (all: Counts[], present: Counts[]) => number): Metric => ({
   higherIsBetter: true,
   compute(predictions, examples, labels) {
@@ -53,7 +53,7 @@ const ofCounts = (compute: (all: Counts[], present: Counts[]) => number): Metric
   },
 });
 
-/** Each text has one class. */
+/** One class for each text. */
 export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
   ...wholeText,
   name: "classification",
@@ -65,7 +65,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
       higherIsBetter: true,
       compute: (predictions, examples) => accuracy(classes(predictions), classes(examples)),
     },
-    // As scikit-learn's: classes that occur in neither are left out, and of two classes the second is the positive one.
+    // As in scikit-learn: classes that occur in neither are left out, and the second of two classes is the positive one.
     macro_f1: ofCounts((_, present) => macroF1(present)),
     micro_f1: ofCounts((_, present) => microF1(present)),
     f1: ofCounts((all) => f1Of(all[1]!)),
@@ -85,7 +85,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     },
   },
   recognition: {
-    // Whatever nothing else is.
+    // The fallback, if no other kind fits.
     order: Number.POSITIVE_INFINITY,
     fitsRows: () => true,
     labelsOfHead: (outputs) => [...outputs],
@@ -95,9 +95,9 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
   labelsIn(table, column) {
     const labels = distinctLabels(table, column, (cell) => [labelNameOf(cell)]);
     const { length } = table.rows;
-    if (labels.length === length && length >= SURELY_NO_CLASSES) {
+    if (labels.length === length && length >= WRONG_COLUMN_ROWS) {
       throw new UserError(
-        `${table.source}: ${length} texts with ${length} labels in column "${column}": is it the right column? Name the one of the labels with --label; numbers may be meant for --kind regression`,
+        `${table.source}: ${length} texts with ${length} labels in column "${column}": is this the right column? Name the label column with --label; for numbers, use --kind regression`,
       );
     }
     return labels;
@@ -122,10 +122,10 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
   },
   detailsOf(predictions, examples, labels) {
     const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
-    if (labels.length > MOST_IN_TABLE) return { metrics };
+    if (labels.length > MAX_CONFUSION_CLASSES) return { metrics };
     return { metrics, confusion: confusionMatrix(classes(predictions), classes(examples), labels.length) };
   },
-  // The most frequent class has the best accuracy; F1 of two classes may be that of the other.
+  // The most frequent class has the best accuracy; of two classes, the other one may have the better F1.
   sameAnswers: (examples, labels) =>
     countsOf(examples, examples, labels)
       .map(({ truePositives: count }, label) => ({ label, count }))

@@ -18,16 +18,16 @@ import type { Metric, ModelSize, TaskKind } from "../task-kind.ts";
 import { dot, unitVector } from "../vectors.ts";
 import { textsOf } from "../whole-text.ts";
 
-/** What an embedding model makes of a text. */
+/** A text's embedding. */
 export interface EmbeddedText {
-  /** `[hidden]`, of length 1 where the model's folder says so. */
+  /** `[hidden]`, with norm 1 if the model's folder requires it. */
   embedding: number[];
 }
 
-/** Cosine of an example's first text with its second. */
+/** Cosine between the first and the second text of an example. */
 const cosineOf = ([first, second]: readonly Float32Array[]): number => dot(unitVector(first!), unitVector(second!));
 
-/** What an evaluation says of pairs beside what picks the best epoch. */
+/** Metrics of pairs that an evaluation shows in addition. */
 const PRECISIONS = SEARCH_METRIC_NAMES.filter((name) => name.startsWith("precision"));
 
 const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Metric => ({
@@ -39,7 +39,7 @@ const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Me
     ),
 });
 
-/** Sizes to which vectors may be cut. @throws UserError where one is none, or larger than the model's. */
+/** Parses the sizes to which vectors may be truncated. @throws UserError if one is malformed, or exceeds that of the model. */
 function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
   const sizes = text.split(",").map((each) => Number(each.trim()));
   const wrong = sizes.find((size) => !Number.isInteger(size) || size < 1);
@@ -64,7 +64,7 @@ const options = z.object({
   margin: z.number().positive().optional().describe("margin of the losses triplet and contrastive (default: 0.5)"),
 });
 
-/** Each text has a vector, near to those of texts that belong to it. */
+/** A vector for each text, close to those of related texts. */
 export const embedding: TaskKind<EmbeddedText, typeof options> = {
   name: "embedding",
   summary: "a vector for each text, for search and similarity",
@@ -93,7 +93,7 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
   }),
   searchIn: (examples) => (isPairs(examples) ? pairsAsSearch(examples) : undefined),
   pairScoresOf(predictions, examples) {
-    // Pairs with a score are no queries; a text with a class has a label, and no second text.
+    // Scored pairs are not queries; a text with a class has a label, but no second text.
     if (!isPairs(examples) && examples[0]?.texts?.length) {
       return scoresOfPairs(
         predictions.map(({ label }) => label!),
@@ -115,7 +115,7 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     problemType: null,
     peftTaskType: "FEATURE_EXTRACTION",
     pipeline: "feature-extraction",
-    readme: { outputs: () => "A text's embedding is what the pooling of this folder makes of the model's outputs." },
+    readme: { outputs: () => "A text's embedding is the model's output, pooled as this folder defines." },
   },
   table: embeddingRows,
   options,
@@ -178,9 +178,9 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     const rows = 1 + texts.length;
     const targets = float32([rows, TARGET_WIDTH]);
     for (let place = 0; place < rows; place++) targets.data.set([index, place, label ?? 0], place * TARGET_WIDTH);
-    // An example counts once, by its first text.
+    // An example counts once, with its first text.
     const weights = Float32Array.from({ length: rows }, (_, place) => (place === 0 ? 1 : 0));
-    // Of texts that belong together, the same as another's would be told to be far away.
+    // In pairs, an equal text of another example in the batch would count as a negative.
     return { targets, weights, ...(label === undefined && { oncePerBatch: [...new Set([text, ...texts])] }) };
   },
   predict(_labels, { texts = [] }, _encoded, logits) {

@@ -8,7 +8,7 @@ const { recognition: _, ...ofTexts } = embedding;
 const files = ofFiles("pictures");
 const options = embedding.options!.extend(pictureOptions.shape);
 
-/** Each picture has a vector, near to those of pictures of its class. An example's text is the path of its picture. */
+/** A vector for each picture, close to those of pictures of its class. An example's text is the path of its picture. */
 export const imageEmbedding: TaskKind<EmbeddedText, typeof options> = {
   ...ofTexts,
   ...files,
@@ -20,7 +20,7 @@ export const imageEmbedding: TaskKind<EmbeddedText, typeof options> = {
     ...embedding.huggingFace,
     peftTaskType: null,
     pipeline: "image-feature-extraction",
-    readme: { outputs: () => "A picture's embedding is what the pooling of this folder makes of the model's outputs." },
+    readme: { outputs: () => "A picture's embedding is the model's output, pooled as this folder defines." },
   },
   optionsFor: ({ augmentation, ...given }, task, model) => ({
     ...embedding.optionsFor!(given, task, model),

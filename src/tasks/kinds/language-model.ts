@@ -9,7 +9,7 @@ import { textsOf } from "../whole-text.ts";
 import { LOSS_ON, type LossOn, writtenText } from "../written-text.ts";
 import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 
-/** Columns in which people have examples, in the order in which they are looked for. */
+/** Common sets of columns, in order of preference. */
 const LAYOUTS: readonly (Columns & { optionalPair?: boolean })[] = [
   { text: "messages", textPair: "tools", optionalPair: true },
   { text: "conversations", textPair: "tools", optionalPair: true },
@@ -38,7 +38,7 @@ const options = z.object({
   truncate: truncateOption,
 });
 
-/** Each text is to be written, token by token: conversations, completions of prompts, or texts as they are. */
+/** Learns to generate each text, token by token: conversations, completions of prompts, or plain texts. */
 export const languageModel: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "language-model",
@@ -96,7 +96,7 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
     const whole = writtenText(example, tokenizer, lossOn);
     const cut = whole.ids.length > maxLength;
     const { ids, counts } = cut ? shortenedToLength(example, whole, tokenizer, { maxLength, lossOn, truncate }) : whole;
-    // The output of a row says what comes after it.
+    // The output of a row predicts the next token.
     const targets = [...ids.keys()].filter((token) => token > 0 && counts[token]);
     return {
       index: example.index,
@@ -113,7 +113,7 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
     const ids = [...encoding.inputIds];
     const counted = new Set(Array.from(rows, (row) => row + 1));
     const edges = [...ids.keys()].filter((token) => token === 0 || counted.has(token) !== counted.has(token - 1));
-    // A part's text is what its tokens add: some tokenizers write a first token otherwise than the same one later.
+    // A part's text is the text that its tokens add: some tokenizers decode a token differently if it is the first.
     const upTo = (token: number): string => tokenizer.decode(ids.slice(0, token));
     return edges.map((start, i) => {
       const before = upTo(start);

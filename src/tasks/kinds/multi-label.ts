@@ -8,15 +8,15 @@ import { type Cell, cellError, distinctLabels, labelIndex, labelNameOf } from ".
 import type { Metric, TaskKind, TaskOptionValues } from "../task-kind.ts";
 import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
 
-/** What is said of a text that may have any number of labels. */
+/** A prediction for a text that may have any number of labels. */
 export interface MultiLabelledText {
   /** Every label, likeliest first. */
   labels: LabelProbability[];
-  /** Names of those that the text has: their probability is above the model's threshold. */
+  /** Labels whose probability exceeds the model's threshold. */
   predicted: string[];
 }
 
-/** Names in an array, or parted by semicolons; none where the cell is empty. */
+/** Reads label names from an array, or a text separated by semicolons; none if the cell is empty. */
 function namesOf(cell: Cell): string[] {
   const { value } = cell;
   if (value === undefined) throw cellError(cell, "no label");
@@ -44,19 +44,19 @@ const options = z.object({
 const thresholdOf = ({ labelThreshold }: TaskOptionValues = {}): number =>
   (labelThreshold as number | undefined) ?? 0.5;
 
-/** The output of a probability. */
+/** Logit of a probability. */
 const logitOf = (probability: number): number => Math.log(probability / (1 - probability));
 
-/** Numbers of the labels that a text has by a model's outputs. */
+/** Indices of the labels that a model's outputs predict. */
 function labelsBy(logits: Float32Array, options: TaskOptionValues | undefined): number[] {
   const least = logitOf(thresholdOf(options));
   return [...logits.keys()].filter((i) => logits[i]! > least);
 }
 
 /**
- * The probability above which labels are to be predicted for the best F1 that can be expected: half of that F1 (Lipton et al. 2014,
- * arXiv 1402.1892). Where little is known of the labels, few have a probability above one half, though texts do have labels.
- * @param probabilities of labels of texts, as they hold
+ * Probability threshold for labels that maximizes the expected F1: half of that F1 (Lipton et al. 2014, arXiv 1402.1892). With few
+ * examples, few labels have a probability above one half, although texts do have labels.
+ * @param probabilities calibrated probabilities of the labels of texts
  */
 export function bestThreshold(probabilities: readonly number[]): number {
   const all = probabilities.reduce((sum, each) => sum + each, 0);
@@ -70,7 +70,7 @@ export function bestThreshold(probabilities: readonly number[]): number {
   return best / 2;
 }
 
-/** Each text has any number of labels, or none. */
+/** Any number of labels for each text, or none. */
 export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
   ...wholeText,
   name: "multi-label",

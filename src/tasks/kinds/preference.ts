@@ -41,24 +41,24 @@ const options = z.object({
   truncate: truncateOption,
 });
 
-/** What a preference's reward is computed with. */
+/** Settings for the reward of a preference. */
 interface Settings extends PreferenceSettings {
   preferenceLoss: PreferenceLoss;
 }
 
-/** An example as its answers are read, with the tokens of each. */
+/** An encoded example with the tokens of each answer. */
 interface EncodedPreference extends EncodedExample {
   rows: Int32Array;
   tokens: number[][];
   settings: Settings | undefined;
 }
 
-/** How an answer is rewarded, and how likely it is. */
+/** Likelihood and reward of an answer. */
 type ScoredAnswer = NonNullable<Prediction["answers"]>[number];
 
 const SMOOTHED: readonly PreferenceLoss[] = ["dpo", "simpo"];
 
-/** The loss and its settings. @throws UserError where one is not for these examples, or not for this loss. */
+/** Returns the loss and its settings. @throws UserError if one does not fit these examples or this loss. */
 function settingsOf(given: z.output<typeof options>, rows: PreferenceRows): Settings {
   const fitting = LOSSES.filter((name) => PREFERENCE_LOSSES[name].rows === rows);
   const { preferenceLoss = fitting[0]!, labelSmoothing, gamma } = given;
@@ -82,11 +82,11 @@ function settingsOf(given: z.output<typeof options>, rows: PreferenceRows): Sett
   };
 }
 
-/** Settings as {@link settingsOf} left them among a task's options. */
+/** Settings of {@link settingsOf} in a task's options. */
 const settingsIn = (options: TaskOptionValues): Settings | undefined =>
   options.preferenceLoss === undefined ? undefined : (options as unknown as Settings);
 
-/** An answer as a model reads and writes it: a decoder's continuation, or an encoder-decoder's other text. */
+/** Encodes an answer: the continuation for a decoder, or the target text for an encoder-decoder. */
 function encodedAnswer(example: Example, tokenizer: Tokenizer, maxLength: number, options: TaskOptionValues) {
   const { truncate } = options as { truncate?: z.output<typeof truncateOption> };
   return tokenizer.specialTokens.decoderStart
@@ -94,7 +94,7 @@ function encodedAnswer(example: Example, tokenizer: Tokenizer, maxLength: number
     : languageModel.encode(example, tokenizer, maxLength, { lossOn: "last", truncate });
 }
 
-/** @param values `[rows, 1]`: log-probabilities of all answers' tokens, now */
+/** @param values `[rows, 1]`: current log-probabilities of the tokens of all answers */
 function scoredAnswers(
   { tokens, settings, targets }: EncodedPreference & Partial<TrainingExample>,
   values: Float32Array,
@@ -114,7 +114,7 @@ function scoredAnswers(
   });
 }
 
-/** The rewards of good answers and of others: of pairs in turn, of judged answers by their labels. */
+/** Rewards of good and of other answers: by order in pairs, by label for judged answers. */
 function rewardsOf(predictions: readonly Prediction[], examples: readonly Example[]): Record<"good" | "bad", number[]> {
   const rewards: Record<"good" | "bad", number[]> = { good: [], bad: [] };
   predictions.forEach(({ answers = [] }, i) => {
@@ -128,7 +128,7 @@ function rewardsOf(predictions: readonly Prediction[], examples: readonly Exampl
 
 const mean = (values: readonly number[]): number => values.reduce((sum, each) => sum + each / values.length, 0);
 
-/** 1 or 0; of equals, as before training, half. */
+/** 1 or 0; 0.5 if the rewards are equal, as before training. */
 const isBetter = (reward: number, other: number): number => (Math.sign(reward - other) + 1) / 2;
 
 const ofRewards = (higherIsBetter: boolean, compute: (rewards: ReturnType<typeof rewardsOf>) => number): Metric => ({
@@ -141,7 +141,7 @@ const METRICS: Record<PreferenceRows, string[]> = {
   judged: ["reward_margin", "reward_chosen", "reward_rejected", "perplexity"],
 };
 
-/** Of answers to a prompt some are better than others: DPO and its relatives. */
+/** Learns which answers to a prompt are better: DPO and related losses. */
 export const preference: TaskKind<TextLikelihood, typeof options> = {
   name: "preference",
   summary: "which of two answers is better (DPO, ORPO), or whether an answer is good (KTO)",
@@ -204,7 +204,7 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
     const [own, ...others] = answers as [EncodedText];
     const cut = answers.some((each) => each.cut);
     const settings = settingsIn(options);
-    // Of an answer that is too long nothing is left, and then the other one teaches nothing either.
+    // If an answer is too long, none of its tokens count, and the other answer alone teaches nothing.
     if (answers.some(({ rows, decoderCut }) => rows.length === 0 || decoderCut)) {
       const { index, encoding, decoder } = own;
       return {
@@ -230,7 +230,7 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
         targets.data[row * PREFERENCE_TARGET_WIDTH + column] = values[name as keyof typeof values];
       }
     });
-    // An example counts once, by its first token.
+    // An example counts once, with its first token.
     return { targets, weights: Float32Array.from(rows, (_, row) => (row === 0 ? 1 : 0)) };
   },
   predict: (_labels, _example, encoded, values) => ({ answers: scoredAnswers(encoded as EncodedPreference, values) }),

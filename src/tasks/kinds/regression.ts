@@ -6,7 +6,7 @@ import { type Cell, cellError, distinctLabels, numberOf } from "../rows.ts";
 import type { Metric, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
 
-/** What a regression says of a text. */
+/** A regression's prediction for a text. */
 export interface ScoredText {
   value: number;
 }
@@ -27,10 +27,10 @@ const ofValues = (
   return { higherIsBetter, compute: (predictions, examples) => compute(values(predictions), values(examples)) };
 };
 
-/** Pairs that suffice to learn from both texts at once what their vectors tell from the start; STS-B has 5,749, and 400 did not. */
+/** Pairs that suffice to learn from both texts jointly what their vectors show from the start; STS-B has 5,749, and 400 were too few. */
 const ENOUGH_PAIRS = 4000;
 
-/** Each text has a real number. */
+/** A real number for each text. */
 export const regression: TaskKind<ScoredText> = {
   ...wholeText,
   name: "regression",
@@ -54,7 +54,7 @@ export const regression: TaskKind<ScoredText> = {
     order: 30,
     fitsRows(_texts, labels) {
       const numbers = labels.map(numberOf).filter(Number.isFinite);
-      // Most, not all: among real numbers, a cell that is none is a mistake to report rather than a class.
+      // Most cells suffice: among real numbers, a cell that is not a number is an error to report rather than a class.
       return numbers.length > labels.length / 2 && !numbers.every(Number.isInteger);
     },
     labelsOfHead: (outputs) => (outputs.length === 1 ? [] : undefined),

@@ -13,12 +13,12 @@ import { type Cell, type Columns, cellError, columnOf, list, numberOf, type Tabl
 import type { Metric, RerankedText, TableReading, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf } from "../whole-text.ts";
 
-/** No linear head of frozen features is fitted first: a cross-encoder has the head of its own class, with which others load it. */
-const { linearLoss: _linear, ...graded }: Objective = binaryCrossEntropy;
+/** No linear head is fitted to frozen features first: a cross-encoder has the head of its own class, so that other tools can load it. */
+const { linearLoss: _linear, ...gradedLoss }: Objective = binaryCrossEntropy;
 
 /**
- * The relevant passage of a list is to be told from its others: cross-entropy of the list's softmax (ListNet's top-one
- * probability, Cao et al. 2007). A target is its example's number and the passage's place in the list, 0 the relevant one.
+ * Cross-entropy of the softmax over a list of passages, whose target is the relevant one (ListNet's top-one probability, Cao et al.
+ * 2007). A target is the number of its example and the passage's position in the list, 0 for the relevant one.
  */
 export const listNet: Objective = {
   couples: "batch",
@@ -33,11 +33,11 @@ export const listNet: Objective = {
 };
 
 const LOSSES: Record<string, { rows: string; objective: Objective }> = {
-  "binary-cross-entropy": { rows: "labelled", objective: graded },
+  "binary-cross-entropy": { rows: "labelled", objective: gradedLoss },
   "list-net": { rows: "lists", objective: listNet },
 };
 
-/** Rows of a query and a passage with a label from 0 to 1 (`label` or `score`), or with passages that do not answer (`negative`, `negative_2`, …). */
+/** Reads rows of a query and a passage with a label from 0 to 1 (`label` or `score`), or with irrelevant passages (`negative`, `negative_2`, …). */
 const rerankerRows: TableReading = {
   read(table, columns) {
     const { query, passage, negatives, label } = findColumns(table, columns);
@@ -78,31 +78,31 @@ function gradeOf(cell: Cell): number {
   throw cellError(cell, `"${cell.value ?? ""}" is not a grade from 0 to 1`, "; divide grades by the highest");
 }
 
-/** Those that say something of such examples; the first picks the best epoch. */
+/** Metrics that are meaningful for these examples; the first selects the best epoch. */
 function metricsFor(examples: readonly Omit<Example, "index">[]): string[] {
   const ofLists = ["ndcg_at_10", "mrr_at_10", "map"];
   if (examples.some(({ texts }) => texts)) return ofLists;
   const kinds = new Map<string, Set<boolean>>();
   for (const { text, label } of examples) kinds.set(text, (kinds.get(text) ?? new Set()).add(isRelevant(label!)));
   const comparable = [...kinds.values()].some((both) => both.size === 2);
-  const graded = examples.some(({ label }) => label! > 0 && label! < 1);
-  return [...(comparable ? ofLists : []), "average_precision", ...(graded ? ["spearmanr"] : [])];
+  const hasGrades = examples.some(({ label }) => label! > 0 && label! < 1);
+  return [...(comparable ? ofLists : []), "average_precision", ...(hasGrades ? ["spearmanr"] : [])];
 }
 
 const isRelevant = (label: number): boolean => label > 0.5;
 
-/** Whether a passage answers its query: by its label or, of a list, by its place, 0 the relevant one's. */
+/** Whether a passage is relevant for its query: by its label or, in a list, by its position, 0 for the relevant one. */
 const isAnswer = (label: number | undefined, place: number): boolean =>
   label === undefined ? place === 0 : isRelevant(label);
 
-/** Passages of a query, with their logits, relevant or not. */
+/** Passages of a query, with their logits and relevance. */
 interface Ranking {
   query: string;
   scores: number[];
   relevant: boolean[];
 }
 
-/** The passages of each query together; of queries that have a relevant one. */
+/** Groups passages by query. Queries without a relevant passage are left out. */
 function rankingsOf(predictions: readonly Prediction[], examples: readonly Example[]): Ranking[] {
   const queries = new Map<string, Ranking>();
   examples.forEach(({ text, label }, i) => {
@@ -116,7 +116,7 @@ function rankingsOf(predictions: readonly Prediction[], examples: readonly Examp
   return [...queries.values()].filter(({ relevant }) => relevant.includes(true));
 }
 
-/** Each query's passages as a search among them; undefined where no query has both sorts. */
+/** Converts each query's passages to a search among them; undefined if no query has both relevant and other passages. */
 function passagesAsSearch(examples: readonly Example[]): HeldOutSearch | undefined {
   const places = new Map<string, number>();
   const queries = new Map<string, { among: Set<number>; relevant: Set<number> }>();
@@ -154,14 +154,14 @@ const ofPairs = (compute: (logits: number[], labels: number[]) => number): Metri
     ),
 });
 
-/** A query and a passage are read together and scored: a cross-encoder. */
+/** Reads a query and a passage together and scores them: a cross-encoder. */
 export const reranker: TaskKind<RerankedText> = {
   name: "reranker",
   summary: "how well a passage answers a query",
   refines: true,
   head: "sequence",
   scores: "relevance",
-  objective: graded,
+  objective: gradedLoss,
   metrics: {
     ndcg_at_10: ofRankings((rankings) => searchMetric("ndcg_at_10", rankings.map(outcomeOf))),
     mrr_at_10: ofRankings((rankings) => searchMetric("mrr_at_10", rankings.map(outcomeOf))),
@@ -176,7 +176,7 @@ export const reranker: TaskKind<RerankedText> = {
   searchIn: passagesAsSearch,
   pairScoresOf(predictions, examples) {
     const rankings = rankingsOf(predictions, examples);
-    // Without a query that has both sorts, nothing can be ranked.
+    // Without a query that has both relevant and other passages, nothing can be ranked.
     if (!rankings.some(({ relevant }) => relevant.includes(false))) {
       return scoresOfPairs(
         sigmoids(predictions.map(({ label }) => label!)),
@@ -208,7 +208,7 @@ export const reranker: TaskKind<RerankedText> = {
     order: 41,
     fitsColumns: ({ columns }) => columns.includes("query") && columns.includes("passage"),
     fitsRows: () => false,
-    // Of one output, a checkpoint's head is taken for a regression's.
+    // A checkpoint's head with one output counts as regression.
     labelsOfHead: () => undefined,
   },
 

@@ -27,7 +27,7 @@ import type {
 import { type EncodedText, perplexityOf, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 import { languageModel } from "./language-model.ts";
 
-/** Columns in which people have prompts, in the order in which they are looked for. */
+/** Common columns of prompts, in order of preference. */
 const PROMPTS = ["prompt", "messages", "conversations", "question", "instruction", "text"];
 
 const options = z.object({
@@ -46,8 +46,8 @@ const options = z.object({
     .describe("standard deviation that rewards are divided by: of the answers to a prompt, of a step's, or none"),
 });
 
-/** Options that say how an adapter was trained; where its reward lay is no part of it. */
-const kept = options.omit({
+/** Options that describe how an adapter was trained, without the location of its reward. */
+const savedOptions = options.omit({
   reward: true,
   rewardSchema: true,
   rewardPattern: true,
@@ -55,7 +55,7 @@ const kept = options.omit({
   rewardTimeout: true,
 });
 
-const settingsIn = (given: TaskOptionValues): z.output<typeof kept> => kept.parse(given);
+const settingsIn = (given: TaskOptionValues): z.output<typeof savedOptions> => savedOptions.parse(given);
 
 function promptColumn(table: Table, named: string | undefined): string {
   const found = named ?? PROMPTS.find((name) => table.columns.includes(name));
@@ -65,7 +65,7 @@ function promptColumn(table: Table, named: string | undefined): string {
   );
 }
 
-/** Prompts, each with its whole row; of conversations up to the assistant's last turn. */
+/** Prompts, each with its whole row. A conversation ends before the assistant's last turn. */
 function promptsOf(table: Table, named: string | undefined): Omit<Example, "index">[] {
   return columnOf(table, promptColumn(table, named)).map((cell, i) => {
     const cells = table.rows[i]!.cells.map((value, column) => [table.columns[column]!, value] as const);
@@ -77,7 +77,7 @@ function promptsOf(table: Table, named: string | undefined): Omit<Example, "inde
   });
 }
 
-/** A prompt with an answer, a row for each token of the answer. */
+/** A prompt with an answer; each token of the answer is a row. */
 function answered(
   { encoding }: EncodedExample,
   ids: readonly number[],
@@ -96,14 +96,14 @@ function answered(
   return {
     index,
     encoding: { inputIds, tokenTypeIds: new Int32Array(inputIds.length) },
-    // The output of a row says what comes after it.
+    // The output of a row predicts the next token.
     rows: Int32Array.from(ids, (_, i) => length - 1 + i),
     targets,
     weights: new Float32Array(ids.length).fill(1),
   };
 }
 
-/** Answers with how much better they are than the others to the same prompt. */
+/** Answers with their advantages over the other answers to the same prompt. */
 function examplesOf(prompts: readonly AnsweredPrompt[], given: TaskOptionValues): TrainingExample[] {
   const { beta = 0, lossType, scaleRewards, maxNewTokens, numGenerations } = settingsIn(given);
   const advantages = advantagesOf(
@@ -122,7 +122,7 @@ function examplesOf(prompts: readonly AnsweredPrompt[], given: TaskOptionValues)
       weight: weights[answer]!,
     }),
   );
-  // Where all answers to a prompt are as good, their gradient is 0.
+  // If all answers to a prompt are equally good, their gradient is 0.
   const teaching = beta > 0 ? examples : examples.filter((_, answer) => advantages[answer] !== 0);
   return teaching.length > 0 ? teaching : examples.slice(0, 1);
 }
@@ -135,7 +135,7 @@ const ofAnswers = (
   compute: (predictions) => compute(predictions.flatMap(({ written }) => written ?? [])),
 });
 
-/** The model learns from its own answers, by what a reward says of them: GRPO. */
+/** Learns from the model's own answers and their rewards: GRPO. */
 export const rewardLearning: TaskKind<TextLikelihood, typeof options> = {
   name: "reward-learning",
   summary: "answers that get a higher reward, by a function of your own (GRPO)",
@@ -183,7 +183,7 @@ export const rewardLearning: TaskKind<TextLikelihood, typeof options> = {
   targets(_example, encoded) {
     const { rows } = encoded as EncodedText;
     const targets = float32([rows.length, REWARD_TARGET_WIDTH]);
-    // Of a prompt alone, whose answers are not written yet, there are no tokens to foresee.
+    // A prompt without an answer has no tokens to predict.
     const { targets: tokens } = encoded as Partial<EncodedText>;
     tokens?.data.forEach((token, row) => {
       targets.data[row * REWARD_TARGET_WIDTH + REWARD_TARGET.token] = token;

@@ -10,15 +10,15 @@ import type { Metric, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf } from "../whole-text.ts";
 import { writtenText } from "../written-text.ts";
 
-/** How good an answer to a prompt is. */
+/** Reward of an answer to a prompt. */
 export interface RewardedText {
-  /** What the model's one output is: the higher, the better; only differences mean something. */
+  /** Output of the model; higher is better, and only differences are meaningful. */
   reward: number;
 }
 
 /**
- * The chosen answer is to have the higher reward: `-log σ(r_chosen - r_rejected)` (Bradley and Terry 1952, as in arXiv 2203.02155, eq. 1).
- * A target is its example's number and the answer's place in it, 0 the chosen one's.
+ * Loss that gives the chosen answer the higher reward: `-log σ(r_chosen - r_rejected)` (Bradley and Terry 1952, as in arXiv 2203.02155,
+ * eq. 1). A target is the number of its example and the answer's position in it, 0 for the chosen one.
  */
 const bradleyTerry: Objective = {
   couples: "nothing",
@@ -31,13 +31,13 @@ const bradleyTerry: Objective = {
   },
 };
 
-/** A prompt with its answer, as a conversation where the model has a template for it, else as a pair of texts. */
+/** Encodes a prompt with its answer: as a conversation if the model has a chat template, otherwise as a pair of texts. */
 function encodedAnswer(example: Example, tokenizer: Tokenizer, maxLength: number): Encoding {
   const { text, textPair, messages } = example;
   if (!messages && (!tokenizer.chatTemplate || textPair === undefined))
     return tokenizer.encode(text, textPair, maxLength);
   const { ids } = writtenText(example, tokenizer, "all");
-  // The answer is what counts: of a text that is too long, the beginning goes.
+  // The answer is what counts, so a text that is too long loses its beginning.
   const inputIds = Int32Array.from(ids.slice(-maxLength));
   return { inputIds, tokenTypeIds: new Int32Array(inputIds.length), cut: ids.length > maxLength };
 }
@@ -50,7 +50,7 @@ const ofMargins = (compute: (margin: number) => number): Metric => ({
 
 const marginOf = ({ vectors }: Prediction): number => vectors![0]![0]! - (vectors![1]?.[0] ?? 0);
 
-/** Of two answers to a prompt, the chosen one is to have the higher reward. */
+/** Learns to give the chosen one of two answers to a prompt the higher reward. */
 export const reward: TaskKind<RewardedText> = {
   name: "reward",
   summary: "a score for an answer to a prompt, learned from pairs of answers (a reward model)",

@@ -8,7 +8,7 @@ import { shortenUntilFits, truncateOption } from "../shortened-prompt.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 
-/** Columns in which people have texts and what is to be written of them, in the order in which they are looked for. */
+/** Common columns of inputs and targets, in order of preference. */
 const LAYOUTS: readonly (readonly [text: string, label: string])[] = [
   ["document", "summary"],
   ["article", "highlights"],
@@ -29,7 +29,7 @@ const options = z.object({
   truncate: truncateOption,
 });
 
-/** Ids of a text that is to be written, up to the token that ends it. */
+/** Token ids of a target text, including the token that ends it. */
 function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids: number[]; cut: boolean } {
   const { eos } = tokenizer.specialTokens;
   const { inputIds, cut = false } = tokenizer.encode(text, undefined, maxLength);
@@ -38,7 +38,7 @@ function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids:
   return { ids: [...ids.slice(0, maxLength - 1), eos.id], cut: cut || ids.length === maxLength };
 }
 
-/** Of each text another one is written: a document's summary, a sentence in other words or in another language. */
+/** Generates a new text for each text: a summary, a paraphrase or a translation. */
 export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "sequence-to-sequence",
@@ -57,7 +57,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
   recognition: {
     order: 1,
     fitsRows: () => false,
-    // With a label beside it, a summary may be any column.
+    // In a table with a label column, a summary may be an ordinary column.
     fitsColumns: (table) => layoutIn(table) !== undefined && !table.columns.includes("label"),
     labelsOfHead: () => [],
   },
@@ -128,7 +128,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
         : undefined;
     const encoding = shortened ?? whole;
     const target = targetOf(tokenizer, textPair, maxTargetLength);
-    // The decoder reads each token of the target one place later, and says at each place what comes next.
+    // The decoder reads each target token one position later, and predicts the next token at each position.
     const inputIds = Int32Array.from([start, ...target.ids.slice(0, -1)]);
     return {
       index,

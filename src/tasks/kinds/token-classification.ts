@@ -10,7 +10,7 @@ import { type Cell, cellError, distinctLabels, labelIndex, labelNameOf, textOf }
 import type { EncodedExample, Metric, TaskKind } from "../task-kind.ts";
 import { locateWords, splitWords } from "../words.ts";
 
-/** A stretch of a text: `[start, end)` in UTF-16 units, as JavaScript counts. */
+/** A part of a text: `[start, end)` in UTF-16 units, as in JavaScript. */
 export interface Span {
   start: number;
   end: number;
@@ -18,7 +18,7 @@ export interface Span {
 
 export interface WordPrediction extends Span {
   word: string;
-  /** The likeliest, and how likely; absent where the text was cut before the word. */
+  /** The likeliest label and its probability; undefined if the text was truncated before the word. */
   label?: string;
   probability?: number;
 }
@@ -27,31 +27,31 @@ export interface EntityPrediction extends Span {
   /** `PER` of the labels `B-PER` and `I-PER`. */
   type: string;
   text: string;
-  /** Mean of its words'. */
+  /** Mean probability of its words. */
   probability: number;
 }
 
-/** What is said of a text's words. */
+/** Predictions for the words of a text. */
 export interface TaggedText {
   words: WordPrediction[];
-  /** Words that are one thing, such as a name. */
+  /** Groups of words that form a unit, such as a name. */
   entities: EntityPrediction[];
 }
 
-/** An example with a row for each word that was read. */
+/** An encoded example with one row per word that the model reads. */
 interface EncodedWords extends EncodedExample {
   encoding: WordEncoding;
   rows: Int32Array;
 }
 
-/** The token by which each word that was read begins: the one that speaks for it. */
+/** The first token of each word that the model reads; it represents the word. */
 function wordStarts({ wordIds }: WordEncoding): Int32Array {
   return Int32Array.from(
     [...wordIds.keys()].filter((token) => wordIds[token]! >= 0 && wordIds[token] !== wordIds[token - 1]),
   );
 }
 
-/** Each row's word, and its part of `[rows, width]` values. */
+/** Yields each row's word with its part of `[rows, width]` values. */
 function* wordsOf(
   { encoding, rows }: EncodedWords,
   values: Float32Array,
@@ -62,7 +62,7 @@ function* wordsOf(
   }
 }
 
-/** Words as they are given, or parted by spaces where they have tags; what is not tagged may be split later. */
+/** Returns the given words, or splits a tagged text at spaces; an untagged text may be split later. */
 function textAndWords(cell: Cell, tagged: boolean): Pick<Example, "text" | "words"> {
   if (!Array.isArray(cell.value) && !tagged) return { text: textOf(cell) };
   const words = Array.isArray(cell.value) ? cell.value.map(String) : textOf(cell).trim().split(/\s+/);
@@ -78,7 +78,7 @@ function tagsOf(cell: Cell): string[] {
   });
 }
 
-/** Labels of all words, row by row; words that a prediction does not reach, because the text was cut, are outside. */
+/** Labels of all words by row. Words after the end of a truncated text count as outside. */
 function tagRows(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
   const outside = labels.indexOf("O");
   return {
@@ -96,7 +96,7 @@ const ofEntities = (compute: (counts: Counts) => number): Metric => ({
   },
 });
 
-/** Each word of a text has a BIO tag. Its first token speaks for it; whole entities are scored. */
+/** A BIO tag for each word of a text. The word's first token represents it, and metrics count whole entities. */
 export const tokenClassification: TaskKind<TaggedText, typeof classOptions> = {
   name: "token-classification",
   summary: "a BIO tag for each word",

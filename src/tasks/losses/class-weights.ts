@@ -11,8 +11,8 @@ export const classOptions = z.object({
 });
 
 /**
- * Weights `[classes]` under which every class counts alike: `n / (k · count)` for `n` labels of `k` classes, as
- * scikit-learn's `class_weight="balanced"`. A class without examples has weight 0 and is not among the `k`.
+ * Weights `[classes]` with which every class counts equally: `n / (k · count)` for `n` labels of `k` classes, as in
+ * scikit-learn's `class_weight="balanced"`. A class without examples has weight 0 and does not count in `k`.
  */
 export function balancedClassWeights(labels: readonly number[], classes: number): number[] {
   const counts = new Array<number>(classes).fill(0);
@@ -21,7 +21,7 @@ export function balancedClassWeights(labels: readonly number[], classes: number)
   return counts.map((count) => (count > 0 ? labels.length / (present * count) : 0));
 }
 
-/** Such weights for a task of a kind, where its options ask for them. */
+/** Balanced class weights for a task, if its options request them. */
 export function classWeightsOf(
   { classesOf }: Pick<TaskKind, "classesOf">,
   { labels, train, options }: Pick<TaskData, "labels" | "train" | "options">,

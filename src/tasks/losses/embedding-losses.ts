@@ -20,45 +20,45 @@ import {
 import { asRow, equal, hide, MASKED } from "../batch-masks.ts";
 import type { Objective } from "./objective.ts";
 
-/** What examples of a task of embeddings are: texts that belong together, pairs with a score or with 0 or 1, texts with a class. */
+/** Types of examples for embeddings: texts that belong together, pairs with a score or labelled 0 or 1, texts with a class. */
 export type EmbeddingRows = "pairs" | "scored" | "labelled" | "classes";
 
 export interface LossSettings {
-  /** Loss of both directions: anchors against positives too (`multiple-negatives-ranking`). */
+  /** Whether the loss is symmetric: also from positives to anchors (`multiple-negatives-ranking`). */
   bothDirections?: boolean;
-  /** Least difference of cosines (`triplet`), or distance beyond which texts that do not belong together cost nothing (`contrastive`). */
+  /** Smallest difference of cosines (`triplet`), or distance beyond which unrelated texts cost nothing (`contrastive`). */
   margin?: number;
 }
 
-/** Columns of a target, which each text has as a row: its example's number, its place in the example (0 the anchor), its label. */
+/** Columns of a target, one row per text: the number of its example, its position in the example (0 for the anchor), its label. */
 export const TARGET_WIDTH = 3;
 
-/** Factor of cosines within softmaxes and exponentials: one over a temperature of 0.05. */
+/** Factor of cosines in softmaxes and exponentials: the inverse of a temperature of 0.05. */
 const SCALE = 20;
 
 const MARGIN = 0.5;
 
-/** What a loss is written with: masks of 0 and 1 that targets give, and cosines of all texts of a batch. */
+/** Inputs of a loss: masks of 0 and 1, computed from targets, and cosines of all texts of a batch. */
 interface Batch {
-  /** Cosine of each text with each other, `[rows, rows]`. */
+  /** Cosines between all texts, `[rows, rows]`. */
   cosines: Value;
-  /** Place in its example, label and weight of each text, `[rows, 1]`. */
+  /** Position in its example, label and weight of each text, `[rows, 1]`. */
   place: Value;
   label: Value;
   weights: Value;
-  /** 1 where both are of one example, `[rows, rows]`. */
+  /** 1 if both texts belong to the same example, `[rows, rows]`. */
   together: Value;
 }
 
 type Loss = (batch: Batch, settings: LossSettings) => Value;
 
-/** Of each anchor the cosine with its positive, `[rows, 1]`. */
+/** Cosine of each anchor with its positive, `[rows, 1]`. */
 const withPositive = ({ cosines, together, place }: Batch): Value =>
   reduceSum(mul(cosines, mul(together, asRow(equal(place, 1)))), [1], true);
 
 /**
- * Each anchor's positive is to be told from all other texts of the batch but the anchors (Henderson et al. 2017, arXiv
- * 1705.00652); in both directions, also its anchor from all other anchors.
+ * Cross-entropy of each anchor's positive among all texts of the batch except the anchors (Henderson et al. 2017, arXiv
+ * 1705.00652); in both directions, also of its anchor among all anchors.
  */
 const multipleNegativesRanking: Loss = ({ cosines, place, weights, together }, { bothDirections }) => {
   const scores = mul(cosines, SCALE);
@@ -71,17 +71,17 @@ const multipleNegativesRanking: Loss = ({ cosines, place, weights, together }, {
   return mul(add(loss, neg(sumAll(mul(back, ofAnchors)))), 0.5);
 };
 
-/** The positive is to be nearer than each negative by a margin, in cosines (Schroff et al. 2015, arXiv 1503.03832). */
+/** The positive must be closer than each negative by a margin, in cosines (Schroff et al. 2015, arXiv 1503.03832). */
 const triplet: Loss = (batch, { margin = MARGIN }) => {
   const { cosines, place, weights, together } = batch;
   const negatives = mul(together, asRow(sign(relu(sub(place, 1)))));
   const count = reduceSum(negatives, [1], true);
   const excess = relu(add(sub(cosines, withPositive(batch)), margin));
-  // An anchor without negatives has a count of 0: 1 in its place divides nothing.
+  // An anchor without negatives has a count of 0, which is replaced by 1 to avoid a division by 0.
   return sumAll(mul(mul(excess, negatives), div(weights, add(count, sub(1, sign(count))))));
 };
 
-/** Pairs of a higher score are to have the higher cosine: log(1 + Σ e^(s_low - s_high)) (CoSENT, Su 2022). */
+/** Pairs with a higher score must have the higher cosine: log(1 + Σ e^(s_low - s_high)) (CoSENT, Su 2022). */
 const cosent: Loss = (batch) => {
   const { place, label } = batch;
   const score = mul(withPositive(batch), SCALE);
@@ -91,11 +91,11 @@ const cosent: Loss = (batch) => {
   const leads = add(sub(score, asRow(score)), hide(counts));
   const [rows] = leads.shape as [string];
   const all = concat([leads.graph.constant([0], "float32", [1, 1]), reshape(leads, [1, product([rows, rows])])], 1);
-  // Of the sum of all powers, e⁰ = 1 is one part: minus the logarithm of its share.
+  // e⁰ = 1 is one term of the sum, so the loss is minus the logarithm of its share.
   return neg(sumAll(slice(logSoftmax(all), 1, 0, 1)));
 };
 
-/** Texts that belong together are drawn near, others apart up to a margin, in 1 - cosine (Hadsell et al. 2006). */
+/** Pulls related texts together and pushes others apart up to a margin, in 1 - cosine (Hadsell et al. 2006). */
 const contrastive: Loss = (batch, { margin = MARGIN }) => {
   const { label, weights } = batch;
   const distance = sub(1, withPositive(batch));
@@ -104,7 +104,7 @@ const contrastive: Loss = (batch, { margin = MARGIN }) => {
   return mul(sumAll(mul(each, weights)), 0.5);
 };
 
-/** Each text is to be told to be nearest to those of its class, among all of the batch (Khosla et al. 2020, arXiv 2004.11362, eq. 2). */
+/** Cross-entropy of each text's class members among all texts of the batch (Khosla et al. 2020, arXiv 2004.11362, eq. 2). */
 const supervisedContrastive: Loss = ({ cosines, label, weights, together }) => {
   const same = sub(equal(label, asRow(label)), together);
   const count = reduceSum(same, [1], true);
@@ -113,8 +113,8 @@ const supervisedContrastive: Loss = ({ cosines, label, weights, together }) => {
 };
 
 /**
- * Cosines of texts of a class are to be 1, of texts of two classes 0; for each text both kinds of pairs count the same, as SetFit
- * draws them (Tunstall et al. 2022, arXiv 2209.11055; sentence-transformers' CosineSimilarityLoss), but over all pairs of the batch.
+ * Squared error of cosines, with target 1 for texts of the same class and 0 for others. Both kinds of pairs count equally for each text,
+ * as in SetFit's pairs (Tunstall et al. 2022, arXiv 2209.11055; sentence-transformers' CosineSimilarityLoss), but over the whole batch.
  */
 const cosineSimilarity: Loss = ({ cosines, label, weights, together }) => {
   const alike = equal(label, asRow(label));
@@ -128,7 +128,7 @@ const cosineSimilarity: Loss = ({ cosines, label, weights, together }) => {
   return mul(sumAll(mul(each, weights)), 0.5);
 };
 
-/** By the name that `--loss` has: what it is, and which rows it is for; of rows that several are for, the first is taken. */
+/** Losses by the value of `--loss`, with the types of rows that they fit. The first that fits is the default. */
 export const EMBEDDING_LOSSES = {
   "multiple-negatives-ranking": { rows: ["pairs"], loss: multipleNegativesRanking },
   triplet: { rows: ["pairs"], loss: triplet },
@@ -141,8 +141,8 @@ export const EMBEDDING_LOSSES = {
 export type EmbeddingLoss = keyof typeof EMBEDDING_LOSSES;
 
 /**
- * A loss of embeddings, over all texts of a batch as rows. With `dimensions`, the sum of the losses of vectors that are cut to
- * each of them (Matryoshka, Kusupati et al. 2022, arXiv 2205.13147).
+ * Objective for embeddings, whose rows are all texts of a batch. With `dimensions`, the sum of the losses of vectors truncated to
+ * each size (Matryoshka, Kusupati et al. 2022, arXiv 2205.13147).
  */
 export function embeddingObjective(
   name: EmbeddingLoss,

@@ -3,29 +3,29 @@ import { cast, detach, exp, logLikelihood, mul, neg, reshape, slice, sub, sumAll
 import type { Objective } from "./objective.ts";
 
 /**
- * Columns of a target, which each token of an answer has as a row: the token, its answer's advantage, what the token's log-probability
- * was before training, and what the token counts for in the loss.
+ * Columns of a target, one row per token of an answer: the token, its answer's advantage, the token's log-probability
+ * before training, and the token's weight in the loss.
  */
 export const REWARD_TARGET = { token: 0, advantage: 1, reference: 2, weight: 3 } as const;
 export const REWARD_TARGET_WIDTH = 4;
 
-/** How tokens of answers of unequal length count, by TRL's names. */
+/** Weighting of tokens in answers of unequal length, with TRL's names. */
 export const LOSS_TYPES = ["dapo", "dr-grpo", "grpo"] as const;
 export type RewardLossType = (typeof LOSS_TYPES)[number];
 
-/** By what an answer's distance from its group's mean reward is divided. */
+/** Standard deviation by which an answer's distance from its group's mean reward is divided. */
 export const SCALE_REWARDS = ["group", "batch", "none"] as const;
 export type ScaleRewards = (typeof SCALE_REWARDS)[number];
 
-/** What deviations are added to, so that nothing is divided by 0: TRL's. */
+/** Addend to deviations that avoids a division by 0, as in TRL. */
 const EPSILON = 1e-4;
 
 /**
- * Group relative policy optimisation (Shao et al. 2024, arXiv 2402.03300, eq. 3) with one step for each batch of answers: the policy that
- * wrote them is the one that learns, the ratio of the two is 1, and there is nothing to clip. What is left is the ratio's gradient.
- * @param beta weight of the KL divergence from the model before training, as eq. 4 estimates it; times the ratio its gradient has no bias
+ * Group relative policy optimization (Shao et al. 2024, arXiv 2402.03300, eq. 3) with one step per batch of answers: the policy that
+ * generated them is the one that learns, so the ratio of the two is 1 and nothing is clipped. Only the ratio's gradient remains.
+ * @param beta weight of the KL divergence from the model before training, estimated as in eq. 4; times the ratio its gradient is unbiased
  * (DeepSeek-V3.2, arXiv 2512.02556), as in TRL
- * @param temperature at which answers are drawn: the policy is what they are drawn from
+ * @param temperature of sampling: the policy is the distribution that answers are sampled from
  */
 export function rewardObjective({
   beta = 0,
@@ -45,7 +45,7 @@ export function rewardObjective({
         reshape(cast(columnOf(targets, token), "int32"), [targets.shape[0]!]),
       ),
     ...(beta > 0 && { reference }),
-    // Tokens count by a column of their own: of answers that teach nothing none is there, and the others count no more for that.
+    // The weight is a column of its own: answers that teach nothing are left out, and the others do not count more because of that.
     loss(values, targets) {
       const ratio = exp(sub(values, detach(values)));
       const gain = columnOf(targets, advantage);
@@ -57,10 +57,10 @@ export function rewardObjective({
 }
 
 /**
- * How much better than the others of its group each answer is: `(r - mean) / (deviation + 1e-4)`. An answer without a reward counts
- * for nothing, nor for the others' mean.
+ * Advantage of each answer over the others of its group: `(r - mean) / (deviation + 1e-4)`. An answer without a reward has advantage 0
+ * and does not count for the mean.
  * @param groups rewards of the answers to each prompt
- * @param scale whose deviation: the group's, that of all answers, or none (Liu et al. 2025, arXiv 2503.20783)
+ * @param scale deviation to divide by: the group's, that of all answers, or none (Liu et al. 2025, arXiv 2503.20783)
  */
 export function advantagesOf(groups: readonly (readonly (number | undefined)[])[], scale: ScaleRewards): number[][] {
   const ofBatch = deviationOf(groups.flat());
@@ -74,13 +74,13 @@ export function advantagesOf(groups: readonly (readonly (number | undefined)[])[
 
 const known = (values: readonly (number | undefined)[]): number[] => values.filter((value) => value !== undefined);
 
-/** NaN where none is known. */
+/** Mean of the defined values; NaN if there are none. */
 export function meanOf(values: readonly (number | undefined)[]): number {
   const all = known(values);
   return all.reduce((sum, value) => sum + value, 0) / all.length;
 }
 
-/** As of a sample; NaN where fewer than two are known. */
+/** Sample standard deviation of the defined values; NaN if there are fewer than two. */
 export function deviationOf(values: readonly (number | undefined)[]): number {
   const mean = meanOf(values);
   const all = known(values);
@@ -88,9 +88,9 @@ export function deviationOf(values: readonly (number | undefined)[]): number {
 }
 
 /**
- * What a token of each answer counts for: all tokens alike (`dapo`, Yu et al. 2025, arXiv 2503.14476), all alike and by a constant
- * (`dr-grpo`, arXiv 2503.20783), or all answers alike (`grpo`).
- * @param lengths tokens of each answer
+ * Weight of each token, by answer: all tokens equally (`dapo`, Yu et al. 2025, arXiv 2503.14476), all equally with a constant
+ * (`dr-grpo`, arXiv 2503.20783), or all answers equally (`grpo`).
+ * @param lengths number of tokens of each answer
  */
 export function tokenWeights(lengths: readonly number[], type: RewardLossType, maxNewTokens: number): number[] {
   const all = lengths.reduce((sum, length) => sum + length, 0);

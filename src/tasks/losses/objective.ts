@@ -1,32 +1,32 @@
 import type { Value } from "../../graph/graph.ts";
 import { logLikelihood, logSoftmax, mul, neg, softplus, sub, sumAll } from "../../graph/ops.ts";
 
-/** Losses whose best linear function is a convex problem: multinomial logistic, one logistic regression an output, least squares. */
+/** Losses that are convex for a linear model: multinomial logistic, one logistic regression per output, least squares. */
 export type LinearLoss = "softmax" | "sigmoid" | "squared";
 
 /**
- * What a task minimises. Class weights, words of unequal number and the mean over a batch that is cut into micro-batches
- * are all a matter of weights, so that the loss is a sum.
+ * Loss that a task minimizes, as a weighted sum. Weights express class weights, examples with different numbers of words, and the mean
+ * over a batch that is cut into micro-batches.
  */
 export interface Objective {
-  /** Which loss of a linear function it is up to a factor, where it is one whose optimum can be found outright. */
+  /** Equivalent loss of a linear model, up to a factor, whose optimum can be found directly; undefined if there is none. */
   readonly linearLoss?: LinearLoss;
-  /** Whether each example's loss stands alone (the loss is their weighted sum), or all of a batch are needed at once. */
+  /** Whether each example's loss is independent (the loss is their weighted sum), or needs all examples of a batch at once. */
   readonly couples: "nothing" | "batch";
   /**
-   * The one number of a row that the loss reads, `[rows, 1]`, where outputs are too wide to be kept until a loss that needs several
+   * Reduces a row to the one value that the loss reads, `[rows, 1]`, if outputs are too wide to be stored until a loss over several
    * rows is computed. @param outputs `[rows, outputs]` @param targets `[rows, ...target.shape]`
    */
   rowValue?(outputs: Value, targets: Value): Value;
-  /** Column of float32 targets where the same number stands that the model gave before training, if the loss compares with it. */
+  /** Column of float32 targets with the same value from the model before training, if the loss compares with it. */
   readonly reference?: number;
-  /** How a row's target is laid out, for a head of so many outputs: `[outputs]` float32, or `[]` int32. */
+  /** Layout of a row's target, for a head with this many outputs: `[outputs]` float32, or `[]` int32. */
   target(outputs: number): { dtype: "float32" | "int32"; shape: readonly number[] };
   /**
-   * The scalar loss.
-   * @param outputs `[rows, outputs]`, or the row's own value where the loss reads that
+   * Writes the scalar loss.
+   * @param outputs `[rows, outputs]`, or the row's value if there is a `rowValue`
    * @param targets `[rows, ...target.shape]`
-   * @param weights `[rows, 1]`: what each row counts for; over a batch they sum to 1
+   * @param weights weight of each row, `[rows, 1]`; over a batch they sum to 1
    */
   loss(outputs: Value, targets: Value, weights: Value): Value;
 }
@@ -41,14 +41,14 @@ export const crossEntropy: Objective = {
   loss: (outputs, targets, weights) => neg(sumAll(mul(logSoftmax(outputs), mul(targets, weights)))),
 };
 
-/** Cross-entropy of the outputs' softmax with the number of the right output: nothing is as wide as a vocabulary but outputs. */
+/** Cross-entropy of the outputs' softmax with the index of the correct output, so that targets are not as wide as a vocabulary. */
 export const indexCrossEntropy: Objective = {
   couples: "nothing",
   target: () => ({ dtype: "int32", shape: [] }),
   loss: (outputs, targets, weights) => neg(sumAll(mul(logLikelihood(outputs, targets), weights))),
 };
 
-/** Cross-entropy of each output's sigmoid with its 0 or 1, a mean over the outputs. */
+/** Cross-entropy of each output's sigmoid with its 0 or 1, averaged over the outputs. */
 export const binaryCrossEntropy: Objective = {
   linearLoss: "sigmoid",
   couples: "nothing",
@@ -59,7 +59,7 @@ export const binaryCrossEntropy: Objective = {
   },
 };
 
-/** Squared difference from real values, a sum over the outputs. */
+/** Squared difference from real values, summed over the outputs. */
 export const squaredError: Objective = {
   linearLoss: "squared",
   couples: "nothing",

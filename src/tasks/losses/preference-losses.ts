@@ -21,84 +21,84 @@ import {
 import { asRow, equal } from "../batch-masks.ts";
 import type { Objective } from "./objective.ts";
 
-/** What preferences are: two answers to a prompt of which one is better, or one answer that is good or not. */
+/** Types of preferences: two answers to a prompt, one of which is better, or one answer that is good or not. */
 export type PreferenceRows = "pairs" | "judged";
 
 /**
- * Columns of a target, which each token of an answer has as a row: the token, its example's number, its answer's place in the example,
- * what the token's log-probability was before training, and of judged answers whether it is good (1) or not (0).
+ * Columns of a target, one row per token of an answer: the token, the number of its example, its answer's position in the example,
+ * the token's log-probability before training, and, for judged answers, whether the answer is good (1) or not (0).
  */
 export const PREFERENCE_TARGET = { token: 0, example: 1, place: 2, reference: 3, good: 4 } as const;
 export const PREFERENCE_TARGET_WIDTH = 5;
 
-/** Places of answers: the chosen or judged one, and the rejected one or, of a judged answer, that of another prompt. */
+/** Positions of answers: the chosen or judged one, and the rejected one or, for a judged answer, that to another prompt. */
 export const ANSWER = { own: 0, other: 1 } as const;
 
 export interface PreferenceSettings {
-  /** How far the model may move from where it started: the larger, the less. Of ORPO the weight of the odds ratio, λ. */
+  /** Strength of the pull towards the starting model. For ORPO, the weight of the odds ratio, λ. */
   beta: number;
-  /** Share of pairs that are labelled the wrong way round (`dpo` and `simpo`). */
+  /** Assumed share of pairs that are labelled the wrong way round (`dpo` and `simpo`). */
   labelSmoothing?: number | undefined;
-  /** Difference of rewards that is asked for (`simpo`). */
+  /** Target difference of rewards (`simpo`). */
   gamma?: number | undefined;
 }
 
-/** An answer at every row of its example: sums over its tokens, `[rows, 1]`. */
+/** Values of an answer in every row of its example: sums over the answer's tokens, `[rows, 1]`. */
 interface Answer {
   /** Logarithm of its probability, now and before training. */
   logProbability: Value;
   reference: Value;
-  /** Number of its tokens; 1 where there are none. */
+  /** Number of its tokens; 1 if there are none. */
   length: Value;
 }
 
 interface Answers extends Record<keyof typeof ANSWER, Answer> {
   good: Value;
-  /** `[rows, 1]`: what each row counts for; of an example, its first alone. */
+  /** Weight of each row, `[rows, 1]`: only the first row of an example has one. */
   weights: Value;
 }
 
-/** The loss of the example that a row is of, `[rows, 1]`. */
+/** Loss of each row's example, `[rows, 1]`. */
 type Loss = (answers: Answers, settings: PreferenceSettings) => Value;
 
 const logRatio = ({ logProbability, reference }: Answer): Value => sub(logProbability, reference);
 const perToken = (sum: Value, { length }: Answer): Value => div(sum, length);
 const average = (answer: Answer): Value => perToken(answer.logProbability, answer);
 
-/** `-log σ(x)`, where a share of pairs may be the wrong way round: `-(1 - ε) log σ(x) - ε log σ(-x)`. */
-const unlikely = (x: Value, smoothing = 0): Value =>
+/** `-log σ(x)`; if a share of pairs may be the wrong way round, `-(1 - ε) log σ(x) - ε log σ(-x)`. */
+const smoothedLogistic = (x: Value, smoothing = 0): Value =>
   smoothing === 0 ? softplus(neg(x)) : add(mul(softplus(neg(x)), 1 - smoothing), mul(softplus(x), smoothing));
 
 /** Rafailov et al. 2023, arXiv 2305.18290, eq. 7; with label smoothing, conservative DPO. */
 const dpo: Loss = ({ own, other }, { beta, labelSmoothing }) =>
-  unlikely(mul(sub(logRatio(own), logRatio(other)), beta), labelSmoothing);
+  smoothedLogistic(mul(sub(logRatio(own), logRatio(other)), beta), labelSmoothing);
 
-/** Zhao et al. 2023, arXiv 2305.10425, over the rewards of DPO. */
+/** Zhao et al. 2023, arXiv 2305.10425, with the rewards of DPO. */
 const hinge: Loss = ({ own, other }, { beta }) => relu(sub(1, mul(sub(logRatio(own), logRatio(other)), beta)));
 
-/** Azar et al. 2023, arXiv 2310.12036, eq. 17, of means over tokens. */
+/** Azar et al. 2023, arXiv 2310.12036, eq. 17, with means over tokens. */
 const ipo: Loss = ({ own, other }, { beta }) => {
   const error = sub(sub(perToken(logRatio(own), own), perToken(logRatio(other), other)), 1 / (2 * beta));
   return mul(error, error);
 };
 
-/** Meng et al. 2024, arXiv 2405.14734, eq. 6: nothing is compared with the model before training. */
+/** Meng et al. 2024, arXiv 2405.14734, eq. 6, without a comparison with the model before training. */
 const simpo: Loss = ({ own, other }, { beta, gamma = 0, labelSmoothing }) =>
-  unlikely(sub(mul(sub(average(own), average(other)), beta), gamma), labelSmoothing);
+  smoothedLogistic(sub(mul(sub(average(own), average(other)), beta), gamma), labelSmoothing);
 
-/** `log p / (1 - p)` of a mean over tokens. */
+/** `log p / (1 - p)` of the mean over tokens. */
 const logOdds = (answer: Answer): Value => {
   const mean = average(answer);
   return sub(mean, log(sub(1, exp(mean))));
 };
 
-/** Hong et al. 2024, arXiv 2403.07691, eq. 6: the chosen answer's own loss, and the logarithm of the odds' ratio. */
+/** Hong et al. 2024, arXiv 2403.07691, eq. 6: the chosen answer's own loss, and the logarithm of the odds ratio. */
 const orpo: Loss = ({ own, other }, { beta }) =>
   add(neg(average(own)), mul(softplus(sub(logOdds(other), logOdds(own))), beta));
 
 /**
- * Ethayarajh et al. 2024, arXiv 2402.01306, eq. 8. How far the model has moved is estimated on answers to other prompts, over the batch,
- * and is no part of the gradient.
+ * Ethayarajh et al. 2024, arXiv 2402.01306, eq. 8. The model's distance from its start is estimated on answers to other prompts, over
+ * the batch, without a gradient.
  */
 const kto: Loss = ({ own, other, good, weights }, { beta }) => {
   const moved = detach(relu(sumAll(mul(logRatio(other), weights))));
@@ -114,7 +114,7 @@ interface LossEntry {
   compares: boolean;
 }
 
-/** By the name that `--preference-loss` has; of rows that several are for, the first is taken. */
+/** Losses by the value of `--preference-loss`. The first that fits the type of rows is the default. */
 export const PREFERENCE_LOSSES = {
   dpo: { rows: "pairs", loss: dpo, beta: 0.1, compares: true },
   hinge: { rows: "pairs", loss: hinge, beta: 0.1, compares: true },
@@ -126,7 +126,7 @@ export const PREFERENCE_LOSSES = {
 
 export type PreferenceLoss = keyof typeof PREFERENCE_LOSSES;
 
-/** A loss of the answers that a batch's rows are tokens of. */
+/** Objective over the answers whose tokens are the rows of a batch. */
 export function preferenceObjective(name: PreferenceLoss, settings: PreferenceSettings): Objective {
   const { loss, rows, compares } = PREFERENCE_LOSSES[name];
   const { token, example, place, reference, good } = PREFERENCE_TARGET;

@@ -1,21 +1,21 @@
 import { type RougeScores, rouge } from "./rouge.ts";
 import { sentencesOf } from "./sentences.ts";
 
-/** How good answers are beside their references, 0 to 1 each. */
+/** Scores of answers compared with their references, 0 to 1 each. */
 export interface AnswerScores extends RougeScores {
-  /** Share of answers that are their reference, white space around them apart. */
+  /** Share of answers that equal their reference, except for surrounding white space. */
   exact_match: number;
-  /** Share of answers whose last number is the reference's; absent where a reference has none. */
+  /** Share of answers whose last number is that of the reference; undefined if a reference has none. */
   last_number?: number;
 }
 
-/** How answers are scored. */
+/** Options of the scores. */
 export interface ScoringOptions {
-  /** Whether ROUGE-Lsum takes each sentence for one, wherever lines end; else each line is a sentence. */
+  /** Whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence). */
   splitSentences?: boolean | undefined;
 }
 
-/** Scores of answers that a model wrote. */
+/** Scores of answers that a model generated. */
 export function scoreAnswers(
   answers: readonly string[],
   references: readonly string[],
@@ -38,17 +38,17 @@ export function scoreAnswers(
   };
 }
 
-/** Numbers that differ by less are the same: the released GSM8K code's. */
-const NEAR = 1e-3;
+/** Numbers that differ by at most this are equal, as in the released GSM8K code. */
+const TOLERANCE = 1e-3;
 
 function sameNumber(answer: string, reference: string): boolean {
   const found = lastNumber(answer);
-  return found !== undefined && Math.abs(found - lastNumber(reference)!) <= NEAR;
+  return found !== undefined && Math.abs(found - lastNumber(reference)!) <= TOLERANCE;
 }
 
 /**
- * What a text comes to: the number after GSM8K's `####` where there is one, else the last number in it; commas between digits
- * are left out.
+ * Final number of a text: the number after GSM8K's `####` if there is one, otherwise the last number in it. Commas between digits
+ * are removed.
  */
 export function lastNumber(text: string): number | undefined {
   const final = /####\s*([^\n]*)/.exec(text)?.[1];

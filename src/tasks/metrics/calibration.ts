@@ -1,18 +1,18 @@
-/** Predictions of like probability, and how many of them were right. */
+/** Predictions of similar probability, with their accuracy. */
 export interface ReliabilityBin {
   count: number;
-  /** Mean probability that was given. */
+  /** Mean predicted probability. */
   confidence: number;
-  /** Share that was right. */
+  /** Share of correct predictions. */
   accuracy: number;
 }
 
-/** Bins of one width that probabilities fall into, as in Guo et al. 2017, arXiv 1706.04599. */
+/** Number of bins of equal width, as in Guo et al. 2017, arXiv 1706.04599. */
 const BINS = 15;
 
 /**
- * Predictions by their probability, in bins of one width from 0 to 1; empty ones are left out.
- * @param probabilities one for each prediction @param right whether it was
+ * Groups predictions by probability into bins of equal width from 0 to 1. Empty bins are left out.
+ * @param probabilities one per prediction @param right whether each is correct
  */
 export function reliability(probabilities: readonly number[], right: readonly boolean[]): ReliabilityBin[] {
   const bins = Array.from({ length: BINS }, () => ({ count: 0, confidence: 0, accuracy: 0 }));
@@ -31,7 +31,7 @@ export function reliability(probabilities: readonly number[], right: readonly bo
     }));
 }
 
-/** Expected calibration error: how far probabilities are from the share that is right, a mean over predictions; 0 to 1. */
+/** Expected calibration error: mean distance between probability and accuracy over all predictions, 0 to 1. */
 export function calibrationError(bins: readonly ReliabilityBin[]): number {
   const total = bins.reduce((sum, { count }) => sum + count, 0);
   return bins.reduce(
@@ -40,17 +40,17 @@ export function calibrationError(bins: readonly ReliabilityBin[]): number {
   );
 }
 
-/** How many predictions are at least this sure, and how many of them are right. */
+/** Number of predictions with at least this probability, and of the correct ones among them. */
 export interface ConfidenceStep {
   probability: number;
   kept: number;
   right: number;
 }
 
-/** Steps that are kept of a curve. */
+/** Most steps of a curve. */
 const STEPS = 100;
 
-/** The surest predictions and how many of them are right, from few to all. @returns at most a hundred steps, by falling probability */
+/** Accuracy of the most confident predictions, from few to all. @returns at most a hundred steps, by falling probability */
 export function confidenceSteps(probabilities: readonly number[], right: readonly boolean[]): ConfidenceStep[] {
   const sorted = probabilities.map((probability, i) => ({ probability, right: right[i]! }));
   sorted.sort((a, b) => b.probability - a.probability);
@@ -59,15 +59,15 @@ export function confidenceSteps(probabilities: readonly number[], right: readonl
     hits += Number(isRight);
     return { probability, kept: i + 1, right: hits };
   });
-  // Predictions that are equally sure are kept or left together.
+  // Predictions of equal probability are kept or left out together.
   const steps = all.filter(({ probability }, i) => probability !== all[i + 1]?.probability);
   const every = Math.ceil(steps.length / STEPS);
   return steps.filter((_, i) => (steps.length - 1 - i) % every === 0);
 }
 
 /**
- * The least probability above which at least a share of predictions is right, one more counted as wrong than was seen: few predictions
- * that were all right are no proof. Undefined where there is none.
+ * Lowest probability above which at least the share `precision` of predictions is correct, counting one more wrong prediction than
+ * observed, because few predictions that are all correct are no proof. Undefined if there is none.
  */
 export function thresholdFor(steps: readonly ConfidenceStep[], precision: number): number | undefined {
   return steps.findLast(({ kept, right }) => right / (kept + 1) >= precision)?.probability;

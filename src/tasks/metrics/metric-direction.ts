@@ -1,8 +1,8 @@
 import { metricDirections } from "../task-kinds.ts";
 
 /**
- * Whether a lower value of a metric is better, as the kinds of tasks say that have it; of the loss it is.
- * @param metric as records have it: of several splits with the split's name behind (`accuracy_matched`)
+ * Whether a lower value of a metric is better, according to the kinds of task that have it; true for the loss.
+ * @param metric name in records, with the split's name as a suffix if there are several splits (`accuracy_matched`)
  */
 export function lowerIsBetter(metric: string): boolean {
   const known = new Map([...metricDirections(), ["loss", false]]);

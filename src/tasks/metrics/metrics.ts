@@ -1,4 +1,4 @@
-// Metrics in Hugging Face's names and scale, equal to those of scikit-learn, SciPy and seqeval.
+// Metrics with Hugging Face's names and scales. Values equal those of scikit-learn, SciPy and seqeval.
 
 /** True and false positives and false negatives of one class, or of all entities. */
 export interface Counts {
@@ -23,7 +23,7 @@ export function confusionMatrix(predictions: Numbers, labels: Numbers, classes: 
   return matrix;
 }
 
-/** Counts of every class where an example has one. */
+/** Counts of every class if an example has one class. */
 export function classCounts(predictions: Numbers, labels: Numbers, classes: number): Counts[] {
   const counts = range(classes).map(() => ({ truePositives: 0, falsePositives: 0, falseNegatives: 0 }));
   for (let i = 0; i < labels.length; i++) {
@@ -37,7 +37,7 @@ export function classCounts(predictions: Numbers, labels: Numbers, classes: numb
   return counts;
 }
 
-/** Counts of every class where an example has any number of them. */
+/** Counts of every class if an example has any number of classes. */
 export function multiLabelCounts(
   predictions: readonly (readonly number[])[],
   labels: readonly (readonly number[])[],
@@ -52,7 +52,7 @@ export function multiLabelCounts(
   return counts;
 }
 
-/** Counts of entities over sentences of tags: an entity is right where type, start and end are. */
+/** Counts of entities over tagged sentences. An entity is correct if its type, start and end are. */
 export function entityCounts(
   predictions: readonly (readonly string[])[],
   labels: readonly (readonly string[])[],
@@ -91,7 +91,7 @@ export function macroF1(counts: readonly Counts[]): number {
   return ratio(sum(counts.map(f1Of)), counts.length);
 }
 
-/** F1 of all classes' counts together. */
+/** F1 of the summed counts of all classes. */
 export function microF1(counts: readonly Counts[]): number {
   return f1Of({
     truePositives: sum(counts.map((count) => count.truePositives)),
@@ -100,7 +100,7 @@ export function microF1(counts: readonly Counts[]): number {
   });
 }
 
-/** Matthews correlation of any number of classes (Gorodkin 2004). */
+/** Matthews correlation for any number of classes (Gorodkin 2004). */
 export function matthewsCorrelation(classes: readonly Counts[]): number {
   const truth = classes.map(({ truePositives, falseNegatives }) => truePositives + falseNegatives);
   const found = classes.map(({ truePositives, falsePositives }) => truePositives + falsePositives);
@@ -110,14 +110,14 @@ export function matthewsCorrelation(classes: readonly Counts[]): number {
   return ratio(right * total - product(truth, found), Math.sqrt(spread(truth) * spread(found)));
 }
 
-/** Pearson's correlation of predictions and labels. */
+/** Pearson correlation of predictions and labels. */
 export function pearson(predictions: Numbers, labels: Numbers): number {
   const a = centred(predictions);
   const b = centred(labels);
   return ratio(product(a, b), Math.sqrt(product(a, a) * product(b, b)));
 }
 
-/** Spearman's correlation: Pearson's of the ranks, equal values sharing their mean rank. */
+/** Spearman correlation: the Pearson correlation of the ranks, where equal values share their mean rank. */
 export function spearman(predictions: Numbers, labels: Numbers): number {
   return pearson(ranks(predictions), ranks(labels));
 }
@@ -127,17 +127,17 @@ export function meanSquaredError(predictions: Numbers, labels: Numbers): number 
   return ratio(sum(Array.from(labels, (label, index) => (predictions[index]! - label) ** 2)), labels.length);
 }
 
-/** Words that are one thing: those from `start` on, before `end`. */
+/** A group of words that form a unit, from `start` until before `end`. */
 export interface Entity {
-  /** `PER` of `B-PER`; empty where tags have no type. */
+  /** `PER` of `B-PER`; empty if the tags have no types. */
   type: string;
   start: number;
   end: number;
 }
 
 /**
- * Entities of a sentence's tags, read as conlleval and seqeval (not strict) read them: one starts at `B-`, and at `I-` after
- * another type or `O`. BIOES works too.
+ * Entities of a sentence's tags, as in conlleval and seqeval (not strict): an entity starts at `B-`, and at `I-` after
+ * another type or `O`. BIOES tags work too.
  */
 export function entitiesOf(tags: readonly string[]): Entity[] {
   const entities: Entity[] = [];
@@ -155,7 +155,7 @@ function continues(previous: string | undefined, tag: string | undefined): boole
   return /^[BI]/.test(previous ?? "") && /^[IE]/.test(tag ?? "") && previous!.slice(2) === tag!.slice(2);
 }
 
-/** Ranks from 1, equal values sharing their mean rank. */
+/** Ranks from 1; equal values share their mean rank. */
 export function ranks(values: Numbers): number[] {
   const order = range(values.length).sort((a, b) => values[a]! - values[b]!);
   const result = new Array<number>(values.length);
@@ -166,7 +166,7 @@ export function ranks(values: Numbers): number[] {
   return result;
 }
 
-/** Values less their mean: exactly 0 where all are equal, because the first is taken off before rounding can set in. */
+/** Values minus their mean: exactly 0 if all are equal, because the first value is subtracted before rounding errors occur. */
 function centred(values: Numbers): number[] {
   const shifted = Array.from(values, (value) => value - values[0]!);
   const mean = sum(shifted) / shifted.length;
@@ -186,7 +186,7 @@ function product(a: readonly number[], b: readonly number[]): number {
   return a.reduce((total, value, index) => total + value * b[index]!, 0);
 }
 
-/** 0 where the denominator is. */
+/** Ratio, or 0 if the denominator is 0. */
 function ratio(numerator: number, denominator: number): number {
   return denominator === 0 ? 0 : numerator / denominator;
 }

@@ -1,36 +1,36 @@
 import { ranks } from "./metrics.ts";
 
-/** How a model tells what belongs together from what does not: what a report draws of held-out examples. */
+/** Scores of related and unrelated held-out texts, for a report. */
 export interface PairScores {
-  /** Scores of what belongs together and of what does not, cosines or sigmoids; some of them where there are many. */
+  /** Scores of related and of unrelated pairs, cosines or sigmoids; a sample if there are many. */
   relevant: number[];
   others: number[];
-  /** What `values` are. */
+  /** Measure of `values`. */
   measure: "ndcg_at_10" | "rank_agreement";
-  /** How well each query or pair fares, from 0 to 1, and what it is; some of them where there are many. */
+  /** Score of each query or pair from 0 to 1, and its text; a sample if there are many. */
   values: number[];
   texts: string[];
 }
 
-/** Most scores of each sort, and most queries, that are kept. */
-const MOST = { scores: 2000, queries: 10_000, letters: 200 };
+/** Limits on the stored scores of each type, queries, and letters of a text. */
+const LIMITS = { scores: 2000, queries: 10_000, letters: 200 };
 
-/** The same with no more than a report shows, taken evenly. */
+/** Reduces scores evenly to the number that a report shows. */
 export function shortScores({ relevant, others, measure, values, texts }: PairScores): PairScores {
   return {
-    relevant: evenly(relevant, MOST.scores).map(rounded),
-    others: evenly(others, MOST.scores).map(rounded),
+    relevant: evenly(relevant, LIMITS.scores).map(rounded),
+    others: evenly(others, LIMITS.scores).map(rounded),
     measure,
-    values: evenly(values, MOST.queries).map(rounded),
-    texts: evenly(texts, MOST.queries).map((text) =>
-      text.length > MOST.letters ? `${text.slice(0, MOST.letters - 1)}…` : text,
+    values: evenly(values, LIMITS.queries).map(rounded),
+    texts: evenly(texts, LIMITS.queries).map((text) =>
+      text.length > LIMITS.letters ? `${text.slice(0, LIMITS.letters - 1)}…` : text,
     ),
   };
 }
 
 /**
- * Of pairs with a score: those in the upper half of the scores' range belong together. A pair fares well where its rank by
- * the model is its rank by score.
+ * Scores of labelled pairs. Those in the upper half of the label range count as related. A pair's value measures how close its rank by
+ * the model is to its rank by label.
  */
 export function scoresOfPairs(
   found: readonly number[],

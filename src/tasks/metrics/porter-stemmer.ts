@@ -1,7 +1,7 @@
-// Porter's algorithm (Porter 1980, "An algorithm for suffix stripping") with the changes that NLTK makes to it, as
-// Python's rouge-score uses it: stems must be its own for scores to agree.
+// Porter's algorithm (Porter 1980, "An algorithm for suffix stripping") with NLTK's changes, as in Python's rouge-score:
+// scores agree only if stems do.
 
-/** Forms that the rules would take apart. */
+/** Words to which the rules do not apply. */
 const IRREGULAR = new Map([
   ["skies", "sky"],
   ["dying", "die"],
@@ -20,7 +20,7 @@ function isConsonant(word: string, i: number): boolean {
   return word[i] !== "y" || i === 0 || !isConsonant(word, i - 1);
 }
 
-/** How often a consonant follows a vowel: m of the paper. */
+/** Number of times that a consonant follows a vowel: m in the paper. */
 function measure(stem: string): number {
   let count = 0;
   for (let i = 1; i < stem.length; i++) if (isConsonant(stem, i) && !isConsonant(stem, i - 1)) count++;
@@ -32,7 +32,7 @@ const hasVowel = (stem: string): boolean => [...stem].some((_, i) => !isConsonan
 const endsInDouble = (word: string): boolean =>
   word.length >= 2 && word.at(-1) === word.at(-2) && isConsonant(word, word.length - 1);
 
-/** Consonant, vowel, consonant other than w, x and y; NLTK also takes a vowel and a consonant alone. */
+/** Whether a word ends in consonant, vowel, consonant other than w, x and y. NLTK also accepts a lone vowel and consonant. */
 function endsInCvc(word: string): boolean {
   const last = word.length - 1;
   if (last === 1) return !isConsonant(word, 0) && isConsonant(word, 1);
@@ -42,7 +42,7 @@ function endsInCvc(word: string): boolean {
 
 type Rule = readonly [suffix: string, replacement: string];
 
-/** The first rule whose suffix a word has, where its stem is long enough; no other is tried. */
+/** Applies the first rule whose suffix matches, if the stem fits. No other rule is tried. */
 function replace(word: string, rules: readonly Rule[], fits: (stem: string) => boolean): string {
   const rule = rules.find(([suffix]) => word.endsWith(suffix));
   if (!rule) return word;
@@ -109,7 +109,7 @@ const DOUBLE_SUFFIXES: readonly Rule[] = [
 
 function doubleSuffix(word: string): string {
   if (word.endsWith("alli") && measure(word.slice(0, -4)) > 0) return doubleSuffix(word.slice(0, -2));
-  // The l belongs to the stem that is measured.
+  // The l is part of the stem that is measured.
   if (word.endsWith("logi")) return measure(word.slice(0, -3)) > 0 ? word.slice(0, -1) : word;
   return replace(word, DOUBLE_SUFFIXES, (stem) => measure(stem) > 0);
 }

@@ -1,19 +1,19 @@
-/** Texts that a search found for a query, the best first, and those that it was to find. */
+/** Search results of a query, best first, compared with the relevant texts. */
 export interface SearchOutcome {
-  /** Whether each of the found is relevant. */
+  /** Whether each result is relevant. */
   hits: readonly boolean[];
-  /** Relevant texts in all, found or not. */
+  /** Total number of relevant texts, found or not. */
   relevant: number;
 }
 
 const cut = ({ hits }: SearchOutcome, k: number): readonly boolean[] => hits.slice(0, k);
 const countTrue = (hits: readonly boolean[]): number => hits.filter(Boolean).length;
 
-/** Discounted gain of relevant texts at these ranks, from 0 (Järvelin and Kekäläinen 2002). */
+/** Discounted gain of relevant texts at these ranks, counted from 0 (Järvelin and Kekäläinen 2002). */
 const gain = (ranks: Iterable<number>): number => [...ranks].reduce((sum, rank) => sum + 1 / Math.log2(rank + 2), 0);
 const ranksOf = (hits: readonly boolean[]): number[] => [...hits.keys()].filter((rank) => hits[rank]);
 
-/** Of one query, over the first `k` that were found; equal to sentence-transformers' `InformationRetrievalEvaluator`. */
+/** Metrics of one query over its first `k` results; equal to sentence-transformers' `InformationRetrievalEvaluator`. */
 export const SEARCH_METRICS = {
   ndcg: (outcome: SearchOutcome, k: number): number =>
     outcome.relevant === 0 ? 0 : gain(ranksOf(cut(outcome, k))) / gain(Array(Math.min(k, outcome.relevant)).keys()),
@@ -31,7 +31,7 @@ export const SEARCH_METRICS = {
     outcome.relevant === 0 ? 0 : countTrue(cut(outcome, k)) / outcome.relevant,
 } as const;
 
-/** Names of metrics of a search, as records have them. */
+/** Names of search metrics in records. */
 export const SEARCH_METRIC_NAMES = [
   "ndcg_at_10",
   "mrr_at_10",
@@ -39,10 +39,10 @@ export const SEARCH_METRIC_NAMES = [
   ...[1, 3, 5, 10].flatMap((k) => [`recall_at_${k}`, `precision_at_${k}`]),
 ];
 
-/** Found texts that metrics look at, at most. */
-export const DEEPEST = 100;
+/** Most results that metrics use. */
+export const MAX_RESULTS = 100;
 
-/** A metric by its name, `ndcg_at_10`, as a mean over queries. */
+/** A metric by its name, such as `ndcg_at_10`, averaged over queries. */
 export function searchMetric(name: string, outcomes: readonly SearchOutcome[]): number {
   const [which, k] = name.split("_at_") as [keyof typeof SEARCH_METRICS, string];
   const sum = outcomes.reduce((total, outcome) => total + SEARCH_METRICS[which](outcome, Number(k)), 0);
@@ -53,7 +53,7 @@ export function searchMetric(name: string, outcomes: readonly SearchOutcome[]): 
 export const searchMetrics = (names: readonly string[], outcomes: readonly SearchOutcome[]): Record<string, number> =>
   Object.fromEntries(names.map((name) => [name, searchMetric(name, outcomes)]));
 
-/** Area under precision over recall as steps (scikit-learn's `average_precision_score`); equal scores count as one step. */
+/** Area under the precision-recall step curve (scikit-learn's `average_precision_score`); equal scores are one step. */
 export function averagePrecision(scores: readonly number[], relevant: readonly boolean[]): number {
   const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
   const total = countTrue(relevant);

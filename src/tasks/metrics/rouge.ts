@@ -1,17 +1,17 @@
 import { stem } from "./porter-stemmer.ts";
 
-/** F-measures of a summary, 0 to 1, by the names of Python's rouge-score. */
+/** F-measures of a summary, 0 to 1, with the names of Python's rouge-score. */
 export interface RougeScores {
   rouge1: number;
   rouge2: number;
   /** Longest common subsequence of the whole texts. */
   rougeL: number;
-  /** Of sentences, one on each line: the union of what each sentence of the reference has in common with the summary's. */
+  /** By sentence, one per line: union of the longest common subsequences of each reference sentence with the summary's. */
   rougeLsum: number;
 }
 
 /**
- * How much of a reference a text has (Lin 2004, "ROUGE"), words stemmed, equal to Python's rouge-score with
+ * Overlap of a text with a reference (Lin 2004, "ROUGE"), with stemmed words; equal to Python's rouge-score with
  * `use_stemmer=True`.
  */
 export function rouge(text: string, reference: string): RougeScores {
@@ -24,7 +24,7 @@ export function rouge(text: string, reference: string): RougeScores {
   };
 }
 
-/** Letters and digits of ASCII in lower case; words of four letters and more by their stems. */
+/** ASCII letters and digits in lower case; words of four letters or more are stemmed. */
 function wordsOf(text: string): string[] {
   const words = text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
   return words.map((word) => (word.length > 3 ? stem(word) : word));
@@ -36,7 +36,7 @@ const sentencesOf = (text: string): string[][] =>
     .filter((line) => line !== "")
     .map(wordsOf);
 
-/** @param hits of both */
+/** @param hits number of common items */
 function fMeasure(hits: number, found: number, truth: number): number {
   return hits === 0 ? 0 : (2 * hits) / (found + truth);
 }
@@ -58,7 +58,7 @@ function countsOf(items: readonly string[]): Map<string, number> {
 }
 
 function ofSentences(found: readonly (readonly string[])[], truth: readonly (readonly string[])[]): number {
-  // A word counts no more often than it stands in both texts.
+  // A word counts at most as often as it occurs in both texts.
   const [own, wanted] = [found, truth].map((sentences) => countsOf(sentences.flat())) as [
     Map<string, number>,
     Map<string, number>,
@@ -77,7 +77,7 @@ function ofSentences(found: readonly (readonly string[])[], truth: readonly (rea
   return fMeasure(hits, found.flat().length, truth.flat().length);
 }
 
-/** Places in `truth` of a longest common subsequence; of several the one that rouge-score finds. */
+/** Indices in `truth` of a longest common subsequence; if there are several, the one that rouge-score finds. */
 function commonPlaces(truth: readonly string[], found: readonly string[]): number[] {
   const width = found.length + 1;
   const lengths = new Uint32Array((truth.length + 1) * width);
