@@ -8,52 +8,52 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { CompiledModel } from "./compiled-model.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
-/** What was compiled, and how many adapters it is kept for. */
+/** A compiled model, and the number of adapters that use it. */
 interface SharedModel {
   compiled: Promise<CompiledModel>;
   users: number;
 }
 
 export interface AddOptions {
-  /** Take the place of an adapter that has the name. */
+  /** Whether to replace an adapter with the same name. */
   replace?: boolean;
-  /** Whether what is compiled for it is for no other adapter: it answers faster then. */
+  /** Whether no other adapter shares the compiled graph: the adapter then answers faster. */
   alone?: boolean;
 }
 
 /**
  * One base model in memory that serves many adapters, of any methods and tasks. An adapter's arrays are inputs of the
- * compiled graph, so adapters of the same method, options and number of labels share one graph, and changing from one to
- * another costs nothing.
+ * compiled graph, so adapters of the same method, options and number of labels share one graph, and switching between
+ * them costs nothing.
  */
 export class AdapterHost {
   readonly base: BaseModel;
   readonly #runtime: Runtime;
   readonly #models = new Map<string, { model: FineTunedModel; kind: string }>();
-  /** By what they compute. */
+  /** Compiled models by the kind of adapter. */
   readonly #shared = new Map<string, SharedModel>();
   #released = false;
 
-  /** @param base of any task: each adapter is given the head of its own */
+  /** @param base for any task: each adapter gets a head of its own */
   constructor(base: BaseModel, runtime: Runtime) {
     this.base = base;
     this.#runtime = runtime;
   }
 
-  /** Names of the adapters at hand. */
+  /** Names of the loaded adapters. */
   get names(): string[] {
     return [...this.#models.keys()];
   }
 
-  /** Number of graphs compiled for them. */
+  /** Number of compiled graphs. */
   get compiledGraphs(): number {
     return this.#shared.size;
   }
 
   /**
    * Makes an adapter available under a name.
-   * @throws UserError where the name is taken and `replace` is not asked for, or the adapter does not fit the base model; then
-   * what had the name keeps it. Likewise where the host was released, or is meanwhile.
+   * @throws UserError if the name is taken and `replace` is not set, or the adapter does not fit the base model (the name then keeps its
+   * old adapter), or if the host is released before or meanwhile.
    */
   async add(name: string, adapter: Adapter, { replace = false, alone = false }: AddOptions = {}): Promise<void> {
     this.#refuseIfReleased(name);
@@ -70,14 +70,14 @@ export class AdapterHost {
     try {
       compiled = await shared.compiled;
     } catch (error) {
-      // The next adapter of the kind is compiled anew: what failed may have been a lack of memory.
+      // The next adapter of this kind is compiled again, because the failure may have been a lack of memory.
       if (this.#shared.get(kind) === shared) this.#shared.delete(kind);
       throw error;
     }
     this.#refuseIfReleased(name);
     const old = this.#models.get(name);
     if (old && !replace) {
-      // Another took the name while this one was compiled.
+      // Another adapter took the name while this one was compiled.
       await this.#leave(kind);
       this.#refuseTaken(name, replace);
     }
@@ -85,7 +85,7 @@ export class AdapterHost {
     if (old) await this.#leave(old.kind);
   }
 
-  /** Forgets an adapter; a graph that no other needs is released. Predictions with it must have ended. */
+  /** Removes an adapter, and releases its graph if no other adapter uses it. Predictions with it must have ended. */
   async remove(name: string): Promise<void> {
     const known = this.#models.get(name);
     if (!known) return;
@@ -94,8 +94,8 @@ export class AdapterHost {
   }
 
   /**
-   * The base model with one of the adapters: it predicts as any fine-tuned model does. The host releases it.
-   * @throws UserError where there is no adapter of that name.
+   * Returns the base model with one of the adapters, as a fine-tuned model. The host releases it.
+   * @throws UserError if there is no adapter with this name.
    */
   use(name: string): FineTunedModel {
     const known = this.#models.get(name);
@@ -107,14 +107,14 @@ export class AdapterHost {
     return known.model;
   }
 
-  /** Frees what was compiled; a process must not exit before. Nothing can be added afterwards. */
+  /** Frees the compiled graphs; a process must not exit before. No adapter can be added afterwards. */
   async release(): Promise<void> {
     this.#released = true;
     const shared = [...this.#shared.values()];
     this.#shared.clear();
     this.#models.clear();
     for (const { compiled } of shared) {
-      // What could not be compiled is told to who adds it, and leaves nothing to free.
+      // A graph that failed to compile is reported to the caller that added it, and there is nothing to free.
       const there = await compiled.catch(() => undefined);
       await there?.release();
     }
@@ -132,7 +132,7 @@ export class AdapterHost {
     );
   }
 
-  /** One adapter of a kind is gone: the last of them takes the graph with it. */
+  /** Removes one user of a kind. The last one releases the graph. */
   async #leave(kind: string): Promise<void> {
     const shared = this.#shared.get(kind)!;
     shared.users--;
@@ -142,7 +142,7 @@ export class AdapterHost {
   }
 }
 
-/** Adapters of one kind differ in their arrays alone. */
+/** Key of an adapter's kind. Adapters of one kind differ only in their arrays. */
 function kindOf(
   { method, methodOptions, task }: AdapterDescription,
   { labelCount, head, features }: BaseModel,

@@ -2,20 +2,20 @@ import { UserError } from "../errors.ts";
 import { type LabelProbability, ranked, softmax } from "../tasks/probabilities.ts";
 import type { ComputeOptions, FineTunedModel } from "./fine-tuned-model.ts";
 
-/** One of several answers that were allowed. */
+/** The chosen one of several allowed answers. */
 export interface ChosenAnswer {
-  /** The likeliest. */
+  /** The likeliest answer. */
   label: string;
   probability: number;
-  /** All of them, the likeliest first. */
+  /** All answers, likeliest first. */
   labels: LabelProbability[];
 }
 
 /**
- * The likeliest of several answers to each prompt: a language model can say nothing else then. Probabilities are those of whole answers,
- * the end among them, as shares of all that are allowed.
- * @param choices answers that are allowed
- * @throws UserError where the model writes no answers, or fewer than two different ones are allowed.
+ * Chooses the likeliest of several answers to each prompt. Probabilities are those of whole answers, including the end token, as shares
+ * of the total of all allowed answers.
+ * @param choices allowed answers
+ * @throws UserError if the model does not generate, or fewer than two different answers are allowed.
  */
 export async function chooseAnswers(
   model: FineTunedModel,

@@ -11,12 +11,12 @@ import type { AdaptedModel } from "../training/step-graph.ts";
 import { CachedDecoder } from "./generation/cached-decoder.ts";
 import { type GenerationSettings, readGenerationSettings } from "./generation-settings.ts";
 
-/** What a language model writes with. */
+/** Decoder and settings with which a language model generates. */
 export interface CompiledWriter extends GenerationSettings {
   decoder: CachedDecoder;
 }
 
-/** What a model computes with, each compiled when it is first asked for. */
+/** Parts of a model, each compiled at its first use. */
 interface Compilable {
   predictor: Predictor;
   featured: Predictor;
@@ -25,13 +25,13 @@ interface Compilable {
 
 type Compile = { [Name in keyof Compilable]: () => Promise<Compilable[Name]> };
 
-/** A base model with an adapter's method, compiled; the arrays of adapters of the same kind can be fed in turn. */
+/** A base model with an adapter's method, compiled. Adapters of the same kind can use it in turn. */
 export class CompiledModel {
   readonly #compile: Compile;
   #made: { [Name in keyof Compilable]?: Promise<Compilable[Name]> | undefined } = {};
   #released = false;
 
-  /** What it minimises, and its parameters before training. */
+  /** Objective of the model, and its parameters before training. */
   readonly #trained: { objective: Objective; untrained: Tensors<"float32"> };
 
   private constructor(compile: Compile, trained: { objective: Objective; untrained: Tensors<"float32"> }) {
@@ -40,8 +40,8 @@ export class CompiledModel {
   }
 
   /**
-   * @param adapter whose arrays are used where a call brings none
-   * @param constantAdapter whether no call brings others: what writes then has them as constants
+   * @param adapter whose arrays are the default
+   * @param constantAdapter whether no call passes other arrays, so that the writer can use them as constants
    */
   static async compile(
     base: BaseModel,
@@ -67,12 +67,12 @@ export class CompiledModel {
       },
       { objective, untrained },
     );
-    // What writes is mostly not asked for its outputs.
+    // Outputs of a language model are rarely requested.
     if (kind.head !== "languageModel") await compiled.predictor();
     return compiled;
   }
 
-  /** Examples with what the base model gives of them, where the loss compares with that. @throws the signal's reason */
+  /** Adds the base model's values to examples if the loss compares with them. @throws the signal's reason */
   async withReference(examples: PredictedExample[], signal?: AbortSignal): Promise<PredictedExample[]> {
     const { objective, untrained } = this.#trained;
     if (objective.reference === undefined) return examples;
@@ -81,22 +81,22 @@ export class CompiledModel {
     return examples.map((each, i) => ({ ...each, targets: referredTo(objective, each.targets!, values[i]!) }));
   }
 
-  /** The head's outputs of each text. @throws UserError where it was released, as the others */
+  /** Predictor of the head's outputs. @throws UserError if the model was released, like the methods below */
   predictor(): Promise<Predictor> {
     return this.#once("predictor");
   }
 
-  /** Of each text the head's outputs and what its last layer reads, `[labels + width]`. */
+  /** Predictor of the head's outputs and the features that its last layer reads, `[labels + width]`. */
   featured(): Promise<Predictor> {
     return this.#once("featured");
   }
 
-  /** What it writes with. */
+  /** Decoder and settings for generation. */
   writer(): Promise<CompiledWriter> {
     return this.#once("writer");
   }
 
-  /** Compiles it when it is first asked for; again where that failed, since memory may have been short. */
+  /** Compiles a part at its first use, and again after a failure, since memory may have been short. */
   async #once<Name extends keyof Compilable>(name: Name): Promise<Compilable[Name]> {
     if (this.#released) throw new UserError("the model was released; load it again to ask it");
     const made: { [Each in Name]?: Promise<Compilable[Name]> | undefined } = this.#made;
@@ -110,7 +110,7 @@ export class CompiledModel {
     }
   }
 
-  /** Frees what was compiled; more than once does no more. */
+  /** Frees the compiled parts. Further calls do nothing. */
   async release(): Promise<void> {
     const { predictor, featured, writer } = this.#made;
     this.#released = true;

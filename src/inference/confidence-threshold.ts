@@ -3,17 +3,17 @@ import type { AdapterDescription } from "../model/adapter.ts";
 import { thresholdFor } from "../tasks/metrics/calibration.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
-/** What is said in place of a class that is not sure enough. */
+/** Label for a text whose likeliest class is below the threshold. */
 export const UNSURE = "unsure";
 
-/** Whether a model of a kind chooses one class, of which it can be unsure. */
+/** Whether models of a kind choose one class, about which they can be unsure. */
 export const choosesClass = ({ head, objective }: Pick<TaskKind, "head" | "objective">): boolean =>
   head === "sequence" && objective.linearLoss === "softmax";
 
 /**
- * The probability from which on a class is said.
- * @param asked a probability, or `auto:precision=0.95`: the least at which that share of the validation predictions was right
- * @throws UserError where it is neither, or the adapter does not say how sure its predictions were, or they never were so right.
+ * Probability from which on a class is predicted.
+ * @param asked a probability, or `auto:precision=0.95`: the lowest one for which that share of validation predictions was right
+ * @throws UserError if it is neither, the adapter has no confidence data, or no threshold has this precision.
  */
 export function thresholdOf(asked: string, { confidence, task }: AdapterDescription): number {
   const [, share] = /^auto:precision=(.+)$/.exec(asked) ?? [];
@@ -34,7 +34,7 @@ export function thresholdOf(asked: string, { confidence, task }: AdapterDescript
   );
 }
 
-/** A prediction whose likeliest class is less likely than the threshold has the label {@link UNSURE}. */
+/** Replaces the label of a prediction by {@link UNSURE} if its likeliest class is below the threshold. */
 export function unsureBelow<Shown extends object>(shown: Shown, threshold: number): Shown {
   const { label, labels } = shown as { label?: string; labels?: readonly { probability: number }[] };
   if (label === undefined || !labels || labels[0]!.probability >= threshold) return shown;

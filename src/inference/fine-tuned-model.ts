@@ -36,18 +36,18 @@ import {
 } from "./write-answers.ts";
 
 export interface ComputeOptions {
-  /** Ends a computation between two parts of it, with the signal's reason. */
+  /** Aborts a computation between two parts, with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Told after each part how many texts are done. */
+  /** Receives the number of finished texts after each part. */
   onDone?: ((texts: number, of: number) => void) | undefined;
 }
 
-/** A base model with an adapter, ready to predict. `Output` is what it says of a text, where its kind of task is known. */
+/** A base model with an adapter, ready to predict. `Output` is the type of a prediction, if the kind of task is known. */
 export class FineTunedModel<Output extends object = TextPrediction> {
   readonly description: AdapterDescription;
   readonly kind: TaskKind<Output>;
   readonly base: BaseModel;
-  /** What the adapter has in place of the base model's: the method's parameters, the head, a trained backbone. */
+  /** Parameters that the adapter adds or replaces: the method's, the head's, those of a trained backbone. */
   readonly parameters: Tensors<"float32">;
   readonly #compiled: CompiledModel;
   readonly #novelty: Novelty | undefined;
@@ -58,7 +58,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   /**
    * Callers outside of the package use {@link adapt}.
    * @internal
-   * @param adapter one that `fitAdapter` gave, which `compiled` computes
+   * @param adapter from `fitAdapter`, for which `compiled` was compiled
    */
   constructor(base: BaseModel, { description, parameters, novelty }: FittedAdapter, compiled: CompiledModel) {
     this.description = description;
@@ -71,8 +71,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * Puts an adapter on a base model in memory. The model's weights are not copied.
-   * @throws UserError where they do not fit.
+   * Combines an adapter with a base model in memory. The model's weights are not copied.
+   * @throws UserError if they do not fit.
    */
   static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
     const fitted = fitAdapter(base, adapter);
@@ -84,8 +84,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * The same model, typed as one of this kind of task.
-   * @throws UserError where it is of another.
+   * Returns the same model, typed for this kind of task.
+   * @throws UserError if it is of another kind.
    */
   ofKind<Name extends keyof TaskPredictions>(name: Name): FineTunedModel<TaskPredictions[Name]> {
     if (this.kind.name !== name) {
@@ -95,8 +95,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * Predicts for each input, in order; an empty text is a text like any other.
-   * @throws UserError where an input is none, or the model was released.
+   * Predicts for each input, in order. An empty text is a valid input.
+   * @throws UserError if an input is malformed, or the model was released.
    */
   predict(inputs: readonly PredictionInput[], options?: ComputeOptions): Promise<Output[]>;
   /** Predicts for one text. */
@@ -123,10 +123,10 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * From now on a text that is unlike those of all classes is answered `none of these`, and every answer says how unlike it is (`novelty`).
-   * @param share of the classes' own texts that may be answered so, by the run's validation examples: `0.05`
-   * @returns the novelty above which a text is
-   * @throws UserError where the model does not choose one class, or its validation examples were too few to show it.
+   * From now on, predicts `none of these` for a text that is unlike those of all classes, and adds `novelty` to every prediction.
+   * @param share of the classes' own texts that may get this label, estimated on the run's validation examples: `0.05`
+   * @returns novelty above which a text gets it
+   * @throws UserError if the model does not choose one class, or had too few validation examples.
    */
   allowNoneOfThese(share: number): number {
     this.#refuseUnlessChoosing();
@@ -135,11 +135,11 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * From now on a text is answered `unsure` whose likeliest class is less likely than a threshold.
-   * @param threshold a probability such as `0.8`, or `auto:precision=0.95`: the least at which that share of the run's validation
+   * From now on, predicts `unsure` for a text whose likeliest class is below a threshold.
+   * @param threshold a probability such as `0.8`, or `auto:precision=0.95`: the lowest one for which that share of the run's validation
    * predictions was right
    * @returns the probability
-   * @throws UserError where it is neither, the model does not choose one class, or its validation predictions were never so right.
+   * @throws UserError if it is neither, the model does not choose one class, or no threshold has this precision.
    */
   requireConfidence(threshold: string): number {
     this.#refuseUnlessChoosing();
@@ -154,14 +154,14 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     );
   }
 
-  /** Whether it makes vectors of texts, which {@link embed} asks for. */
+  /** Whether the model embeds texts, see {@link embed}. */
   get embeds(): boolean {
     return this.kind.head === "pooled";
   }
 
   /**
-   * The vectors of texts, or of pictures by their paths, in order: `[hidden]`, or cut to `dimensions` and at length 1 again.
-   * @throws UserError where the model does not embed, a text is none, ids are not the tokenizer's or too many, or it has fewer dimensions
+   * Embeds texts, or pictures by their paths, in order: `[hidden]`, or truncated to `dimensions` and normalized again.
+   * @throws UserError if the model does not embed, a text or a token id is invalid, there are too many ids, or it has fewer dimensions
    */
   async embed(
     texts: readonly TextOrTokens[],
@@ -188,19 +188,19 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
   }
 
-  /** Ids of the tokens that a text comes to, special tokens included, cut to the length that the model reads. */
+  /** Token ids of a text, including special tokens, truncated to the length that the model reads. */
   tokenIds(text: string): number[] {
     return Array.from(this.#encode([this.#exampleOf(text, 0)])[0]!.encoding.inputIds);
   }
 
-  /** Whether it puts passages in an order, which {@link rerank} asks for. */
+  /** Whether the model reranks passages, see {@link rerank}. */
   get reranks(): boolean {
     return this.kind.scores === "relevance";
   }
 
   /**
-   * Passages by how well they answer a query, the best first; `index` is a passage's place among those given.
-   * @throws UserError where the model is no reranker.
+   * Sorts passages by their relevance for a query, best first; `index` is a passage's position in `passages`.
+   * @throws UserError if the model is not a reranker.
    */
   async rerank(
     query: string,
@@ -213,7 +213,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     return found.map((shown, index) => ({ index, ...shown })).sort((a, b) => b.logit - a.logit);
   }
 
-  /** What the model says of each example, written as the example's own label is. */
+  /** Predicts for each example, in the form of the example's label. */
   async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
     const encoded = await this.#compiled.withReference(await this.#read(examples, signal), signal);
     const predictor = await this.#compiled.predictor();
@@ -224,44 +224,44 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /**
-   * Logits of each example, `[rows, outputs]`: one row, or one for each word that was read. Of a kind that reads outputs within
-   * the graph what it reads, `[rows, width]`.
+   * Logits of each example, `[rows, outputs]`: one row, or one for each word that was read. For a kind that reads outputs within
+   * the graph, the values that it reads, `[rows, width]`.
    */
   async logits(examples: readonly Example[]): Promise<Float32Array[]> {
     const predictor = await this.#compiled.predictor();
     return predictor.logits(await this.#read(examples), this.parameters);
   }
 
-  /** Whether it writes texts, which {@link answer} asks for. */
+  /** Whether the model generates text, see {@link answer}. */
   get writes(): boolean {
     return this.kind.head === "languageModel";
   }
 
   /**
-   * Writes an answer, piece by piece.
+   * Generates an answer, piece by piece.
    *
    *     for await (const piece of model.answer("What is new?")) process.stdout.write(piece);
    *
-   * @returns pieces of its text as they come, and how it ended
-   * @throws UserError where the model labels texts, an option is malformed, or the prompt cannot be read or is too long.
+   * @returns pieces of its text as they are generated, and how it ended
+   * @throws UserError if the model does not generate, an option is malformed, or the prompt cannot be read or is too long.
    */
   async *answer(prompt: Prompt, options: AnswerOptions = {}): AsyncGenerator<string, AnswerEnd> {
     return yield* writeAnswer(await this.#answerSource(), this.#promptIds(prompt), options);
   }
 
   /**
-   * Writes `copies` answers to one prompt side by side, piece by piece, as the server sends them.
+   * Generates `copies` answers to one prompt in parallel, piece by piece, as the server sends them.
    * @internal
-   * @throws UserError as {@link answer}.
+   * @throws UserError like {@link answer}.
    */
   async *pieces(prompt: Prompt, options: AnswersOptions = {}): AsyncGenerator<AnswerPiece, void> {
     yield* writePieces(await this.#answerSource(), this.#promptIds(prompt), options);
   }
 
   /**
-   * Writes an answer to each prompt, in order, or `copies` to each; several are written at once.
-   * @param onAnswer called with each answer as it is whole
-   * @throws UserError as {@link answer}.
+   * Generates an answer to each prompt, in order, or `copies` to each; several are generated at once.
+   * @param onAnswer receives each answer once it is complete
+   * @throws UserError like {@link answer}.
    */
   async answers(
     prompts: readonly Prompt[],
@@ -285,17 +285,17 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     return { ...writer, adapter: this.parameters, shared: this.#shared, tokenizer, maxLength, decoderStart };
   }
 
-  /** Whether what is asked is a text of its own, which an encoder reads. */
+  /** Whether the prompt is a text for an encoder. */
   get #readsSources(): boolean {
     return readsSource(this.base);
   }
 
-  /** What an example asks this model: of a conversation with tools, those too. */
+  /** Prompt of an example for this model, including the tools of a conversation. */
   promptOf(example: Pick<Example, "text" | "textPair" | "messages" | "tools">): Prompt {
     return this.#readsSources ? example.text : promptOf(example, this.base.tokenizer);
   }
 
-  /** Of an encoder-decoder, its encoder's text as in training: with the task's prefix, and cut. */
+  /** Token ids of a prompt; for an encoder-decoder the encoder's text as in training, with the task's prefix, and truncated. */
   #promptIds(prompt: Prompt): number[] {
     if (!this.#readsSources) return promptIds(prompt, this.base.tokenizer);
     const [encoded] = this.#encode([{ index: 0, text: sourceText(prompt) }]);
@@ -310,7 +310,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     return { index, ...this.kind.exampleOfInput(textsOf(input)) };
   }
 
-  /** @throws UserError where ids are none of the model's, or more than it reads: cut, they would lack their end. */
+  /** @throws UserError if ids are invalid, or more than the model reads: truncated, they would lack their end token. */
   #encodingOf(ids: readonly number[]): Encoding {
     const { vocabularySize } = this.base.config;
     const { maxLength } = this.description;
@@ -339,7 +339,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     });
   }
 
-  /** Frees what was compiled; a process must not exit before. Nothing can be predicted afterwards. */
+  /** Frees the compiled model; a process must not exit before. It cannot predict afterwards. */
   async release(): Promise<void> {
     await this.#compiled.release();
   }

@@ -5,14 +5,14 @@ import { readsSource } from "../models/architecture-kinds.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation/generation-options.ts";
 
-/** How a model writes by its own files. */
+/** Settings of generation from a model's own files. */
 export interface GenerationSettings {
   tokens: GenerationTokens;
-  /** What holds where nothing else is asked for. */
+  /** Defaults of options. */
   defaults: Partial<GenerationOptions>;
 }
 
-/** In Transformers' names; whatever is malformed counts for nothing, as in models that write nothing. */
+/** Fields with Transformers' names. Malformed ones are ignored, as in models that do not generate. */
 const settings = z.looseObject({
   num_beams: z.int().positive().nullish().catch(undefined),
   length_penalty: z.number().nullish().catch(undefined),
@@ -33,9 +33,9 @@ const settings = z.looseObject({
 type Settings = z.output<typeof settings>;
 
 /**
- * How a model writes: which tokens end its answers, by its generation_config.json, its config.json and its tokenizer; of an
- * encoder-decoder also what generation_config.json, or else config.json, says of beams, lengths and forced tokens.
- * @throws UserError where one of the files cannot be read.
+ * Reads the tokens that end a model's answers from its generation_config.json, its config.json and its tokenizer; for an
+ * encoder-decoder also beams, lengths and forced tokens from generation_config.json or, if it is missing, config.json.
+ * @throws UserError if one of the files cannot be read.
  */
 export async function readGenerationSettings({
   files,
@@ -62,7 +62,7 @@ const forcedTokens = ({ forced_bos_token_id: bos, forced_eos_token_id: eos }: Se
 });
 
 function defaultsOf(found: Settings): Partial<GenerationOptions> {
-  // Lengths in all count the token with which the decoder begins.
+  // Total lengths include the token with which the decoder begins.
   const least = found.min_new_tokens ?? (found.min_length && found.min_length - 1);
   const most = found.max_new_tokens ?? (found.max_length && found.max_length - 1);
   const given = {

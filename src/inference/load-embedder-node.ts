@@ -9,11 +9,11 @@ import { embeddingKind } from "../tasks/task-kinds.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
 /**
- * Loads a base model that embeds texts as it is, without training: pooled as its folder says, else the mean of its tokens.
+ * Loads a base model that embeds texts without training, with the pooling of its folder (default: the mean of its tokens).
  * @param model a folder, the bundled model's name, or `owner/name[@revision]` on the hub
- * @param base how its weights are stored; float32 where absent
- * @returns a model that makes vectors of texts, which {@link FineTunedModel.embed} asks; release it
- * @throws UserError where the model is missing, damaged or not supported.
+ * @param base storage format of its weights (default: float32)
+ * @returns model for {@link FineTunedModel.embed}; release it after use
+ * @throws UserError if the model is missing, damaged or not supported.
  */
 export async function loadEmbedder(
   model: string = BUNDLED_MODEL,

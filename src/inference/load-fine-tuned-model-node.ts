@@ -11,8 +11,8 @@ import { FineTunedModel } from "./fine-tuned-model.ts";
 
 /**
  * Loads the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), and its base model.
- * @param options `writes`: whether it is to write texts, which a base of few bits is for; if its task does where absent
- * @throws UserError where either is missing or damaged, the base model's files changed, or they do not fit.
+ * @param options `writes`: whether the model generates text, for which a base of few bits is suitable (default: as its task)
+ * @throws UserError if either is missing or damaged, the base model's files changed, or they do not fit.
  */
 export async function loadFineTunedModel(
   directory: string,
@@ -21,7 +21,7 @@ export async function loadFineTunedModel(
 ): Promise<FineTunedModel> {
   const adapter = await openAdapter(directory, options);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
-  // Another model may be named on purpose.
+  // With another model given on purpose, its files are not checked.
   const recorded =
     options.model === undefined ? { fileHashes: modelFiles, whose: `the adapter in ${directory}` } : undefined;
   const { writes = writesTexts(task), base: asked, ...from } = options;
@@ -30,21 +30,21 @@ export async function loadFineTunedModel(
   return FineTunedModel.adapt(base, adapter, runtime);
 }
 
-/** Whether a model is for a kind of task that writes. */
+/** Whether the kind of task generates text. */
 export const writesTexts = ({ kind }: { kind: string }): boolean => findTaskKind(kind).head === "languageModel";
 
-/** What is asked: a run, an adapter, or a model as it is. */
+/** Selects a run, an adapter, or an untuned model. */
 export interface AskedModel {
   run?: string | undefined;
   adapter?: string | undefined;
-  /** Alone, or in place of the one that the adapter names. */
+  /** An untuned model, or the base model that replaces the one that the adapter names. */
   model?: string | undefined;
 }
 
 /**
- * Loads what is asked: a run's or an adapter's model, or without these a model as it is.
- * @param kind name of the kind of task that a model as it is is asked for; its own where absent
- * @throws UserError where nothing is named, or both a run and an adapter; and as {@link loadFineTunedModel}.
+ * Loads the model of a run or an adapter or, without these, an untuned model.
+ * @param kind name of the kind of task for an untuned model (default: its own)
+ * @throws UserError if nothing is named, or both a run and an adapter are; and like {@link loadFineTunedModel}.
  */
 export async function loadAskedModel(
   { run, adapter, model }: AskedModel,
@@ -63,7 +63,7 @@ export async function loadAskedModel(
   return FineTunedModel.adapt(base, untuned, runtime);
 }
 
-/** A model as it is has all that it answers by: weights that were made for it would answer anything. @throws UserError where it lacks some */
+/** An untuned model must have all weights: newly initialized ones would give random answers. @throws UserError if it lacks some */
 export function refuseNewWeights({ name, newWeights }: Pick<BaseModel, "name" | "newWeights">): void {
   if (newWeights.length === 0) return;
   const missing = newWeights.map((weight) => weight.name).join(", ");

@@ -10,29 +10,29 @@ import { formatToAnswer } from "./answering-format-node.ts";
 import type { FineTunedModel } from "./fine-tuned-model.ts";
 import { refuseNewWeights, writesTexts } from "./load-fine-tuned-model-node.ts";
 
-/** What the base model of all runs is called where it answers beside them; if there are several, what their names begin with. */
+/** Name of the runs' base model; if there are several, prefix of their names. */
 const BASE = "base";
 
-/** What is asked for at once. */
+/** Selects the models to load. */
 export interface SeveralModels {
-  /** Run folders or adapter folders, each called by its folder's name. */
+  /** Run folders or adapter folders, each named after its folder. */
   runs?: readonly string[];
-  /** Models as they are, each called by its folder's or file's name. With runs one at most, which takes the place of their base model. */
+  /** Untuned models, each named after its folder or file. With runs, at most one, which replaces their base model. */
   models?: readonly string[];
-  /** Whether the runs' base model answers beside them, as "base"; if there are several, each as "base-" and its name. */
+  /** Whether to add the runs' base model, as "base"; if there are several, each as "base-" and its name. */
   withBase?: boolean | undefined;
 }
 
 /** Models of one process, by name. */
 export interface LoadedModels {
   readonly models: ReadonlyMap<string, FineTunedModel>;
-  /** Frees them; a process must not exit before. */
+  /** Frees the models; a process must not exit before. */
   release(): Promise<void>;
 }
 
 /**
- * Loads adapters and models as they are. Those over the same base model share it in memory.
- * @throws UserError where nothing is named, two have one name, or one is missing, damaged or does not fit its base model.
+ * Loads adapters and untuned models. Those with the same base model share it in memory.
+ * @throws UserError if nothing is named, two have the same name, or one is missing, damaged or does not fit its base model.
  */
 export async function loadSeveralModels(
   asked: SeveralModels,
@@ -103,7 +103,7 @@ const basesOf = (named: ReadonlyMap<string, Adapter>): AdapterDescription[] => [
   ...new Map([...named.values()].map(({ description }) => [keyOf(description), description])).values(),
 ];
 
-/** @param isOwn whether adapters are over the base model that they name, rather than over another on purpose */
+/** @param isOwn whether adapters use the base model that they name, rather than another one */
 function loadBase(
   over: readonly (readonly [string, Adapter])[],
   isOwn: boolean,

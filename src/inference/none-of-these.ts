@@ -2,13 +2,13 @@ import { UserError } from "../errors.ts";
 import type { Adapter } from "../model/adapter.ts";
 import { noveltyThreshold } from "../training/novelty/novelty.ts";
 
-/** What is said of a text that is unlike those of all classes. */
+/** Label for a text that is unlike those of all classes. */
 export const NONE = "none of these";
 
 /**
- * The novelty above which a text is none of the classes'.
- * @param share of the classes' own texts that may be taken for others
- * @throws UserError where it is none, the adapter does not say what is usual, or too few validation examples showed it.
+ * Novelty above which a text belongs to none of the classes.
+ * @param share of the classes' own texts that may exceed it
+ * @throws UserError if the share is invalid, the adapter has no novelty data, or there were too few validation examples.
  */
 export function noveltyLimit(
   share: number,

@@ -1,17 +1,17 @@
 import { UserError } from "../errors.ts";
 import type { TextInput } from "../tasks/task-kind.ts";
 
-/** A text to predict for, the two texts of a pair, or an example; its words, where it has none, are split as the text says. */
+/** A text to predict for, the two texts of a pair, or an example. Its words are split from the text unless they are given. */
 export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;
 
-/** A text, or the ids of its tokens as the model's tokenizer has them, special tokens included. */
+/** A text, or its token ids from the model's tokenizer, including special tokens. */
 export type TextOrTokens = string | readonly number[];
 
-/** Whether several inputs are given, rather than one. */
+/** Whether the input is a list of inputs. */
 export const isList = (given: readonly PredictionInput[] | string | TextInput): given is readonly PredictionInput[] =>
   Array.isArray(given);
 
-/** An input's texts. @throws UserError where JavaScript's caller gave something else. */
+/** Texts of an input. @throws UserError if a JavaScript caller passes anything else. */
 export function textsOf(input: PredictionInput): TextInput {
   const texts =
     typeof input === "string" ? { text: input } : isPair(input) ? { text: input[0], textPair: input[1] } : input;

@@ -13,60 +13,60 @@ import type { SharedWriter } from "./generation/shared-writer.ts";
 import type { TokenLikelihood } from "./generation/token-likelihood.ts";
 import type { GenerationSettings } from "./generation-settings.ts";
 
-/** Answers of a model that are written at once: each keeps keys and values of all its tokens. */
+/** Number of answers that a model generates in parallel: each keeps keys and values of all its tokens. */
 export const ANSWERS_AT_ONCE = 8;
 
-/** How answers are to be written. */
+/** Options of an answer. */
 export interface AnswerOptions extends Partial<GenerationOptions>, ToldTokens {
-  /** Ends an answer where it is. */
+  /** Stops the answer at its current position. */
   signal?: AbortSignal;
   /**
-   * Whether the model writes this one answer and no other meanwhile. Over a base of few bits it then looks up what comes next, which is faster;
-   * the answer may differ in its words from the one that is written beside others.
+   * Whether the model generates only this answer at this time. With a base of few bits, it then guesses the next tokens, which is faster;
+   * the answer may differ in its words from one that is generated in parallel with others.
    */
   alone?: boolean;
-  /** What answers are held to: each is JSON that is valid by it. */
+  /** JSON schema of answers: each is valid JSON for it. */
   jsonSchema?: JsonSchema;
-  /** Called for each token that is written, with how likely it was where that was asked for. */
+  /** Receives each generated token, with its likelihood if requested. */
   onToken?: (likelihood: TokenLikelihood | undefined) => void;
 }
 
-/** How several answers are to be written. */
+/** Options of several answers. */
 export interface AnswersOptions extends AnswerOptions, AnswerCounts {}
 
 /** How an answer ended. */
 export interface AnswerEnd {
-  /** `stop`: by the model, a stop string or the signal; `length`: at its greatest length. */
+  /** `stop`: by the model, a stop string or the signal; `length`: at its length limit. */
   reason: "stop" | "length";
   promptTokens: number;
   answerTokens: number;
 }
 
-/** An answer, whole. */
+/** A complete answer. */
 export interface Answer extends AnswerEnd {
   text: string;
-  /** Of each token how likely it was, where that was asked for. */
+  /** Likelihood of each token, if requested. */
   tokens?: TokenLikelihood[];
 }
 
-/** What writes: a compiled decoder with an adapter's tensors, and what its tokens mean. */
+/** A compiled decoder with an adapter's tensors, and its tokenizer. */
 export interface AnswerSource extends GenerationSettings {
   decoder: CachedDecoder;
   adapter: Tensors;
-  /** Writes all that is asked at the same time; absent of an encoder-decoder, whose prompts are read together. */
+  /** Writer for all concurrent requests; undefined for an encoder-decoder, whose prompts are read together. */
   shared?: SharedWriter | undefined;
   tokenizer: Tokenizer;
-  /** Most tokens of a prompt with its answer; of an encoder-decoder, of the answer. */
+  /** Most tokens of a prompt with its answer; for an encoder-decoder, of the answer. */
   maxLength: number;
-  /** Of an encoder-decoder, whose encoder reads the prompts: what its decoder reads first. */
+  /** First token of the decoder, for an encoder-decoder, whose encoder reads the prompts. */
   decoderStart?: number | undefined;
 }
 
 /**
- * Writes after one prompt.
- * @param prompt ids, special tokens included
- * @returns pieces of the answer as they come, and how it ended; of a search with beams the answer in one piece
- * @throws UserError where an option is malformed, or the prompt leaves no room for an answer.
+ * Generates an answer to one prompt.
+ * @param prompt ids, including special tokens
+ * @returns pieces of the answer as they are generated, and how it ended; with beam search the answer in one piece
+ * @throws UserError if an option is malformed, or the prompt leaves no room for an answer.
  */
 export async function* writeAnswer(
   source: AnswerSource,
@@ -79,10 +79,10 @@ export async function* writeAnswer(
 }
 
 /**
- * Writes `copies` answers to one prompt side by side.
- * @param prompt ids, special tokens included
- * @returns pieces of them as they come
- * @throws UserError as {@link writeAnswer}.
+ * Generates `copies` answers to one prompt in parallel.
+ * @param prompt ids, including special tokens
+ * @returns pieces of the answers as they are generated
+ * @throws UserError like {@link writeAnswer}.
  */
 export function writePieces(
   source: AnswerSource,
@@ -93,11 +93,11 @@ export function writePieces(
 }
 
 /**
- * Writes after several prompts at once.
- * @param prompts ids, special tokens included
- * @param onAnswer told of each that is whole, once those before it are
- * @returns an answer to each, or with `copies` so many to the first before those to the next
- * @throws UserError as {@link writeAnswer}.
+ * Generates answers to several prompts at once.
+ * @param prompts ids, including special tokens
+ * @param onAnswer receives each complete answer, in the order of the prompts
+ * @returns an answer to each prompt; with `copies`, all answers to the first prompt before those to the next
+ * @throws UserError like {@link writeAnswer}.
  */
 export async function writeAnswers(
   source: AnswerSource,
@@ -105,7 +105,7 @@ export async function writeAnswers(
   options: AnswersOptions = {},
   onAnswer?: (answer: Answer, index: number) => void,
 ): Promise<Answer[]> {
-  // Beams, and the texts that an encoder reads, are of prompts that begin together.
+  // Beam search, and an encoder, need prompts that begin together.
   const begin = Math.max(1, Math.floor(ANSWERS_AT_ONCE / (options.copies ?? 1)));
   const size = source.shared && (options.numBeams ?? 1) === 1 ? prompts.length : begin;
   const all: Answer[] = [];
@@ -140,21 +140,21 @@ async function writeTogether(
   return whole;
 }
 
-/** A piece of one of the answers: what a token adds to its text, perhaps nothing. */
+/** A piece of one of the answers: the text that a token adds, possibly empty. */
 export interface AnswerPiece {
-  /** Which of the answers. */
+  /** Index of the answer. */
   answer: number;
   text: string;
-  /** How likely the token was, where that was asked for. */
+  /** Likelihood of the token, if requested. */
   likelihood?: TokenLikelihood | undefined;
-  /** How the answer ended, where this is its last piece. */
+  /** How the answer ended, if this is its last piece. */
   end?: AnswerEnd;
 }
 
 class AnswerWriter {
   readonly #source: AnswerSource;
   readonly #prompts: readonly (readonly number[])[];
-  /** What answers go on from. */
+  /** Tokens after which each answer is generated. */
   readonly #begun: readonly (readonly number[])[];
   readonly #options: GenerationOptions & GenerationTokens & Constrained & AnswerCounts;
   readonly #copies: number;
@@ -167,7 +167,7 @@ class AnswerWriter {
   constructor(source: AnswerSource, prompts: readonly (readonly number[])[], asked: AnswersOptions) {
     const { signal, alone = false, jsonSchema, onToken, copies = 1, likeliest, ...given } = asked;
     const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
-    // Who asks for drawn tokens, several answers or their tokens' likelihoods asks for no search.
+    // Beam search is off if tokens are sampled, or several answers or likelihoods are requested.
     const own = given.temperature || copies > 1 || likeliest !== undefined ? { ...defaults, numBeams: 1 } : defaults;
     const options = checkOptions(generationOptions, { ...own, ...given });
     this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
@@ -194,21 +194,21 @@ class AnswerWriter {
     this.#ids = this.#texts.map(() => []);
   }
 
-  /** What can be read of the answers, as it comes. */
+  /** Yields pieces of the answers as they are generated. */
   async *pieces(): AsyncGenerator<AnswerPiece, void> {
     const arrived: AnswerPiece[] = [];
     let isDone = false;
-    let isLeft = false;
+    let isAbandoned = false;
     let wake = (): void => {};
     const arrive = (piece: AnswerPiece): void => {
       arrived.push(piece);
       wake();
     };
-    const writing = this.#write(arrive, () => isLeft).finally(() => {
+    const writing = this.#write(arrive, () => isAbandoned).finally(() => {
       isDone = true;
       wake();
     });
-    // What goes wrong is thrown where it is waited for.
+    // Errors are thrown where the promise is awaited.
     writing.catch(() => {});
     try {
       while (!isDone || arrived.length > 0) {
@@ -220,13 +220,13 @@ class AnswerWriter {
       }
       await writing;
     } finally {
-      // Whoever wants no more is written no more.
-      isLeft = true;
+      // If the caller stops reading, generation stops too.
+      isAbandoned = true;
       await writing.catch(() => {});
     }
   }
 
-  async #write(arrive: (piece: AnswerPiece) => void, isLeft: () => boolean): Promise<void> {
+  async #write(arrive: (piece: AnswerPiece) => void, isAbandoned: () => boolean): Promise<void> {
     const { decoder, adapter, shared, maxLength } = this.#source;
     const finish = (answer: number): void =>
       arrive({ answer, text: this.#texts[answer]!.finish(), end: this.endOf(answer) });
@@ -237,7 +237,7 @@ class AnswerWriter {
     }
     const asked = askedPrompts(this.#begun, this.#options, {
       take: (written) => arrive(this.#take(written)),
-      ended: (answer) => isLeft() || this.#isWhole(answer),
+      ended: (answer) => isAbandoned() || this.#isWhole(answer),
       onEnd: finish,
     }).map(({ prompt, rows }): AskedPrompt => {
       const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - prompt.length);
@@ -279,7 +279,7 @@ class AnswerWriter {
     return this.#options.eosTokenIds.includes(token);
   }
 
-  /** Whether an answer needs no end token. */
+  /** Whether an answer is complete without an end token. */
   #isWhole(answer: number): boolean {
     if (this.#texts[answer]!.stopped || this.#signal?.aborted === true) return true;
     return this.#options.constraint?.isWhole(this.#ids[answer]!) ?? false;

@@ -6,66 +6,66 @@ import { PromptLookup } from "./prompt-lookup.ts";
 import type { TextReader } from "./text-reader.ts";
 import { likelihoods, type TokenLikelihood } from "./token-likelihood.ts";
 
-/** What is told of an answer's tokens. */
+/** Information about an answer's tokens to report. */
 export interface ToldTokens {
-  /** With each token comes its likelihood, and those of so many that are the likeliest in its place. */
+  /** Number of likeliest alternatives to report with each token's likelihood (default: likelihoods are not reported). */
   likeliest?: number | undefined;
 }
 
-/** How one answer is written. */
+/** Options of one answer. */
 export type RowOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | "earlyStopping" | "stop"> &
   GenerationTokens &
   Constrained &
   ToldTokens;
 
-/** An answer that is to be written. */
+/** An answer to generate. */
 export interface AnswerRow {
   options: RowOptions;
-  /** What it draws by. */
+  /** Random generator for sampling. */
   random: RandomGenerator;
-  /** Takes a token, the end token too. */
+  /** Receives each token, including the end token. */
   take(token: number, likelihood: TokenLikelihood | undefined): void;
-  /** Asked after each token, and before the next: whether the caller has enough. */
+  /** Called before and after each token: whether the caller needs no more tokens. */
   ended(): boolean;
-  /** Told when it is whole, or left. */
+  /** Called when the answer is complete or abandoned. */
   onEnd?(): void;
 }
 
-/** A prompt with the answers to it. */
+/** A prompt with its answers. */
 export interface AskedPrompt {
   prompt: readonly number[];
   rows: readonly AnswerRow[];
 }
 
-/** An answer that is being written. */
-interface GoingRow extends AnswerRow {
-  /** What was read and written; the last token is not read yet. */
+/** An answer in progress. */
+interface RunningRow extends AnswerRow {
+  /** Prompt and generated tokens; the model has not read the last token yet. */
   ids: number[];
-  /** How many of these are the prompt's. */
+  /** Number of the prompt's tokens. */
   read: number;
-  /** Of the token that comes next; changed as it is chosen. */
+  /** Logits of the next token; modified when it is chosen. */
   logits: Float32Array;
   lookup: PromptLookup;
 }
 
 /**
- * Answers that are written side by side, a token each in turn: where one ends, the others go on, and others may begin beside them. What stands
- * beside an answer changes nothing in it.
+ * Answers that are generated in parallel, one token per step. When one ends, the others continue, and new ones may begin. Parallel
+ * answers do not change each other.
  */
 export class AnswerRows {
   readonly #reader: TextReader;
-  #going: GoingRow[] = [];
+  #running: RunningRow[] = [];
 
-  /** @param reader has read nothing yet */
+  /** @param reader that has not read anything yet */
   constructor(reader: TextReader) {
     this.#reader = reader;
   }
 
   get count(): number {
-    return this.#going.length;
+    return this.#running.length;
   }
 
-  /** Begins answers; beside others only where the reader can {@link TextReader.join}. @throws UserError where a prompt is too long. */
+  /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. @throws UserError if a prompt is too long. */
   async begin(asked: readonly AskedPrompt[]): Promise<void> {
     const promptOf = asked.flatMap(({ rows }, i) => rows.map(() => i));
     let logits: Float32Array[];
@@ -79,26 +79,26 @@ export class AnswerRows {
     const rows = asked.flatMap(({ prompt, rows }) => rows.map((row) => ({ prompt, row })));
     rows.forEach(({ prompt, row }, i) => {
       const own = { ids: [...prompt], read: prompt.length, logits: logits[i]!, lookup: new PromptLookup() };
-      this.#going.push({ ...own, ...row });
+      this.#running.push({ ...own, ...row });
     });
   }
 
-  /** Writes a token of each answer, or some where they can be foreseen, and reads on. */
+  /** Generates one token of each answer, or several if they can be guessed, and reads them. */
   async step(): Promise<void> {
-    const all = this.#going;
-    const still = [...all.keys()].filter((i) => this.#write(all[i]!));
-    if (still.length < all.length) this.#reader.keep(still);
-    this.#going = still.map((i) => all[i]!);
-    for (const row of all) if (!this.#going.includes(row)) row.onEnd?.();
-    const [first, ...others] = this.#going;
+    const all = this.#running;
+    const remaining = [...all.keys()].filter((i) => this.#write(all[i]!));
+    if (remaining.length < all.length) this.#reader.keep(remaining);
+    this.#running = remaining.map((i) => all[i]!);
+    for (const row of all) if (!this.#running.includes(row)) row.onEnd?.();
+    const [first, ...others] = this.#running;
     if (!first) return;
     if (others.length === 0) return this.#readAlone(first);
-    const logits = await this.#reader.read(this.#going.map(({ ids }) => [ids.at(-1)!]));
-    for (const [i, row] of this.#going.entries()) row.logits = logits[i]!;
+    const logits = await this.#reader.read(this.#running.map(({ ids }) => [ids.at(-1)!]));
+    for (const [i, row] of this.#running.entries()) row.logits = logits[i]!;
   }
 
-  /** Chooses a row's next token. @returns whether it goes on */
-  #write(row: GoingRow): boolean {
+  /** Chooses the next token of an answer. @returns whether the answer continues */
+  #write(row: RunningRow): boolean {
     if (row.ended()) return false;
     const { ids, logits: scores, options } = row;
     const written = ids.length - row.read;
@@ -110,8 +110,8 @@ export class AnswerRows {
     return !(options.eosTokenIds.includes(token) || written + 1 >= options.maxNewTokens || row.ended());
   }
 
-  /** Reads the last token of the one row that is left, with those that may come next: as long as these come, they are written. */
-  async #readAlone(row: GoingRow): Promise<void> {
+  /** Reads the last token of the only remaining answer with guesses of the next ones, and generates tokens while the guesses are right. */
+  async #readAlone(row: RunningRow): Promise<void> {
     const { ids, options, lookup } = row;
     for (;;) {
       const last = ids.at(-1)!;
@@ -123,18 +123,18 @@ export class AnswerRows {
       }
       const each = await this.#reader.readEach!([last, ...proposed]);
       let right = 0;
-      let goesOn = true;
-      while (goesOn && right < proposed.length) {
+      let continues = true;
+      while (continues && right < proposed.length) {
         row.logits = each[right]!;
-        goesOn = this.#write(row);
+        continues = this.#write(row);
         if (ids.at(-1) !== proposed[right]) break;
         right++;
       }
       lookup.learn(proposed.length, right);
       this.#reader.forget!(proposed.length - right);
-      if (!goesOn) {
+      if (!continues) {
         this.#reader.keep([]);
-        this.#going = [];
+        this.#running = [];
         row.onEnd?.();
         return;
       }

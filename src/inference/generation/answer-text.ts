@@ -1,31 +1,31 @@
-/** What stands for bytes that are no whole character yet. */
+/** Replacement character for the bytes of an incomplete character. */
 const INCOMPLETE = "\ufffd";
 
-/** An answer's tokens as text, as they come; its stop strings end it and are left out. */
+/** Converts an answer's tokens to text as they are generated. Stop strings end the answer and are left out. */
 export class AnswerText {
   readonly #decode: (ids: readonly number[]) => string;
   readonly #stop: readonly string[];
   readonly #ids: number[] = [];
-  /** Tokens from here on are decoded together: some of the known ones lead in what is new. */
+  /** Start of the tokens that are decoded together: some known tokens provide context for new ones. */
   #start = 0;
-  /** Tokens up to here are in the text. */
+  /** Number of tokens whose text was returned. */
   #known = 0;
   /** Text that may be the beginning of a stop string. */
-  #held = "";
+  #pending = "";
   #stopped = false;
 
-  /** @param decode ids → text, special tokens left out */
+  /** @param decode ids → text, without special tokens */
   constructor(decode: (ids: readonly number[]) => string, stop: readonly string[]) {
     this.#decode = decode;
     this.#stop = stop;
   }
 
-  /** Whether a stop string came. */
+  /** Whether a stop string occurred. */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** Takes a token; returns the text that is certain by now and was not returned before. */
+  /** Adds a token. Returns the text that is now certain and was not returned before. */
   push(token: number): string {
     this.#ids.push(token);
     const known = this.#decode(this.#ids.slice(this.#start, this.#known));
@@ -36,34 +36,34 @@ export class AnswerText {
     return this.#release(all.slice(known.length));
   }
 
-  /** Text that was held back, where no more tokens come. */
+  /** Returns the text that was held back, once there are no more tokens. */
   finish(): string {
     if (this.#stopped) return "";
     const known = this.#decode(this.#ids.slice(this.#start, this.#known));
     const last = this.#release(this.#decode(this.#ids.slice(this.#start)).slice(known.length));
-    const held = this.#stopped ? "" : this.#held;
-    this.#held = "";
+    const pending = this.#stopped ? "" : this.#pending;
+    this.#pending = "";
     this.#known = this.#ids.length;
-    return last + held;
+    return last + pending;
   }
 
   #release(more: string): string {
     if (this.#stopped) return "";
-    const text = this.#held + more;
+    const text = this.#pending + more;
     const ends = this.#stop.map((stop) => text.indexOf(stop)).filter((place) => place >= 0);
     if (ends.length > 0) {
       this.#stopped = true;
-      this.#held = "";
+      this.#pending = "";
       return text.slice(0, Math.min(...ends));
     }
-    const held = Math.max(0, ...this.#stop.map((stop) => begunBy(text, stop)));
-    this.#held = text.slice(text.length - held);
-    return text.slice(0, text.length - held);
+    const pending = Math.max(0, ...this.#stop.map((stop) => partialStopLength(text, stop)));
+    this.#pending = text.slice(text.length - pending);
+    return text.slice(0, text.length - pending);
   }
 }
 
-/** How many of the last characters of `text` are the first of `stop`. */
-function begunBy(text: string, stop: string): number {
+/** Number of characters at the end of `text` that are the beginning of `stop`. */
+function partialStopLength(text: string, stop: string): number {
   let length = Math.min(stop.length - 1, text.length);
   while (length > 0 && !text.endsWith(stop.slice(0, length))) length--;
   return length;

@@ -2,23 +2,23 @@ import type { GenerationOptions, GenerationTokens } from "./generation-options.t
 import { type Constrained, logSoftmaxInPlace, processScores } from "./logits-processors.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** Added to a score that must not win, as transformers does. */
-const NEVER = -1e9;
+/** Added to a score that must not win, as in transformers. */
+const EXCLUDED = -1e9;
 
 interface Beam {
-  /** What was written. */
+  /** Generated tokens. */
   ids: readonly number[];
   score: number;
 }
 
 interface FinishedBeam extends Beam {
-  /** Whether it is an answer; until there are enough, others stand in. */
+  /** Whether it is a complete answer; until there are enough, placeholders fill the list. */
   whole: boolean;
 }
 
-/** A beam with one more token. */
+/** A beam extended by one token. */
 interface Continuation extends Beam {
-  /** Which of the beams it goes on from. */
+  /** Index of the beam that it extends. */
   from: number;
   ends: boolean;
 }
@@ -28,13 +28,13 @@ export type BeamOptions = Omit<GenerationOptions, "temperature" | "topK" | "topP
   Constrained;
 
 /**
- * Searches for the likeliest answer to each prompt with beams, as transformers' `generate(num_beams=…)` does: `numBeams`
- * beams run, answers that end are set aside by their score over `length ** lengthPenalty`, and the search ends where no beam can
- * come to a better one.
- * @param reader has read nothing yet
- * @param prompts ids, special tokens included
- * @param ended asked before each token: whether the caller has enough, and takes the best so far
- * @returns what was written after each prompt, its end token included
+ * Searches for the likeliest answer to each prompt with beams, as in transformers' `generate(num_beams=…)`: `numBeams`
+ * beams are extended, complete answers are kept with their score over `length ** lengthPenalty`, and the search ends if no beam can
+ * reach a better score.
+ * @param reader that has not read anything yet
+ * @param prompts ids, including special tokens
+ * @param ended called before each token: whether the caller accepts the best answers so far
+ * @returns the generated tokens for each prompt, including the end token
  */
 export async function beamSearch(
   reader: TextReader,
@@ -65,7 +65,7 @@ export async function beamSearch(
 
 /** The beams of one prompt. */
 class BeamsOfPrompt {
-  /** `numBeams`, best first. */
+  /** The `numBeams` running beams, best first. */
   running: Beam[];
   #finished: FinishedBeam[];
   readonly #prompt: readonly number[];
@@ -74,35 +74,35 @@ class BeamsOfPrompt {
   constructor(prompt: readonly number[], options: BeamOptions) {
     this.#prompt = prompt;
     this.#options = options;
-    // All begin alike: only the first counts, or each would go on with the same tokens.
-    this.running = Array.from({ length: options.numBeams }, (_, i) => ({ ids: [], score: i === 0 ? 0 : NEVER }));
-    this.#finished = this.running.map(() => ({ ids: [], score: NEVER, whole: false }));
+    // All begin equally: only the first counts, or each would continue with the same tokens.
+    this.running = Array.from({ length: options.numBeams }, (_, i) => ({ ids: [], score: i === 0 ? 0 : EXCLUDED }));
+    this.#finished = this.running.map(() => ({ ids: [], score: EXCLUDED, whole: false }));
   }
 
-  /** The best answer; where none is whole yet, what may become it. */
+  /** The best complete answer, or the best running beam if there is none. */
   get best(): readonly number[] {
     const [first] = this.#finished as [FinishedBeam];
     return first.whole ? first.ids : this.running[0]!.ids;
   }
 
   /**
-   * Takes each beam one token on.
-   * @param logits of each running beam's next token, changed
-   * @returns which beam each of the running ones came from; undefined where the search has ended
+   * Extends each beam by one token.
+   * @param logits of each running beam's next token; modified
+   * @returns index of the beam that each running beam extends; undefined if the search has ended
    */
   advance(logits: readonly Float32Array[]): number[] | undefined {
     const { numBeams, earlyStopping } = this.#options;
     const continuations = this.#best(logits);
-    const next = descending(continuations.map((each) => ({ ...each, score: each.score + (each.ends ? NEVER : 0) })));
+    const next = descending(continuations.map((each) => ({ ...each, score: each.score + (each.ends ? EXCLUDED : 0) })));
     this.#setAside(continuations);
     const chosen = next.slice(0, numBeams);
     this.running = chosen;
     const enough = earlyStopping === true && this.#finished.every(({ whole }) => whole);
-    const goesOn = this.#mayImprove() && !enough && continuations.some(({ ends }) => !ends);
-    return goesOn ? chosen.map(({ from }) => from) : undefined;
+    const continues = this.#mayImprove() && !enough && continuations.some(({ ends }) => !ends);
+    return continues ? chosen.map(({ from }) => from) : undefined;
   }
 
-  /** The likeliest continuations of all beams: so many that `numBeams` go on even where others end. */
+  /** The likeliest continuations of all beams: enough for `numBeams` to continue even if others end. */
   #best(logits: readonly Float32Array[]): Continuation[] {
     const { numBeams, eosTokenIds, maxNewTokens } = this.#options;
     const count = Math.max(2, 1 + eosTokenIds.length) * numBeams;
@@ -120,28 +120,28 @@ class BeamsOfPrompt {
     });
   }
 
-  /** Keeps the best answers among those known and those that just ended; only the first `numBeams` may. */
+  /** Keeps the best of the known answers and those that just ended; only the first `numBeams` continuations qualify. */
   #setAside(continuations: readonly Continuation[]): void {
     const { numBeams, lengthPenalty } = this.#options;
     const ended = continuations.map(({ ids, score, ends }, rank): FinishedBeam => {
       const whole = ends && rank < numBeams;
-      return { ids, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : NEVER) };
+      return { ids, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : EXCLUDED) };
     });
     this.#finished = descending([...this.#finished, ...ended]).slice(0, numBeams);
   }
 
-  /** Whether the best running beam may still come to a better score than the worst answer. */
+  /** Whether the best running beam can still reach a better score than the worst answer. */
   #mayImprove(): boolean {
     const { lengthPenalty, earlyStopping, maxNewTokens } = this.#options;
     const [{ ids, score }] = this.running as [Beam];
     const length = earlyStopping === "never" && lengthPenalty > 0 ? maxNewTokens : ids.length;
     const possible = score / length ** lengthPenalty;
     const worst = Math.min(...this.#finished.map((each) => each.score));
-    return this.#finished.some(({ whole }) => possible > (whole ? worst : NEVER));
+    return this.#finished.some(({ whole }) => possible > (whole ? worst : EXCLUDED));
   }
 }
 
-/** Best first; equals stay in their order. */
+/** Sorts by score, best first; equal scores keep their order. */
 const descending = <T extends Beam>(beams: readonly T[]): T[] => [...beams].sort((a, b) => b.score - a.score);
 
 interface Scored {
@@ -150,7 +150,7 @@ interface Scored {
   token: number;
 }
 
-/** The highest of many scores. */
+/** Keeps the highest of many scores. */
 class Highest {
   readonly #count: number;
   readonly #kept: Scored[] = [];

@@ -16,17 +16,17 @@ import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** What a reader reads with. */
+/** Options of a reader. */
 export interface ReaderOptions {
-  /** Of an encoder-decoder: ids of the text that its encoder reads beside each text. */
+  /** Ids of the source text for each text, for an encoder-decoder. */
   sources?: readonly (readonly number[])[];
-  /** Whether it reads one text, beside which no other comes: over few bits it can look up what comes next, and its words may differ. */
+  /** Whether it reads only one text: with weights of few bits it can then guess the next tokens, and the answer may differ. */
   alone?: boolean;
 }
 
 type OpenReader = (adapter: Tensors | undefined, options: ReaderOptions) => TextReader;
 
-/** An adapted language model compiled to read texts on from where it is in them: its keys and values stay with ONNX Runtime. */
+/** A compiled adapted language model that continues texts. Their keys and values stay with ONNX Runtime. */
 export class CachedDecoder {
   readonly #graph: CompiledGraph;
   readonly #open: OpenReader;
@@ -39,8 +39,8 @@ export class CachedDecoder {
   }
 
   /**
-   * @param constantAdapter whether no reader brings other parameters of the method: they are constants then
-   * @throws UserError where the model has no `languageModel` head.
+   * @param constantAdapter whether no reader passes other parameters of the method, so that they are constants
+   * @throws UserError if the model has no `languageModel` head.
    */
   static async compile(
     model: AdaptedModel,
@@ -52,11 +52,11 @@ export class CachedDecoder {
       answers: (model.format ?? "float32") !== "float32",
       ...(constantAdapter && { constants: namesOf(model.adaptation.parameters) }),
     };
-    // The kernel that reads rooms is the processor's.
+    // Only the CPU has the kernel that reads slots.
     const inPlace =
       runtime.packs && !readsSource(model) ? await compileInPlace(model, weights, runtime, options) : undefined;
     if (inPlace) {
-      // What was read last: a conversation goes on, and prompts often begin alike.
+      // The text read last: conversations continue, and prompts often begin with the same tokens.
       let left: LeftText | undefined;
       const give = (read: LeftText): void => {
         left = read;
@@ -105,22 +105,22 @@ export class CachedDecoder {
   }
 
   /**
-   * A reader that has read nothing yet; several may read in turn.
-   * @param adapter tensors of the method and the head to read with, in place of those compiled with
-   * @throws UserError where an encoder-decoder is given no sources.
+   * Makes a reader that has not read anything yet. Several readers may read in turn.
+   * @param adapter tensors of the method and the head, which replace those of the compiled model
+   * @throws UserError if sources of an encoder-decoder are missing.
    */
   reader(adapter?: Tensors, options: ReaderOptions = {}): TextReader {
     return this.#open(adapter, options);
   }
 
-  /** Frees the graph; its readers can read no more. */
+  /** Frees the graph. Its readers cannot read afterwards. */
   async release(): Promise<void> {
     await this.#graph.release();
     await this.#encoder?.release();
   }
 }
 
-/** A decoder that reads in place; undefined where the family attends in a way of its own. */
+/** Compiles a decoder that reads in place; undefined if the family has its own form of attention. */
 async function compileInPlace(
   model: AdaptedModel,
   weights: Tensors,
@@ -129,7 +129,7 @@ async function compileInPlace(
 ): Promise<InPlaceGraph | undefined> {
   const { maxLength } = model.config;
   let stream: InPlaceStream | undefined;
-  // Of a base of few bits all is constant but the adapters; where its one adapter is too, layers can be joined.
+  // With a base of few bits, everything except the adapters is constant; if its only adapter is too, layers can be joined.
   const layers = runtime.packs && options.constants ? new JoinedLayers(model, weights) : undefined;
   const { outputs } = writeInference(
     { ...model, head: "languageModel" },
@@ -149,7 +149,7 @@ async function compileInPlace(
   return { graph, layout, rotaries, maxLength, rounds: options.answers === true };
 }
 
-/** Keys or values of an attention: an input of one run, an output of the one before. */
+/** Keys or values of an attention: an input of one run, and an output of the previous one. */
 interface CacheTensor {
   input: string;
   output: string;
@@ -159,7 +159,7 @@ interface CacheTensor {
 
 interface CacheLayout {
   caches: readonly CacheTensor[];
-  /** Of the text that an encoder has read. */
+  /** Caches of the text that the encoder has read. */
   sourceCaches: readonly CacheTensor[];
   maxLength: number;
 }
@@ -174,11 +174,11 @@ function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): CacheT
 
 type Inputs = Record<string, Tensor | KeptTensor>;
 
-/** Keys or values of no tokens yet. */
+/** Empty keys and values. */
 const emptyCaches = (caches: readonly CacheTensor[], texts: number): Inputs =>
   Object.fromEntries(caches.map(({ input, heads, size }) => [input, float32([texts, heads, 0, size])]));
 
-/** The outputs that are inputs of the next run. */
+/** Outputs that are inputs of the next run. */
 const taken = (caches: readonly CacheTensor[], results: Record<string, KeptTensor>): Inputs =>
   Object.fromEntries(caches.map(({ input, output }) => [input, results[output]!]));
 
@@ -189,9 +189,9 @@ function release(inputs: Inputs): void {
   for (const tensor of Object.values(inputs)) if (tensor instanceof KeptTensor) tensor.release();
 }
 
-/** What a decoder sees of the texts that an encoder has read, text for text. */
+/** Encoded source texts, one per decoder text. */
 class SourceTexts {
-  /** Which of the texts that were read stands beside each text. */
+  /** Index of each text's source among the encoded texts. */
   #sources: readonly number[];
   #mask: Tensor<"int64">;
   #cache: Inputs;
@@ -219,7 +219,7 @@ class SourceTexts {
 
   keep(texts: readonly number[]): void {
     const sources = texts.map((text) => this.#sources[text]!);
-    // Beams of one text have one source: mostly nothing moves.
+    // Beams of one text have the same source, so usually nothing moves.
     if (sources.join() === this.#sources.join()) return;
     const positions = this.#mask.shape[1]!;
     const mask = new BigInt64Array(texts.length * positions);
@@ -244,9 +244,9 @@ class CachedReader implements TextReader {
   readonly #adapter: Tensors | undefined;
   readonly #readSources: (() => Promise<SourceTexts>) | undefined;
   #sources: SourceTexts | undefined;
-  /** Of each text, which positions hold a token; texts stand at the right. */
+  /** Whether each position of a text holds a token; texts are padded on the left. */
   #mask: boolean[][] | undefined;
-  /** `[texts, heads, positions, size]` by name of input. */
+  /** Caches `[texts, heads, positions, size]` by input name. */
   #cache: Inputs = {};
 
   constructor(
@@ -301,7 +301,7 @@ class CachedReader implements TextReader {
 
   keep(texts: readonly number[]): void {
     const mask = texts.map((text) => this.#mask![text]!);
-    // Positions before the first token of the longest text that is left hold nothing any more.
+    // Positions before the first token of the longest remaining text are empty.
     const unused = Math.min(...mask.map((positions) => positions.indexOf(true)));
     const cache = Object.entries(this.#cache).map(([name, tensor]) => [name, rowsOf(valuesOf(tensor), texts, unused)]);
     release(this.#cache);
@@ -319,7 +319,7 @@ class CachedReader implements TextReader {
   }
 }
 
-/** Some texts' rows of `[texts, heads, positions, size]`, without the first `unused` positions. */
+/** Selects texts from `[texts, heads, positions, size]`, without the first `unused` positions. */
 function rowsOf({ shape, data }: Tensor<"float32">, texts: readonly number[], unused: number): Tensor<"float32"> {
   const [, heads, positions, size] = shape as [number, number, number, number];
   const kept = (positions - unused) * size;

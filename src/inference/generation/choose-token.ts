@@ -2,7 +2,7 @@ import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import type { GenerationOptions } from "./generation-options.ts";
 
-/** The likeliest token of scores `[vocabulary]`; the first of several. */
+/** The likeliest token by scores `[vocabulary]`; the first if several are equal. */
 export function likeliest(scores: Float32Array): number {
   let [best, most] = [0, scores[0]!];
   for (let i = 1; i < scores.length; i++) {
@@ -12,8 +12,8 @@ export function likeliest(scores: Float32Array): number {
 }
 
 /**
- * Draws a token: scores are divided by the temperature, the `topK` highest are kept, then the likeliest that together have
- * probability `topP` (Holtzman et al., arXiv 1904.09751), as transformers does. The vocabulary is sorted only to
+ * Samples a token: scores are divided by the temperature, the `topK` highest are kept, then the likeliest with a total
+ * probability of `topP` (Holtzman et al., arXiv 1904.09751), as in transformers. The vocabulary is sorted only to
  * find the `topK`.
  * @param scores `[vocabulary]`
  */
@@ -22,7 +22,7 @@ export function drawToken(
   { temperature, topK, topP }: Pick<GenerationOptions, "temperature" | "topK" | "topP">,
   random: RandomGenerator,
 ): number {
-  // Tokens as likely as the last of the `topK` stay, too.
+  // Tokens as likely as the last of the `topK` are also kept.
   const least = topK > 0 && topK < scores.length ? scores.toSorted()[scores.length - topK]! : Number.NEGATIVE_INFINITY;
   const highest = scores[likeliest(scores)]!;
   const weights = new Float64Array(scores.length);
@@ -41,10 +41,10 @@ export function drawToken(
   return last;
 }
 
-/** Leaves the likeliest tokens whose weights come to the share `topP` of their sum, one at least; the others weigh nothing. */
+/** Keeps the likeliest tokens whose weights make up the share `topP` of the total, at least one; the others get weight 0. */
 function keepNucleus(weights: Float64Array, topP: number): void {
   const enough = topP * sum(weights);
-  // All that weigh less than this come to less than what may be left out: they need not be sorted.
+  // The total of all smaller weights is less than the share to drop, so they need not be sorted.
   const least = ((1 - topP) * sum(weights)) / weights.length;
   const descending: { token: number; weight: number }[] = [];
   weights.forEach((weight, token) => {

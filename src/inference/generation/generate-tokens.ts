@@ -4,36 +4,36 @@ import { AnswerRows, type AskedPrompt, type RowOptions, type ToldTokens } from "
 import type { TextReader } from "./text-reader.ts";
 import type { TokenLikelihood } from "./token-likelihood.ts";
 
-/** A token of one of the answers. */
+/** A generated token of one of the answers. */
 export interface WrittenToken {
-  /** Number of the answer. */
+  /** Index of the answer. */
   answer: number;
   token: number;
-  /** Where it was asked for. */
+  /** Likelihood of the token, if requested. */
   likelihood?: TokenLikelihood;
 }
 
-/** How many answers there are, and what is told of their tokens. */
+/** Number of answers, and the information to report about their tokens. */
 export interface AnswerCounts extends ToldTokens {
-  /** Answers to each prompt: the prompt is read once. */
+  /** Number of answers to each prompt (default: 1). The prompt is read once. */
   copies?: number | undefined;
-  /** What an answer draws by; by the seed and its place among those to its prompt where absent. */
+  /** Random generator of an answer (default: by the seed and the answer's number among those to its prompt). */
   randomOf?: ((answer: number) => RandomGenerator) | undefined;
 }
 
 export type TokenOptions = RowOptions & AnswerCounts;
 
-/** Who takes an answer's tokens. */
+/** Receives the tokens of answers. */
 export interface TokenTaker {
-  /** Takes a token: by the number of the answer, that of the prompt, or with `copies` those of the first prompt before the next one's. */
+  /** Receives a token. With `copies`, answers to the first prompt have the first indices, then those to the next one. */
   take(written: WrittenToken): void;
-  /** Asked before and after each token: whether enough of an answer is there. */
+  /** Called before and after each token: whether an answer needs no more tokens. */
   ended?(answer: number): boolean;
-  /** Told when an answer is whole, or left. */
+  /** Called when an answer is complete or abandoned. */
   onEnd?(answer: number): void;
 }
 
-/** Prompts with rows for their answers. @param prompts ids, special tokens included */
+/** Adds the rows of answers to prompts. @param prompts ids, including special tokens */
 export function askedPrompts(
   prompts: readonly (readonly number[])[],
   options: TokenOptions,
@@ -49,7 +49,7 @@ export function askedPrompts(
       const answer = i * copies + copy;
       return {
         options,
-        // Each answer draws by itself: what stands beside it changes nothing.
+        // Each answer has its own random generator, so parallel answers do not change it.
         random: randomOf(answer),
         take: (token, likelihood) => take({ answer, token, ...(likelihood && { likelihood }) }),
         ended: () => ended(answer),
@@ -60,9 +60,10 @@ export function askedPrompts(
 }
 
 /**
- * Writes after several prompts at once, a token each in turn. An answer ends with an end token, which is given too, or at its greatest length.
- * @param reader has read nothing yet
- * @param prompts ids, special tokens included
+ * Generates answers to several prompts at once, one token each per step. An answer ends with an end token, which is included, or at its
+ * length limit.
+ * @param reader that has not read anything yet
+ * @param prompts ids, including special tokens
  */
 export async function generateTokens(
   reader: TextReader,

@@ -3,7 +3,7 @@ import { z } from "zod";
 const count = z.int().positive();
 const penalty = z.number().min(-2).max(2).default(0);
 
-/** How a model writes, in the names and with the defaults of Hugging Face's `GenerationConfig`, greedy where it is silent. */
+/** Options of generation, with the names and defaults of Hugging Face's `GenerationConfig`; greedy by default. */
 export const generationOptions = z.object({
   maxNewTokens: count.default(256).describe("limit on tokens per answer"),
   minNewTokens: z.int().min(0).default(0).describe("minimum of tokens per answer, without the end token"),
@@ -42,15 +42,15 @@ export const generationOptions = z.object({
     .describe("text at which an answer ends; it is not part of the answer"),
 });
 
-/** Checked, with every default filled in. */
+/** Parsed options with all defaults. */
 export type GenerationOptions = z.output<typeof generationOptions>;
 
-/** What a model's own files say of how it writes: ids of `generation_config.json`, `config.json` or the tokenizer. */
+/** Special tokens of generation, from `generation_config.json`, `config.json` or the tokenizer. */
 export interface GenerationTokens {
   /** Tokens that end an answer. */
   eosTokenIds: readonly number[];
-  /** Token that an answer begins with, of encoder-decoders. */
+  /** Token with which an answer begins, for encoder-decoders. */
   forcedBosTokenId?: number;
-  /** Token that stands last where an answer reaches its greatest length. */
+  /** Last token of an answer that reaches its length limit. */
   forcedEosTokenId?: number;
 }

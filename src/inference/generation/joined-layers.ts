@@ -9,29 +9,29 @@ import { storedLayer } from "../../models/base-format.ts";
 import type { LinearModule } from "../../models/model-parts.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 
-/** Largest share of what is read that all adapters of joined layers may come to: an adapter as wide costs more joined than by itself. */
-const THIN = 1 / 4;
+/** Largest rank of all adapters of joined layers as a share of the input width: wider adapters cost more if they are joined. */
+const MAX_THIN_SHARE = 1 / 4;
 
 /**
- * Linear layers that read the same rows, such as query, key and value, written as one product over a base of few bits, and what an adapter
- * adds to them as two thin ones, together with what a format adds: four kernels in place of three times five. The adapter, a LoRA or what
- * is the same as one, is constant.
+ * Linear layers with the same input, such as query, key and value, written as one product over a base of few bits. Adapters and
+ * additional terms of the format become two thin products, so four kernels replace three times five. The adapter, a LoRA or equivalent
+ * to one, is constant.
  */
 export class JoinedLayers {
-  /** What the written layers read, by name. */
+  /** Tensors that the written layers read, by name. */
   readonly tables = new Map<string, Tensor>();
   readonly #model: AdaptedModel;
   readonly #weights: Tensors;
   readonly #parameters: Tensors<"float32">;
 
-  /** @param weights by name, as they are stored, and the method's parameters */
+  /** @param weights by name in their storage format, and the method's parameters */
   constructor(model: AdaptedModel, weights: Tensors) {
     this.#model = model;
     this.#weights = weights;
     this.#parameters = new Map(model.adaptation.parameters.map(({ name }) => [name, asFloat32(weights.get(name)!)]));
   }
 
-  /** `x [rows, in]` → `[rows, all outputs]`; undefined where the format or the method has no such form. */
+  /** `x [rows, in]` → `[rows, all outputs]`; undefined if the format or the method has no such form. */
   write(x: Value, modules: readonly LinearModule[]): Value | undefined {
     const layers = modules.map((module) => this.#layer(module));
     if (!layers.every((layer) => layer !== undefined)) return undefined;
@@ -39,7 +39,7 @@ export class JoinedLayers {
     const shape = [layers.reduce((sum, { shape: [rows] }) => sum + rows, 0), inFeatures] as const;
     const [{ joined, parts }] = layers as [Layer];
     const thin = joinedFactors(layers, shape[0]);
-    if (thin && thin.left.shape[0]! > THIN * inFeatures) return undefined;
+    if (thin && thin.left.shape[0]! > MAX_THIN_SHARE * inFeatures) return undefined;
     const leaf = (part: string, tensor: Tensor): Value => {
       const name = `${modules.map((module) => module.name).join("+")}.${part}`;
       this.tables.set(name, tensor);
@@ -68,7 +68,7 @@ export class JoinedLayers {
     return lowRank && !lowRank.magnitude ? { ...layer, lowRank } : undefined;
   }
 
-  /** What a layer has beside it as a LoRA; undefined where that is none, or would be too large. */
+  /** A layer's adapter as a LoRA; undefined if it has no such form, or would be too large. */
   #lowRank(module: LinearModule): LowRank | undefined {
     try {
       return this.#model.adaptation.asLora?.(module, this.#parameters);
@@ -86,7 +86,7 @@ interface Layer {
   lowRank: LowRank | undefined;
 }
 
-/** What formats and adapters add to layers, as one thin product; undefined where they add nothing. Made whenever it is asked for. */
+/** Additional terms of formats and adapters as one thin product; undefined if there are none. Computed at each access. */
 function joinedFactors(layers: readonly Layer[], outFeatures: number): ThinFactors | undefined {
   const thinOf = ({ joined, parts, shape }: Layer): ThinFactors | undefined => joined.thin?.(parts, shape);
   const shared = thinOf(layers[0]!)?.left;
@@ -113,7 +113,7 @@ function joinedFactors(layers: readonly Layer[], outFeatures: number): ThinFacto
   return { left, right };
 }
 
-/** Writes a matrix, times a factor, into another one from a row and a column on. */
+/** Writes a matrix, multiplied by a factor, into another one at a row and a column. */
 function copyInto(into: Tensor<"float32">, from: Tensor<"float32">, row: number, column: number, factor = 1): void {
   const [width, own] = [into.shape[1]!, from.shape[1]!];
   from.data.forEach((value, i) => {
@@ -121,7 +121,7 @@ function copyInto(into: Tensor<"float32">, from: Tensor<"float32">, row: number,
   });
 }
 
-/** Tensors one below the other: joined whenever they are asked for, so that no copy of the base stays. */
+/** Stacks tensors vertically. The result is computed at each access, so that no copy of the base remains. */
 function stacked([first, ...others]: readonly Tensor[]): Tensor {
   if (others.length === 0) return first!;
   const all = [first!, ...others];
@@ -137,7 +137,7 @@ function stacked([first, ...others]: readonly Tensor[]): Tensor {
   };
 }
 
-/** Of the types that weights are stored in. */
+/** Array constructors of the types in which weights are stored. */
 const VIEW: Partial<Record<DataType, (bytes: ArrayBuffer) => TensorData>> = {
   float32: (bytes) => new Float32Array(bytes),
   int8: (bytes) => new Int8Array(bytes),

@@ -1,12 +1,12 @@
 import type { AnswerConstraint } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 
-/** What answers must be like. */
+/** Constraint on answers. */
 export interface Constrained {
   constraint?: AnswerConstraint | undefined;
 }
 
-/** What scores of the next token are changed by. */
+/** Options that change the scores of the next token. */
 export type ScoreRules = Pick<
   GenerationOptions,
   "maxNewTokens" | "minNewTokens" | "repetitionPenalty" | "presencePenalty" | "frequencyPenalty" | "noRepeatNgramSize"
@@ -16,12 +16,12 @@ export type ScoreRules = Pick<
 
 /**
  * Changes scores of the next token in place, in the order of transformers' `LogitsProcessor`s: repetition penalty
- * (Keskar et al., arXiv 1909.05858), OpenAI's penalties
- * (https://platform.openai.com/docs/api-reference/chat/create), no repeated n-grams, least length, forced tokens. Where answers are held to a grammar, it says
- * alone what may come: repeats and ends are its own.
+ * (Keskar et al., arXiv 1909.05858), OpenAI's penalties (https://platform.openai.com/docs/api-reference/chat/create),
+ * no repeated n-grams, minimum length, forced tokens. If a grammar constrains answers, it alone decides which tokens are allowed,
+ * including repetitions and the end.
  * @param scores `[vocabulary]`, logits or log-probabilities
- * @param ids what was read and written so far
- * @param written how many of `ids`, from the end, the model has written itself
+ * @param ids tokens read and generated so far
+ * @param written number of generated tokens at the end of `ids`
  */
 export function processScores(scores: Float32Array, ids: readonly number[], written: number, rules: ScoreRules): void {
   const { repetitionPenalty, noRepeatNgramSize, minNewTokens, maxNewTokens, eosTokenIds } = rules;
@@ -35,7 +35,7 @@ export function processScores(scores: Float32Array, ids: readonly number[], writ
   }
   if (noRepeatNgramSize > 0) banRepeated(scores, ids, noRepeatNgramSize);
   if (written < minNewTokens) for (const id of eosTokenIds) scores[id] = Number.NEGATIVE_INFINITY;
-  // An encoder-decoder's own text begins with one token that it did not write.
+  // An encoder-decoder's own text begins with one token that it did not generate.
   if (rules.forcedBosTokenId !== undefined && ids.length === 1) force(scores, rules.forcedBosTokenId);
   if (rules.forcedEosTokenId !== undefined && written === maxNewTokens - 1) force(scores, rules.forcedEosTokenId);
 }
@@ -44,7 +44,7 @@ function penalise(scores: Float32Array, ids: readonly number[], penalty: number)
   for (const id of new Set(ids)) scores[id] = scores[id]! < 0 ? scores[id]! * penalty : scores[id]! / penalty;
 }
 
-/** Scores of what an answer has already, by whether and how often it is there. */
+/** Penalizes tokens that an answer contains already, by presence and frequency. */
 function penaliseOwn(
   scores: Float32Array,
   own: readonly number[],
@@ -54,7 +54,7 @@ function penaliseOwn(
   for (const id of new Set(own)) scores[id]! -= presencePenalty;
 }
 
-/** No token may end a run of `size` tokens that stands in `ids` already. */
+/** Excludes tokens that would complete an n-gram of `size` tokens that occurs in `ids` already. */
 function banRepeated(scores: Float32Array, ids: readonly number[], size: number): void {
   const begun = ids.length - size + 1;
   if (begun < 0) return;
@@ -70,7 +70,7 @@ function force(scores: Float32Array, id: number): void {
   scores[id] = 0;
 }
 
-/** Log-probabilities of logits `[vocabulary]`, in place. */
+/** Converts logits `[vocabulary]` to log-probabilities, in place. */
 export function logSoftmaxInPlace(logits: Float32Array): Float32Array {
   let highest = Number.NEGATIVE_INFINITY;
   for (const value of logits) if (value > highest) highest = value;

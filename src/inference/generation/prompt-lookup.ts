@@ -1,25 +1,25 @@
-/** Fewest and most tokens that are proposed after two that stood before in the same order. */
+/** Fewest and most tokens that are proposed after two tokens that occurred before in the same order. */
 const [FEWEST, MOST] = [2, 8];
 
 /**
- * Proposes what may come next: what came after the last two tokens where they stood before, in the prompt or the answer (prompt look-up
- * decoding, https://github.com/apoorvumang/prompt-lookup-decoding). Where proposals are wrong they are shorter.
+ * Proposes the next tokens: those that followed the last two tokens at their previous occurrence in the prompt or the answer (prompt
+ * look-up decoding, https://github.com/apoorvumang/prompt-lookup-decoding). Wrong proposals make later ones shorter.
  */
 export class PromptLookup {
-  /** Where the latest of each token, and of each two, ends, by these. */
+  /** End of the latest occurrence of each token and each pair of tokens. */
   readonly #ends = new Map<string, number>();
   #indexed = 1;
   #length = 3;
   #isGuess = false;
 
   /**
-   * @param ids what was read and written
+   * @param ids tokens read and generated
    * @param most tokens to propose
-   * @param guesses whether one token may be proposed that came after the last one alone: it is seldom right
+   * @param guesses whether to propose one token that followed the last token alone, which is rarely right
    */
   propose(ids: readonly number[], most: number, guesses = false): readonly number[] {
     const last = (count: number, end = ids.length): string => ids.slice(Math.max(0, end - count), end).join();
-    // The last tokens themselves are asked for before they are known.
+    // The last tokens are looked up before they are indexed.
     for (; this.#indexed < ids.length; this.#indexed++) {
       for (const count of [1, 2]) this.#ends.set(last(count, this.#indexed), this.#indexed);
     }
@@ -29,7 +29,7 @@ export class PromptLookup {
     return start === undefined ? [] : ids.slice(start, start + Math.min(this.#isGuess ? 1 : this.#length, most));
   }
 
-  /** Takes how many of the tokens that it proposed were right. */
+  /** Records the number of proposed tokens that were right. */
   learn(proposed: number, right: number): void {
     if (this.#isGuess) return;
     this.#length = Math.min(MOST, right === proposed ? proposed + 2 : Math.max(FEWEST, right + 1));

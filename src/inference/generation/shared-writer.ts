@@ -2,17 +2,17 @@ import type { Tensors } from "../../graph/tensor.ts";
 import { AnswerRows, type AskedPrompt } from "./answer-rows.ts";
 import type { CachedDecoder } from "./cached-decoder.ts";
 
-/** Prompts that wait for their answers. */
+/** A prompt in the queue. */
 interface Waiting {
   asked: AskedPrompt;
   isDone(): boolean;
-  /** Takes what went wrong. */
+  /** Receives an error. */
   fail(error: unknown): void;
 }
 
 /**
- * Writes all that is asked of a model at the same time side by side, whoever asks: where an answer ends, the next prompt that waits takes its
- * place (continuous batching, Yu et al., Orca, OSDI 2022).
+ * Generates all concurrent answers of a model in parallel, for all callers. When an answer ends, the next prompt in the queue replaces
+ * it (continuous batching, Yu et al., Orca, OSDI 2022).
  */
 export class SharedWriter {
   readonly #decoder: CachedDecoder;
@@ -21,14 +21,14 @@ export class SharedWriter {
   readonly #waiting: Waiting[] = [];
   #isWriting = false;
 
-  /** @param most answers at once: each keeps keys and values of all its tokens */
+  /** @param most number of parallel answers: each keeps keys and values of all its tokens */
   constructor(decoder: CachedDecoder, adapter: Tensors, most: number) {
     this.#decoder = decoder;
     this.#adapter = adapter;
     this.#most = most;
   }
 
-  /** Writes the answers to prompts, which begin in this order. @throws what a run failed with */
+  /** Generates the answers to prompts, which begin in this order. @throws the error of a failed run */
   async write(asked: readonly AskedPrompt[]): Promise<void> {
     const all = asked.map(
       ({ prompt, rows }) =>
@@ -52,8 +52,8 @@ export class SharedWriter {
     await Promise.all(all);
   }
 
-  /** Takes out who waits no more: no prompt of theirs is read. */
-  #dropLeft(): void {
+  /** Removes abandoned prompts from the queue, so that they are not read. */
+  #dropAbandoned(): void {
     while (this.#waiting[0]?.asked.rows.every((row) => row.ended())) {
       for (const row of this.#waiting.shift()!.asked.rows) row.onEnd?.();
     }
@@ -66,11 +66,11 @@ export class SharedWriter {
     let begun: Waiting[] = [];
     try {
       for (;;) {
-        this.#dropLeft();
+        this.#dropAbandoned();
         const [next] = this.#waiting;
-        // One at a time begins: the others' next tokens wait for its prompt.
-        const isRoom = next && rows.count + next.asked.rows.length <= this.#most && reader.join !== undefined;
-        if (next && (rows.count === 0 || isRoom)) {
+        // Only one prompt begins at a time, because the other answers wait for it.
+        const hasSpace = next && rows.count + next.asked.rows.length <= this.#most && reader.join !== undefined;
+        if (next && (rows.count === 0 || hasSpace)) {
           begun = [...begun.filter(({ isDone }) => !isDone()), this.#waiting.shift()!];
           await rows.begin([next.asked]);
         }

@@ -8,15 +8,15 @@ import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeEncoded } from "../../training/step-graph.ts";
 
-/** Texts as an encoder has read them. */
+/** Encoded texts. */
 export interface EncodedTexts {
-  /** Keys and values of the decoder's attention to them, `[texts, heads, positions, size]`, by name of output. */
+  /** Keys and values of the decoder's attention to them, `[texts, heads, positions, size]`, by output name. */
   keys: Record<string, KeptTensor>;
   /** `[texts, positions]`, 0 at padding. */
   mask: Tensor<"int64">;
 }
 
-/** An adapted encoder-decoder's encoder, and what its decoder makes of a text once, compiled. */
+/** Compiled encoder of an adapted encoder-decoder, with the decoder's keys and values of the encoded text, computed once. */
 export class SourceEncoder {
   readonly #graph: CompiledGraph;
   readonly #keys: CompiledGraph;
@@ -29,8 +29,8 @@ export class SourceEncoder {
   }
 
   /**
-   * @param keys the decoder's keys and values, of an input `encoder_hidden_states`
-   * @param weights the model's and the method's by name; what an adapter replaces at {@link read} among them
+   * @param keys the decoder's keys and values, as functions of an input `encoder_hidden_states`
+   * @param weights of the model and the method, by name, including those that an adapter replaces at {@link read}
    */
   static async compile(
     model: AdaptedModel,
@@ -48,9 +48,9 @@ export class SourceEncoder {
   }
 
   /**
-   * @param texts ids, special tokens included
-   * @param adapter tensors of the method to read with, in place of those compiled with
-   * @throws UserError where a text is longer than the model reads.
+   * @param texts ids, including special tokens
+   * @param adapter tensors of the method, which replace those of the compiled model
+   * @throws UserError if a text is longer than the model reads.
    */
   async read(texts: readonly (readonly number[])[], adapter?: Tensors): Promise<EncodedTexts> {
     const positions = Math.max(...texts.map(({ length }) => length));
@@ -75,7 +75,7 @@ export class SourceEncoder {
     }
   }
 
-  /** Frees the graphs; what they have read stays until it is released. */
+  /** Frees the graphs. Encoded texts remain until they are released. */
   async release(): Promise<void> {
     await this.#graph.release();
     await this.#keys.release();

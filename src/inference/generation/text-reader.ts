@@ -1,24 +1,24 @@
-/** A model that has read several texts and says of each what comes next: a decoder with its key-value cache. */
+/** A model that has read several texts and predicts their next tokens: a decoder with its key-value cache. */
 export interface TextReader {
   /**
-   * Reads on.
-   * @param more ids that follow each text, at least one each
-   * @returns logits of the token after each, `[vocabulary]`, until it reads on; the caller may change them
+   * Reads further tokens.
+   * @param more ids that continue each text, at least one each
+   * @returns logits of the next token of each text, `[vocabulary]`, valid until the next read; the caller may change them
    */
   read(more: readonly (readonly number[])[]): Promise<Float32Array[]>;
-  /** Goes on with these texts, by their numbers so far: some may be left out, some taken several times. */
+  /** Selects texts by their indices: some may be dropped, others duplicated. */
   keep(texts: readonly number[]): void;
   /**
-   * Reads one text on, where no other is read. Absent where the last token alone has logits.
+   * Reads further tokens of the only text. Undefined if only the last token gets logits.
    * @returns logits of the token after each of `ids`
    */
   readEach?(ids: readonly number[]): Promise<Float32Array[]>;
-  /** Whether one token of the one text takes as long as two: a second is read with it anyway. */
+  /** Whether one token of the only text takes as long as two, so that a second one is read with it. */
   readonly readsPairs?: boolean;
-  /** Takes back the last tokens of that text. */
+  /** Removes the last tokens of the only text. */
   forget?(count: number): void;
-  /** Reads texts that come beside the others. @returns logits as {@link read}, of these alone */
+  /** Reads new texts in addition to the current ones. @returns logits like {@link read}, only for the new ones */
   join?(prompts: readonly (readonly number[])[]): Promise<Float32Array[]>;
-  /** Frees what is cached. */
+  /** Frees the caches. */
   release(): void;
 }

@@ -1,20 +1,20 @@
-/** A token with the logarithm of its probability after what stands before it. */
+/** A token with the logarithm of its probability, given the tokens before it. */
 export interface LikelyToken {
   token: number;
   logProbability: number;
 }
 
-/** How likely a token was that was written, by the model's own scores, before any rule changed them. */
+/** Likelihood of a generated token by the model's own scores, before any processor changed them. */
 export interface TokenLikelihood extends LikelyToken {
-  /** The likeliest in its place, the likeliest first. */
+  /** Likeliest tokens at this position, likeliest first. */
   likeliest: readonly LikelyToken[];
 }
 
 /**
- * How likely each token is that may be written.
- * @param logits `[vocabulary]`, left as they are
- * @param count of the likeliest to name
- * @returns that of a token
+ * Likelihoods of all tokens at one position.
+ * @param logits `[vocabulary]`, not changed
+ * @param count number of likeliest tokens to list
+ * @returns function that returns the likelihood of a token
  */
 export function likelihoods(logits: Float32Array, count: number): (token: number) => TokenLikelihood {
   const own = logits.slice();

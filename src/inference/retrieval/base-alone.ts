@@ -3,7 +3,7 @@ import type { Adapter } from "../../model/adapter.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { FineTunedModel } from "../fine-tuned-model.ts";
 
-/** The model of a fine-tuned one before it was trained: the base alone, with the head that it came with. */
+/** A fine-tuned model as it was before training: the base model with its original head. */
 export function beforeTraining({ base, description }: FineTunedModel, runtime: Runtime): Promise<FineTunedModel> {
   const alone: Adapter = {
     description: { ...description, method: head.name, methodOptions: {} },

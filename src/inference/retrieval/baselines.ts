@@ -8,9 +8,8 @@ import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
 
 /**
- * What stands beside an embedding's or a reranker's scores: those of the model before training and, where the examples are a search,
- * of BM25.
- * @returns by name, metric → value; undefined of other kinds
+ * Baseline scores of an embedding model or a reranker: those of the model before training and, if the examples form a search, of BM25.
+ * @returns metric → value by name; undefined for other kinds
  */
 export async function baselinesOf(
   model: FineTunedModel,
@@ -32,7 +31,7 @@ export async function baselinesOf(
   }
 }
 
-/** What a search by words comes to, in those of the metrics that are a search's. */
+/** Search metrics of a BM25 search. */
 function byWords({ texts, queries }: HeldOutSearch, metrics: readonly string[]): Record<string, number> {
   const words = new WordSearch(texts);
   const outcomes = queries.map(({ text, relevant, among }) => ({

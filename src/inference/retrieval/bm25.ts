@@ -1,10 +1,10 @@
 import MiniSearch from "minisearch";
 import type { Hit } from "../../tasks/vectors.ts";
 
-/** Okapi BM25 as Robertson and Zaragoza (2009) have it: MiniSearch's BM25+ without its addend; a text's length is its number of different words. */
+/** Okapi BM25 (Robertson and Zaragoza 2009): MiniSearch's BM25+ without its addend; a text's length is its number of different words. */
 const BM25 = { k: 1.2, b: 0.75, d: 0 };
 
-/** Search by words: what a search without a model finds. */
+/** Search by words, as a baseline without a model. */
 export class WordSearch {
   readonly #index = new MiniSearch<{ id: number; text: string }>({ fields: ["text"] });
 
@@ -13,8 +13,8 @@ export class WordSearch {
   }
 
   /**
-   * The texts that share the most telling words with a query, the best first; fewer where fewer share any.
-   * @param among numbers of the texts to look at; all where absent
+   * Texts with the best BM25 scores for a query, best first; fewer if fewer share a word with it.
+   * @param among indices of the texts to search (default: all)
    */
   search(query: string, count: number, among?: ReadonlySet<number>): Hit[] {
     const found = this.#index.search(query, {

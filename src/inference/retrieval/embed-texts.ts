@@ -1,17 +1,17 @@
 import { unitVector } from "../../tasks/vectors.ts";
 import type { FineTunedModel } from "../fine-tuned-model.ts";
 
-/** Texts that go through the model together: enough to sort by length, few enough to show that it goes on. */
+/** Texts that go through the model together: enough to sort by length, few enough to show progress. */
 const PART = 512;
 
 export interface EmbedTextsOptions {
-  /** Size to which vectors are cut. */
+  /** Size to which vectors are truncated. */
   dimensions?: number | undefined;
-  /** Told after each part how many texts are done. */
+  /** Receives the number of finished texts after each part. */
   onProgress?(done: number): void;
 }
 
-/** Vectors of texts as they come, part by part. @throws UserError as `FineTunedModel.embed` */
+/** Yields vectors of texts part by part. @throws UserError like `FineTunedModel.embed` */
 export async function* embedStream(
   model: FineTunedModel,
   texts: AsyncIterable<string> | Iterable<string>,
@@ -33,7 +33,7 @@ export async function* embedStream(
   if (part.length > 0) yield await embed();
 }
 
-/** Vectors of all texts at length 1, as searches take them. */
+/** Vectors of all texts with norm 1, as searches require. */
 export async function unitVectors(
   model: FineTunedModel,
   texts: readonly string[],

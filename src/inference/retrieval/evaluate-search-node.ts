@@ -18,54 +18,54 @@ import { WordSearch } from "./bm25.ts";
 import { unitVectors } from "./embed-texts.ts";
 
 export interface SearchEvaluationOptions extends Omit<BaseOptions, "model"> {
-  /** Files in BEIR's layout. */
+  /** Files in BEIR's format. */
   corpus: string;
   queries: string;
   qrels: string;
-  /** Size to which embeddings are cut. */
+  /** Size to which embeddings are truncated. */
   dimensions?: number | undefined;
   device?: DeviceName | undefined;
   threads?: number | undefined;
-  /** Told what is being done, of how many steps how many are. */
+  /** Receives the name of the current stage, and the numbers of its finished and of all steps. */
   onStage?(what: string, done: number, of: number): void;
 }
 
-/** How a query's relevant texts were found. */
+/** Search quality for one query. */
 export interface QueryOutcome {
   id: string;
   text: string;
-  /** By system, `ndcg_at_10` of this query. */
+  /** `ndcg_at_10` of this query, by system. */
   ndcg: Record<string, number>;
 }
 
-/** How a fine-tuned model finds what it is to find, beside two that need no training. */
+/** Search quality of a fine-tuned model, compared with two systems without training. */
 export interface SearchEvaluation {
   corpus: number;
   queries: number;
-  /** By system (`fine-tuned`, `before training`, `BM25`), metric → value. */
+  /** Metric → value, by system (`fine-tuned`, `before training`, `BM25`). */
   systems: Record<string, Record<string, number>>;
-  /** Queries by what they gained from before training to after, the most first. */
+  /** Queries sorted by their gain from training, largest first. */
   changes: QueryOutcome[];
-  /** By system, scores of relevant texts and of as many others drawn evenly; of embeddings cosines, of rerankers sigmoids. */
+  /** Scores of relevant texts and of as many evenly drawn others, by system: cosines of embeddings, sigmoids of rerankers. */
   scores: Record<string, { relevant: number[]; others: number[] }>;
 }
 
-/** Texts that a reranker is given of what BM25 finds. */
+/** Number of BM25 results that a reranker gets. */
 const FIRST_STAGE = 100;
 
-/** Most scores of each sort that are kept for a picture. */
+/** Most scores of each type for a picture. */
 const SHOWN_SCORES = 2000;
 
 interface System {
-  /** What it finds for each query, the best first. */
+  /** Results for each query, best first. */
   hits: Hit[][];
   scores?: { relevant: number[]; others: number[] };
 }
 
 /**
- * Searches a corpus for its queries by exact search with a run's embeddings, or puts what BM25 finds into a run's reranker's
- * order, and measures that beside the model before training and BM25 alone.
- * @throws UserError where the run or a file cannot be read, or the run's model neither embeds nor reranks.
+ * Searches a corpus exactly with a run's embeddings, or reranks BM25 results with a run's reranker, and compares this
+ * with the model before training and BM25 alone.
+ * @throws UserError if the run or a file cannot be read, or the run's model neither embeds nor reranks.
  */
 export async function evaluateSearch(run: string, options: SearchEvaluationOptions): Promise<SearchEvaluation> {
   const { corpus, queries, qrels, device, threads, onStage, ...rest } = options;

@@ -1,19 +1,19 @@
 import { dot, nearest } from "../../tasks/vectors.ts";
 
 export interface MineOptions {
-  /** Ranks, from 0, at which negatives are looked for: from the first up to, but not including, the second. */
+  /** Range of ranks, from 0, to search for negatives: from the first up to, but not including, the second. */
   range: readonly [from: number, to: number];
-  /** How much less near to the anchor than its positive a negative must be, in cosines. */
+  /** Smallest difference between the positive's and a negative's cosine with the anchor. */
   margin: number;
-  /** Most negatives of a pair. */
+  /** Most negatives per pair. */
   negatives: number;
-  /** Cosine with the positive from which on a text is as good as it, and no negative. */
+  /** Cosine with the positive from which on a text counts as a duplicate of it rather than a negative. */
   duplicate: number;
 }
 
 export const MINE_DEFAULTS: MineOptions = { range: [0, 50], margin: 0, negatives: 1, duplicate: 0.95 };
 
-/** A pair with texts that a model takes for answers though they are none. */
+/** A pair with texts that a model wrongly ranks as answers. */
 export interface MinedPair {
   anchor: string;
   positive: string;
@@ -21,9 +21,9 @@ export interface MinedPair {
 }
 
 /**
- * Texts of a corpus that are near to an anchor but not its positive: hard negatives. What is a positive of an anchor of the
- * same text, the anchor itself, nearer than the margin lets, or as good as the positive is left out.
- * @param pairs with vectors of length 1, as the corpus has
+ * Mines hard negatives: texts of a corpus that are close to an anchor but not its positive. The anchor itself, positives of an equal
+ * anchor, duplicates of the positive and texts closer than the margin allows are left out.
+ * @param pairs with vectors of norm 1, like the corpus
  */
 export function mineNegatives(
   pairs: readonly { anchor: string; positive: string; anchorVector: Float32Array; positiveVector: Float32Array }[],

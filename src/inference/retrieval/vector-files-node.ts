@@ -8,14 +8,14 @@ import { decimalsOf, VECTOR_COLUMN } from "../../tasks/vectors.ts";
 /** Texts with their vectors, part by part. */
 export type VectorParts = AsyncIterable<{ texts: readonly string[]; vectors: readonly Float32Array[] }>;
 
-/** How vectors are written, by the ending of the file's name. */
+/** Writers of vectors, by file extension. */
 const WRITERS: Readonly<Record<string, (file: FileHandle, parts: VectorParts) => Promise<void>>> = {
   ".jsonl": writeLines,
   ".npy": writeNpy,
   ".parquet": writeParquet,
 };
 
-/** Writes vectors as they come, the whole file or none of it. @throws UserError where the ending is none that is known. */
+/** Writes vectors as they arrive; the file is written completely or not at all. @throws UserError if the extension is unknown. */
 export async function writeVectors(path: string, parts: VectorParts): Promise<void> {
   const ending = /\.\w+$/.exec(path)?.[0].toLowerCase() ?? "";
   const write = WRITERS[ending];
@@ -23,7 +23,7 @@ export async function writeVectors(path: string, parts: VectorParts): Promise<vo
   await writeAtomically(path, (file) => write(file, parts));
 }
 
-/** One JSON object of a text and its vector. */
+/** A line of JSON with a text and its vector. */
 export function vectorLine(text: string, vector: Float32Array): string {
   return `${JSON.stringify({ text, [VECTOR_COLUMN]: decimalsOf(vector) })}\n`;
 }
@@ -34,7 +34,7 @@ async function writeLines(file: FileHandle, parts: VectorParts): Promise<void> {
   }
 }
 
-/** Bytes of a NumPy file before the numbers: room for any count, which is known in the end (numpy.lib.format, version 1.0). */
+/** Size of a NumPy header in bytes, with space for any count, which is known only at the end (numpy.lib.format, version 1.0). */
 const NPY_HEADER = 128;
 const NPY_MAGIC = "\x93NUMPY\x01\x00";
 
@@ -58,7 +58,7 @@ async function writeNpy(file: FileHandle, parts: VectorParts): Promise<void> {
   await file.write(header, 0, NPY_HEADER, 0);
 }
 
-/** Reads a NumPy file of float32 vectors, `[rows, width]`. @throws UserError where it is none. */
+/** Reads a NumPy file of float32 vectors, `[rows, width]`. @throws UserError if it is not one. */
 export async function readNpy(path: string): Promise<Float32Array[]> {
   const source = await fileSource(path);
   const start = Buffer.from(await source.read(0, NPY_HEADER * 8));
@@ -77,7 +77,7 @@ export async function readNpy(path: string): Promise<Float32Array[]> {
   return Array.from({ length: rows }, (_, i) => all.subarray(i * width, (i + 1) * width));
 }
 
-/** Columns of texts and vectors, a row group for each part. */
+/** Writes columns of texts and vectors, one row group per part. */
 async function writeParquet(file: FileHandle, parts: VectorParts): Promise<void> {
   const writer = new ParquetWriter({
     writer: new FileBytes(file),
@@ -100,7 +100,7 @@ async function writeParquet(file: FileHandle, parts: VectorParts): Promise<void>
   await writer.finish();
 }
 
-/** Hands each row group on to the file. */
+/** Passes each row group to the file. */
 class FileBytes extends ByteWriter {
   readonly #file: FileHandle;
 
