@@ -29,16 +29,16 @@ export class Registry<Entry extends Named, Name extends string = string> {
     return this.#entries.map(({ name }) => name);
   }
 
-  #called(asked: string): Entry | undefined {
+  /** Returns the entry of this name or alias, or undefined if there is none. */
+  get(asked: string): Entry | undefined {
     return this.#entries.find(({ name, aliases = [] }) => name === asked || aliases.includes(asked));
   }
 
-  /** Adds an entry. @throws UserError if the name is taken. */
-  register(entry: Entry): void {
-    if (this.#called(entry.name)) {
-      throw new UserError(`${this.#what} "${entry.name}" already exists; give the new one another name`);
-    }
-    this.#entries.push(entry);
+  /** Adds entries: all of them, or none. @throws UserError if a name is taken. */
+  register(...entries: readonly Entry[]): void {
+    const taken = entries.find(({ name }) => this.get(name));
+    if (taken) throw new UserError(`${this.#what} "${taken.name}" already exists; give the new one another name`);
+    this.#entries.push(...entries);
   }
 
   /**
@@ -47,7 +47,7 @@ export class Registry<Entry extends Named, Name extends string = string> {
    * @throws UserError if there is none, listing the names.
    */
   find(name: string, where?: string): Entry {
-    const entry = this.#called(name);
+    const entry = this.get(name);
     if (entry) return entry;
     throw new UserError(
       `${where ? `${where}: ` : ""}unknown ${this.#what} "${name}"${didYouMean(name, this.names)} (${this.#what}s: ${this.names.join(", ")})`,

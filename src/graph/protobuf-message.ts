@@ -93,6 +93,39 @@ export function decodeMessage(
   return message;
 }
 
+/** Start of a field: its number, and an integer's value or the size of the content that follows. */
+export interface FieldHeader {
+  id: number;
+  /** Size of the header in bytes, an integer's value included. */
+  length: number;
+  /** Size of the content in bytes. */
+  size: number;
+  /** Value of an integer field. */
+  value?: number;
+}
+
+/** Upper limit on the size of a field's header, in bytes. */
+export const MAX_FIELD_HEADER = 20;
+
+/**
+ * Reads the start of a field, whose content need not be in memory.
+ * @param bytes from the field's first byte on: {@link MAX_FIELD_HEADER}, or as many as are left
+ * @throws Error if no field begins there.
+ */
+export function readFieldHeader(bytes: Uint8Array): FieldHeader {
+  const reader = protobuf.Reader.create(bytes);
+  const tag = reader.uint32();
+  const [id, wireType] = [tag >>> 3, tag & 7];
+  const sizes: Record<number, number> = { 1: 8, [WIRE_TYPE.float]: 4 };
+  if (wireType === WIRE_TYPE.int64) {
+    const value = Number(reader.uint64());
+    return { id, length: reader.pos, size: 0, value };
+  }
+  const size = wireType === WIRE_TYPE.message ? Number(reader.uint64()) : sizes[wireType];
+  if (size === undefined) throw new Error(`no field has the wire type ${wireType}`);
+  return { id, length: reader.pos, size };
+}
+
 /** Whether a field holds a packed list of numbers. */
 function isPacked(type: ProtobufField["type"], wireType: number): boolean {
   return wireType === WIRE_TYPE.message && (type === "int64" || type === "int32" || type === "float");

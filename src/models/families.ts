@@ -1,5 +1,5 @@
-import { didYouMean, UserError } from "../errors.ts";
 import type { Network } from "../model-files/onnx/network.ts";
+import { Registry } from "../registry.ts";
 import type { Architecture, ModelConfig } from "./architecture.ts";
 import { bart } from "./families/bart.ts";
 import { bert } from "./families/bert.ts";
@@ -22,37 +22,35 @@ import type { PictureSize } from "./model-parts.ts";
 import { importedModel } from "./onnx/imported-model.ts";
 import type { Pooling } from "./pooling.ts";
 
-/** All families of the package. A new one is one file and one line here. */
-const FAMILIES: readonly Architecture[] = [
-  ...[bert, roberta, distilbert, electra, mpnet, deberta, modernbert],
-  ...[llama, mistral, qwen2, qwen3, gemma2, gemma3, gpt2],
-  ...[bart, t5],
-];
+/** A family under one of its values of `model_type`. */
+interface Family {
+  readonly name: string;
+  readonly architecture: Architecture;
+}
 
-/** Supported values of `model_type`. */
-export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ modelTypes }) => Object.keys(modelTypes));
+const familiesOf = (architecture: Architecture): Family[] =>
+  Object.keys(architecture.modelTypes).map((name) => ({ name, architecture }));
 
-const registered: Architecture[] = [];
+/** Every supported family by `model_type`. To add a family, write one file and one name here. */
+export const FAMILIES = new Registry<Family>(
+  "model_type",
+  [
+    ...[bert, roberta, distilbert, electra, mpnet, deberta, modernbert],
+    ...[llama, mistral, qwen2, qwen3, gemma2, gemma3, gpt2],
+    ...[bart, t5],
+  ].flatMap(familiesOf),
+);
 
 /**
- * Registers a family in this process under its values of `model_type`.
+ * Registers a family of the caller's own under its values of `model_type`, in this process.
  * @throws UserError if one of them is taken.
  */
 export function registerArchitecture<Config extends ModelConfig>(architecture: Architecture<Config>): void {
-  const taken = Object.keys(architecture.modelTypes).find((modelType) => familyOf(modelType));
-  if (taken !== undefined) {
-    throw new UserError(`there is a family for model_type "${taken}" already; give the new one another name`);
-  }
-  registered.push(architecture);
+  FAMILIES.register(...familiesOf(architecture));
 }
 
-const known = (): Architecture[] => [...FAMILIES, ...registered];
-
-const familyOf = (modelType: string): Architecture | undefined =>
-  known().find(({ modelTypes }) => Object.hasOwn(modelTypes, modelType));
-
-/** Whether there is a family for a `model_type`. Models without one must be ONNX files. */
-export const hasFamily = (modelType: string): boolean => familyOf(modelType) !== undefined;
+/** Whether there is a family for a `model_type`. Models without a family are read from ONNX files alone. */
+export const hasFamily = (modelType: string): boolean => FAMILIES.get(modelType) !== undefined;
 
 /** A model's family and its configuration. */
 export interface ModelDescription {
@@ -71,14 +69,8 @@ export interface ModelDescription {
  * @throws UserError if the family is not supported (listing those that are) or a setting is not.
  */
 export function describeModel(raw: unknown, network?: Network, pictureSize?: PictureSize): ModelDescription {
-  const modelType = (raw as { model_type?: unknown } | null)?.model_type;
-  const architecture = familyOf(String(modelType));
-  if (network) return importedModel(raw, network, architecture, pictureSize);
-  if (!architecture) {
-    const types = known().flatMap(({ modelTypes }) => Object.keys(modelTypes));
-    throw new UserError(
-      `config.json: model_type "${modelType}" is not supported${didYouMean(String(modelType), types)} (supported: ${types.join(", ")})`,
-    );
-  }
+  const modelType = String((raw as { model_type?: unknown } | null)?.model_type);
+  if (network) return importedModel(raw, network, FAMILIES.get(modelType)?.architecture, pictureSize);
+  const { architecture } = FAMILIES.find(modelType, "config.json");
   return { architecture, config: architecture.readConfig(raw) };
 }

@@ -89,7 +89,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   [
     "an unsupported architecture",
     `${TRAIN} --model ./unsupported`,
-    /model_type "mamba" is not supported.*\(supported: bert, roberta, .*modernbert, llama/,
+    /config.json: unknown model_type "mamba".*\(model_types: bert, roberta, .*modernbert, llama/,
   ],
   ["an existing run folder", `${TRAIN} --output run`, /run already holds a run; --overwrite replaces it/],
   ["rank 0", `${TRAIN} --rank 0`, 'option --rank of method "aflora": it must be above 0, not 0'],

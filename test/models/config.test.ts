@@ -69,7 +69,7 @@ describe("settings that would change the numbers are refused by name", () => {
 
   test("an unknown family is named beside the known ones", () => {
     expect(() => describeModel({ model_type: "modernbertt" })).toThrow(
-      /model_type "modernbertt" is not supported.*modernbert.*\(supported: bert, roberta, .*deberta-v2, modernbert, llama, mistral, .*gpt2/,
+      /config.json: unknown model_type "modernbertt".*modernbert.*\(model_types: bert, roberta, .*deberta-v2, modernbert, llama, mistral, .*gpt2/,
     );
   });
 });

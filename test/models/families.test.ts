@@ -12,7 +12,7 @@ import { memoryFiles } from "../../src/model-files/model-files.ts";
 import { openOnnx } from "../../src/model-files/onnx/onnx-format.ts";
 import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
 import type { TensorSource } from "../../src/model-files/tensor-source.ts";
-import { describeModel, MODEL_TYPES, type ModelDescription } from "../../src/models/families.ts";
+import { describeModel, FAMILIES, type ModelDescription } from "../../src/models/families.ts";
 import { readModelWeights } from "../../src/models/model-weights.ts";
 import { PaddedStream } from "../../src/models/streams/padded-stream.ts";
 import { traceModel } from "../../src/models/trace.ts";
@@ -48,7 +48,7 @@ const headOnly = headMethod.adapt({}, []);
 const folders = readdirSync(folder).filter((name) => existsSync(new URL(`${name}/config.json`, folder)));
 
 test("every family has two fixtures or more", () => {
-  for (const modelType of MODEL_TYPES) {
+  for (const modelType of FAMILIES.names) {
     const own = folders.filter((name) => read(`${name}/config.json`).model_type === modelType);
     expect(own.length, modelType).toBeGreaterThanOrEqual(2);
   }

@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { Command } from "commander";
 import { METHODS } from "../../methods/methods.ts";
-import { MODEL_TYPES } from "../../models/families.ts";
+import { FAMILIES } from "../../models/families.ts";
 import { type FoundDevice, findDevices } from "../../runtime/devices-node.ts";
 import { onnxRuntimeVersion } from "../../runtime/runtime-node.ts";
 import { addExamples } from "../help.ts";
@@ -20,7 +20,7 @@ export function infoCommand(): Command {
       cores: availableParallelism(),
       memory: totalmem(),
       methods: METHODS.names,
-      modelTypes: MODEL_TYPES,
+      modelTypes: FAMILIES.names,
     };
     const { devices, memory, ...others } = info;
     const rows = [

@@ -1,10 +1,9 @@
 import { UserError } from "../../errors.ts";
 import type { ByteSource } from "../../files/byte-source.ts";
+import { type FieldHeader, MAX_FIELD_HEADER, readFieldHeader } from "../../graph/protobuf-message.ts";
 
 /** Bytes to read at once. */
 const WINDOW = 2 ** 16;
-/** Upper limit on the bytes of a field's number and size. */
-const HEADER = 20;
 
 /** A field of a message: the position of its content, and an integer's value. */
 export interface FieldPlace {
@@ -38,38 +37,25 @@ export class ProtobufFile {
   /** Yields the fields of the message at `[start, end)`. @throws UserError if it is not a message. */
   async *fields(start: number, end: number): AsyncGenerator<FieldPlace> {
     for (let at = start; at < end; ) {
-      const header = await this.bytes(at, Math.min(at + HEADER, end));
-      const [tag, afterTag] = this.#varint(header, 0, at);
-      const id = Math.floor(tag / 8);
-      const type = tag % 8;
-      const content = at + afterTag;
-      if (type === 0) {
-        const [value, after] = this.#varint(header, afterTag, at);
-        at += after;
-        yield { id, start: content, end: at, value };
-        continue;
-      }
-      const [size, after] = type === 2 ? this.#varint(header, afterTag, at) : [type === 1 ? 8 : 4, afterTag];
-      if (type !== 1 && type !== 2 && type !== 5) this.damaged(`byte ${at} begins no field`);
-      const from = at + after;
+      const { id, length, size, value } = await this.#headerAt(at, end);
+      const from = at + length;
       if (from + size > end) this.damaged(`the field at byte ${at} has ${size} bytes and only ${end - from} are left`);
       at = from + size;
-      yield { id, start: from, end: at };
+      yield { id, start: from, end: at, ...(value !== undefined && { value }) };
+    }
+  }
+
+  async #headerAt(at: number, end: number): Promise<FieldHeader> {
+    const bytes = await this.bytes(at, Math.min(at + MAX_FIELD_HEADER, end));
+    try {
+      return readFieldHeader(bytes);
+    } catch {
+      return this.damaged(`byte ${at} begins no field`);
     }
   }
 
   /** @throws UserError, always. */
   damaged(why: string): never {
     throw new UserError(`${this.source.location} is no ONNX file, or damaged: ${why}; get the file again`);
-  }
-
-  #varint(bytes: Uint8Array, from: number, at: number): [value: number, after: number] {
-    let value = 0;
-    for (let i = from; i < Math.min(bytes.length, from + 10); i++) {
-      const byte = bytes[i]!;
-      value += (byte & 127) * 2 ** (7 * (i - from));
-      if (byte < 128) return [value, i + 1];
-    }
-    return this.damaged(`the number at byte ${at} has no end`);
   }
 }
