@@ -65,7 +65,7 @@ export class FineTuning {
     this.freezable = this.#model.adaptation.freezable ?? [];
     const { schedule, blocks } = runSchedule(
       method,
-      { model: this.#model, trace: base.trace, settings },
+      { model: this.#model, settings },
       { totalSteps: this.totalSteps, stepsPerEpoch: perEpoch },
       resume?.method,
     );

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
+import { withoutRemoved } from "../methods/removed-options.ts";
 import { BUNDLED_MODEL } from "../model/bundled-model.ts";
 import { ANSWER_FORMATS } from "../models/base-format.ts";
 import type { Pooling } from "../models/pooling.ts";
@@ -148,6 +149,8 @@ export interface RunConfig {
   source: DataSource;
   run: RunSettings;
   method: MethodChoice;
+  /** Options of a run of an earlier version that this version does not have: its folder can be read, but the run cannot resume. */
+  removed?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** A run's options, checked. Some defaults depend on the examples and are still open. */
@@ -270,9 +273,9 @@ export function namedTaskOf(source: DataSource): string | undefined {
 }
 
 /** Puts a run's options side by side, as flags and `config.json` have them; `resolveConfig` reverses that. */
-export function flatOptions({ source, run, method }: RunConfig): Record<string, unknown> {
+export function flatOptions({ source, run, method, removed }: RunConfig): Record<string, unknown> {
   const { taskOptions, ...own } = run;
-  const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options };
+  const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options, ...removed };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
@@ -283,7 +286,8 @@ export function flatOptions({ source, run, method }: RunConfig): Record<string, 
  */
 export function parseSavedConfig(saved: Readonly<Record<string, unknown>>, file: string): RunConfig {
   try {
-    return resolveConfig(saved);
+    const { options, removed } = withoutRemoved(saved);
+    return { ...resolveConfig(options), removed };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${file} is damaged: ${error.message}; restore it from a copy, or run again with --overwrite`);

@@ -1,7 +1,6 @@
 import { type BlockFreezingSettings, freezesBlocks, withBlockFreezing } from "../methods/block-freezing.ts";
 import type { MethodState, RunLength, Schedule } from "../methods/method.ts";
 import { findMethod, scheduleFor } from "../methods/methods.ts";
-import type { ModelTrace } from "../models/trace.ts";
 import { type AdaptedModel, trainedByBlock } from "../training/step-graph.ts";
 import type { MethodChoice } from "./training-options.ts";
 
@@ -14,23 +13,16 @@ import type { MethodChoice } from "./training-options.ts";
  */
 export function runSchedule(
   { name, options }: MethodChoice,
-  { model, trace, settings }: { model: AdaptedModel; trace: ModelTrace; settings: BlockFreezingSettings },
+  { model, settings }: { model: AdaptedModel; settings: BlockFreezingSettings },
   length: RunLength,
   state?: MethodState,
 ): { schedule: Schedule; blocks: number } {
   const { adaptation } = model;
-  const shapes = new Map([...adaptation.parameters, ...trace.weights.values()].map((each) => [each.name, each.shape]));
   const trained = freezesBlocks(settings) ? trainedByBlock(model) : [];
   const schedule = withBlockFreezing(
     (own) => scheduleFor(findMethod(name), options, adaptation, length, own),
     settings,
-    {
-      method: name,
-      trained,
-      freezable: adaptation.freezable ?? [],
-      // Sizes of weights are numbers, not symbols.
-      shapeOf: (parameter) => shapes.get(parameter) as readonly number[],
-    },
+    { method: name, trained, freezable: adaptation.freezable ?? [] },
     length,
     state,
   );

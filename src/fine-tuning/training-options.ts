@@ -3,7 +3,9 @@ import { checkOptions } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import { sameStepCost } from "../methods/options.ts";
 import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
+import { refuseRemoved } from "../methods/removed-options.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
 import { HEAD_FEATURES, type HeadFeatures } from "../models/heads.ts";
 import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
@@ -75,7 +77,8 @@ export const trainingOptions = z.object({
     .optional()
     .describe(
       `passes over the examples; 0 fits the head (default: the paper's for GLUE; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
-    ),
+    )
+    .meta(sameStepCost),
   batchSize: count
     .optional()
     .describe(
@@ -90,17 +93,19 @@ export const trainingOptions = z.object({
     ),
   learningRate: positive
     .optional()
-    .describe("peak learning rate (default: the paper's for GLUE, otherwise the method's)"),
-  headLearningRate: positive.optional().describe("peak learning rate of the head"),
-  weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay"),
+    .describe("peak learning rate (default: the paper's for GLUE, otherwise the method's)")
+    .meta(sameStepCost),
+  headLearningRate: positive.optional().describe("peak learning rate of the head").meta(sameStepCost),
+  weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay").meta(sameStepCost),
   warmupRatio: z
     .number()
     .min(0)
     .max(1)
     .optional()
-    .describe("share of the steps in which the learning rate rises (default: 0.06)"),
+    .describe("share of the steps in which the learning rate rises (default: 0.06)")
+    .meta(sameStepCost),
   warmupSteps: z.int().min(0).optional().describe("number of warm-up steps, instead of --warmup-ratio"),
-  maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped"),
+  maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped").meta(sameStepCost),
   maxLength: count
     .optional()
     .describe(`limit on tokens per example; longer ones are truncated (default: ${defaultOf("maxLength")})`),
@@ -115,14 +120,16 @@ export const trainingOptions = z.object({
     .optional()
     .describe(
       `number format of the cached hidden states of frozen blocks; none recomputes them at every step (default: ${BLOCK_CACHE.format})`,
-    ),
+    )
+    .meta(sameStepCost),
   freezeBlocksMemory: z
     .number()
     .min(0)
     .optional()
     .describe(
       `limit on that cache's memory in MB; the rest goes to a file in the run folder (default: ${BLOCK_CACHE.memory})`,
-    ),
+    )
+    .meta(sameStepCost),
   evaluateEvery: count.optional().describe("evaluate every n steps and at the end, instead of after each epoch"),
   localSteps: count
     .optional()
@@ -130,13 +137,17 @@ export const trainingOptions = z.object({
       "steps that each replica takes alone before their adapters are joined (DiLoCo), for slow networks with --queue",
     ),
   replicas: count.optional().describe(`with --local-steps: replicas, which share each batch (default: ${REPLICAS})`),
-  patience: count.optional().describe("stop after n evaluations without an improvement"),
+  patience: count
+    .optional()
+    .describe("early stopping: stop after n evaluations without an improvement")
+    .meta(sameStepCost),
   seed: z
     .int()
     .min(0)
     .max(2 ** 32 - 1)
     .default(42)
-    .describe("seed of initial values, order of examples and dropout"),
+    .describe("seed of initial values, order of examples and dropout")
+    .meta(sameStepCost),
 });
 
 /** All settings of fine-tuning, each with its value. */
@@ -168,6 +179,7 @@ export function partOptions<Schema extends z.ZodObject>(
   name: string,
   given: Readonly<Record<string, unknown>>,
 ): { options: z.output<Schema> & { taskOptions: TaskOptionValues }; method: MethodChoice } {
+  refuseRemoved(given);
   const definition = findMethod(name);
   const ownerOf = (option: string): "run" | "method" | "task" => {
     if (option in schema.shape) return "run";

@@ -7,7 +7,7 @@ import { constant, normal } from "./initializers.ts";
 import { openGates, openIndices } from "./low-rank.ts";
 import { indices, spreadColumns, spreadRows, takeColumns, takeRows } from "./matrix.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
-import { adapterDropout, alpha, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
+import { adapterDropout, alpha, checkRank, duration, resolveDuration, sameStepCost, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { repeatsPapers, setting } from "./published.ts";
 import { RankAllocator } from "./rank-allocator.ts";
@@ -29,9 +29,21 @@ const options = z.object({
     .min(0)
     .default(0.5)
     .describe("weight in the loss of the mean of ‖PᵀP - I‖ and ‖QQᵀ - I‖")
-    .meta(repeatsPapers),
-  beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance").meta(repeatsPapers),
-  beta2: z.number().min(0).lt(1).default(0.85).describe("decay of its uncertainty").meta(repeatsPapers),
+    .meta({ ...repeatsPapers, ...sameStepCost }),
+  beta1: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.85)
+    .describe("decay of the average importance")
+    .meta({ ...repeatsPapers, ...sameStepCost }),
+  beta2: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.85)
+    .describe("decay of its uncertainty")
+    .meta({ ...repeatsPapers, ...sameStepCost }),
 });
 
 const initialRankOf = ({ rank, initialRank = Math.round(1.5 * rank) }: z.output<typeof options>): number => initialRank;

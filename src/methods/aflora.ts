@@ -9,7 +9,7 @@ import { FREEZE_SCORES } from "./freezing/score.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";
-import { adapterDropout, checkRank, duration, resolveDuration, targetModules } from "./options.ts";
+import { adapterDropout, checkRank, duration, resolveDuration, sameStepCost, targetModules } from "./options.ts";
 import { repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
@@ -17,7 +17,12 @@ const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
 
 const options = z.object({
   rank: z.int().positive().default(4).describe("rank of the projection matrices"),
-  alpha: z.number().positive().optional().describe("scale of the adapter: alpha / rank (default: 1)"),
+  alpha: z
+    .number()
+    .positive()
+    .optional()
+    .describe("scale of the adapter: alpha / rank (default: 1)")
+    .meta(sameStepCost),
   adapterDropout,
   targetModules,
   attentionMatrices: matrixMode
@@ -34,36 +39,52 @@ const options = z.object({
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
     .describe("element-quantile produced the published numbers; matrix-fraction follows the paper's text")
-    .meta(repeatsPapers),
+    .meta({ ...repeatsPapers, ...sameStepCost }),
   freezeScore: z
     .enum(FREEZE_SCORES)
     .default("gradient")
     .describe("|∂L/∂θ| or |θ · ∂L/∂θ|, averaged and weighted by its uncertainty; |θ|; or the order from the input on")
-    .meta(repeatsPapers),
+    .meta({ ...repeatsPapers, ...sameStepCost }),
   freezeInterval: z
     .int()
     .positive()
     .optional()
     .describe(
       "steps between two checks of the freezing schedule (default: 10, or a tenth of the steps of a run of less than 100)",
-    ),
+    )
+    .meta(sameStepCost),
   freezeCurve: z
     .enum(["cubic", "quadratic"])
     .default("quadratic")
     .describe("curve of the fraction to freeze: quadratic as in the code released for GSM8K, or cubic as in the paper")
-    .meta(repeatsPapers),
-  freezeInitial: duration.default("20%").describe("ti: nothing freezes before this point (default: 20%)"),
+    .meta({ ...repeatsPapers, ...sameStepCost }),
+  freezeInitial: duration
+    .default("20%")
+    .describe("ti: nothing freezes before this point (default: 20%)")
+    .meta(sameStepCost),
   freezeFinal: duration
     .default("30%")
-    .describe("tf: length of the final part in which everything is frozen (default: 30%)"),
+    .describe("tf: length of the final part in which everything is frozen (default: 30%)")
+    .meta(sameStepCost),
   freezeWindowed: z
     .boolean()
     .default(true)
     .describe("averaging of gradients over an interval, as in the reference code")
-    .meta(repeatsPapers),
-  freezeTogether: z.boolean().default(false).describe("freeze A and B of a layer as one").meta(repeatsPapers),
-  beta1: z.number().min(0).lt(1).default(0.85).describe("decay of the average importance").meta(repeatsPapers),
-  beta2: z.number().min(0).lt(1).default(0.95).describe("decay of its uncertainty").meta(repeatsPapers),
+    .meta({ ...repeatsPapers, ...sameStepCost }),
+  beta1: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.85)
+    .describe("decay of the average importance")
+    .meta({ ...repeatsPapers, ...sameStepCost }),
+  beta2: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.95)
+    .describe("decay of its uncertainty")
+    .meta({ ...repeatsPapers, ...sameStepCost }),
 });
 
 /** Steps between two checks, as in the released code. A shorter run has ten checks. */
@@ -188,7 +209,6 @@ export const aflora: MethodDefinition<typeof options> = {
 
   schedule(settings, { parameters, trainable, freezable = [] }, run, state) {
     const sizes = new Map(parameters.map(({ name, shape }) => [name, sizeOf(shape)]));
-    const layerOf = (name: string): string => name.slice(0, name.lastIndexOf("."));
     const freezeSchedule = {
       interval: settings.freezeInterval ?? Math.min(MAX_INTERVAL, Math.max(1, Math.floor(run.totalSteps / 10))),
       curve: settings.freezeCurve,
@@ -206,9 +226,7 @@ export const aflora: MethodDefinition<typeof options> = {
     const controller = new FreezingController(
       {
         ...freezeSchedule,
-        matrices: freezable.map((name) => {
-          return { name, size: sizes.get(name)!, ...(settings.freezeTogether && { group: layerOf(name) }) };
-        }),
+        matrices: freezable.map((name) => ({ name, size: sizes.get(name)! })),
         beta1: settings.beta1,
         beta2: settings.beta2,
         rule: settings.freezeRule,

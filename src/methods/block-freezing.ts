@@ -1,38 +1,23 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
-import { BlockController, type BlockControllerState } from "./freezing/block-controller.ts";
-import { BLOCK_RULES, type BlockRuleName, type BlockSchedule, workLeft } from "./freezing/block-rules.ts";
+import { BlockController, type BlockSchedule, workLeft } from "./freezing/block-controller.ts";
 import type { FrozenBlocks, MethodState, RunLength, Schedule } from "./method.ts";
-import { duration, resolveDuration } from "./options.ts";
+import { duration, resolveDuration, sameStepCost } from "./options.ts";
 
-/** Defaults by rule. */
-const DEFAULTS: Readonly<Record<BlockRuleName, { threshold: number; interval: string }>> = {
-  linear: { threshold: 0, interval: "1%" },
-  // The median, as in the paper; as many intervals as in its released command.
-  autofreeze: { threshold: 0.5, interval: "5%" },
-};
 const EARLIEST = "30%";
+const INTERVAL = "1%";
 
 /** Options of a schedule for whole blocks. A method supports them if only gradients change its parameters. */
 export const blockFreezingOptions = z.object({
   freezeBlocks: z
-    .enum(["off", ...BLOCK_RULES])
+    .enum(["off", "linear"])
     .default("off")
-    .describe("freeze whole blocks for good, starting at the input: evenly over time, or by AutoFreeze's rule"),
-  freezeBlocksThreshold: z
-    .number()
-    .min(0)
-    .max(1)
-    .optional()
-    .describe(
-      `autofreeze: quantile of the gradients' changes below which a block freezes (default: ${DEFAULTS.autofreeze.threshold})`,
-    ),
+    .describe("freeze whole blocks for good, one after the other from the input on, evenly over time (linear)"),
   freezeBlocksEarliest: duration.describe(`no block freezes before this point of training (default: ${EARLIEST})`),
   freezeBlocksMost: z.int().positive().optional().describe("limit on frozen blocks (default: all but the last)"),
-  freezeBlocksInterval: duration.describe(
-    `training between two checks of the blocks (default: ${DEFAULTS.linear.interval}; autofreeze: ${DEFAULTS.autofreeze.interval})`,
-  ),
+  freezeBlocksInterval: duration
+    .describe(`training between two checks of the blocks (default: ${INTERVAL})`)
+    .meta(sameStepCost),
 });
 
 export type BlockFreezingSettings = Partial<z.output<typeof blockFreezingOptions>>;
@@ -48,8 +33,6 @@ export interface BlocksOfModel {
   trained: readonly (readonly string[])[];
   /** Those of them that the method's own schedule freezes. */
   freezable: readonly string[];
-  /** Shape of a parameter by name. */
-  shapeOf(name: string): readonly number[];
 }
 
 /**
@@ -62,18 +45,14 @@ export interface BlocksOfModel {
 export function withBlockFreezing(
   make: (state: MethodState | undefined) => Schedule,
   settings: BlockFreezingSettings,
-  { method, trained, freezable, shapeOf }: BlocksOfModel,
+  { method, trained, freezable }: BlocksOfModel,
   run: RunLength,
   state?: MethodState,
 ): Schedule {
-  const { freezeBlocks: rule = "off" } = settings;
-  if (rule === "off") {
+  if (!freezesBlocks(settings)) {
     const own = blockFreezingOptions.omit({ freezeBlocks: true }).keyof().options;
     const given = own.find((name) => settings[name] !== undefined);
-    if (given)
-      throw new UserError(
-        `option "${given}" requires "freezeBlocks", which is off; set it to ${BLOCK_RULES.join(" or ")}`,
-      );
+    if (given) throw new UserError(`option "${given}" requires "freezeBlocks", which is off; set it to linear`);
     return make(state);
   }
   const saved = state && savedState(state);
@@ -83,8 +62,8 @@ export function withBlockFreezing(
       `method "${method}" changes parameters of all blocks to the end of training, so none can freeze; leave freezeBlocks off`,
     );
   }
-  const schedule = blockSchedule(rule, settings, { trained, freezable, shapeOf }, run);
-  const controller = new BlockController(schedule, saved?.blocks);
+  const schedule = blockSchedule(settings, { trained, freezable }, run);
+  const controller = new BlockController(schedule, saved?.boundary);
   let latest: FrozenBlocks = { count: 0, parameters: new Set() };
   const frozenBlocks = (): FrozenBlocks => {
     const { boundary } = controller;
@@ -110,22 +89,21 @@ export function withBlockFreezing(
     observe(step, gradients, parameters) {
       const check = own.observe?.(step, gradients, parameters);
       let trainable: ReadonlySet<string> | undefined;
-      const blocks = controller.observe(step, gradients, (name) => {
+      const blocks = controller.observe(step, (name) => {
         trainable ??= own.trainable();
         return !trainable.has(name);
       });
       if (!blocks) return check;
       return { ...(check ?? { step, fraction: 0, threshold: null, scores: {}, frozen: [] }), blocks };
     },
-    state: () => stateOf(own.state?.(), controller.state()),
+    state: () => stateOf(own.state?.(), controller.boundary),
   };
 }
 
-/** Schedule of a rule, with the parameters of each block. @throws UserError if no block can freeze, or more than the model has. */
+/** Schedule of the blocks. @throws UserError if no block can freeze, or more than the model has. */
 function blockSchedule(
-  rule: BlockRuleName,
   settings: BlockFreezingSettings,
-  { trained, freezable, shapeOf }: Omit<BlocksOfModel, "method">,
+  { trained, freezable }: Pick<BlocksOfModel, "trained" | "freezable">,
   run: RunLength,
 ): BlockSchedule {
   if (trained.length === 0) {
@@ -135,46 +113,28 @@ function blockSchedule(
   if (most > trained.length) {
     throw new UserError(`option "freezeBlocksMost" is ${most}, but the model has ${trained.length} blocks; give fewer`);
   }
-  const { threshold, interval } = DEFAULTS[rule];
-  const every = resolveDuration(settings.freezeBlocksInterval ?? interval, run)!;
-  const earliestStep = resolveDuration(settings.freezeBlocksEarliest ?? EARLIEST, run)!;
   const methodFreezes = new Set(freezable);
   return {
-    rule,
     totalSteps: run.totalSteps,
-    interval: Math.max(1, every),
-    earliestStep,
+    interval: Math.max(1, resolveDuration(settings.freezeBlocksInterval ?? INTERVAL, run)),
+    earliestStep: resolveDuration(settings.freezeBlocksEarliest ?? EARLIEST, run),
     most,
-    threshold: settings.freezeBlocksThreshold ?? threshold,
-    blocks: trained.map((names) => ({
-      parameters: names
-        .filter((name) => !methodFreezes.has(name))
-        .map((name) => ({ name, size: sizeOf(shapeOf(name)) })),
-      awaits: names.filter((name) => methodFreezes.has(name)),
-    })),
+    awaits: trained.map((names) => names.filter((name) => methodFreezes.has(name))),
   };
 }
 
-/** Prefix of the names of the block schedule's tensors, which separates them from those of the method. */
-const PREFIX = "blocks:";
-
-function stateOf(method: MethodState | undefined, blocks: BlockControllerState): MethodState {
-  const own = [...blocks.tensors].map(([name, tensor]) => [PREFIX + name, tensor] as const);
-  return {
-    scalars: { method: method?.scalars ?? null, blocks: blocks.scalars },
-    tensors: new Map([...(method?.tensors ?? []), ...own]),
-  };
-}
+/** Adds the number of frozen blocks to the state of the method's own schedule, in the form of earlier versions. */
+const stateOf = (method: MethodState | undefined, boundary: number): MethodState => ({
+  scalars: { method: method?.scalars ?? null, blocks: { boundary, values: [] } },
+  tensors: method?.tensors ?? new Map(),
+});
 
 const savedScalars = z.object({
   method: z.record(z.string(), z.unknown()).nullable(),
-  blocks: z.object({ boundary: z.int().nonnegative(), values: z.array(z.number().nullable()) }),
+  blocks: z.object({ boundary: z.int().nonnegative() }),
 });
 
-function savedState({ scalars, tensors }: MethodState): {
-  method: MethodState | undefined;
-  blocks: BlockControllerState;
-} {
+function savedState({ scalars, tensors }: MethodState): { method: MethodState | undefined; boundary: number } {
   const read = savedScalars.safeParse(scalars);
   if (!read.success) {
     throw new UserError(
@@ -182,14 +142,5 @@ function savedState({ scalars, tensors }: MethodState): {
     );
   }
   const { method, blocks } = read.data;
-  const part = (own: boolean): Tensors<"float32"> =>
-    new Map<string, Tensor<"float32">>(
-      [...tensors].flatMap(([name, tensor]) =>
-        name.startsWith(PREFIX) === own ? [[own ? name.slice(PREFIX.length) : name, tensor]] : [],
-      ),
-    );
-  return {
-    method: method === null ? undefined : { scalars: method, tensors: part(false) },
-    blocks: { scalars: blocks, tensors: part(true) },
-  };
+  return { method: method === null ? undefined : { scalars: method, tensors }, boundary: blocks.boundary };
 }

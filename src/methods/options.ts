@@ -12,8 +12,16 @@ export const targetModules = z
   .optional()
   .describe("layers to adapt, by name, end of name or pattern with * (default: all)");
 
+/** Marks options that do not change the cost of a training step (`.meta(sameStepCost)`); `estimate` times a study's runs without regard to them. */
+export const sameStepCost = { sameStepCost: true };
+
 /** Scale of LoRA, for methods that multiply their adapter by `alpha / rank`. */
-export const alpha = z.number().positive().default(16).describe("scale of the adapter: alpha / rank");
+export const alpha = z
+  .number()
+  .positive()
+  .default(16)
+  .describe("scale of the adapter: alpha / rank")
+  .meta(sameStepCost);
 
 /** Dropout of an adapter's input, for methods whose adapters are parallel to a layer; PEFT's `lora_dropout`. */
 export const adapterDropout = z

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { readText } from "../files/byte-source.ts";
 import type { Tensors } from "../graph/tensor.ts";
+import { withoutRemoved } from "../methods/removed-options.ts";
 import type { ModelFiles } from "../model-files/model-files.ts";
 import { openSafetensors, safetensorsBytes } from "../model-files/safetensors.ts";
 import { readTensors } from "../model-files/tensor-source.ts";
@@ -103,7 +104,8 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   } catch {
     throw new UserError(`${file.location} is damaged; train again or restore it from a copy`);
   }
-  const { novelty: scale, ...description } = read;
+  const { novelty: scale, ...saved } = read;
+  const description = { ...saved, methodOptions: withoutRemoved(saved.methodOptions).options };
   findTaskKind(description.task.kind, file.location);
   const stored = await files.open(ADAPTER_WEIGHTS);
   if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);

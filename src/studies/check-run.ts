@@ -33,7 +33,7 @@ export class RunChecker {
       head: defaultHead(description.architecture),
       trainsHead: () => true,
     };
-    runSchedule(method, { model, trace, settings: run }, length);
+    runSchedule(method, { model, settings: run }, length);
   }
 
   /** A run's options resolved, with what suits its examples and model where it is not given. */

@@ -1,3 +1,5 @@
+import { optionOfRun } from "../fine-tuning/run-options-node.ts";
+import { METHODS } from "../methods/methods.ts";
 import { stepsPerEpoch } from "../training/batches/batch-order.ts";
 import { secondsOf, type Timing, timeRun } from "./estimate.ts";
 import { mean } from "./statistics.ts";
@@ -14,14 +16,9 @@ export interface StudyEstimate {
   timed: number;
 }
 
-/** Options that change nothing of what a step costs. */
-const FREE = [
-  ...["seed", "epochs", "patience", "learningRate", "headLearningRate", "weightDecay", "warmupRatio", "maxGradNorm"],
-  ...["beta1", "beta2", "alpha", "freezeRule", "freezeScore", "freezeCurve", "freezeInitial", "freezeFinal"],
-  ...["freezeInterval", "freezeWindowed", "freezeTogether", "orthogonality"],
-  // When blocks leave by their scores nobody knows before; evenly over time they do from an earliest share on, which counts.
-  ...["freezeBlocksThreshold", "freezeBlocksInterval", "freezeBlocksCache", "freezeBlocksMemory"],
-];
+/** Whether an option does not change the cost of a training step, as its schema declares. */
+const keepsStepCost = (option: string): boolean =>
+  (optionOfRun(option) ?? METHODS.schemaOf(option))?.meta()?.sameStepCost === true;
 
 /** Kinds of trials that are timed at most: each takes seconds. */
 const MOST_TIMED = 24;
@@ -66,7 +63,7 @@ export async function estimateStudy(
 }
 
 function kindOf({ trials }: Configuration): string {
-  return JSON.stringify(Object.entries(trials[0]!.config).filter(([key]) => !FREE.includes(key)));
+  return JSON.stringify(Object.entries(trials[0]!.config).filter(([key]) => !keepsStepCost(key)));
 }
 
 /** Of those that were timed the one that shares most options. */

@@ -26,7 +26,7 @@ beforeAll(async () => {
   await writeCsv(join(home, "tickets.csv"), tickets());
   await writeFile(
     join(home, "run.yaml"),
-    "model: ./model\ntrain: tickets.csv\ntext: message\nlabel: team\nepochs: 9\nbatch-size: 7\nfreezeTogether: true\ndropout: false\n",
+    "model: ./model\ntrain: tickets.csv\ntext: message\nlabel: team\nepochs: 9\nbatch-size: 7\nfreezeWindowed: false\ndropout: false\n",
   );
   trained = await aflora(
     words("train --config run.yaml --epochs 3 --learning_rate=0.01 --threads 1 --output run"),
@@ -70,13 +70,13 @@ describe("train", () => {
   test("takes options from a file, in any spelling; flags win, with underscores too", async () => {
     const { config } = await readRunRecords(join(home, "run"));
     expect(config.run).toMatchObject({ epochs: 3, batchSize: 7, learningRate: 0.01, dropout: false });
-    expect(config.method.options).toMatchObject({ freezeTogether: true });
-    const flags = "--output from-json --epochs 1 --dropout --no-freeze-together --no_vectors";
+    expect(config.method.options).toMatchObject({ freezeWindowed: false });
+    const flags = "--output from-json --epochs 1 --dropout --freeze-windowed --no_vectors";
     const { code, stderr } = await afloraHere(words(`train --config run/config.json ${flags}`), home);
     expect(code, stderr).toBe(0);
     const { config: found } = await readRunRecords(join(home, "from-json"));
     expect(found.run).toMatchObject({ epochs: 1, batchSize: 7, dropout: true });
-    expect(found.method.options).toMatchObject({ freezeTogether: false, vectors: false });
+    expect(found.method.options).toMatchObject({ freezeWindowed: true, vectors: false });
   });
 });
 

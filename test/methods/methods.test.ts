@@ -307,21 +307,6 @@ describe("AFLoRA's ablation", () => {
     expect(checks).toBeGreaterThan(2);
   });
 
-  test("A and B of a layer freeze apart, or together", () => {
-    const checks = (freezeTogether: boolean) => {
-      const setting = { ...small, modules: modulesOf(4, 4, 8) };
-      const given = { freezeTogether, rank: 2, freezeRule: "matrix-fraction", freezeInterval: 1 };
-      const method = create("aflora", given, setting);
-      const values = valuesOf(method);
-      return Array.from({ length: setting.totalSteps }, (_, step) =>
-        method.observe!(step, madeUpGradients(method, step), values),
-      ).flatMap((check) => (check?.frozen.length ? [check.frozen.map((name) => name.replace(/\.[AB]$/, ""))] : []));
-    };
-    const paired = (layers: string[]) => layers.length === 2 * new Set(layers).size;
-    expect(checks(true).every(paired)).toBe(true);
-    expect(checks(false).every(paired)).toBe(false);
-  });
-
   test("a saved state that is none is refused", () => {
     const state = { scalars: { frozenAtStep: {} }, tensors: new Map() };
     expect(() => create("aflora", { rank: 2 }, small, state)).toThrow(UserError);

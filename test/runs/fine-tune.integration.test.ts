@@ -135,7 +135,7 @@ describe("a run folder", () => {
       ...{ method: "aflora", model, train, text: "message", label: "team", output: whole },
       ...{ epochs: 4, batchSize: 7, tokenBudget: 512, maxLength: 256, seed: 42, device: "cpu", head: "new" },
       ...{ learningRate: 1e-2, headLearningRate: 4e-3, weightDecay: 0.1, warmupRatio: 0.06, maxGradNorm: 0.1 },
-      ...{ rank: 4, freezeRule: "element-quantile", freezeScore: "gradient", freezeTogether: false, beta1: 0.85 },
+      ...{ rank: 4, freezeRule: "element-quantile", freezeScore: "gradient", freezeWindowed: true, beta1: 0.85 },
     });
   });
 
@@ -321,8 +321,23 @@ describe("a run that was cut off", () => {
 
   test("may be given its options again, in another spelling, and run on another number of threads", async () => {
     const directory = await interrupted("again", 3);
-    const again = { ...SETTINGS, model, train, freezeTogether: false, threads: 2 };
+    const again = { ...SETTINGS, model, train, freezeWindowed: true, threads: 2 };
     expect((await resume(directory, again)).result?.steps).toBe(24);
+  });
+
+  test("of an earlier version resumes unless an option that changed something was removed since", async () => {
+    const directory = await interrupted("removed", 3);
+    const file = join(directory, "config.json");
+    const saved = JSON.parse(await readFile(file, "utf8"));
+    await writeFile(file, JSON.stringify({ ...saved, freezeTogether: true }));
+    await expect(resume(directory)).rejects.toThrow(
+      new UserError(
+        `the run in ${directory} was trained with freezeTogether true, which this version does not have; resume it with the version that began it, or start a new run`,
+      ),
+    );
+    await writeFile(file, JSON.stringify({ ...saved, freezeTogether: false }));
+    await resume(directory);
+    expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
   test("wants the data that it began with, to the byte", async () => {

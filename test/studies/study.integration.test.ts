@@ -104,17 +104,17 @@ describe("factors", () => {
   });
 
   test("a factor comes after those that its condition is about, whatever their order", () => {
-    const under = parseFactor("freezeBlocksEarliest", { values: ["10%", "30%"], when: { freezeBlocks: "autofreeze" } });
-    const blocks = parseFactor("freezeBlocks", { values: ["autofreeze", "linear"], when: { method: "lora" } });
+    const under = parseFactor("freezeBlocksEarliest", { values: ["10%", "30%"], when: { freezeBlocks: "linear" } });
+    const blocks = parseFactor("freezeBlocks", { values: ["linear", "off"], when: { method: "lora" } });
     expect(gridOf([under, blocks], { method: "lora" }).map(({ values }) => values)).toEqual([
-      { freezeBlocks: "autofreeze", freezeBlocksEarliest: "10%" },
-      { freezeBlocks: "autofreeze", freezeBlocksEarliest: "30%" },
-      { freezeBlocks: "linear" },
+      { freezeBlocks: "linear", freezeBlocksEarliest: "10%" },
+      { freezeBlocks: "linear", freezeBlocksEarliest: "30%" },
+      { freezeBlocks: "off" },
     ]);
     expect(() => gridOf([under], { method: "lora" })).toThrow(
-      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks autofreeze;/,
+      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks linear;/,
     );
-    const circle = parseFactor("method", { values: ["lora"], when: { freezeBlocks: "autofreeze" } });
+    const circle = parseFactor("method", { values: ["lora"], when: { freezeBlocks: "linear" } });
     expect(() => gridOf([circle, blocks], {})).toThrow(
       /conditions of factors "method", "freezeBlocks" depend on each other in a circle/,
     );
@@ -198,9 +198,9 @@ describe("a plan", () => {
 
   test("refuses a factor that takes part in no draw", async () => {
     const draws = (vary: object) => planStudy(study({ search: "random", trials: 3, vary }));
-    const under = { values: ["10%", "30%"], when: { freezeBlocks: "autofreeze" } };
-    await expect(draws({ freezeBlocks: ["linear"], freezeBlocksEarliest: under })).rejects.toThrow(
-      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks autofreeze;/,
+    const under = { values: ["10%", "30%"], when: { freezeBlocks: "linear" } };
+    await expect(draws({ freezeBlocks: ["off"], freezeBlocksEarliest: under })).rejects.toThrow(
+      /"freezeBlocksEarliest" takes part in no configuration: none has freezeBlocks linear;/,
     );
     const ofAnother = { values: [1, 4], when: { method: "aflora" } };
     await expect(draws({ method: ["lora", "vera"], beta1: ofAnother })).rejects.toThrow(

@@ -24,8 +24,6 @@ export interface FreezableMatrix {
   name: string;
   /** Number of elements. */
   size: number;
-  /** Matrices of one group are scored and frozen like a single matrix. */
-  group?: string;
 }
 
 export interface FreezingConfig extends FreezeSchedule {
@@ -61,12 +59,6 @@ export interface FreezingState {
   tensors: Tensors<"float32">;
 }
 
-/** A matrix, or the matrices of a group, which freeze together. */
-interface Unit {
-  matrices: FreezableMatrix[];
-  size: number;
-}
-
 /**
  * Decides which projection matrices freeze, and when (docs/method.md). A frozen matrix stays frozen and its state is dropped. Once
  * all matrices are frozen, a step costs nothing.
@@ -80,7 +72,7 @@ export class FreezingController {
   readonly #scores: Record<string, number> = {};
   /** Importance of the matrices still trainable; empty if the score is not averaged. */
   readonly #importance = new Map<string, Importance>();
-  #trainable: Unit[] = [];
+  #trainable: FreezableMatrix[] = [];
   /** Buffer for the elements of any single matrix. */
   readonly #scratch: Float32Array<ArrayBuffer>;
 
@@ -97,17 +89,11 @@ export class FreezingController {
       for (const [name, step] of Object.entries(state.scalars.frozenAtStep)) this.#frozenAtStep.set(name, step);
     }
 
-    const units = new Map<string, Unit>();
-    for (const matrix of config.matrices) {
-      if (this.#frozenAtStep.has(matrix.name)) continue;
-      const key = matrix.group ?? matrix.name;
-      const unit = units.get(key) ?? { matrices: [], size: 0 };
-      unit.matrices.push(matrix);
-      unit.size += matrix.size;
-      units.set(key, unit);
-      if (isAveraged(config.score)) this.#importance.set(matrix.name, startImportance(matrix, config, state));
+    this.#trainable = config.matrices.filter(({ name }) => !this.#frozenAtStep.has(name));
+    if (!isAveraged(config.score)) return;
+    for (const matrix of this.#trainable) {
+      this.#importance.set(matrix.name, startImportance(matrix, config, state));
     }
-    this.#trainable = [...units.values()];
   }
 
   /** Matrices frozen so far, each with the step of the check that froze it. It is frozen from the next step on. */
@@ -131,9 +117,7 @@ export class FreezingController {
    */
   observe(step: number, gradients: Tensors<"float32">, weights?: Tensors<"float32">): string[] {
     if (this.#trainable.length === 0) return [];
-    for (const { matrices } of this.#trainable) {
-      for (const matrix of matrices) this.#accumulate(step, matrix, gradients, weights);
-    }
+    for (const matrix of this.#trainable) this.#accumulate(step, matrix, gradients, weights);
     return isCheck(step, this.#config) ? this.#check(step, weights) : [];
   }
 
@@ -165,19 +149,19 @@ export class FreezingController {
   }
 
   #check(step: number, weights?: Tensors<"float32">): string[] {
-    const units = this.#trainable.map((unit) => ({ ...unit, score: this.#score(unit, weights) }));
-    for (const { matrices, score } of units) for (const { name } of matrices) this.#scores[name] = score;
+    const scored = this.#trainable.map((matrix) => ({ ...matrix, score: this.#score(matrix, weights) }));
+    for (const { name, score } of scored) this.#scores[name] = score;
 
     const fraction = frozenFraction(step, this.#config);
     const { freezing, threshold } = isFinal(step, this.#config)
-      ? { freezing: units, threshold: null }
-      : this.#select(units, fraction, weights);
-    const names = new Set(freezing.flatMap(({ matrices }) => matrices.map(({ name }) => name)));
+      ? { freezing: scored, threshold: null }
+      : this.#select(scored, fraction, weights);
+    const names = new Set(freezing.map(({ name }) => name));
     for (const name of names) {
       this.#frozenAtStep.set(name, step);
       this.#importance.delete(name);
     }
-    this.#trainable = this.#trainable.filter(({ matrices }) => !names.has(matrices[0]!.name));
+    this.#trainable = this.#trainable.filter(({ name }) => !names.has(name));
 
     const frozen = this.#config.matrices.map(({ name }) => name).filter((name) => names.has(name));
     this.lastCheck = { step, fraction, threshold, scores: { ...this.#scores }, frozen };
@@ -185,48 +169,43 @@ export class FreezingController {
   }
 
   /** Applies the freezing rule to the matrices still trainable. */
-  #select<Scored extends Unit & { score: number }>(
-    units: Scored[],
+  #select<Scored extends FreezableMatrix & { score: number }>(
+    matrices: Scored[],
     fraction: number,
     weights?: Tensors<"float32">,
   ): { freezing: Scored[]; threshold: number | null } {
     if (this.#config.rule === "matrix-fraction") {
-      let missing = Math.floor(fraction * this.#config.matrices.length) - this.#frozenAtStep.size;
-      const freezing = units
-        .toSorted((a, b) => a.score - b.score)
-        .filter(({ matrices }) => {
-          const freezes = missing > 0;
-          if (freezes) missing -= matrices.length;
-          return freezes;
-        });
+      const missing = Math.floor(fraction * this.#config.matrices.length) - this.#frozenAtStep.size;
+      const freezing = matrices.toSorted((a, b) => a.score - b.score).slice(0, Math.max(0, missing));
       return { freezing, threshold: null };
     }
-    const elements = units.reduce((total, { size }) => total + size, 0);
+    const elements = matrices.reduce((total, { size }) => total + size, 0);
     const k = Math.floor(elements * fraction);
     if (k === 0) return { freezing: [], threshold: null };
-    const threshold = kthSmallest(() => this.#elements(units, weights), k);
-    return { freezing: units.filter(({ score }) => score < threshold), threshold };
+    const threshold = kthSmallest(() => this.#elements(matrices, weights), k);
+    return { freezing: matrices.filter(({ score }) => score < threshold), threshold };
   }
 
-  /** Mean score of the unit's elements, rounded to float32 so that it is comparable with an element's score. */
-  #score(unit: Unit, weights?: Tensors<"float32">): number {
-    let total = 0;
-    for (const elements of this.#elements([unit], weights)) total += sum(elements);
-    return Math.fround(total / unit.size);
+  /** Mean score of the matrix's elements, rounded to float32 so that it is comparable with an element's score. */
+  #score(matrix: FreezableMatrix, weights?: Tensors<"float32">): number {
+    return Math.fround(sum(this.#elementsOf(matrix, weights)) / matrix.size);
   }
 
   /** Yields the scores of all elements of each matrix. The next array overwrites the previous one. */
-  *#elements(units: readonly Unit[], weights?: Tensors<"float32">): Generator<Float32Array> {
-    for (const { matrices } of units) {
-      for (const matrix of matrices) {
-        const elements = this.#scratch.subarray(0, matrix.size);
-        const importance = this.#importance.get(matrix.name);
-        if (importance) elementScores(elements, importance);
-        else if (this.#config.score === "depth") elements.fill(this.#config.matrices.indexOf(matrix));
-        else instantImportance(elements, valuesOf(matrix, weights, "weight"));
-        yield elements;
-      }
-    }
+  *#elements(matrices: readonly FreezableMatrix[], weights?: Tensors<"float32">): Generator<Float32Array> {
+    for (const matrix of matrices) yield this.#elementsOf(matrix, weights);
+  }
+
+  /** Scores of a matrix's elements, in a buffer that the next call overwrites. */
+  #elementsOf(matrix: FreezableMatrix, weights?: Tensors<"float32">): Float32Array {
+    const { name, size } = matrix;
+    const elements = this.#scratch.subarray(0, size);
+    const importance = this.#importance.get(name);
+    if (importance) elementScores(elements, importance);
+    else if (this.#config.score === "depth")
+      elements.fill(this.#config.matrices.findIndex((each) => each.name === name));
+    else instantImportance(elements, valuesOf(matrix, weights, "weight"));
+    return elements;
   }
 }
 

@@ -175,32 +175,6 @@ const variants = fc.record({
   finalSteps: fc.integer({ min: 0, max: 100 }),
 });
 
-describe.each(["element-quantile", "matrix-fraction"] as const)("A and B of a layer as a group, %s", (rule) => {
-  const layerOf = (name: string) => name.replace(/\.lora_[AB]$/, "");
-  const matrices = reference.matrices.map((matrix) => ({ ...matrix, group: layerOf(matrix.name) }));
-  const checks = drive(new FreezingController({ ...reference, rule, matrices }));
-  const layers = [...new Set(matrices.map(({ group }) => group))];
-
-  test("freeze at the same step", () => {
-    for (const { frozen } of checks) {
-      for (const layer of layers) {
-        expect(frozen.includes(`${layer}.lora_A`)).toBe(frozen.includes(`${layer}.lora_B`));
-      }
-    }
-    expect(checks.flatMap(({ frozen }) => frozen).length).toBe(matrices.length);
-  });
-
-  test("are scored by the mean over the elements of both", () => {
-    const [together, apart] = [checks[0]!, drive(new FreezingController({ ...reference, rule }))[0]!];
-    for (const layer of layers) {
-      const [a, b] = matrices.filter(({ group }) => group === layer);
-      const total = apart.scores[a!.name]! * a!.size + apart.scores[b!.name]! * b!.size;
-      expect(together.scores[a!.name]).toBeCloseTo(total / (a!.size + b!.size), 7);
-      expect(together.scores[b!.name]).toBe(together.scores[a!.name]);
-    }
-  });
-});
-
 test("equal scores freeze once the schedule is past its end, and a step after that does nothing", () => {
   const matrices = ["A", "B"].map((name) => ({ name, size: 3 }));
   const controller = new FreezingController({ ...reference, matrices, interval: 7 });
