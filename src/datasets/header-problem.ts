@@ -11,7 +11,7 @@ export function headerProblem({ columns, rows }: Table): string | undefined {
   for (const [column, name] of columns.entries()) {
     const again = rows.filter(({ cells }) => String(cells[column] ?? "").trim() === name).length;
     if (name !== "" && again > 0)
-      return `"${name}" stands in the first line and ${again === 1 ? "once" : `${again} times`} below it`;
+      return `"${name}" is in the first line and ${again === 1 ? "once" : `${again} times`} below it`;
     if (name.split(/\s+/).length >= LONG_NAME) return `"${name.slice(0, 40)}…" is as long as a text`;
     if (name !== "" && Number.isFinite(Number(name))) return `"${name}" is a number`;
   }

@@ -56,7 +56,7 @@ function refuseOtherClasses(
   const other = classes && found.find((name) => !classes.includes(name));
   if (other !== undefined) {
     throw new UserError(
-      `${folder}/${other} is no class of the task, whose classes are ${list(classes!)}${didYouMean(other, classes!)}`,
+      `${folder}/${other} is not a class of the task, whose classes are ${list(classes!)}${didYouMean(other, classes!)}`,
     );
   }
   if (!classes && found.length < 2)

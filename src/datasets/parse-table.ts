@@ -105,7 +105,7 @@ const parsers: Record<TableFormat, Parser> = {
       const fields = content.trim().split(content.includes("\t") ? "\t" : /\s+/);
       width ||= fields.length;
       if (fields.length !== width) {
-        throw new UserError(`${file}, line ${line}: ${count(fields)} where the lines before have ${width}`);
+        throw new UserError(`${file}, line ${line}: ${count(fields)}, but the lines before have ${width}`);
       }
       // A gap in the line numbers is a blank line or a -DOCSTART-, which begins a new sentence.
       if (line !== previous + 1 || rows.length === 0) rows.push({ line, cells: [[], []] });

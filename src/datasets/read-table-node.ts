@@ -16,7 +16,7 @@ export async function fileFormat(file: string): Promise<FileFormat> {
   if (!found) throw new UserError(`no such file: ${file}`);
   if (!found.isDirectory()) return /\.parquet$/i.test(file) ? "parquet" : tableFormat(file, [".parquet"]);
   throw new UserError(
-    `${file} is a folder, where a file of texts is needed; only models of pictures or sounds are given folders`,
+    `${file} is a folder, but a file of texts is needed; only models of pictures or sounds read folders`,
   );
 }
 

@@ -154,7 +154,7 @@ const MAX_GROWTH = 32;
 export function refuseGrowth(result: { length: number }, text: { length: number }): void {
   if (result.length <= MAX_GROWTH * text.length + 2 ** 15) return;
   throw new UserError(
-    `the tokenizer makes ${result.length} characters of a text of ${text.length}; it is damaged or hostile: take the model's own tokenizer.json`,
+    `the tokenizer turns a text of ${text.length} characters into ${result.length}; it is damaged or hostile: take the model's own tokenizer.json`,
   );
 }
 

@@ -42,7 +42,7 @@ class PickleBytes {
   /** Skips `length` bytes and returns their position. */
   skip(length: number): number {
     const left = this.#bytes.length - this.at;
-    if (length > left) throw this.damaged(`a claim of ${length} more bytes, where ${left} are left,`);
+    if (length > left) throw this.damaged(`a claim of ${length} more bytes, but only ${left} left,`);
     this.at += length;
     return this.at - length;
   }
@@ -155,13 +155,13 @@ class PickleMachine {
     const [callable, args] = this.popMany(2);
     const isCall = callable instanceof Global && Array.isArray(args);
     const result = isCall ? this.#allowed.call(callable.name, args) : undefined;
-    if (result === undefined) throw this.bytes.damaged("a call that makes no sense");
+    if (result === undefined) throw this.bytes.damaged("an invalid call");
     this.push(result);
   }
 
   persistent(): void {
     const value = this.#allowed.persistent(this.pop());
-    if (value === undefined) throw this.bytes.damaged("a storage that makes no sense");
+    if (value === undefined) throw this.bytes.damaged("an invalid storage");
     this.push(value);
   }
 

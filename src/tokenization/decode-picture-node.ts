@@ -19,7 +19,7 @@ export async function decodePicture(path: string, held?: Uint8Array): Promise<Ra
   // The number of pixels is checked before they are decoded.
   const picture = sharp(bytes, { limitInputPixels: false });
   const { format, compression, width, height } = await picture.metadata().catch(() => {
-    throw new UserError(`${path} is no picture, or damaged; ${FORMATS_HINT}`);
+    throw new UserError(`${path} is not a picture, or is damaged; ${FORMATS_HINT}`);
   });
   // HEIC uses the same container as AVIF.
   if (!FORMATS.has(format) || compression === "hevc") {

@@ -13,7 +13,7 @@ const MAX_STRIP_PIXELS = 2 ** 22;
 export async function decodePicture(path: string, file: Blob): Promise<RawPicture> {
   refuseLargeFile(path, file.size);
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => {
-    throw new UserError(`${path} is no picture that this browser reads, or damaged; save it as JPEG or PNG`);
+    throw new UserError(`${path} is not a picture that this browser can read, or is damaged; save it as JPEG or PNG`);
   });
   try {
     refuseLargePicture(path, bitmap);

@@ -32,7 +32,7 @@ export async function readFeatureExtractor(files: ModelFiles): Promise<FeatureEx
   const { settings, location } = found;
   const { feature_extractor_type: type, sampling_rate: samplingRate, do_normalize } = settings;
   if (type !== CLASS)
-    throw new UserError(`${location} is for the feature extractor ${type}; aflora has ${CLASS} alone`);
+    throw new UserError(`${location} is for the feature extractor ${type}; aflora supports only ${CLASS}`);
   return {
     samplingRate,
     write(samples, into) {

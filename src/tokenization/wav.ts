@@ -35,7 +35,7 @@ const READERS: Readonly<Record<string, (view: DataView, at: number) => number>> 
 export function readWav(bytes: Uint8Array, path: string, seconds: number): RawSound {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (textAt(view, 0) !== "RIFF" || textAt(view, 8) !== "WAVE") {
-    throw new UserError(`${path} is no WAV file; aflora reads WAV, to which other tools convert sounds`);
+    throw new UserError(`${path} is not a WAV file; convert it to WAV with another tool`);
   }
   const format = chunkOf(view, "fmt ");
   const data = chunkOf(view, "data");
@@ -66,7 +66,7 @@ export function readWav(bytes: Uint8Array, path: string, seconds: number): RawSo
     samples[i] = sum / channels;
   }
   if (samples.some((sample) => !Number.isFinite(sample))) {
-    throw new UserError(`${path} holds samples that are no numbers; save it again`);
+    throw new UserError(`${path} holds samples that are not numbers; save it again`);
   }
   return { rate, samples, length };
 }

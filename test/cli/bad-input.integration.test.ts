@@ -59,7 +59,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   [
     "a folder in a file's place",
     "check --train model",
-    "model is a folder, where a file of texts is needed; only models of pictures or sounds are given folders",
+    "model is a folder, but a file of texts is needed; only models of pictures or sounds read folders",
   ],
   ["an empty file", `${TRAIN} --train empty.csv`, "empty.csv is empty"],
   ["a file with a header only", `${TRAIN} --train header.csv`, "header.csv has no rows, only a header"],

@@ -44,7 +44,7 @@ describe("loadDatasetTask", () => {
     await rm(hub.cache!, { recursive: true });
   });
 
-  it("reads a GLUE task as GLUE defines it, its shards joined and its classes named", async () => {
+  it("reads a GLUE task as GLUE defines it, with joined shards and named classes", async () => {
     const task = await loadDatasetTask({ dataset: "owner/glue", configuration: "cola" }, hub);
     expect(task).toMatchObject({
       name: "cola",
@@ -61,7 +61,7 @@ describe("loadDatasetTask", () => {
     expect(task.validation.map(({ name, examples }) => [name, examples.length])).toEqual([["validation", 12]]);
   });
 
-  it("reads pairs with real numbers, and holds rows out where there is no validation split", async () => {
+  it("reads pairs with scores, and holds out rows if there is no validation split", async () => {
     const task = await loadDatasetTask({ dataset: "owner/glue", configuration: "stsb", validationSplit: 0.2 }, hub);
     expect(task).toMatchObject({ name: "stsb", kind: "regression", labels: [], metrics: ["pearson", "spearmanr"] });
     expect(task.train).toHaveLength(24);
@@ -83,7 +83,7 @@ describe("loadDatasetTask", () => {
     expect(task.train[0]).toMatchObject({ text: "Ada Lovelace lived in London .", labels: [1, 2, 0, 0, 3, 0] });
   });
 
-  it("reads conversations, which it knows by their column", async () => {
+  it("reads conversations, recognised by their column", async () => {
     const task = await loadDatasetTask({ dataset: "owner/chat", validationSplit: 0.2 }, hub);
     expect(task).toMatchObject({ kind: "language-model", labels: [], metrics: ["perplexity", "token_accuracy"] });
     expect([task.train.length, task.validation[0]!.examples.length]).toEqual([8, 2]);
@@ -98,7 +98,7 @@ describe("loadDatasetTask", () => {
     }
   });
 
-  it("reads pictures that the rows hold themselves, and refuses paths alone", async () => {
+  it("reads pictures inside rows, and rejects paths only", async () => {
     const task = await loadDatasetTask({ dataset: "owner/pictures" }, hub);
     expect(task).toMatchObject({ kind: "image-classification", labels: ["rows", "columns"] });
     const [{ text, bytes }] = task.train as [Example];
@@ -109,7 +109,7 @@ describe("loadDatasetTask", () => {
     );
   });
 
-  it("says what is wrong with a data set", async () => {
+  it("reports problems of a data set", async () => {
     const refused = async (dataset: string, message: RegExp, more = {}) => {
       const error = await loadDatasetTask({ dataset, ...more }, hub).catch((each) => each);
       expect(error).toBeInstanceOf(UserError);
@@ -128,14 +128,14 @@ describe("loadDatasetTask", () => {
 });
 
 describe("readParquet", () => {
-  it("turns numbers of classes into names, and large integers into numbers", async () => {
+  it("converts class indices to names, and large integers to numbers", async () => {
     const { columns, rows, classNames } = await readParquet("cola", [path("cola-validation-00000-of-00001")]);
     expect(columns).toEqual(["sentence", "label", "idx"]);
     expect(classNames.get("label")).toEqual(["unacceptable", "acceptable"]);
     expect(rows[0]).toEqual({ line: 1, cells: [expect.any(String), "acceptable", 0] });
   });
 
-  it("reads no files that are larger than memory may be", async () => {
+  it("rejects files that are too large for memory", async () => {
     const large = join(await mkdtemp(join(tmpdir(), "aflora-large-")), "large.parquet");
     await writeFile(large, "");
     await truncate(large, 2 ** 32 + 1);

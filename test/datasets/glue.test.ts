@@ -29,7 +29,7 @@ describe("official layouts", () => {
     expect([...GLUE_TASKS.keys()]).toEqual(["cola", "sst2", "mrpc", "stsb", "rte", "qnli", "mnli", "qqp"]);
   });
 
-  it("CoLA has no header", async () => {
+  it("reads CoLA, which has no header", async () => {
     const rows = [
       ["gj04", "1", "", "They drank the pub dry."],
       ["gj04", "0", "*", 'They "drank the pub.'],
@@ -50,7 +50,7 @@ describe("official layouts", () => {
     });
   });
 
-  it("QNLI, by the task's own files", async () => {
+  it("reads QNLI from the task's own files", async () => {
     const rows = [
       ["index", "question", "sentence", "label"],
       ["0", "When?", "In 1900.", "entailment"],
@@ -62,7 +62,7 @@ describe("official layouts", () => {
     expect(task.train[1]!.label).toBe(1);
   });
 
-  it("MNLI has two validation splits with more columns than the training file", async () => {
+  it("reads MNLI's two validation splits, which have more columns than the training file", async () => {
     const before = ["index", "promptID", "pairID", "genre", "b1", "b2", "p1", "p2", "sentence1", "sentence2"];
     const row = (...labels: string[]) => [...before.map((name) => `${name}!`), ...labels];
     const dev = [[...before, "label1", "label2", "gold_label"], row("neutral", "neutral", "contradiction")];
@@ -81,7 +81,7 @@ describe("official layouts", () => {
     expect(task.validation[0]!.examples[0]).toEqual({ index: 0, text: "sentence1!", textPair: "sentence2!", label: 2 });
   });
 
-  it("QQP leaves out rows cut off, and keeps a pair with one empty question", async () => {
+  it("skips truncated rows of QQP, but keeps a pair with one empty question", async () => {
     const rows = [
       ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"],
       ["1", "3", "4", "Why?", "", "0"],
@@ -97,7 +97,7 @@ describe("official layouts", () => {
     ]);
   });
 
-  it("MRPC as Microsoft gives it, split by GLUE's list", async () => {
+  it("reads Microsoft's MRPC, split by GLUE's list", async () => {
     const content = {
       "msr_paraphrase_train.txt": [
         ["\uFEFFQuality", "#1 ID", "#2 ID", "#1 String", "#2 String"],
@@ -118,14 +118,14 @@ describe("official layouts", () => {
   });
 });
 
-describe("bad input is refused in one sentence", () => {
+describe("rejects bad input in one sentence", () => {
   const refuses = async (name: string, directory: string, message: string) => {
     const error = await loadGlueTask(name, directory).catch((reason) => reason);
     expect(error).toBeInstanceOf(UserError);
     expect(error.message.replaceAll(folder, "data")).toBe(message);
   };
 
-  it("an unknown task, a missing folder or file, a cut row, an unknown label", async () => {
+  it("an unknown task, a missing folder or file, a truncated row, an unknown label", async () => {
     await refuses(
       "sst3",
       folder,
@@ -156,7 +156,7 @@ describe("bad input is refused in one sentence", () => {
 
 const real = fileURLToPath(new URL("../../../shared/data/glue", import.meta.url));
 
-// The data lie beside the checkout; where they do not, the test is reported as skipped.
+// The data are next to the checkout; without them, the test is skipped.
 describe.skipIf(!existsSync(real))("the real files", () => {
   it.each([
     ["cola", 8551, 1043],

@@ -3,7 +3,7 @@ import { headerProblem } from "../../src/datasets/header-problem.ts";
 
 test.each([
   [["text", "label"], undefined],
-  [["my card is lost", "billing"], '"billing" stands in the first line and 2 times below it'],
+  [["my card is lost", "billing"], '"billing" is in the first line and 2 times below it'],
   [["my card was lost in a shop yesterday", "money"], "is as long as a text"],
   [["lost", "3"], '"3" is a number'],
 ])("a header of %j", (columns, problem) => {

@@ -51,7 +51,7 @@ const BYTE_ARRAY = 6;
 
 interface Made {
   rows?: number;
-  /** What its only page claims. */
+  /** The claims of its only page. */
   count?: number;
   size?: number;
   page?: number[];
@@ -61,7 +61,7 @@ interface Made {
   footer?: (bytes: number[]) => number[];
 }
 
-/** Three rows of one column "n", 1, 2 and 3, but for what is asked for. */
+/** Three rows of one column "n", 1, 2 and 3, with some parts replaced. */
 async function make(name: string, given: Made = {}): Promise<string> {
   const { rows = 3, page = [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], encoding = ENCODING.plain, type = INT32 } = given;
   const { count = 3, size = page.length, snappy = false, footer = (bytes) => bytes } = given;
@@ -89,12 +89,12 @@ async function make(name: string, given: Made = {}): Promise<string> {
   return file;
 }
 
-test("a small file is read", async () => {
+test("reads a small file", async () => {
   const { columns, rows } = await readParquet("made", [await make("sound")]);
   expect([columns, rows.map(({ cells }) => cells)]).toEqual([["n"], [[1], [2], [3]]]);
 });
 
-/** A run of `count` equal values of one bit: its length, shifted, and the value. */
+/** A run of `count` equal one-bit values: its length, shifted, and the value. */
 const run = (count: number): number[] => [...varint(BigInt(count) * 2n), 0];
 
 test.each<[name: string, made: Made, message: string]>([
@@ -104,7 +104,7 @@ test.each<[name: string, made: Made, message: string]>([
   ["unpacked page", { size: 2 ** 31 - 1, snappy: true }, "a page of 12 bytes claims to hold 2147483647"],
   [
     "list",
-    // In place of the row groups.
+    // Instead of the row groups.
     { footer: (bytes) => [...bytes.slice(0, -1), 0x19, 0xfc, ...varint(30_000_000n), 0] },
     "its metadata end early",
   ],
@@ -115,7 +115,7 @@ test.each<[name: string, made: Made, message: string]>([
       rows: 200_000,
       type: BYTE_ARRAY,
       encoding: ENCODING.deltaByteArray,
-      // Lengths of beginnings: 0, then 1,000,000 for all others in one block without bits; suffixes: 1, and none.
+      // Prefix lengths: 0, then 1,000,000 for all others in one block without bits; suffix lengths: 1, then 0.
       page: [
         ...[...varint(200_064n), 1, ...varint(200_000n), ...zigzag(1_000_000), ...zigzag(0), 0],
         ...[...varint(200_064n), 1, ...varint(200_000n), ...zigzag(0), ...zigzag(0), 0],
@@ -123,14 +123,14 @@ test.each<[name: string, made: Made, message: string]>([
     },
     "bytes claim 200000000000 bytes of text",
   ],
-])("a tiny file that claims a great many %s is refused before room is made", async (name, made, message) => {
+])("rejects a tiny file that claims too many %s before allocating memory", async (name, made, message) => {
   const file = await make(name, made);
   const before = process.memoryUsage.rss();
   const started = process.cpuUsage();
   const failure = await readParquet("made", [file]).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(UserError);
   expect((failure as Error).message).toContain(message);
-  // What this process computes in that time, whatever else the machine does.
+  // The process's own CPU time, independent of the machine's load.
   expect(process.cpuUsage(started).user / 1e6).toBeLessThan(5);
   expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 2 ** 20);
 });

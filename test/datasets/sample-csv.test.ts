@@ -19,10 +19,10 @@ const write = async (name: string, content: string | Uint8Array): Promise<string
 };
 
 it.each([
-  ["quotes, pairs of line ends and empty lines", 'a,b\r\n"1, ""x""","two\r\nlines"\r\n\r\nsay "hi",\n"",""\rlast,"é"'],
+  ["quotes, CRLF line ends and empty lines", 'a,b\r\n"1, ""x""","two\r\nlines"\r\n\r\nsay "hi",\n"",""\rlast,"é"'],
   ["semicolons, and a header after empty lines", '\n\nname;"a, b"\n1;2\n'],
   ["one column", "text\na\nb"],
-])("CSV in pieces has the rows that it has as a whole: %s", (_, text) => {
+])("streamed CSV has the same rows as the whole text: %s", (_, text) => {
   const whole = parseCsv(text, "a.csv");
   for (let size = 1; size <= text.length; size++) {
     const parser = new CsvParser("a.csv");
@@ -33,7 +33,7 @@ it.each([
   }
 });
 
-it("a quote that is never closed is named by its line, and does not grow without end", () => {
+it("reports an unclosed quote by its line, within bounded memory", () => {
   const parser = new CsvParser("a.csv");
   parser.rowsOf('a,b\n1,2\n"3,');
   expect(() => parser.rest()).toThrow("a quote that opens in line 3 is never closed");
@@ -42,7 +42,7 @@ it("a quote that is never closed is named by its line, and does not grow without
   expect(() => endless.rowsOf("x".repeat(2 ** 24))).toThrow("a quote that opens in line 2 is never closed");
 });
 
-it("a draw has rows of all of the file, in its order, the same each time, and one of each label", async () => {
+it("a sample covers the whole file in order, reproducibly, with a row of each label", async () => {
   const rows = Array.from({ length: 5000 }, (_, i) => `text ${i},${i === 4321 ? "rare" : i % 2 ? "odd" : "even"}\n`);
   const path = await write("numbers.csv", `text,label\n${rows.join("")}`);
   const table = await sampleCsv(path, 200, "label");
@@ -51,18 +51,18 @@ it("a draw has rows of all of the file, in its order, the same each time, and on
   expect(drawn).toEqual(drawn.toSorted((a, b) => a - b));
   expect(new Set(drawn).size).toBe(201);
   expect(drawn).toContain(4321);
-  // Of 200 rows 50 are due in each quarter, give or take 6 (one standard deviation).
+  // Of 200 rows, 50 are expected in each quarter, with a standard deviation of 6.
   for (const quarter of [0, 1, 2, 3]) {
     const count = drawn.filter((i) => Math.floor(i / 1250) === quarter).length;
     expect(Math.abs(count - 50), `quarter ${quarter}`).toBeLessThan(25);
   }
   expect(await sampleCsv(path, 200, "label")).toEqual(table);
-  // Numbers are no labels.
+  // Numbers are not labels.
   const numbers = await write("scores.csv", `text,label\n${rows.map((_, i) => `a,${i}.5\n`).join("")}`);
   expect((await sampleCsv(numbers, 200, "label")).rows).toHaveLength(200);
 });
 
-it("what is wrong with a row is said wherever it stands", async () => {
+it("reports a malformed row anywhere in the file", async () => {
   await expect(sampleCsv(await write("wide.csv", `a,b\n${"1,2\n".repeat(500)}1,2,3\n`), 5, "b")).rejects.toThrow(
     /wide\.csv, line 502: 3 fields, too many: the header has 2/,
   );
@@ -73,7 +73,7 @@ it("what is wrong with a row is said wherever it stands", async () => {
   );
 });
 
-it("few examples of a large file are drawn by their classes", async () => {
+it("samples few examples of a large file by class", async () => {
   const filler = "a long text of a customer who waits ".repeat(30);
   const rows = Array.from({ length: 32_000 }, (_, i) => `${filler}${i},${["billing", "shipping"][i % 2]}\n`);
   const train = await write("large.csv", `message,team\n${rows.join("")}`);

@@ -22,7 +22,7 @@ async function file(name: string, content: string | Uint8Array): Promise<string>
 
 const jsonl = (rows: object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 
-/** Expects a UserError of exactly this message, the test's folder left out. */
+/** Expects a UserError with exactly this message, without the test's folder. */
 async function refuses(work: Promise<unknown>, message: string): Promise<void> {
   const error = await work.then(
     () => undefined,
@@ -35,7 +35,7 @@ async function refuses(work: Promise<unknown>, message: string): Promise<void> {
 const rows = "text,label\nfine day,good\nrain,bad\nsun,good\nstorm,bad\n";
 
 describe("classification", () => {
-  it("reads quoted CSV with pairs, a byte-order mark and Windows line ends", async () => {
+  it("reads quoted CSV with pairs, a byte order mark and Windows line ends", async () => {
     const train = await file(
       "pairs.csv",
       '\uFEFFid, question ,answer,verdict\r\n1,"What, ""now""?","two\r\nlines",yes\r\n\r\n2,say "hi",,no\r\n3,a,b, yes \r\n',
@@ -60,7 +60,7 @@ describe("classification", () => {
   it.each([
     [";", "semicolons, as spreadsheets write them"],
     ["\t", "tabs"],
-  ])("reads CSV whose cells are parted by %j: %s", async (delimiter) => {
+  ])("reads CSV with the delimiter %j: %s", async (delimiter) => {
     const content = 'text,label\n"a; b\tc",x\n"say ""no"", it says",y\nplain,x\n'.replaceAll(",", "|");
     const train = await file("parted.csv", content.replaceAll("|", delimiter));
     const task = await loadTableTask({ train, validation: train });
@@ -69,7 +69,7 @@ describe("classification", () => {
     expect([task.train[0]!.text, text]).toEqual(["a; b\tc", `say "no"${delimiter} it says`]);
   });
 
-  it("takes a comma over a semicolon, quotes within a cell as text, and each kind of line end", async () => {
+  it("prefers commas to semicolons, keeps quotes within a cell, and accepts each kind of line end", async () => {
     const { columns, rows } = parseTable('text,label;kind\r5" wide, tall";x\n"a"b",y\r\n"",x;', "odd.csv", "csv");
     expect(columns).toEqual(["text", "label;kind"]);
     expect(rows.map(({ cells }) => cells)).toEqual([
@@ -80,7 +80,7 @@ describe("classification", () => {
     expect(rows.map(({ line }) => line)).toEqual([2, 3, 4]);
   });
 
-  it("reads parquet files, whose classes keep their order and whose paths are relative to them", async () => {
+  it("reads Parquet files with classes in order and relative paths", async () => {
     const texts = await loadTableTask({ train: parquetFile("cola-validation-00000-of-00001"), text: "sentence" });
     expect(texts).toMatchObject({ kind: "classification", labels: ["unacceptable", "acceptable"] });
     const paths = parquetFile("paths");
@@ -91,13 +91,13 @@ describe("classification", () => {
     expect(pictures.origin!.files).toEqual([paths, paths, ...expected, ...expected]);
   });
 
-  it("takes quotes in TSV literally", async () => {
+  it("reads quotes in TSV literally", async () => {
     const train = await file("quotes.tsv", 'text\tlabel\n"a" word\tx\n"open\ty\n');
     const task = await loadTableTask({ train, validation: train });
     expect(task.train.map(({ text }) => text)).toEqual(['"a" word', '"open']);
   });
 
-  it("sorts integers by value, and keeps names of JSON's numbers and booleans", async () => {
+  it("sorts integers by value, and keeps JSON's numbers and booleans as names", async () => {
     const integers = await file("integers.jsonl", jsonl([10, 9, -1, 10].map((label) => ({ text: "x", label }))));
     const { labels, train } = await loadTableTask({ train: integers, validation: integers });
     expect(labels).toEqual(["-1", "9", "10"]);
@@ -124,7 +124,7 @@ describe("classification", () => {
 });
 
 describe("other kinds", () => {
-  it("takes real numbers for regression, and integers where asked", async () => {
+  it("reads real numbers as regression, and integers on request", async () => {
     const train = await file("real.csv", "text,label\na,1.5\nb,-2\nc,3e1\n");
     const task = await loadTableTask({ train, validation: train });
     expect(task).toMatchObject({
@@ -137,7 +137,7 @@ describe("other kinds", () => {
     expect((await loadTableTask({ train: stars, validation: stars, kind: "regression" })).train[1]!.label).toBe(5);
   });
 
-  it("reads multi-label names from arrays, or parted by semicolons where asked", async () => {
+  it("reads multi-label names from arrays, or separated by semicolons on request", async () => {
     const arrays = await file(
       "tags.jsonl",
       jsonl([
@@ -195,7 +195,7 @@ describe("readExamples", () => {
       { index: 1, text: "" },
       { index: 2, text: "  two" },
     ]);
-    // Where nothing is tagged, what splits the text into words is left to the reader.
+    // Without tags, the model's reader splits the text into words.
     expect((await readExamples(lines, { text: "review" }, "token-classification", []))[2]).toEqual({
       index: 2,
       text: "  two",
@@ -215,24 +215,24 @@ describe("readExamples", () => {
     ["tsv", "id\ttext\n1\tone\n\n2\t\n3\ttwo\n\n"],
     ["jsonl", '{"text":"one"}\n\n{"text":""}\n{"text":"two"}\n{"id":5}\n'],
     ["txt", "one\n\n \ntwo\n\n"],
-  ])("has one example for each line of a %s file without labels, empty ones too", async (ending, content) => {
+  ])("has one example for each line of a %s file without labels, including empty ones", async (ending, content) => {
     const examples = await readExamples(await file(`gaps.${ending}`, content), { text: "text" }, "classification", []);
     expect(examples.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4]);
     expect(examples.map(({ text }) => text.trim().slice(0, 3))).toEqual(["one", "", "", "two", ""]);
   });
 
-  it("uses the labels that it is given", async () => {
+  it("uses the given labels", async () => {
     const table = await file("again.csv", rows);
     const examples = await readExamples(table, { text: "text", label: "label" }, "classification", ["good", "bad"]);
     expect(examples.map(({ label }) => label)).toEqual([0, 1, 0, 1]);
   });
 });
 
-describe("bad input is refused in one sentence", () => {
+describe("rejects bad input in one sentence", () => {
   const load = async (name: string, content: string | Uint8Array, options = {}) =>
     loadTableTask({ train: await file(name, content), ...options });
 
-  it("a file that is missing, a folder, of unknown kind, empty, without rows or not UTF-8", async () => {
+  it("a file that is missing, a folder, of an unknown format, empty, without rows or not UTF-8", async () => {
     await refuses(loadTableTask({ train: join(folder, "none.csv") }), "no such file: none.csv");
     await refuses(
       load("data.xlsx", rows),
@@ -246,7 +246,7 @@ describe("bad input is refused in one sentence", () => {
     );
   });
 
-  it("a column that is missing or named twice", async () => {
+  it("a missing or duplicate column", async () => {
     await refuses(
       load("columns.csv", rows, { label: "labels" }),
       'columns.csv has no column "labels"; it has text, label; did you mean "label"?',
@@ -255,7 +255,7 @@ describe("bad input is refused in one sentence", () => {
     await refuses(load("lines.txt", "a\nb\n"), 'lines.txt has no column "label"; it has text');
   });
 
-  it("columns that nobody named, with those that look like them", async () => {
+  it("unnamed columns, suggesting similar ones", async () => {
     const named = (first: string) => `${first}\nmy card is lost,card,1\nit is lost,card,2\nwhere is it,parcel,3\n`;
     await refuses(
       load("tickets.csv", named("message,team,id")),
@@ -279,7 +279,7 @@ describe("bad input is refused in one sentence", () => {
     );
     await refuses(
       load("bare.csv", named("i want it,card,0")),
-      'bare.csv seems to have no header: "card" stands in the first line and 2 times below it; write names such as text,label into a first line',
+      'bare.csv seems to have no header: "card" is in the first line and 2 times below it; write names such as text,label into a first line',
     );
   });
 
@@ -292,7 +292,7 @@ describe("bad input is refused in one sentence", () => {
       load("many.tsv", "text\tlabel\na\tb\tc\n"),
       "many.tsv, line 2: 3 fields, too many: the header has 2 (text, label)",
     );
-    await refuses(load("few.conll", "a O\nb\n"), "few.conll, line 2: 1 field where the lines before have 2");
+    await refuses(load("few.conll", "a O\nb\n"), "few.conll, line 2: 1 field, but the lines before have 2");
   });
 
   it("malformed CSV and JSON", async () => {
@@ -332,7 +332,7 @@ describe("bad input is refused in one sentence", () => {
     );
   });
 
-  it("a label that training does not know", async () => {
+  it("a label that is not in the training data", async () => {
     const validation = await file("dev.csv", "text,label\na,good\nb,godo\n");
     await refuses(
       load("train.csv", rows, { validation }),
@@ -351,7 +351,7 @@ describe("bad input is refused in one sentence", () => {
     await refuses(load("none.jsonl", jsonl([{ text: "a", label: [] }])), message("none.jsonl", "no labels"));
   });
 
-  it("a label that is no real number", async () => {
+  it("a label that is not a number", async () => {
     await refuses(
       load("nan.csv", "text,label\na,1.5\nb,NaN\nc,2.5\n"),
       'nan.csv, line 3: "NaN" is not a real number in column "label"; regression needs one in every row',
@@ -362,7 +362,7 @@ describe("bad input is refused in one sentence", () => {
     );
   });
 
-  it("tags that are not BIO or not one a word", async () => {
+  it("tags that are not BIO or not one per word", async () => {
     await refuses(
       load("pos.conll", "Ada NOUN\n"),
       'pos.conll, line 1: "NOUN" is not a BIO tag such as B-PER, I-PER or O, in column "label"',

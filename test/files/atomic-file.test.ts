@@ -14,7 +14,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("a failed write leaves the earlier file as it was, and no other", async () => {
+test("a failed write leaves the earlier file unchanged, and no other file", async () => {
   await writeAtomically(path, (file) => file.writeFile("first"));
   const failing = writeAtomically(path, async (file) => {
     await file.writeFile("half of the sec");
@@ -25,8 +25,8 @@ test("a failed write leaves the earlier file as it was, and no other", async () 
   expect(readdirSync(folder)).toEqual(["file"]);
 });
 
-// Linux's /dev/full refuses every write as a full disk does.
-test.skipIf(!existsSync("/dev/full"))("a full disk is said to be full", async () => {
+// Linux's /dev/full rejects every write like a full disk.
+test.skipIf(!existsSync("/dev/full"))("reports a full disk", async () => {
   const failing = writeAtomically(path, async (file) => {
     await file.writeFile("a beginning");
     await writeFile("/dev/full", "the rest");
@@ -37,7 +37,7 @@ test.skipIf(!existsSync("/dev/full"))("a full disk is said to be full", async ()
   expect(readdirSync(folder)).toEqual(["file"]);
 });
 
-test("what a process left that ended while it wrote is removed, but not what one may be writing", async () => {
+test("removes files of processes that ended while writing, but not of ones that may still write", async () => {
   const names = ["0", "1"].map((digit) => `file.${digit}0000000-0000-0000-0000-000000000000.tmp`);
   const others = ["other.00000000-0000-0000-0000-000000000000.tmp", "file.tmp"];
   for (const name of [...names, ...others]) await writeFile(join(folder, name), "half");

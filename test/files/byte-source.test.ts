@@ -17,16 +17,16 @@ import { urlSource } from "../../src/files/url-source.ts";
 import { fileSource, folderFiles } from "../../src/model-files/file-source-node.ts";
 import { type ModelFiles, memoryFiles, urlFiles } from "../../src/model-files/model-files.ts";
 
-/** Longer than what the first request asks for. */
+/** Longer than the first request. */
 const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => (i * 31) % 251);
 
-/** Longer than a piece of what is fetched whole. */
+/** Longer than a chunk of a file that is fetched whole. */
 const large = Uint8Array.from({ length: 2 ** 20 + 5 }, (_, i) => (i * 31) % 251);
 
 let directory: string;
 let server: Server;
 let url: string;
-/** Ranges that were asked for, in order. */
+/** Requested ranges, in order. */
 let asked: (string | undefined)[] = [];
 let etag = '"1"';
 
@@ -85,7 +85,7 @@ const sources: Record<string, () => Promise<ByteSource | undefined>> = {
 };
 
 describe.each(Object.entries(sources))("%s", (_, open) => {
-  test("gives any range, as far as there are bytes, in an array of the reader's own", async () => {
+  test("reads any range, cut off at the end, into an array of the caller's own", async () => {
     const source = (await open())!;
     expect(source.size).toBe(bytes.length);
     for (const [start, end] of [
@@ -109,7 +109,7 @@ describe.each(Object.entries(sources))("%s", (_, open) => {
 });
 
 describe("a URL", () => {
-  test("what the first request brought is not asked for again", async () => {
+  test("does not request the first bytes again", async () => {
     asked = [];
     const source = (await urlSource(`${url}/ranges`))!;
     await source.read(8, 60_000);
@@ -118,14 +118,14 @@ describe("a URL", () => {
     expect(asked).toEqual(["bytes=0-65535", "bytes=100000-100003"]);
   });
 
-  test("a file that is given whole may be as long as it likes, in chunks as they come", async () => {
+  test("reads a file without ranges, of any length and in chunks of any size", async () => {
     const source = (await urlSource(`${url}/large`))!;
     expect(source.size).toBe(large.length + 1);
     const found = await readAll(source);
     expect(Buffer.compare(found.subarray(1), large)).toBe(0);
   });
 
-  test("an empty file, and none", async () => {
+  test("reads an empty file, and returns undefined for a missing one", async () => {
     expect((await urlSource(`${url}/empty`))!.size).toBe(0);
     expect(await urlSource(`${url}/nothing`)).toBeUndefined();
   });
@@ -137,13 +137,13 @@ describe("a URL", () => {
     ["shorter than asked for", "/short", undefined, /asked for bytes 0 to 65536, the server gave 3/],
     ["an error of the server", "/broken", undefined, /cannot fetch .*broken: the server answers 500/],
     ["a connection that breaks off", "/cut", undefined, /cannot fetch .*cut: .*check the address and the connection/],
-  ])("%s is refused", async (_, path, maxSize, message) => {
+  ])("rejects %s", async (_, path, maxSize, message) => {
     const error = await urlSource(url + path, maxSize).catch((thrown) => thrown);
     expect(error).toBeInstanceOf(UserError);
     expect(error.message).toMatch(message);
   });
 
-  test("a file that changes while it is read, and a server that is not there", async () => {
+  test("reports a file that changes while it is read, and a missing server", async () => {
     const source = (await urlSource(`${url}/ranges`))!;
     etag = '"2"';
     await expect(source.read(100_000, 100_004)).rejects.toThrow(/ranges changed while it was read/);
@@ -151,7 +151,7 @@ describe("a URL", () => {
   });
 });
 
-test("files by name: below a URL, in memory, in a folder", async () => {
+test("opens files by name: below a URL, in memory, in a folder", async () => {
   await writeFile(join(directory, "a name.json"), "[1]");
   const places: ModelFiles[] = [
     urlFiles(`${url}/folder/`),
@@ -166,7 +166,7 @@ test("files by name: below a URL, in memory, in a folder", async () => {
   }
 });
 
-test("a tensor of which a part is missing is none", async () => {
+test("rejects a tensor of which a part is missing", async () => {
   const source = bytesSource("a.bin", bytes.subarray(0, 10));
   expect([...(await readTensor(source, "x", 4, 10))]).toEqual([...bytes.subarray(4, 10)]);
   const short = { ...source, read: async () => bytes.slice(0, 5) };

@@ -7,7 +7,7 @@ import { add, concat, expand, reshape, sliceSize } from "../../src/graph/ops.ts"
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
 import { runtime } from "../support/runtime.ts";
 
-describe("sizes have one form", () => {
+describe("dimensions have a canonical form", () => {
   test.each<[Dimension, Dimension]>([
     [sum(["sequence", "past"]), "past+sequence"],
     [sum([2, "past", 3, "past"]), "2*past+5"],
@@ -23,7 +23,7 @@ describe("sizes have one form", () => {
     expect(found).toBe(expected);
   });
 
-  test("sums, differences and products are those of numbers, in whatever order they are made", () => {
+  test("sums, differences and products equal those of numbers, in any order", () => {
     const dimension: fc.Arbitrary<Dimension> = fc.letrec<{ dimension: Dimension }>((tie) => ({
       dimension: fc.oneof(
         { maxDepth: 3 },
@@ -47,13 +47,13 @@ describe("sizes have one form", () => {
     );
   });
 
-  test("a symbol without a size is an error that names it", () => {
+  test("a symbol without a size throws an error that names it", () => {
     expect(() => evaluate("past+sequence", { past: 1 })).toThrow(new ShapeError('no size given for "sequence"'));
   });
 });
 
-describe("sums of sizes in a session", () => {
-  test("reshaping, slicing and broadcasting to a past and what follows", async () => {
+describe("sums of dimensions in a session", () => {
+  test("reshaping, slicing and broadcasting with a past and a sequence", async () => {
     const graph = new Graph();
     const past = graph.leaf("input", "past", "float32", ["batch", "past", 2]);
     const present = graph.leaf("input", "present", "float32", ["sequence", "batch", 2]);
@@ -61,7 +61,7 @@ describe("sums of sizes in a session", () => {
     expect(keys.shape).toEqual(["batch", "past+sequence", 2]);
     const flat = reshape(keys, [product(["batch", "past+sequence"]), 2]);
     expect(flat.shape).toEqual(["batch*past+batch*sequence", 2]);
-    // Two unknown sizes: read from the inputs, as are a slice's start and an expanded size.
+    // Inputs give two unknown sizes, a slice's start and an expanded size.
     const turned = reshape(flat, ["past+sequence", "batch", 2]);
     const last = sliceSize(keys, 1, "past", "sequence");
     const wide = expand(graph.constant([7], "float32", [1]), ["past+sequence"]);
@@ -86,7 +86,7 @@ describe("sums of sizes in a session", () => {
     expect([...asFloat32(found.sums!).data]).toEqual(joined.map((x) => x + 7));
   });
 
-  test("a size that no input tells is an error", () => {
+  test("a size that no input has throws", () => {
     const graph = new Graph();
     const x = graph.leaf("input", "x", "float32", ["past+sequence", "sequence"]);
     expect(() => encodeOnnx({ y: expand(graph.constant([1], "float32"), ["past"]), x })).toThrow(

@@ -12,7 +12,7 @@ const numbers = (count: number, seed: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => Math.sin(seed + i * 1.7));
 
 /** Scores `[batch, kvHeads, groups, queries, keys]` of grouped heads: each key head serves a group of query heads. */
-test("products of grouped heads, queries and keys of different lengths", async () => {
+test("computes products of grouped heads with queries and keys of different lengths", async () => {
   const graph = new Graph();
   const query = graph.leaf("input", "query", "float32", ["sequence", "batch", kvHeads, groups, size]);
   const key = graph.leaf("input", "key", "float32", ["past+sequence", "batch", kvHeads, 1, size]);

@@ -14,7 +14,7 @@ import { runtime } from "../support/runtime.ts";
 
 const drawn = (shape: readonly number[], name: string) => normal(1)(shape, randomFor(3, name));
 
-/** A layer's operands: rows with an outlier, as real ones have, and a row of zeros; a column of zeros in the weight. */
+/** Operands of a layer: rows with an outlier, as in real models, and of zeros; a column of zeros in the weight. */
 function operands(rows: number, inFeatures: number, outFeatures: number) {
   const x = drawn([rows, inFeatures], "x");
   const dy = drawn([rows, outFeatures], "dy");
@@ -28,7 +28,7 @@ function operands(rows: number, inFeatures: number, outFeatures: number) {
 
 type Operands = ReturnType<typeof operands>;
 
-/** The layer's outputs, and what flows back of `dy` to its input and its bias. */
+/** Returns the layer's outputs, and the gradients of its input and bias for `dy`. */
 async function run({ x, dy, weight, bias }: Operands, format: LinearFormat | undefined, biased = true) {
   const [outFeatures, inFeatures] = weight.shape as [number, number];
   const graph = new Graph();
@@ -54,7 +54,7 @@ async function run({ x, dy, weight, bias }: Operands, format: LinearFormat | und
   return { y: read("y"), dx: read("dx"), dBias: dBias && read("dBias"), flops: base, leaves: liveLeaves([y, dx!]) };
 }
 
-/** Rows `[rows, in]` times a weight `[out, in]`, in double precision. */
+/** Multiplies rows `[rows, in]` by a weight `[out, in]` in double precision. */
 function product(rows: Float32Array, weight: Float32Array, inFeatures: number): number[][] {
   const sum = (row: number, out: number): number => {
     let total = 0;
@@ -76,7 +76,7 @@ const transposed = ({ shape, data }: Tensor<"float32">): Tensor<"float32"> => {
 
 const largest = (values: ArrayLike<number>): number => Array.from(values).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
 
-/** The same but for float32's rounding. */
+/** Compares up to float32's rounding. */
 function expectNear(found: Float32Array, expected: number[]): void {
   const scale = largest(expected) || 1;
   expect(found).toHaveLength(expected.length);
@@ -86,7 +86,7 @@ function expectNear(found: Float32Array, expected: number[]): void {
 }
 
 describe("a float32 weight", () => {
-  test("is a plain product, with gradients for all of it", async () => {
+  test("is a plain product, with gradients for all operands", async () => {
     const given = operands(5, 8, 6);
     const { y, dx, dBias, leaves } = await run(given, undefined);
     const expected = product(given.x.data, given.weight.data, 8).flatMap((row) =>
@@ -107,7 +107,7 @@ describe("a weight in 8 bits", () => {
     return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
   };
 
-  /** What integer arithmetic gives, step by step as the op says. */
+  /** The result of integer arithmetic, step by step as the op defines it. */
   function exact(rows: Float32Array, weight: Tensor<"float32">, bias?: Float32Array): number[] {
     const [outFeatures, inFeatures] = weight.shape as [number, number];
     const scales = Array.from({ length: outFeatures }, (_, out) =>
@@ -149,7 +149,7 @@ describe("a weight in 8 bits", () => {
     },
   );
 
-  test("differ from float32's by no more than rounding can make of it", async () => {
+  test("differ from float32's by at most the rounding error", async () => {
     const given = operands(40, 96, 64);
     const [found, plain] = [await run(given, int8, false), await run(given, undefined, false)];
     const check = (y: Float32Array, expected: Float32Array, rows: Float32Array, weight: Tensor<"float32">): void => {
@@ -158,7 +158,7 @@ describe("a weight in 8 bits", () => {
         const [row, out] = [Math.floor(i / outFeatures), i % outFeatures];
         const x = rows.subarray(row * inFeatures, (row + 1) * inFeatures);
         const w = weight.data.subarray(out * inFeatures, (out + 1) * inFeatures);
-        // Half a step of a row and, where its zero is rounded too, at its ends a whole one; half a step of a weight.
+        // Half a step of a row; a whole one at the ends if its zero is rounded too; half a step of a weight.
         const step = (Math.max(0, ...x) - Math.min(0, ...x)) / 255;
         const half = largest(w) / 254;
         const bound = x.reduce((sum, each, k) => sum + step * (Math.abs(w[k]!) + half) + Math.abs(each) * half, 1e-4);
@@ -184,7 +184,7 @@ describe("a weight in 8 bits", () => {
     }
   });
 
-  test("rows of zeros give the bias, and zeros back", async () => {
+  test("rows of zeros give the bias, and a gradient of zeros", async () => {
     const given = operands(3, 16, 8);
     const { y, dx } = await run(given, int8);
     expect(y.slice(0, 8)).toEqual(given.bias.data);
@@ -198,7 +198,7 @@ describe("a weight in 8 bits", () => {
 });
 
 describe("a weight in 4 bits", () => {
-  test("is its groups of 32, each from -8 to 7 times its scale, the nearest of these", () => {
+  test("rounds each group of 32 to the nearest of -8 to 7 times its scale", () => {
     const weight = drawn([6, 64], "weight");
     weight.data.fill(0, 0, 32);
     const { packed, scales } = int4.quantize(weight);
@@ -212,7 +212,7 @@ describe("a weight in 4 bits", () => {
     expect(scales.data[0]).toBe(1);
   });
 
-  test("has scales that leave less squared error than those by the number farthest from 0", () => {
+  test("chooses scales with less squared error than the largest magnitude gives", () => {
     const weight = drawn([40, 64], "weight");
     const values = dequantizeGroups(int4.quantize(weight), weight.data.length);
     const totals = { found: 0, plain: 0 };
@@ -248,7 +248,7 @@ describe("a weight in 4 bits", () => {
     }
   });
 
-  test("is float32 only while it is multiplied", async () => {
+  test("is dequantised only during the product", async () => {
     const [layers, width] = [24, 1024];
     const graph = new Graph();
     const leaf = (name: string, { dtype, shape }: Tensor): Value => graph.leaf("frozen", name, dtype, shape);
@@ -271,7 +271,7 @@ describe("a weight in 4 bits", () => {
 });
 
 describe("a table in 8 bits", () => {
-  test("gives rows of whole numbers times their scale, and nothing flows back", async () => {
+  test("returns rows of integers times their scale, without a gradient", async () => {
     const table = drawn([20, 24], "table");
     table.data.fill(0, 0, 24);
     const { bytes, scales } = tableInt8.quantize(table);

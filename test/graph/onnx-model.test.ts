@@ -10,12 +10,12 @@ import { modelBytes, type OnnxModel, onnxFiles } from "../../src/graph/onnx-mode
 import { add, gemm } from "../../src/graph/ops.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 
-/** A layer takes four pages of memory. */
+/** A layer takes four memory pages. */
 const SIZE = 64;
 const LAYERS = ["first", "second", "third"];
 const BYTES = SIZE * SIZE * 4;
 
-/** Three square layers, one after another, with a bias of few bytes. */
+/** Three square layers in sequence, with a bias of a few bytes. */
 function threeLayers(): OnnxModel {
   const graph = new Graph();
   let x = graph.leaf("input", "x", "float32", ["rows", SIZE]);
@@ -49,11 +49,11 @@ it.each([
   ["one file where they fit", 1e6, ["onnx/model.onnx"]],
   ["one file beside the graph's", 49_300, ["onnx/model.onnx", "onnx/model.onnx_data"]],
   [
-    "several where one would be too large",
+    "several files if one would be too large",
     2 ** 14,
     ["onnx/model.onnx", "onnx/model.onnx_data", "onnx/model.onnx_data_1", "onnx/model.onnx_data_2"],
   ],
-])("weights are in %s, and compute the same", async (name, most, expected) => {
+])("weights in %s give the same result", async (name, most, expected) => {
   const model = threeLayers();
   const files = onnxFiles("onnx/model.onnx", model, most);
   expect(files.map((file) => file.name)).toEqual(expected);
@@ -66,7 +66,7 @@ it.each([
   expect(await run(join(home, "onnx/model.onnx"))).toEqual(await run(modelBytes(model)));
 });
 
-it("numbers are made when a file is written, and refused where they are not as many as the shape says", () => {
+it("computes elements when a file is written, and rejects a number of them that does not fit the shape", () => {
   const model = threeLayers();
   let made = 0;
   const weights = model.weights.map((group) => ({

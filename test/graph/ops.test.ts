@@ -12,7 +12,7 @@ import type { OnnxRuntime } from "../../src/runtime/onnx-runtime.ts";
 import { Runtime } from "../../src/runtime/session.ts";
 import { runtime } from "../support/runtime.ts";
 
-/** Compiles what WebGPU would get, and computes it on the CPU. */
+/** Compiles the plain form, as for WebGPU, and runs it on the CPU. */
 const forWebGpu = new Runtime(
   {
     ...onnxRuntime,
@@ -23,10 +23,10 @@ const forWebGpu = new Runtime(
   { device: webgpu, threads: 1 },
 );
 
-/** A made-up use of an op: the operands' shapes and how it is applied. */
+/** An example of an op: the operands' shapes and how it is applied. */
 interface Case {
   shapes: Shape[];
-  /** Range of the operands' values: keeps away from poles and kinks. */
+  /** Range of the operands' values, away from poles and kinks. */
   low?: number;
   high?: number;
   /** Sizes of symbols in the shapes. */
@@ -41,7 +41,7 @@ const shape = (minLength: number, maxLength: number): fc.Arbitrary<number[]> =>
   fc.array(size, { minLength, maxLength });
 const flag = fc.boolean();
 
-/** Two shapes that broadcast: some sizes of each set to 1, leading axes of one dropped. */
+/** Two shapes that broadcast: some sizes set to 1, leading axes of one dropped. */
 const broadcastPair = fc
   .tuple(
     shape(1, 3),
@@ -62,7 +62,7 @@ const unary = (apply: (x: Value) => Value, low = -2, high = 2): fc.Arbitrary<Cas
 const lastAxis = (apply: (x: Value) => Value): fc.Arbitrary<Case> =>
   shape(1, 3).map((s) => ({ shapes: [[...s, 3]], apply: ([x]) => apply(x!) }));
 
-/** Examples of `lengths` tokens, their rows one after the other, and where these stand among `[batch, sequence]`. */
+/** Layout of examples of `lengths` tokens: their flat rows, and their positions in `[batch, sequence]`. */
 function layOut(lengths: readonly number[]): { paddedRows: number[]; rowPositions: number[]; sequence: number } {
   const sequence = Math.max(...lengths);
   const paddedRows = new Array<number>(lengths.length * sequence).fill(-1);
@@ -91,7 +91,7 @@ const raggedRows = fc.array(size, { minLength: 1, maxLength: 3 }).map((lengths) 
 /** 1 at padding, 0 at real tokens. */
 const isPadding = (paddedRows: Value): Value => op.relu(op.neg(op.cast(paddedRows, "float64")));
 
-/** Every token looks at all real tokens of its example: what stands on padding reaches nothing. */
+/** Every token attends to all real tokens of its example; padding has no effect. */
 function paddedAttention(x: Value, paddedRows: Value, rowPositions: Value): Value {
   const width = x.shape[1]!;
   const padded = op.pad(x, paddedRows, rowPositions);
@@ -210,10 +210,10 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
         number[],
       ];
       const pads = numbers(2 * rank, 3).map((pad) => pad - 1);
-      // One place of the kernel or more, and elements behind the last that it does not reach.
+      // One kernel position or more, and elements at the end that no position covers.
       const space = numbers(rank, 3).map((more, axis) => dilations[axis]! * (kernel[axis]! - 1) + more);
       const [batch, own, out, steps] = numbers(4, 2) as [number, number, number, number];
-      // An axis whose size is no number has as many elements more as a number of steps come to.
+      // An axis with a symbolic size has a multiple of the stride more elements.
       const [first, ...others] = space as [number, ...number[]];
       const sizes = symbolic ? [sum([product([strides[0]!, "steps"]), first]), ...others] : space;
       return {
@@ -308,12 +308,12 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   })),
 };
 
-/** Kernels that ONNX Runtime has in float32 only (LayerNormalization's mean and deviation are float32 always). */
-/** Ops whose gradients are made with Sign, which itself has none. */
+/** Ops with float32 kernels only in ONNX Runtime (LayerNormalization's mean and deviation are always float32). */
+/** Ops whose gradients use Sign, which has none itself. */
 const ofSign = new Set(["Relu", "Abs"]);
 const float32Only = new Set(["Conv", "Gelu", "Erf", "FusedMatMul", "LayerNormalization", "RotaryEmbedding"]);
 
-/** A repeatable number in [low, high). */
+/** A reproducible number in [low, high). */
 function pseudoRandom(seed: number): number {
   const x = Math.sin(seed * 12.9898 + 78.233) * 43758.5453;
   return x - Math.floor(x);
@@ -381,7 +381,7 @@ async function checkGradient(name: string, sample: Case, on = runtime): Promise<
 describe("gradient rules against central differences", () => {
   test("every differentiable op has a case", () => {
     const differentiable = [...op.ops.values()].filter(({ gradient }) => gradient).map(({ name }) => name);
-    // Formats of frozen weights enter ops of their own where something has imported them: linear.test.ts tries these.
+    // Formats of frozen weights add ops when they are imported; linear.test.ts tests them.
     const own = differentiable.filter((name) => !/^(Linear|Lookup).*Int[48]$/.test(name));
     expect(Object.keys(cases).sort()).toEqual(own.sort());
   });
@@ -393,7 +393,7 @@ describe("gradient rules against central differences", () => {
     );
   });
 
-  test("an op has a plain form where a device asks for it, and nowhere else", () => {
+  test("an op has a plain form if and only if a device needs it", () => {
     const plain = [...op.ops.values()].filter(({ plainOnnx }) => plainOnnx).map(({ name }) => name);
     const asked = new Set(DEVICES.all.flatMap(({ plainOps }) => [...(plainOps ?? [])]));
     expect([...asked].sort()).toEqual(plain.sort());
@@ -409,7 +409,7 @@ describe("gradient rules against central differences", () => {
     },
   );
 
-  test("gelu's gradient at 0 and far out", async () => {
+  test("gelu's gradient is right at 0 and far from it", async () => {
     const graph = new Graph();
     const x = graph.leaf("input", "x", "float32", ["n"]);
     const [dx] = gradients(op.sumAll(op.gelu(x)), [x]);
@@ -422,7 +422,7 @@ describe("gradient rules against central differences", () => {
   });
 });
 
-test("a row's target is hit where it has the first of its largest outputs", async () => {
+test("a target is a hit if it has the first of the largest outputs", async () => {
   const graph = new Graph();
   const logits = graph.leaf("input", "logits", "float32", ["rows", 3]);
   const targets = graph.leaf("input", "targets", "int32", ["rows"]);
@@ -436,7 +436,7 @@ test("a row's target is hit where it has the first of its largest outputs", asyn
   expect([...asFloat32(found.hits!).data]).toEqual([1, 0, 1, 0]);
 });
 
-test("rows aligned by distance: y[i, j] = x[i, n + j - i]", async () => {
+test("aligns rows by distance: y[i, j] = x[i, n + j - i]", async () => {
   const graph = new Graph();
   const x = graph.leaf("input", "x", "float32", ["batch", "n", "2*n"]);
   const compiled = await runtime.compile({ y: op.alignDistances(x) }, new Map());
@@ -446,7 +446,7 @@ test("rows aligned by distance: y[i, j] = x[i, n + j - i]", async () => {
   expect([...asFloat32(y!).data]).toEqual([3, 4, 5, 8, 9, 10, 13, 14, 15, 21, 22, 23, 26, 27, 28, 31, 32, 33]);
 });
 
-test.each([false, true])("rows of real tokens padded and back (zeros: %s), against a loop", async (zeros) => {
+test.each([false, true])("pad and unpad equal a loop over rows (zeros: %s)", async (zeros) => {
   const lengths = [2, 4, 1];
   const { paddedRows, rowPositions, sequence } = layOut(lengths);
   const rows = Array.from({ length: rowPositions.length * 2 }, (_, i) => i + 1);
@@ -523,7 +523,7 @@ describe("shape errors", () => {
   });
 });
 
-test("gradients are added to sums, by the op itself where it accumulates", async () => {
+test("gradients are added to sums, by the op itself if it accumulates", async () => {
   const graph = new Graph();
   const trained = { table: [5, 65], weight: [2, 65], bias: [2] };
   const leaves = Object.entries(trained).map(([name, s]) => graph.leaf("trainable", name, "float32", s));
@@ -551,7 +551,7 @@ test("gradients are added to sums, by the op itself where it accumulates", async
   const weights = new Map(Object.entries(trained).map(([name, s], i) => [name, draw(s, i)]));
   const compiled = await runtime.compile(outputs, weights);
   const start = Object.entries(trained).map(([name, s], i) => [name, draw(s, 10 + i)] as const);
-  // In place: what is read is where the output goes.
+  // In place: the input is also the output.
   const into = new Map(start.map(([name, tensor]) => [`added:${name}`, copyOf(tensor)]));
   const inputs = Object.fromEntries(start.map(([name]) => [`sum:${name}`, into.get(`added:${name}`)!]));
   const found = await compiled.run({ ...inputs, indices: int32([4], Int32Array.of(0, 2, 2, 4)) }, undefined, into);
@@ -566,7 +566,7 @@ test("gradients are added to sums, by the op itself where it accumulates", async
 });
 
 describe("the graph", () => {
-  test("computes equal expressions once and drops what nothing needs", () => {
+  test("computes equal expressions once and drops unused nodes", () => {
     const graph = new Graph();
     const x = graph.leaf("input", "x", "float32", ["batch", 2]);
     const used = op.add(op.exp(x), op.exp(x));
@@ -574,7 +574,7 @@ describe("the graph", () => {
     expect(liveNodes([used]).map((node) => node.op.name)).toEqual(["Exp", "Add"]);
   });
 
-  test("gradients reach only what is asked for", () => {
+  test("computes only the requested gradients", () => {
     const graph = new Graph();
     const x = graph.leaf("input", "x", "float32", ["batch", 4]);
     const frozen = graph.leaf("frozen", "w0", "float32", [4, 4]);
@@ -596,7 +596,7 @@ describe("the graph", () => {
     expect(dx!.node!.inputs[2]!.node!.op.name).toBe("Gemm");
   });
 
-  test("of thin products that are added one is made", () => {
+  test("joins thin products that are added into one", () => {
     const graph = new Graph();
     const leaf = (name: string, ...s: number[]): Value => graph.leaf("trainable", name, "float32", s);
     const sum = leaf("sum", 30, 20);
@@ -605,7 +605,7 @@ describe("the graph", () => {
     const { node } = y;
     expect(node!.inputs.map(({ shape: s }) => s)).toEqual([[30, 6], [6, 20], sum.shape]);
     expect(node!.op.macs!(node!)).toEqual([30, 20, 5]);
-    // Their gradients, too, where they come together.
+    // Their gradients too, where they meet.
     const x = leaf("x", 30, 20);
     const outputs = ["e", "f", "g"].map((name) => op.tanh(op.gemm(x, leaf(name, 20, 3))));
     const [dx] = gradients(op.sumAll(outputs.reduce((total, each) => op.add(total, each))), [x]);
@@ -615,7 +615,7 @@ describe("the graph", () => {
     ]);
   });
 
-  test("a loss that does not depend on a parameter is an error that names it", () => {
+  test("a loss that does not depend on a parameter throws an error that names it", () => {
     const graph = new Graph();
     const x = graph.leaf("trainable", "x", "float32", [2]);
     const y = graph.leaf("trainable", "y", "float32", [2]);

@@ -68,7 +68,7 @@ async function answerOf({ outputs, weights, rows }: ReturnType<typeof layerOf>, 
   return asFloat32(y!);
 }
 
-/** `x Wᵀ + bias` of the numbers that the layer holds. */
+/** `x Wᵀ + bias` with the stored numbers of the layer. */
 function exactly({ weights, rows }: ReturnType<typeof layerOf>, numbers: Float32Array) {
   const [count, width] = rows.shape as [number, number];
   const bias = weights.get("bias")?.data ?? [];
@@ -83,14 +83,14 @@ function exactly({ weights, rows }: ReturnType<typeof layerOf>, numbers: Float32
 
 for (const [name, { format, numbers }] of Object.entries(FORMATS)) {
   for (const hasBias of [false, true]) {
-    test(`${name}${hasBias ? ", with a bias" : ""}: a graph that only answers multiplies the numbers that are stored`, async () => {
+    test(`${name}${hasBias ? ", with a bias" : ""}: an inference graph multiplies by the stored numbers`, async () => {
       const layer = layerOf(format, 96, hasBias);
       const exact = exactly(layer, numbers(Object.fromEntries(layer.weights), 96));
-      // Rows are rounded to 8 bits: a step is about a hundredth of their spread.
+      // Rows are rounded to 8 bits: a step is about a hundredth of their range.
       expect(relativeError(await answerOf(layer, true), exact)).toBeLessThan(0.01);
       const { bytes } = encodeOnnx(layer.outputs, { embedded: layer.weights, packs: true });
       expect(Buffer.from(bytes).includes("MatMulNBits")).toBe(true);
-      // What was packed is not there twice.
+      // A packed weight is not stored twice.
       const matrix = Object.values(layer.weights.get(Object.keys(format.parts(OUT, 96))[0]!)!.data);
       expect(Buffer.from(bytes).includes(Buffer.from(matrix.map(Number)))).toBe(false);
     });
@@ -105,7 +105,7 @@ for (const [name, { format, numbers }] of Object.entries(FORMATS)) {
   );
 }
 
-test("a table is read from where it is laid out, for its products and for its rows", () => {
+test("products and look-ups share a prepacked table", () => {
   const graph = new Graph();
   const table = tableInt8.quantize(normal(1)([OUT, 64], randomFor(1, "table")));
   const parts = {
@@ -120,7 +120,7 @@ test("a table is read from where it is laid out, for its products and for its ro
   expect(inputs.map(({ leaf }) => leaf!.name)).toEqual(["ids"]);
 });
 
-test("a vocabulary that is laid out in parts gives every word its own score", async () => {
+test("a vocabulary that is prepacked in parts gives every word its score", async () => {
   const [words, width] = [2 ** 20 + 5, 32];
   const bytes = new Int8Array(words * width);
   for (let i = 0; i < bytes.length; i++) bytes[i] = ((i * 7919) % 255) - 127;
@@ -141,7 +141,7 @@ test("a vocabulary that is laid out in parts gives every word its own score", as
   const x = graph.leaf("input", "x", "float32", [1, width]);
   const parts = { bytes: leaf("bytes"), scales: leaf("scales") };
   const y = linear(x, { format: tableInt8, shape: [words, width], parts }, leaf("bias"));
-  // Whole numbers up to 127 are rounded to themselves.
+  // Integers up to 127 are exact.
   const row = Float32Array.from({ length: width }, (_, i) => (i === 0 ? 127 : i - 16));
   const scores = await answerOf({ outputs: { y }, weights, rows: float32([1, width], row) }, true);
   expect(scores.shape).toEqual([1, words]);

@@ -31,7 +31,7 @@ const Message = protobuf.Root.fromJSON({
 
 const whole = fc.maxSafeInteger();
 const some = (value: number) => value !== 0;
-// What is empty or 0 protobufjs leaves out.
+// protobufjs omits fields that are empty or 0.
 const messages = fc.record(
   {
     name: fc.string({ unit: "binary", minLength: 1 }),
@@ -45,7 +45,7 @@ const messages = fc.record(
   { requiredKeys: ["list"] },
 );
 
-test("a message's bytes are those that protobufjs writes, and are read back", () => {
+test("encodes messages like protobufjs, and decodes them", () => {
   fc.assert(
     fc.property(messages, (message) => {
       const bytes = encodeMessage(schema, message);
@@ -56,7 +56,7 @@ test("a message's bytes are those that protobufjs writes, and are read back", ()
   );
 });
 
-test("what a schema does not name is passed over, and bytes that are no message are refused", () => {
+test("skips fields that a schema lacks, and rejects malformed bytes", () => {
   const bytes = new Uint8Array(encodeMessage(schema, { name: "a", raw: Uint8Array.of(1, 2), real: 0.5, number: -3 }));
   expect(decodeMessage({ number: schema.number! }, bytes)).toEqual({ number: -3 });
   expect(() => decodeMessage(schema, bytes.subarray(0, bytes.length - 1))).toThrow();

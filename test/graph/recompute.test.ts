@@ -6,7 +6,7 @@ import { add, gemm, mul, sumAll, tanh } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
 import { runtime } from "../support/runtime.ts";
 
-/** Blocks that share a weight and read a value from outside of them that trains too. */
+/** Blocks that share a weight and read an outside value that also trains. */
 function write(again: boolean, blocks = 3) {
   const graph = new Graph();
   const leaf = (name: string, shape: (number | string)[]): Value => graph.leaf("trainable", name, "float32", shape);
@@ -28,7 +28,7 @@ function write(again: boolean, blocks = 3) {
   return { loss, ...Object.fromEntries(found.map((gradient, i) => [`d${names[i]}`, gradient])) };
 }
 
-test("what is computed again gives the same gradients, to the bit, and is computed when it is needed", async () => {
+test("recomputed blocks give the same gradients, to the bit, and are computed when needed", async () => {
   const values = (size: number, seed: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(seed + i));
   const weights = new Map(
     ["shared", "w0", "w1", "w2"].map((name, i) => [name, float32([3, 3], values(9, i))] as const),
@@ -44,7 +44,7 @@ test("what is computed again gives the same gradients, to the bit, and is comput
   expect(await run(true)).toEqual(await run(false));
 });
 
-test("each block is written twice, and again only after the gradient that it is for", () => {
+test("each block is written twice, the second time after the gradient that it is for", () => {
   const outputs = Object.values(write(true));
   const order = liveNodes(outputs).map(({ op }) => op.name);
   expect(order.filter((name) => name === "After")).toHaveLength(3);
@@ -55,7 +55,7 @@ test("each block is written twice, and again only after the gradient that it is 
   for (const { inputs } of again) expect(inputs[1]!.node!.provenance.pass).toBe("backward");
 });
 
-test("a block more takes as much memory as its input, and its gradients", () => {
+test("another block takes only the memory of its input and its gradients", () => {
   const rows = 1000;
   const bytes = (again: boolean, blocks: number): number => {
     const graph = new Graph();

@@ -31,5 +31,5 @@ test("a file without a header is told", async () => {
   await writeFile(join(home, "bare.csv"), "my card was charged,billing\nthe app crashed,bug\nmoney is lost,billing\n");
   const { code, stdout } = await check("--train bare.csv");
   expect(code).toBe(0);
-  expect(stdout).toContain('bare.csv seems to have no header: "billing" stands in the first line and once below it');
+  expect(stdout).toContain('bare.csv seems to have no header: "billing" is in the first line and once below it');
 });

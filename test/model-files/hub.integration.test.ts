@@ -37,7 +37,7 @@ const blobs = (name: string) => readdir(join(cache, name, "blobs")).catch(() => 
 const downloads = () => hub.received.filter(({ path, host }) => host === "storage" || path.includes("/resolve/"));
 
 describe("resolveModel", () => {
-  it("gives a folder back as it is", async () => {
+  it("returns a folder unchanged", async () => {
     expect(await resolveModel(cache, options)).toBe(cache);
     for (const name of ["./none", "../none", "/none/at all", "none"]) {
       await expect(resolveModel(name, options)).rejects.toThrow(/no such model folder/);
@@ -47,14 +47,14 @@ describe("resolveModel", () => {
     }
   });
 
-  it("fetches an ONNX file and how pictures are read, of a model of pictures", async () => {
+  it("downloads an ONNX file and the preprocessing of a picture model", async () => {
     const own = { "config.json": "{}", "preprocessor_config.json": "{}", "onnx/model.onnx": "graph" };
     hub.repositories.push({ kind: "model", name: "owner/eye", files: { ...own, "model.safetensors": "no" } });
     const folder = await resolveModel("owner/eye", options);
     expect((await readdir(folder)).sort()).toEqual(["config.json", "onnx", "preprocessor_config.json"]);
   });
 
-  it("fetches only what is needed, into the layout of the Hugging Face cache, and then nothing more", async () => {
+  it("downloads only needed files, into the layout of the Hugging Face cache, and only once", async () => {
     const unneeded = { "README.md": "no", "pytorch_model.bin": "no", "vocab.txt": "no", "onnx/model.onnx": "no" };
     hub.repositories.push({ kind: "model", name: "owner/model", files: { ...files, ...unneeded }, large });
     const progress: DownloadProgress[] = [];
@@ -63,7 +63,7 @@ describe("resolveModel", () => {
     expect(folder).toBe(join(cache, "models--owner--model", "snapshots", COMMIT));
     expect((await readdir(folder)).sort()).toEqual(Object.keys(files).sort());
     expect(weights.equals(await readFile(join(folder, "model.safetensors")))).toBe(true);
-    // Windows lets few people make links; there the others have copies.
+    // Few users of Windows can create links; the others get copies.
     if (process.platform !== "win32") {
       expect(await readlink(join(folder, "model.safetensors"))).toBe(join("..", "..", "blobs", sha256));
     }
@@ -78,7 +78,7 @@ describe("resolveModel", () => {
     expect(await resolveModel("owner/model", { ...options, offline: true })).toBe(folder);
   });
 
-  it("fetches an ONNX file with what stands beside it where there are no other weights", async () => {
+  it("downloads an ONNX file with its external data if there are no other weights", async () => {
     const { "model.safetensors": _, ...others } = files;
     const parts = { "onnx/model.onnx": "graph", "onnx/model.onnx_data": "a", "onnx/model.onnx_data_1": "b" };
     const unneeded = { "onnx/model_q4.onnx": "no", "onnx/model_quantized.onnx": "no" };
@@ -97,7 +97,7 @@ describe("resolveModel", () => {
     vi.stubEnv("HF_ENDPOINT", `${hub.endpoint}/`);
     vi.stubEnv("HF_TOKEN", "hf_secret");
     expect(await resolveModel("owner/gated")).toBe(join(cache, "hub", "models--owner--gated", "snapshots", COMMIT));
-    // The token goes to the hub, and not along to where it redirects.
+    // The token goes only to the hub, not to the target of a redirect.
     const sent = hub.received.map(({ host, headers }) => [host, headers.authorization]);
     expect(sent.filter(([host]) => host === "storage")).toEqual([["storage", undefined]]);
     expect(new Set(sent.filter(([host]) => host === "hub").map(([, token]) => token))).toEqual(
@@ -109,7 +109,7 @@ describe("resolveModel", () => {
     }
   });
 
-  it("takes shards by their index, and the older files where there are no newer ones", async () => {
+  it("downloads shards by their index, and older files if there are no newer ones", async () => {
     const index = (names: string[]) =>
       JSON.stringify({ weight_map: Object.fromEntries(names.map((name) => [name, name])) });
     const common = { "config.json": "{}", "vocab.txt": "hi" };
@@ -129,7 +129,7 @@ describe("resolveModel", () => {
     await expect(resolveModel("owner/lacking", options)).rejects.toThrow(/lacks a\.bin/);
   });
 
-  it("goes on where a connection dropped, within one run and in the next", async () => {
+  it("resumes a dropped download, within a run and in the next", async () => {
     hub.repositories.push({ kind: "model", name: "owner/model", files, large });
     hub.breakOff = [100_000];
     const ranges = () => hub.received.filter(({ host }) => host === "storage").map(({ headers }) => headers.range);
@@ -145,7 +145,7 @@ describe("resolveModel", () => {
     expect(ranges()[2]).toBe("bytes=123456-");
     expect(weights.equals(await readFile(blob))).toBe(true);
 
-    // A server that knows no ranges sends the whole again.
+    // A server without range support sends the whole file again.
     await rm(blob);
     await writeFile(`${blob}.incomplete`, weights.subarray(0, 5));
     hub.ignoreRanges = true;
@@ -153,7 +153,7 @@ describe("resolveModel", () => {
     expect(weights.equals(await readFile(blob))).toBe(true);
   });
 
-  it("gives up where a connection keeps dropping, and keeps what came", async () => {
+  it("gives up if a connection keeps dropping, and keeps the received part", async () => {
     hub.repositories.push({ kind: "model", name: "owner/model", files, large });
     hub.breakOff = [50_000, 0, 0, 0, 0, 0];
     await expect(resolveModel("owner/model", { ...options, onProgress: () => hub.drop() })).rejects.toThrow(
@@ -170,7 +170,7 @@ describe("resolveModel", () => {
     ["too short", "model.safetensors", weights.subarray(0, 1000), /has 1000 bytes, but 300000 on the hub/],
     ["changed", "model.safetensors", Buffer.from(weights).fill(0, 7, 9), /hash differs from the one on the hub/],
     ["changed", "config.json", Buffer.from('{"model_type":"tree"}'), /hash differs from the one on the hub/],
-  ])("refuses a file that is %s (%s) and does not keep it", async (_, file, content, message) => {
+  ])("rejects a file that is %s (%s) and does not keep it", async (_, file, content, message) => {
     hub.repositories.push({ kind: "model", name: "owner/model", files, large });
     hub.replaced.set(file, content);
     await expect(resolveModel("owner/model", options)).rejects.toThrow(message);
@@ -182,7 +182,7 @@ describe("resolveModel", () => {
     await resolveModel("owner/model", options);
   });
 
-  it("says what a refusal means", async () => {
+  it("explains refusals of the hub", async () => {
     hub.repositories.push(
       { kind: "model", name: "owner/gated", files, large, token: "hf_right", gated: true },
       { kind: "model", name: "owner/private", files, large, token: "hf_right" },
@@ -253,7 +253,7 @@ describe("resolveDataset", () => {
     expect((await resolveDataset("owner/glue", "cola", labelled, { cache, offline: true })).splits).toEqual(splits);
   });
 
-  it("reads the hub's usual names, and its own conversion where there are none", async () => {
+  it("finds files by the hub's naming conventions, or else its own conversion", async () => {
     hub.repositories.push({
       kind: "dataset",
       name: "owner/plain",
@@ -273,7 +273,7 @@ describe("resolveDataset", () => {
     expect(hub.received.some(({ path }) => path.endsWith("refs/convert/parquet"))).toBe(true);
   });
 
-  it("names the configurations there are", async () => {
+  it("lists the configurations", async () => {
     hub.repositories.push({ kind: "dataset", name: "owner/glue", files: glue });
     await expect(resolveDataset("owner/glue", undefined, labelled, options)).rejects.toThrow(/choose one of cola, rte/);
     await expect(resolveDataset("owner/glue", "colo", labelled, options)).rejects.toThrow(/did you mean "cola"/);

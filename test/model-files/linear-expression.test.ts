@@ -7,7 +7,7 @@ const texts: [string, string?][] = JSON.parse(
 );
 const odd = ["", " ", "  ", "a  b", " a\n\n  b ", "\u00a0\u3000x \u0085", "🙂🙂 it's  I'LL", "१२३ 12345", "\ud800 x"];
 
-// JavaScript's own \s has U+FEFF and lacks U+0085.
+// JavaScript's own \s includes U+FEFF and lacks U+0085.
 const native = (pattern: string) =>
   new RegExp(pattern.replaceAll("\\S", "\\P{White_Space}").replaceAll("\\s", "\\p{White_Space}"), "gu");
 
@@ -21,11 +21,11 @@ test.each([
   "[^\\S]+",
   "\\p{Han}|.",
   "x*",
-])("%s cuts texts as JavaScript's own expressions do", (pattern) => {
+])("%s splits texts like JavaScript's own expressions", (pattern) => {
   const ours = new LinearExpression(pattern, "here");
   const theirs = native(pattern.replace("\\p{Han}", "\\p{Script=Han}"));
   for (const text of [...texts.flatMap(([a, b = ""]) => [a, b]), ...odd]) {
-    // A lone surrogate is a character of its own there and none here; line ends of Unicode are no line ends in RE2.
+    // A lone surrogate is a character in JavaScript and none here; RE2 does not know Unicode's line ends.
     if (/[\ud800-\udfff]/.test(text.replace(/[\ud800-\udbff][\udc00-\udfff]/g, "")) || /[\r\u2028\u2029]/.test(text))
       continue;
     expect(text.match(ours), JSON.stringify(text)).toEqual(text.match(theirs));
@@ -48,9 +48,9 @@ test.each([
   ["(a+)+$"],
   ["(a|aa)+$"],
   ["([a-z]+\\s?)*\\x01"],
-])("%s ends in time on 2,000 letters", (pattern) => {
+])("%s matches 2,000 letters in time", (pattern) => {
   const expression = new LinearExpression(pattern, "here");
-  // Matched by backtracking, each takes longer than anybody waits.
+  // Each would take far too long by backtracking.
   expect(() => LETTERS.match(expression)).not.toThrow();
   expect(typeof expression.test("a".repeat(2000))).toBe("boolean");
 });
@@ -67,23 +67,23 @@ test.each([
   [".{0,999}".repeat(5)],
   [`(?:${"a*?b+".repeat(400)}){0,999}`],
   ["((a{0,99}){0,99}){0,99}"],
-])("%s is refused", (pattern) => {
+])("%s is rejected", (pattern) => {
   expect(() => new LinearExpression(pattern, "here")).toThrow(/^here: the regular expression .* is refused: /);
 });
 
-test("an expression whose parts match at each place is given up on a long text, in time", () => {
+test("gives up in time on a long text if an expression's parts match at every position", () => {
   const slow = new LinearExpression(".{0,800}.{0,800}.{0,800}\\x01|.", "here");
   expect(() => "a".repeat(300_000).match(slow)).toThrow(/is refused: it (takes too long|is too large for a text)/);
 });
 
-test("expressions of one file may not be more than one large one would be", () => {
+test("limits the total size of a file's expressions", () => {
   const make = (others: LinearExpression[]) => new LinearExpression(".{0,999}", "here", others);
   const [first, second] = [make([]), make([])];
   expect(() => make([first])).not.toThrow();
   expect(() => make([first, second])).toThrow(/is refused: it is too large/);
 });
 
-test("what replaces has no meanings of $, and may not grow without end", () => {
+test("replacements have no special $, and cannot grow without limit", () => {
   expect("aba".replace(new LinearExpression("b", "here"), "$&$&")).toBe("a$&$&a");
-  expect(() => replaceSpans("ab", [[0, 0]], "x".repeat(100_000))).toThrow(/makes 100000 characters of a text of 2/);
+  expect(() => replaceSpans("ab", [[0, 0]], "x".repeat(100_000))).toThrow(/turns a text of 2 characters into 100000/);
 });

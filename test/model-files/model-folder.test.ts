@@ -24,7 +24,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** A new folder with these JSON (or raw text) files. */
+/** Creates a folder with these JSON (or raw text) files. */
 function folder(files: Record<string, unknown>): string {
   const path = join(root, `model-${count++}`);
   mkdirSync(path);
@@ -46,7 +46,7 @@ async function refusal(action: Promise<unknown>): Promise<string> {
   return error.message;
 }
 
-test("the bundled encoder: all of BERT's weights, finite, in half precision", async () => {
+test("the bundled encoder has all of BERT's weights, finite, in half precision", async () => {
   const { config, weights } = await openModelFolder(folderFiles(bundled));
   expect(config).toMatchObject({ model_type: "bert", architectures: ["BertModel"], hidden_size: 384 });
   let parameters = 0;
@@ -63,7 +63,7 @@ test("the bundled encoder: all of BERT's weights, finite, in half precision", as
 describe("shards", () => {
   const index = { weight_map: { a: "model-00001-of-00002.safetensors", b: "model-00002-of-00002.safetensors" } };
 
-  test("are one source", async () => {
+  test("form one source", async () => {
     const path = folder({ "config.json": config, "model.safetensors.index.json": index });
     await writeSafetensors(join(path, index.weight_map.a), tensors({ a: [1, 2], unlisted: [5] }));
     await writeSafetensors(join(path, index.weight_map.b), tensors({ b: [3] }));
@@ -85,7 +85,7 @@ describe("shards", () => {
     },
   );
 
-  test("missing shard, tensor or map", async () => {
+  test("a missing shard, tensor or map is reported", async () => {
     const path = folder({ "config.json": config, "model.safetensors.index.json": index });
     await writeSafetensors(join(path, index.weight_map.a), tensors({ a: [1, 2] }));
     expect(await refusal(openModelFolder(folderFiles(path)))).toMatch(
@@ -102,7 +102,7 @@ describe("shards", () => {
   });
 });
 
-test("safetensors go before a pickle, which alone is read where there is nothing else", async () => {
+test("prefers safetensors to a pickle, which is read only if there is nothing else", async () => {
   const both = folder({ "config.json": config, "pytorch_model.bin": "no pickle" });
   expect(await refusal(openModelFolder(folderFiles(both)))).toMatch(/pytorch_model\.bin/);
   await writeSafetensors(join(both, "model.safetensors"), tensors({ a: [1] }));
@@ -110,7 +110,7 @@ test("safetensors go before a pickle, which alone is read where there is nothing
   expect([...(await weights.read("a")).data]).toEqual([1]);
 });
 
-test("a folder that is none, or lacks something, is refused", async () => {
+test("rejects a missing or incomplete folder", async () => {
   expect(await refusal(readFolderConfig(join(root, "nowhere")))).toMatch(/there is no model folder .*nowhere/);
   expect(await refusal(openModelFolder(folderFiles(folder({}))))).toMatch(/has no config\.json/);
   expect(await refusal(openModelFolder(folderFiles(folder({ "config.json": "{" }))))).toMatch(
@@ -127,25 +127,22 @@ test("a folder that is none, or lacks something, is refused", async () => {
   );
 });
 
-test("a config alone is read from a folder or a file", async () => {
+test("reads only a config, from a folder or a file", async () => {
   const path = folder({ "config.json": config, "other.json": config });
   expect(await readFolderConfig(path)).toEqual(config);
   expect(await readFolderConfig(join(path, "other.json"))).toEqual(config);
 });
 
-describe("files that are not what they should be", () => {
-  test.skipIf(process.platform === "win32")(
-    "a pipe is refused before it is opened, which would wait for ever",
-    async () => {
-      const path = folder({});
-      execFileSync("mkfifo", [join(path, "config.json"), join(path, "model.safetensors")]);
-      expect(await refusal(folderFiles(path).open("config.json"))).toBe(`${join(path, "config.json")} is not a file`);
-      expect(await refusal(readFolderConfig(path))).toMatch(/config.json is not a file/);
-      expect(await refusal(readJsonFile(join(path, "config.json")))).toMatch(/config.json is not a file/);
-    },
-  );
+describe("malformed files", () => {
+  test.skipIf(process.platform === "win32")("rejects a pipe before opening it, which would block forever", async () => {
+    const path = folder({});
+    execFileSync("mkfifo", [join(path, "config.json"), join(path, "model.safetensors")]);
+    expect(await refusal(folderFiles(path).open("config.json"))).toBe(`${join(path, "config.json")} is not a file`);
+    expect(await refusal(readFolderConfig(path))).toMatch(/config.json is not a file/);
+    expect(await refusal(readJsonFile(join(path, "config.json")))).toMatch(/config.json is not a file/);
+  });
 
-  test("JSON is read up to a size", async () => {
+  test("reads JSON up to a limit", async () => {
     const path = folder({ "config.json": config });
     truncateSync(join(path, "config.json"), 3e9);
     const large = /config.json has 3000 MB, and a JSON file of a model, an adapter or a run has 268 at most/;
@@ -164,7 +161,7 @@ describe("files that are not what they should be", () => {
   );
 });
 
-test("JSON whose values are nested without end is refused before anything follows them", () => {
+test("rejects deeply nested JSON before it is traversed", () => {
   const nested = (depth: number): string => `${'{"pretokenizers":['.repeat(depth)}0${"]}".repeat(depth)}`;
   expect(() => parseJson(nested(10), "tokenizer.json")).not.toThrow();
   expect(() => parseJson(nested(100_000), "tokenizer.json")).toThrow(

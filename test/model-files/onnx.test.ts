@@ -39,7 +39,7 @@ const node = (opType: string, input: string[], output: string[], attribute: obje
 });
 const port = (name: string): object => ({ name, type: { tensorType: { elemType: 7 } } });
 
-/** Looks words up and multiplies them with a matrix. */
+/** Looks up tokens and multiplies them by a matrix. */
 const small = (): Model => ({
   node: [node("Gather", ["table", "input_ids"], ["words"]), node("MatMul", ["words", "matrix"], ["last_hidden_state"])],
   initializer: [
@@ -63,7 +63,7 @@ async function describeBytes(bytes: Uint8Array, beside?: Record<string, Uint8Arr
 }
 
 describe("an ONNX file", () => {
-  test("of a family that is unknown has its layers, in Hugging Face's order of a weight", async () => {
+  test("of an unknown family has its layers, with weights in Hugging Face's order", async () => {
     const source = await open(bytesOf(small()));
     const { config: own, architecture } = describeModel(config, source.network);
     expect([own.hiddenSize, own.maxLength, own.usesTokenTypes, architecture.kind]).toEqual([4, 8, false, "encoder"]);
@@ -73,7 +73,7 @@ describe("an ONNX file", () => {
     expect([...data].slice(0, WIDTH)).toEqual([0, 4, 8, 12]);
   });
 
-  test("of a model that labels tokens has hidden states before the labels", async () => {
+  test("of a token classifier has the hidden states before the labels", async () => {
     const model = small();
     model.node = [
       node("Gather", ["table", "input_ids"], ["words"]),
@@ -94,7 +94,7 @@ describe("an ONNX file", () => {
     expect([own.hiddenSize, own.layerCount]).toEqual([WIDTH, 1]);
   });
 
-  test("may have its weights in a file beside it", async () => {
+  test("can have external data", async () => {
     const model = small();
     const external = [
       { key: "location", value: "model.onnx_data" },
@@ -112,7 +112,7 @@ describe("an ONNX file", () => {
   });
 });
 
-/** Values of int8 or uint8, and their scale and zero. */
+/** Values of int8 or uint8, with their scale and zero point. */
 const stored = (name: string, dims: number[], values: readonly number[], signed: boolean): object => ({
   name,
   dims,
@@ -121,10 +121,10 @@ const stored = (name: string, dims: number[], values: readonly number[], signed:
 });
 const int = (name: string, i: number): object => ({ name, i, type: 2 });
 
-describe("weights of few bits are the numbers that they stand for", () => {
+describe("quantised weights are dequantised", () => {
   const weightOf = async (model: Model, name: string) => [...(await (await open(bytesOf(model))).read(name)).data];
 
-  test("of dynamic quantisation, whose rounded rows are the real ones", async () => {
+  test("of dynamic quantisation, with rows that are no longer rounded", async () => {
     const model = small();
     model.node = [
       node("Gather", ["table_quantized", "input_ids"], ["rows"]),
@@ -144,12 +144,12 @@ describe("weights of few bits are the numbers that they stand for", () => {
       tensor("scales", [2], [0.25, 2]),
     ];
     expect(await weightOf(model, "table")).toEqual([-1, -0.5, 0, 0.5, 1, 1.5]);
-    // Of each output the row, [out, in].
+    // One row for each output, [out, in].
     expect(await weightOf(model, "matrix.weight")).toEqual([-1, 1, 8, -12]);
     expect((await describeBytes(bytesOf(model))).config.hiddenSize).toBe(2);
   });
 
-  test("of blocks of 4 bits, with and without a middle of their own", async () => {
+  test("in blocks of 4 bits, with and without zero points", async () => {
     const model = small();
     const attributes = [int("K", 32), int("N", 1), int("bits", 4), int("block_size", 16)];
     const product = (...inputs: string[]) => {
@@ -174,7 +174,7 @@ describe("weights of few bits are the numbers that they stand for", () => {
     );
   });
 
-  test("that the graph itself casts, scales, moves and turns", async () => {
+  test("that the graph casts, scales, shifts and transposes", async () => {
     const model = small();
     model.node = [
       node("Gather", ["table", "input_ids"], ["words"]),
@@ -220,7 +220,7 @@ const external = (location: string, more: object[] = []): Change => {
 };
 const lookUp = node("Gather", ["table", "input_ids"], ["words"]);
 
-/** What stands in a node as a branch. */
+/** A branch within a node. */
 const branch = (made: object[], output: string): Uint8Array =>
   encodeMessage(GRAPH, { node: made, output: [port(output)] });
 const choose = (condition: string, output: string, then: Uint8Array, otherwise: Uint8Array): object =>
@@ -235,14 +235,14 @@ const choose = (condition: string, output: string, then: Uint8Array, otherwise: 
   );
 const same = branch([node("Identity", ["words"], ["same"])], "same");
 
-/** An `If` whose branches are an `If`, and so on. */
+/** Nested `If` nodes. */
 function nested(depth: number): object {
   let deepest = same;
   for (let i = 0; i < depth; i++) deepest = branch([choose("yes", "same", deepest, new Uint8Array(0))], "same");
   return choose("yes", "last_hidden_state", deepest, same);
 }
 
-/** Weights and biases of a recurrence that is as wide as the words. */
+/** Weights and biases of a recurrence as wide as the token embeddings. */
 const recurrence: Change = (model) => {
   for (const name of ["weight", "recurrent"])
     model.initializer.push(tensor(name, [1, 4 * WIDTH, WIDTH], new Array(4 * WIDTH * WIDTH).fill(0.1)));
@@ -254,49 +254,41 @@ const lstm = (x: string): object[] => [
 ];
 
 const hostile: [what: string, change: Change, says: RegExp][] = [
-  ["no nodes", nodes(), /an output reads "last_hidden_state", which no node before it makes/],
+  ["no nodes", nodes(), /an output reads "last_hidden_state", which no earlier node computes/],
   [
-    "an operator that is not known",
+    "an unknown operator",
     nodes(lookUp, node("Spin", ["words"], ["last_hidden_state"])),
-    /"last_hidden_state" \(Spin\) cannot be trained on: aflora does not know this operator/,
+    /"last_hidden_state" \(Spin\) cannot be trained on: aflora does not support this operator/,
   ],
   [
-    "an operator called like a property of every object",
+    "an operator with the name of an object's property",
     nodes(node("constructor", ["input_ids"], ["last_hidden_state"])),
     /\(constructor\) cannot be trained on/,
   ],
   [
-    "a circle",
+    "a cycle",
     nodes(node("Add", ["a", "a"], ["last_hidden_state"]), node("Neg", ["last_hidden_state"], ["a"])),
-    /reads "a", which no node before it makes/,
+    /reads "a", which no earlier node computes/,
   ],
+  ["a missing input", nodes(lookUp, node("MatMul", ["words"], ["last_hidden_state"])), /its input 1 is missing/],
   [
-    "an input that is missing",
-    nodes(lookUp, node("MatMul", ["words"], ["last_hidden_state"])),
-    /its input 1 is missing/,
-  ],
-  [
-    "shapes that do not fit",
+    "incompatible shapes",
     nodes(lookUp, node("Add", ["words", "three"], ["last_hidden_state"])),
     /the shapes do not broadcast/,
   ],
   [
-    "a look-up of real numbers",
+    "a look-up by floats",
     nodes(node("Gather", ["table", "table"], ["last_hidden_state"])),
     /the indices must be integers/,
   ],
   [
-    "an axis that is not there",
+    "an axis that does not exist",
     nodes(lookUp, node("Concat", ["words"], ["last_hidden_state"], [{ name: "axis", i: 9, type: 2 }])),
     /there is no axis 9 of 3/,
   ],
+  ["a huge shape to fill", nodes(node("ConstantOfShape", ["huge"], ["last_hidden_state"])), /gives no hidden states/],
   [
-    "a huge shape to be filled",
-    nodes(node("ConstantOfShape", ["huge"], ["last_hidden_state"])),
-    /gives no hidden states/,
-  ],
-  [
-    "an operator that is not known, before a head of its own",
+    "an unknown operator before its own head",
     (model) => {
       model.node = [lookUp, node("MatMul", ["words", "matrix"], ["y"]), node("Spin", ["y"], ["logits"])];
       model.output = [port("logits")];
@@ -304,7 +296,7 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     /"logits" \(Spin\) cannot be trained on/,
   ],
   [
-    "no gradient on the way",
+    "an operator without a gradient",
     nodes(lookUp, node("MatMul", ["words", "matrix"], ["y"]), node("Floor", ["y"], ["last_hidden_state"])),
     /\(Floor\) cannot be trained on: no gradient flows through it/,
   ],
@@ -316,25 +308,21 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     },
     /node 1 cannot be read: field 5 has more than 10000 values/,
   ],
+  ["branches nested 10,000 deep", nodes(lookUp, nested(10_000)), /its nodes hold graphs nested more than 32 deep/],
   [
-    "branches that stand 10,000 deep in each other",
-    nodes(lookUp, nested(10_000)),
-    /its nodes hold graphs that stand more than 32 deep in others/,
-  ],
-  [
-    "a branch that reads what is unknown",
+    "a branch that reads an unknown value",
     nodes(lookUp, choose("yes", "last_hidden_state", same, branch([node("Neg", ["nobody's"], ["y"])], "y"))),
-    /node "y" reads "nobody's", which no node before it makes/,
+    /node "y" reads "nobody's", which no earlier node computes/,
   ],
   [
-    "a branch that reads what another branch makes",
+    "a branch that reads another branch's value",
     nodes(lookUp, choose("yes", "last_hidden_state", same, branch([node("Neg", ["same"], ["y"])], "y"))),
-    /node "y" reads "same", which no node before it makes/,
+    /node "y" reads "same", which no earlier node computes/,
   ],
   [
-    "a branch that is damaged",
+    "a damaged branch",
     nodes(lookUp, choose("yes", "last_hidden_state", same, Uint8Array.of(10, 100, 1))),
-    /no ONNX file, or damaged: the field at byte 0 has 100 bytes/,
+    /not an ONNX file, or is damaged: the field at byte 0 has 100 bytes/,
   ],
   [
     "a condition that is computed from the input",
@@ -346,9 +334,9 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     /\(If\) cannot be trained on: its condition is computed as the graph runs/,
   ],
   [
-    "a branch that makes nothing",
+    "a branch without outputs",
     nodes(lookUp, choose("yes", "last_hidden_state", new Uint8Array(0), same)),
-    /\(If\) cannot be trained on: its branch makes 0 values, and it has 1/,
+    /\(If\) cannot be trained on: its branch has 0 outputs, and it has 1/,
   ],
   [
     "a layer before a recurrence",
@@ -358,16 +346,16 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     },
     /\(LSTM\) cannot be trained on: no gradient flows through it/,
   ],
-  ["an input that is unknown", nodes(node("Gather", ["table", "images"], ["last_hidden_state"])), /and not "images"/],
+  ["an unknown input", nodes(node("Gather", ["table", "images"], ["last_hidden_state"])), /and not "images"/],
   [
-    "a text that another model has read",
+    "a text from another encoder",
     (model) => {
       model.input.push(port("encoder_hidden_states"));
     },
     /is the decoder of an encoder-decoder, which aflora does not train from ONNX files; take the model's safetensors/,
   ],
   [
-    "a state that goes from step to step",
+    "a state that is passed from step to step",
     nodes(node("Gather", ["table", "images"], ["x"]), node("LSTM", ["x", "matrix", "matrix"], ["last_hidden_state"])),
     /reads input_ids, images and has the node "last_hidden_state" \(LSTM\); aflora trains encoders/,
   ],
@@ -381,33 +369,41 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     (model) => (model.initializer[0] = tensor("table", [2 ** 20, 2 ** 20], [1])),
     /tensor "table" has 4 bytes and needs/,
   ],
-  ["a size below 0", (model) => (model.initializer[0] = tensor("table", [-1, 4], [1])), /no ONNX file, or damaged/],
+  [
+    "a size below 0",
+    (model) => (model.initializer[0] = tensor("table", [-1, 4], [1])),
+    /not an ONNX file, or is damaged/,
+  ],
   [
     "too many axes",
     (model) => (model.initializer[0] = tensor("table", new Array(9).fill(1), [1])),
     /more than 8 sizes/,
   ],
   [
-    "a type that is not known",
+    "an unknown type",
     (model) => (model.initializer[0] = tensor("table", [3, 4], [1], { dataType: 8 })),
     /ONNX's type 8, which cannot be read/,
   ],
   [
     "weights outside of the folder",
     external("../secret"),
-    /stands in "..\/secret", outside of the model's folder; refused/,
+    /is in "..\/secret", outside of the model's folder; refused/,
   ],
   ["weights at an absolute path", external("/etc/passwd"), /outside of the model's folder; refused/],
-  ["weights in a file that is not there", external("other"), /keeps tensor "matrix" in other, which is not beside it/],
+  ["weights in a missing file", external("other"), /stores tensor "matrix" in other, which does not exist/],
   [
-    "weights behind a file's end",
+    "weights past a file's end",
     external("model.onnx_data", [{ key: "offset", value: "1e9" }]),
     /from byte 1000000000 on in model.onnx_data, which has 4/,
   ],
-  ["an offset that is no number", external("model.onnx_data", [{ key: "offset", value: "x" }]), /get both files again/],
+  [
+    "an offset that is not a number",
+    external("model.onnx_data", [{ key: "offset", value: "x" }]),
+    /get both files again/,
+  ],
 ];
 
-test("of branches that are known the chosen one is the model's", async () => {
+test("selects the branch of a known condition", async () => {
   const model = small();
   model.initializer.push(tensor("yes", [], [], { dataType: 9, rawData: Uint8Array.of(1) }));
   const product = branch([node("MatMul", ["words", "matrix"], ["same"])], "same");
@@ -418,7 +414,7 @@ test("of branches that are known the chosen one is the model's", async () => {
   expect(own.hiddenSize).toBe(WIDTH);
 });
 
-test("what stands before a recurrence cannot train, and may be frozen", async () => {
+test("layers before a recurrence cannot train, but can be frozen", async () => {
   const model = small();
   recurrence(model);
   model.node = [node("Gather", ["word_embeddings", "input_ids"], ["words"]), ...lstm("words")];
@@ -432,7 +428,7 @@ test("what stands before a recurrence cannot train, and may be frozen", async ()
   expect(() => encode(true)).toThrow(/\(LSTM\) cannot be trained on: no gradient flows through it/);
 });
 
-describe("is refused in a sentence where it has", () => {
+describe("is rejected in one sentence if it has", () => {
   test.each(hostile)("%s", async (_what, change, says) => {
     const model = small();
     model.input.push(port("images"));
@@ -449,13 +445,15 @@ describe("is refused in a sentence where it has", () => {
     await expect(found).rejects.toThrow(says);
   });
 
-  test("a set of operators that is not known, or no graph", async () => {
+  test("an unknown operator set, or no graph", async () => {
     await expect(open(bytesOf(small(), 99))).rejects.toThrow(/ONNX's operator set 99/);
     await expect(open(new Uint8Array(0))).rejects.toThrow(/it has no graph/);
-    await expect(open(new TextEncoder().encode("version https://git-lfs"))).rejects.toThrow(/no ONNX file, or damaged/);
+    await expect(open(new TextEncoder().encode("version https://git-lfs"))).rejects.toThrow(
+      /not an ONNX file, or is damaged/,
+    );
   });
 
-  test("been cut or changed anywhere: it is refused, or read, and nothing else", async () => {
+  test("been truncated or changed anywhere: it is rejected or read", async () => {
     const whole = new Uint8Array(readFileSync(new URL("../fixtures/onnx/bert-1.onnx", import.meta.url)));
     await fc.assert(
       fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), fc.boolean(), async (at, byte, cuts) => {

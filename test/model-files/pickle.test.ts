@@ -40,13 +40,13 @@ describe("openPickle", () => {
     ["hostile-stride.bin", /"w".*claims more data/],
     ["hostile-repeat.bin", /"w".*claims more data/],
     ["hostile-directory.bin", /16777216 > 416/],
-  ])("refuses %s", async (name, message) => {
+  ])("rejects %s", async (name, message) => {
     await expect(openFile(fixture(name))).rejects.toThrow(message);
     await expect(openFile(fixture(name))).rejects.toThrow(UserError);
     expect(existsSync("hostile-pickle-was-run")).toBe(false);
   });
 
-  it("refuses files cut off anywhere, and bytes changed anywhere, with a clear sentence or not at all", async () => {
+  it("rejects truncated and changed files with a clear sentence, or reads them", async () => {
     const folder = await mkdtemp(join(tmpdir(), "aflora-pickle-"));
     for (const name of ["by-hand.bin", "legacy.bin"]) {
       const whole = await readFile(fixture(name));
@@ -86,7 +86,7 @@ describe("openPickle", () => {
     await rm(folder, { recursive: true });
   });
 
-  it("names a missing file", async () => {
+  it("reports a missing file", async () => {
     await expect(openFile(fixture("none.bin"))).rejects.toThrow(/cannot read .*none\.bin/);
   });
 });

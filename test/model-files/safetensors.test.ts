@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Writes a file with this header (text or JSON value) and data, whatever they say. */
+/** Writes a file with this header (text or JSON value) and data, valid or not. */
 function rawFile(header: unknown, data: Uint8Array | number, headerLength?: number): string {
   const text = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
   const length = Buffer.alloc(8);
@@ -55,7 +55,7 @@ describe("reading", () => {
     expect([...(await source.read("x")).data]).toEqual(expected);
   });
 
-  test("every half-precision number survives decoding and encoding", async () => {
+  test("every half-precision number is unchanged by decoding and encoding", async () => {
     const halves = Uint16Array.from({ length: 65536 }, (_, i) => i);
     const path = rawFile({ x: { dtype: "F16", shape: [65536], data_offsets: [0, 131072] } }, bytesOf(halves));
     const { data: values } = await (await openSafetensorsFile(path)).read("x");
@@ -66,7 +66,7 @@ describe("reading", () => {
     }
   });
 
-  test("an empty tensor and a scalar", async () => {
+  test("reads an empty tensor and a scalar", async () => {
     const path = rawFile(
       {
         none: { dtype: "F32", shape: [0, 4], data_offsets: [0, 0] },
@@ -82,7 +82,7 @@ describe("reading", () => {
 });
 
 describe("writing", () => {
-  test("float32 comes back to the bit, half precision to the nearest", async () => {
+  test("restores float32 to the bit, half precision to the nearest", async () => {
     const path = join(folder, "written.safetensors");
     const exact = new Float32Array([0.1, -0, 3e38]);
     const rounded = new Float32Array([0.1, -70000, 1e-9, 2049]);
@@ -102,7 +102,7 @@ describe("writing", () => {
     expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
-  test("half precision is the nearest of its neighbours, ties to even", () => {
+  test("rounds half precision to the nearest, ties to even", () => {
     const decode = (half: number) => {
       const exponent = (half >> 10) & 31;
       return exponent ? (1 + (half & 1023) / 1024) * 2 ** (exponent - 15) : (half & 1023) * 2 ** -24;
@@ -118,7 +118,7 @@ describe("writing", () => {
     );
   });
 
-  test("a place that cannot be written leaves nothing behind", async () => {
+  test("leaves no file if the path cannot be written", async () => {
     const tensors = new Map([["x", float32([1])]]);
     const missing = join(folder, "missing", "x.safetensors");
     expect(await refusal(writeSafetensors(missing, tensors))).toBe(
@@ -130,13 +130,13 @@ describe("writing", () => {
     expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
-  test("data that do not fit the shape are the caller's fault", async () => {
+  test("throws if data do not fit the shape", async () => {
     const tensors = new Map([["x", float32([2, 2], new Float32Array(3))]]);
     await expect(writeSafetensors(join(folder, "bad"), tensors)).rejects.toThrow('"x" has 3 values');
   });
 });
 
-describe("hostile and damaged files are refused", () => {
+describe("rejects hostile and damaged files", () => {
   const entry = { dtype: "F32", shape: [2], data_offsets: [0, 8] };
   test.each<[string, unknown, number, RegExp]>([
     ["no JSON", "{no", 8, /is not a safetensors file: its header is not JSON/],
@@ -173,7 +173,7 @@ describe("hostile and damaged files are refused", () => {
     expect(await refusal(openSafetensorsFile(folder))).toMatch(/is not a file/);
   });
 
-  test("a file that shrinks or goes away after it was opened", async () => {
+  test("a file that shrinks or disappears after it was opened", async () => {
     const path = rawFile({ x: entry }, 8);
     const source = await openSafetensorsFile(path);
     truncateSync(path, readFileSync(path).length - 3);

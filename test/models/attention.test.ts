@@ -20,17 +20,17 @@ const encodingOf = (length: number) => ({
 });
 const total = (lengths: readonly number[]): number => lengths.reduce((sum, length) => sum + length, 0);
 
-/** The rows of each example, of flat values. */
+/** Splits flat values into each example's rows. */
 function rowsOf(values: Float64Array, lengths: readonly number[], width: number): Rows[] {
   let row = 0;
   return lengths.map((length) => Array.from({ length }, () => Array.from(values.subarray(row * width, ++row * width))));
 }
 
 test.each<[string, { queries: number[]; keys: number[]; causal: boolean }]>([
-  ["a text on itself", { queries: [3, 1, 4], keys: [3, 1, 4], causal: false }],
-  ["a text on itself up to each token", { queries: [3, 1, 4], keys: [3, 1, 4], causal: true }],
-  ["a text on another, shorter or longer one", { queries: [2, 4, 1], keys: [3, 1, 6], causal: false }],
-])("grouped heads: %s, as a plain loop computes it, gradients too", async (_, { queries, keys, causal }) => {
+  ["self-attention", { queries: [3, 1, 4], keys: [3, 1, 4], causal: false }],
+  ["causal self-attention", { queries: [3, 1, 4], keys: [3, 1, 4], causal: true }],
+  ["cross-attention to a shorter or longer text", { queries: [2, 4, 1], keys: [3, 1, 6], causal: false }],
+])("grouped heads: %s equals a plain loop, including gradients", async (_, { queries, keys, causal }) => {
   const graph = new Graph();
   const context = new ForwardContext(graph, { trains: () => false, dropout: false });
   const same = queries.join() === keys.join();

@@ -13,12 +13,12 @@ describe("BART-Large from its config.json alone (the paper's table 3)", () => {
   const description = describeModel(rawConfig);
   const { modules, weights } = traceModel(description, description.config.vocabularySize, "languageModel");
 
-  test("has 406,291,456 weights, words of both texts and of the output layer once", () => {
+  test("has 406,291,456 weights, with one shared embedding for encoder, decoder and output layer", () => {
     const parameters = [...weights.values()].filter(({ buffer }) => !buffer);
     expect(parameters.reduce((total, { shape }) => total + size(shape), 0)).toBe(406_291_456);
   });
 
-  test("has six linear layers in a block of the encoder, ten in one of the decoder, counted on from there", () => {
+  test("has six linear layers per encoder block and ten per decoder block, with consecutive block indices", () => {
     const ofBlock = (block: number) => modules.filter((module) => module.block === block);
     expect(ofBlock(11).map(({ name, role }) => `${role} ${name}`)).toEqual([
       ...["q", "k", "v", "out"].map((layer) => `attention encoder.layers.11.self_attn.${layer}_proj`),
@@ -43,7 +43,7 @@ describe("BART-Large from its config.json alone (the paper's table 3)", () => {
     expect(head).toBe(0);
   });
 
-  test("AFLoRA of the preset trains the vectors of all, and the matrices of the feed-forward networks until they freeze", () => {
+  test("AFLoRA's preset trains all vectors, and the matrices of feed-forward networks until they freeze", () => {
     const { rank } = findMethod("aflora").published!.tasks.summarization!;
     const { costs } = costsOf("aflora", { rank });
     const [encoder, decoder] = [6 * 16 + 5 * 1024 + 4096, 10 * 16 + 9 * 1024 + 4096];

@@ -6,7 +6,7 @@ import { describeModel } from "../../src/models/families.ts";
 const fixture = (name: string) =>
   JSON.parse(readFileSync(new URL(`../fixtures/models/${name}/config.json`, import.meta.url), "utf8"));
 
-describe("settings that would change the numbers are refused by name", () => {
+describe("rejects by name settings that would change the results", () => {
   test.each([
     ["bert-1", { position_embedding_type: "relative_key" }],
     ["bert-1", { is_decoder: true }],
@@ -55,19 +55,19 @@ describe("settings that would change the numbers are refused by name", () => {
     ["bert-1", "hidden_size"],
     ["distilbert-1", "dim"],
     ["deberta-v2-1", "hidden_size"],
-  ])("%s with heads that do not share the hidden size evenly", (name, setting) => {
+  ])("%s with heads that do not divide the hidden size evenly", (name, setting) => {
     const uneven = { ...fixture(name), [setting]: 33, pooler_hidden_size: undefined };
     expect(() => describeModel(uneven)).toThrow(UserError);
     expect(() => describeModel(uneven)).toThrow(/hidden size of 33 cannot be shared by 2 attention heads/);
   });
 
-  test("types of too few layers", () => {
+  test("too few layer types", () => {
     const read = () => describeModel({ ...fixture("gemma2-2"), layer_types: ["full_attention"] });
     expect(read).toThrow(UserError);
     expect(read).toThrow(/"layer_types" names 1 layers, but there are 2/);
   });
 
-  test("an unknown family is named beside the known ones", () => {
+  test("reports an unknown family, listing the known ones", () => {
     expect(() => describeModel({ model_type: "modernbertt" })).toThrow(
       /config.json: unknown model_type "modernbertt".*modernbert.*\(model_types: bert, roberta, .*deberta-v2, modernbert, llama, mistral, .*gpt2/,
     );

@@ -24,12 +24,12 @@ const size = (shape: Shape): number => (shape as number[]).reduce((product, d) =
 describe("DeBERTaV3-base from its config.json alone (docs/method.md)", () => {
   const { modules, weights } = traceModel(description, 2);
 
-  test("has 183,831,552 weights beside the head's", () => {
+  test("has 183,831,552 weights without the head", () => {
     const backbone = [...weights.values()].filter(({ part }) => part === "backbone");
     expect(backbone.reduce((total, { shape }) => total + size(shape), 0)).toBe(183_831_552);
   });
 
-  test("has six linear layers a block, each once though positions pass two of them again", () => {
+  test("has six linear layers per block, counted once though positions also use two of them", () => {
     expect(modules).toHaveLength(72);
     expect(modules.slice(0, 6).map(({ name, role }) => `${role} ${name}`)).toEqual([
       "attention encoder.layer.0.attention.self.query_proj",
@@ -51,7 +51,7 @@ describe("DeBERTaV3-base from its config.json alone (docs/method.md)", () => {
   });
 });
 
-test("DeBERTa-v2-xlarge's convolution reads a single token as it reads it in a longer batch", async () => {
+test("DeBERTa-v2-xlarge's convolution gives a single token the same output in a longer batch", async () => {
   const folder = new URL("../fixtures/models/deberta-v2-2/", import.meta.url);
   const small = describeModel(JSON.parse(readFileSync(new URL("config.json", folder), "utf8")));
   const { labelCount } = small.config;
@@ -76,7 +76,7 @@ describe("DeBERTa's relative positions", () => {
   const relativePositions = (sequence: number) =>
     makeTable(context.streams[0]!.tables.get("relativePositions")!, sequence).data;
 
-  test("near distances have an embedding each", () => {
+  test("near distances have separate embeddings", () => {
     expect([...relativePositions(4)]).toEqual([260, 259, 258, 257, 256, 255, 254, 253]);
   });
 
@@ -89,7 +89,7 @@ describe("DeBERTa's relative positions", () => {
     expect(new Set(far).size).toBeLessThan(129);
   });
 
-  test("their dropout draws by embedding, not by place", () => {
+  test("their dropout masks depend on the embedding, not on the position", () => {
     const rows = context.dropouts.filter(({ rowNumbers }) => rowNumbers !== undefined);
     expect(rows).toHaveLength(12);
     expect(rows[0]).toMatchObject({ rate: 0.1, shape: ["2*sequence", 768], rowNumbers: "relativePositions" });

@@ -18,7 +18,7 @@ import { type AdaptedModel, GRADIENT, writeInference, writeStep } from "../../sr
 import { DECODERS, exampleOf, infer, LABELS, loadDecoder, numbersOf } from "../support/decoder-fixture.ts";
 import { runtime } from "../support/runtime.ts";
 
-/** Every position of a text but the last `without`. */
+/** Every position of a text except the last `without`. */
 const positions = (inputIds: readonly number[], without = 0): Int32Array =>
   Int32Array.from({ length: inputIds.length - without }, (_, position) => position);
 
@@ -40,8 +40,8 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     expect(unused).toEqual([]);
   });
 
-  // Of PyTorch's older exporter and its newer one, by oracle/onnx_files.py.
-  test.each(["llama-1", "gpt2-1"])("%s of an ONNX file", async (name) => {
+  // From PyTorch's older and newer exporter, by oracle/onnx_files.py.
+  test.each(["llama-1", "gpt2-1"])("%s from an ONNX file", async (name) => {
     const read = await expectLanguageModel(
       name,
       await openOnnx(await fileSource(onnxFile(name)), memoryFiles(name, {}), ""),
@@ -49,7 +49,7 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     expect(read.weights).toEqual((await loadDecoder(name, "languageModel")).weights);
   });
 
-  test.each(["llama-1", "llama-2", "qwen3-1", "gemma3-1"])("%s of the ONNX file that aflora writes", async (name) => {
+  test.each(["llama-1", "llama-2", "qwen3-1", "gemma3-1"])("%s from the ONNX file that aflora writes", async (name) => {
     const { model, weights } = await loadDecoder(name, "languageModel");
     let stream: CachedStream | undefined;
     const { outputs } = writeInference(model, {
@@ -64,7 +64,7 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     expect(read.weights).toEqual(weights);
   });
 
-  test("an ONNX file whose weights have other names is refused", async () => {
+  test("rejects an ONNX file whose weights have other names", async () => {
     const source = await openOnnx(await fileSource(onnxFile("llama-1")), memoryFiles("llama-1", {}), "");
     const tensors = new Map([...source.tensors].map(([name, tensor]) => [name.replace("q_proj", "query"), tensor]));
     await expect(loadDecoder("llama-1", "languageModel", { ...source, tensors })).rejects.toThrow(
@@ -131,7 +131,7 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
     await expectGradients(model, results, expected, "token.gradients.");
   });
 
-  test("names in checkpoints are those that the family's weights get back", async () => {
+  test("names in checkpoints map back to the family's weights", async () => {
     for (const name of DECODERS) {
       const { model, expected } = await loadDecoder(name, "languageModel");
       const names = [...traceModel(model, 0, "languageModel").weights.values()].map((weight) =>
@@ -160,7 +160,9 @@ function expectNumbers(found: Float32Array, { data }: Tensor<"float32">): void {
   expect(worst).toBeLessThan(1e-4);
 }
 
-/** Every gradient of the fixture was found, and is the same relative to its largest element. @returns their names */
+/**
+ * Checks that the fixture's gradients are all found and equal, relative to the largest element. @returns their names
+ */
 async function expectGradients(
   model: AdaptedModel,
   results: Record<string, Tensor>,

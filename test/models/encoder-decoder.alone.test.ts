@@ -38,7 +38,7 @@ const textOf = (length: number, seed: number): Encoding => ({
   tokenTypeIds: new Int32Array(length),
 });
 
-/** Texts of the encoder and the decoder, neither always the longer one. */
+/** Texts of the encoder and the decoder; neither is always longer. */
 const LENGTHS = [
   [3, 2],
   [1, 4],
@@ -73,7 +73,7 @@ function weightsFor(head: Head): Map<string, Tensor<"float32">> {
   );
 }
 
-/** One training step, every weight of the model trained. */
+/** One training step with all weights trainable. */
 async function step(head: Head, weights: Map<string, Tensor<"float32">>, tokenBudget: number, dropout = false) {
   const adaptation = full.adapt({}, traceModel(description, LABELS, head).modules);
   const model = { ...description, adaptation, labelCount: LABELS, head, trainsHead: () => true };
@@ -84,7 +84,7 @@ async function step(head: Head, weights: Map<string, Tensor<"float32">>, tokenBu
   return outcome;
 }
 
-/** The model and its loss once more, in plain loops and double precision. */
+/** The model and its loss again, in plain loops and double precision. */
 function plainLoss(weights: ReadonlyMap<string, Float64Array>, examples: readonly TrainingExample[]): number {
   const row = (name: string, index: number, width: number): number[] =>
     Array.from(weights.get(name)!.subarray(index * width, (index + 1) * width));
@@ -132,11 +132,11 @@ function plainLoss(weights: ReadonlyMap<string, Float64Array>, examples: readonl
   return loss / total;
 }
 
-/** Every so manieth element of a gradient is compared: plain loops take their time. */
+/** Only every n-th element of a gradient is compared, because plain loops are slow. */
 const EVERY = 5;
 
 test.each<Head>(["sequence", "token"])(
-  "an encoder-decoder with a %s head: loss and gradients are those of plain loops, however a batch is cut",
+  "an encoder-decoder with a %s head: loss and gradients equal plain loops for any micro-batches",
   async (head) => {
     const weights = weightsFor(head);
     const doubles = new Map([...weights].map(([name, { data }]) => [name, Float64Array.from(data)]));
@@ -155,7 +155,7 @@ test.each<Head>(["sequence", "token"])(
   },
 );
 
-test("dropout between texts of different lengths does not depend on the cut", async () => {
+test("dropout between texts of different lengths does not depend on micro-batches", async () => {
   description = describeModel({ ...CONFIG, attention_dropout: 0.3 });
   const weights = weightsFor("sequence");
   const [whole, cut] = [await step("sequence", weights, 100, true), await step("sequence", weights, 1, true)];

@@ -63,7 +63,7 @@ describe("encoder-decoders against transformers and autograd (oracle/encoder_dec
     },
   );
 
-  test.each(["t5-1", "t5-2"])("%s: its encoder, of the ONNX file that aflora writes", async (name) => {
+  test.each(["t5-1", "t5-2"])("%s: its encoder, from the ONNX file that aflora writes", async (name) => {
     const { model, weights, numbers } = await loadSeq2Seq(name);
     const { maxLength, hiddenSize } = model.config;
     const graph = new Graph();

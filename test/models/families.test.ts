@@ -41,13 +41,13 @@ async function onnxFixture(name: string): Promise<TensorSource> {
 const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
 const open = (name: string): Promise<TensorSource> => openSafetensorsFile(fileURLToPath(new URL(name, folder)));
 
-/** Trains every weight of the model: only so are all gradients looked at. */
+/** Trains every weight of the model, to check all gradients. */
 const everything = full.adapt({}, []);
 const headOnly = headMethod.adapt({}, []);
 
 const folders = readdirSync(folder).filter((name) => existsSync(new URL(`${name}/config.json`, folder)));
 
-test("every family has two fixtures or more", () => {
+test("every family has at least two fixtures", () => {
   for (const modelType of FAMILIES.names) {
     const own = folders.filter((name) => read(`${name}/config.json`).model_type === modelType);
     expect(own.length, modelType).toBeGreaterThanOrEqual(2);
@@ -59,8 +59,8 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     await expectModel(name, await open(`${name}/model.safetensors`));
   });
 
-  // Of PyTorch's older exporter and its newer one, by oracle/onnx_files.py.
-  test.each(["bert-1", "deberta-v2-1", "distilbert-1", "modernbert-1"])("%s of an ONNX file", async (name) => {
+  // From PyTorch's older and newer exporter, by oracle/onnx_files.py.
+  test.each(["bert-1", "deberta-v2-1", "distilbert-1", "modernbert-1"])("%s from an ONNX file", async (name) => {
     const source = await onnxFixture(name);
     const description = await expectModel(name, source);
     const own = describeModel(read(`${name}/config.json`));
@@ -69,7 +69,7 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
     expect(description.config).toEqual({ ...own.config, usesTokenTypes: name === "bert-1" });
   });
 
-  test.each(["bert-1", "deberta-v2-1", "mpnet-1"])("%s of the ONNX file that aflora writes", async (name) => {
+  test.each(["bert-1", "deberta-v2-1", "mpnet-1"])("%s from the ONNX file that aflora writes", async (name) => {
     const own = describeModel(read(`${name}/config.json`));
     const { labelCount } = own.config;
     const trace = traceModel(own, labelCount);
@@ -212,7 +212,7 @@ function expectLogits(logits: Float32Array, row: number, expected: readonly numb
   });
 }
 
-/** Every gradient of the fixture was found, and is the same. */
+/** Checks that all gradients of the fixture exist and are equal. */
 async function expectGradients(
   { architecture }: ModelDescription,
   results: Record<string, Tensor>,
@@ -226,10 +226,10 @@ async function expectGradients(
   }
 }
 
-/** What a gradient that is zero (a key's bias, which softmax does not see) is by rounding, which differs between processors. */
+/** Rounding error of a gradient that is zero (a key's bias, to which softmax is invariant); it differs between processors. */
 const ZERO = 1e-6;
 
-/** Relative to the largest element; what is zero must be zero here, too. */
+/** Relative to the largest element; zeros must be zeros here too. */
 function expectClose(name: string, found: Float32Array, expected: Float32Array): void {
   const largest = (values: Float32Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   expect(found.length, name).toBe(expected.length);

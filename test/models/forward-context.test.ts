@@ -10,7 +10,7 @@ import { runtime } from "../support/runtime.ts";
 
 const [words, width] = [30, 16];
 
-/** A language model of two texts' words and nothing between them but a vector that trains. */
+/** A language model of token embeddings and a trainable vector only. */
 function tied(format: BaseFormat) {
   const graph = new Graph();
   const trains = ({ name }: { name: string }): boolean => name === "norm.weight";
@@ -22,7 +22,7 @@ function tied(format: BaseFormat) {
   return { context, outputs: { logits, gradient: gradient! } };
 }
 
-describe("a table of words that is the output layer, too", () => {
+describe("token embeddings that are also the output layer", () => {
   const table = normal(1)([words, width], randomFor(1, "words"));
   const norm = normal(1)([width], randomFor(1, "norm"));
   const indices = int32([3], Int32Array.of(4, 0, 29));
@@ -44,7 +44,7 @@ describe("a table of words that is the output layer, too", () => {
     };
   }
 
-  test.each(BASE_FORMATS)("is one copy under %s, near float32's", async (format) => {
+  test.each(BASE_FORMATS)("have one copy in %s, close to float32", async (format) => {
     const [found, expected] = [await run(format), await run("float32")];
     expect(found.frozen.toSorted()).toEqual(found.stored.toSorted());
     expect(found.stored).toHaveLength(format === "float32" ? 1 : 2);
@@ -57,7 +57,7 @@ describe("a table of words that is the output layer, too", () => {
   });
 });
 
-test("a weight that may be stored otherwise is not read as it is", () => {
+test("a weight that may be quantised cannot be read as float32", () => {
   const { context } = tied("float32");
   expect(() => context.weight("words.weight", [words, width])).toThrow(/"words.weight" is read as a table before/);
 });

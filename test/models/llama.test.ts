@@ -15,12 +15,12 @@ describe("LLaMA-7B from its config.json alone (the paper's table 2)", () => {
   const description = describeModel(rawConfig);
   const { modules, weights, classifier } = traceModel(description, description.config.vocabularySize, "languageModel");
 
-  test("has 6,738,415,616 weights, the output layer among them, and no head of a task", () => {
+  test("has 6,738,415,616 weights, including the output layer, and no task head", () => {
     expect([...weights.values()].reduce((total, { shape }) => total + size(shape), 0)).toBe(6_738_415_616);
     expect(classifier).toBeUndefined();
   });
 
-  test("has seven linear layers a block", () => {
+  test("has seven linear layers per block", () => {
     expect(modules).toHaveLength(7 * 32);
     expect(modules.slice(0, 7).map(({ name, role }) => `${role} ${name}`)).toEqual([
       "attention layers.0.self_attn.q_proj",
@@ -60,13 +60,13 @@ describe("settings", () => {
     [{ hidden_act: "gelu_10" }, /"hidden_act"/],
     [{ head_dim: 7 }, /"head_dim"/],
     [{ num_key_value_heads: 5 }, /32 attention heads cannot share 5 key and value heads evenly/],
-  ])("%o is refused by name", (setting, message) => {
+  ])("rejects %o by name", (setting, message) => {
     const read = () => describeModel({ ...rawConfig, ...setting });
     expect(read).toThrow(UserError);
     expect(read).toThrow(message);
   });
 
-  test("of position scaling are read in the words of both generations of config.json", () => {
+  test("of RoPE scaling are read from both generations of config.json", () => {
     const reachOf = (setting: object) =>
       (describeModel({ ...rawConfig, ...setting }).config as unknown as { attentionSpans: { positions: object }[] })
         .attentionSpans[0]!;

@@ -11,7 +11,7 @@ import { collectGarbage } from "../support/memory-in-use.ts";
 const model = (name: string) =>
   describeModel(JSON.parse(readFileSync(new URL(`../fixtures/models/${name}/config.json`, import.meta.url), "utf8")));
 
-/** A checkpoint of tensors that hold nothing but zeros. */
+/** A checkpoint whose tensors are all zeros. */
 function checkpoint(shapes: Record<string, readonly number[]>, metadata: Record<string, string> = {}): TensorSource {
   return {
     location: "checkpoint",
@@ -29,20 +29,20 @@ const shapes = Object.fromEntries(
 const names = (specs: { name: string }[]) => specs.map(({ name }) => name);
 
 describe("readModelWeights", () => {
-  test("a classifier for another number of labels is left aside, the rest of the head kept", async () => {
+  test("ignores a classifier for another number of labels, but loads the rest of the head", async () => {
     const found = await readModelWeights(checkpoint(shapes), bert, traceModel(bert, 2));
     expect(names(found.missing)).toEqual(["classifier.weight", "classifier.bias"]);
     expect(found.unused).toEqual(["bert.classifier.weight", "bert.classifier.bias"]);
     expect(found.weights.has("pooler.dense.weight")).toBe(true);
   });
 
-  test("weights that the task cannot use are left aside though they fit", async () => {
+  test("ignores weights of the right shape that the task cannot use", async () => {
     const takes = ({ name }: { name: string }) => !name.startsWith("classifier.");
     const found = await readModelWeights(checkpoint(shapes), bert, trace, { takes });
     expect(names(found.missing)).toEqual(["classifier.weight", "classifier.bias"]);
   });
 
-  test("what belongs to the head is made new where it is missing, what belongs to the backbone is not", async () => {
+  test("initialises missing weights of the head, but not of the backbone", async () => {
     const { "bert.pooler.dense.weight": _, ...headless } = shapes;
     expect(names((await readModelWeights(checkpoint(headless), bert, trace)).missing)).toEqual(["pooler.dense.weight"]);
     const { "bert.encoder.layer.1.output.dense.bias": __, ...incomplete } = shapes;
@@ -55,7 +55,7 @@ describe("readModelWeights", () => {
     );
   });
 
-  test("word embeddings that are kept under the name of what is tied to them are found", async () => {
+  test("finds token embeddings under the name of a tied weight", async () => {
     const { "bert.embeddings.word_embeddings.weight": words, ...others } = shapes;
     const decoder = { ...others, "cls.predictions.decoder.weight": words! };
     expect((await readModelWeights(checkpoint(decoder), bert, trace)).unused).toEqual([]);
@@ -81,7 +81,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in 
   const specs = [...trace.weights.values()];
   const other = specs.filter(({ name }) => /^encoder.*(query|key|value|dense)\.weight$|word_emb/.test(name));
 
-  test("has the backbone's linear layers and word embeddings in other tensors, and all else in float32", async () => {
+  test("quantises the backbone's linear layers and token embeddings, and keeps all else in float32", async () => {
     const { weights, quantized } = await readModelWeights(checkpoint(shapes), bert, trace, { format });
     expect(other).toHaveLength(2 * 6 + 1);
     for (const { name } of other) {
@@ -93,7 +93,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in 
     expect(weights.size).toBe(trace.weights.size - other.length);
   });
 
-  test("is never there in float32 too, but for two layers", async () => {
+  test("holds at most two layers in float32 at a time", async () => {
     const bytes = (): number => {
       collectGarbage();
       return process.memoryUsage().arrayBuffers;
@@ -117,13 +117,13 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in 
     const layer = 4 * wide.hidden_size * wide.intermediate_size;
     expect(seen).toHaveLength([...shapesOf.values()].filter(({ length }) => length === 2).length);
     expect(weights.size + quantized.size).toBeGreaterThan(shapesOf.size);
-    // What else the process holds comes and goes a little.
+    // The process's other memory varies a little.
     expect(Math.max(...seen)).toBeLessThan(kept + 2 * layer + 2e5);
     expect(kept).toBeLessThan(0.6 * 4 * [...shapesOf.values()].reduce((sum, shape) => sum + sizeOf(shape), 0));
   });
 });
 
-test("a base that only answers is made when it is asked for, and kept by who has it alone", async () => {
+test("a base for inference is computed on access, and not held", async () => {
   const source = checkpoint(shapes);
   const numbersOf = (name: string) => {
     const tensor = float32(shapes[name]!);

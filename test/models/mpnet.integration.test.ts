@@ -9,16 +9,16 @@ import { Bench, layersOf, type Row, readBase, readJson } from "../support/small-
 /** Folder of all-mpnet-base-v2. */
 const MPNET = process.env.AFLORA_MPNET ?? "";
 
-/** What transformers and PyTorch give (oracle/mpnet.py). */
+/** Results of transformers and PyTorch (oracle/mpnet.py). */
 interface Facts {
   examples: (Row & { logits: number[] })[];
   loss: number;
-  /** Of each parameter's gradient its length, and the sum of its elements times `sin(i + 1)`. */
+  /** For each parameter, the norm of its gradient and the sum of its elements times `sin(i + 1)`. */
   gradients: Record<string, [length: number, wave: number]>;
 }
 
 test.skipIf(!existsSync(MPNET))(
-  "all-mpnet-base-v2, at AFLORA_MPNET: logits and gradients of every weight are those of transformers and PyTorch",
+  "all-mpnet-base-v2, at AFLORA_MPNET: logits and all gradients equal those of transformers and PyTorch",
   { timeout: 1_200_000 },
   async () => {
     const facts: Facts = readJson("mpnet.json");
@@ -53,7 +53,7 @@ test.skipIf(!existsSync(MPNET))(
         squares += value * value;
         sum += value * Math.sin(i + 1);
       });
-      // A key's bias has no gradient but for rounding.
+      // A key's bias has no gradient except rounding errors.
       const scale = Math.max(length, 1e-4 * longest);
       expect(Math.abs(Math.sqrt(squares) - length) / scale, name).toBeLessThan(1e-3);
       expect(Math.abs(sum - wave) / scale, name).toBeLessThan(1e-3);

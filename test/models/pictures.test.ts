@@ -21,7 +21,7 @@ import { runtime } from "../support/runtime.ts";
 const PIXELS = 3 * 16 * 16;
 const LABELS = [2, 0];
 
-/** One of the pictures whose pixels stand one after the other. */
+/** One picture of a batch. */
 const exampleOf = (pixels: readonly number[], index: number, label: number, length = 17): TrainingExample => {
   const none = new Int32Array(length);
   const write = (into: Float32Array) => into.set(pixels.slice(index * PIXELS, (index + 1) * PIXELS));
@@ -29,8 +29,8 @@ const exampleOf = (pixels: readonly number[], index: number, label: number, leng
   return withLabel({ index, encoding: { inputIds: none, tokenTypeIds: none }, inputs }, label);
 };
 
-// Of PyTorch's older exporter and its newer one, by oracle/pictures.py.
-describe("a model of pictures against PyTorch and autograd", () => {
+// From PyTorch's older and newer exporter, by oracle/pictures.py.
+describe("a picture model against PyTorch and autograd", () => {
   test.each([
     ...PICTURE_MODELS.map((name) => [name, { blocks: 2, length: 17 }] as const),
     ...CONVOLUTIONAL_MODELS.map((name) => [name, { blocks: 0, length: 12 * 12 }] as const),
@@ -47,14 +47,14 @@ describe("a model of pictures against PyTorch and autograd", () => {
     const { trace, unused, lacking } = await expectLikeAutograd(pictureModel(name), description, expected, examples);
     const roles = ["attention", "attention", "attention", "attention", "ffn", "ffn"];
     expect(trace.modules.map(({ role }) => role).slice(0, 6)).toEqual(blocks > 0 ? roles : []);
-    // CLIP normalises what it pools.
+    // CLIP normalises its pooled vector.
     expect(unused.filter((each) => !/^(post_layernorm|head)/.test(each))).toEqual([]);
-    // The older exporter holds positions, and what it computed of them, as constants.
+    // The older exporter stores positions, and values computed from them, as constants.
     expect(lacking).toBeLessThan(4);
   });
 });
 
-/** A network whose nodes of an op have other attributes. */
+/** A network in which nodes of an op have other attributes. */
 const withAttributes = (
   network: Network,
   op: string,
@@ -66,7 +66,7 @@ const withAttributes = (
   ),
 });
 
-test("patches that reach over the edge are those of a picture moved from it", async () => {
+test("patches beyond the edge equal those of a shifted picture", async () => {
   const { config, weights: source } = await openModelFolder(await modelFiles(pictureModel("vit")));
   const { pixels } = expectedPictures("vit");
   const moved = pixels.map((_, i) => {
@@ -107,7 +107,7 @@ test("patches that reach over the edge are those of a picture moved from it", as
   }
 });
 
-describe("what cannot be read of a model of pictures is refused with the node", () => {
+describe("unsupported parts of a picture model are rejected with the node", () => {
   const changed = async (name: string, op: string, attributes: Record<string, number | string | number[]>) => {
     const { config, weights } = await openModelFolder(await modelFiles(pictureModel(name)));
     const network = withAttributes(weights.network!, op, attributes);
@@ -140,7 +140,7 @@ describe("what cannot be read of a model of pictures is refused with the node", 
     );
   });
 
-  test("a size that nothing says; config.json may", async () => {
+  test("an unknown size, unless config.json has it", async () => {
     const { config, weights } = await openModelFolder(await modelFiles(pictureModel("vit")));
     expect(describeModel(config, weights.network).config.picture).toEqual({ height: 16, width: 16 });
     expect(() => describeModel({ ...config, image_size: undefined }, weights.network)).toThrow(
@@ -149,7 +149,7 @@ describe("what cannot be read of a model of pictures is refused with the node", 
   });
 });
 
-test("an adapter beside layers of an ONNX file reads with dropout, the same of an example in any batch", async () => {
+test("an adapter of ONNX layers has dropout, with equal masks for an example in any batch", async () => {
   const { config, weights: source } = await openModelFolder(await modelFiles(pictureModel("vit")));
   const description = describeModel(config, source.network, { height: 16, width: 16 });
   const { modules } = traceModel(description, 3);

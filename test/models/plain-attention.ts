@@ -4,10 +4,10 @@ export type Rows = readonly (readonly number[])[];
 const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
 
 /**
- * Attention of one example, written down a second time: what the graph's is compared with.
+ * Attention of one example in plain loops, to check the graph's.
  * @param query `[queries][heads*size]`
  * @param key `[keys][keyValueHeads*size]`, as is `value`
- * @param sees whether a query may look at a key, by their positions
+ * @param sees whether a query may attend to a key, by their positions
  * @returns `[queries][heads*size]`
  */
 export function plainAttention(

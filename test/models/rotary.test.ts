@@ -10,7 +10,7 @@ interface Case {
 
 const CASES = JSON.parse(readFileSync(new URL("../fixtures/rotary.json", import.meta.url), "utf8")) as Case[];
 
-test.each(CASES)("frequencies are transformers' (oracle/rotary.py): $settings.rope_type", (each) => {
+test.each(CASES)("frequencies equal transformers' (oracle/rotary.py): $settings.rope_type", (each) => {
   const found = rotaryPositions(ropeSettings.parse(each.settings), { theta: 10_000, size: 64, maxLength: 8192 });
   expect(found.factor).toBeCloseTo(each.factor, 6);
   expect(found.frequencies).toHaveLength(each.frequencies.length);

@@ -9,8 +9,8 @@ const TOKENS = 29;
 const SAMPLES = TOKENS * 40 + 25;
 const LABELS = [2, 0];
 
-// Of PyTorch's older exporter and its newer one, by oracle/sounds.py.
-describe("a model of sound against PyTorch and autograd", () => {
+// From PyTorch's older and newer exporter, by oracle/sounds.py.
+describe("a sound model against PyTorch and autograd", () => {
   test.each(SOUND_MODELS)("%s", async (name) => {
     const { config, weights } = await openModelFolder(await modelFiles(soundModel(name)));
     const description = describeModel(config, weights.network);

@@ -24,7 +24,7 @@ const port = (...shape: (number | string)[]): NetworkInput => ({ dtype: "float32
 const write = (inputs: Record<string, NetworkInput>) =>
   writeWholeNetwork(source.network!, new Graph(), new Map(Object.entries(inputs)));
 
-describe("a network with branches in branches and recurrences, against PyTorch (oracle/branches.py)", () => {
+describe("a network with nested branches and recurrences, against PyTorch (oracle/branches.py)", () => {
   async function run({ mode, batch, x, state }: Case, sequence: number | string) {
     const inputs = { x: port(sequence, batch, WIDTH), state: port(2, batch, SIZE), mode };
     const { outputs, weights } = write(inputs);
@@ -52,19 +52,19 @@ describe("a network with branches in branches and recurrences, against PyTorch (
   );
 });
 
-test("weights of branches that are not chosen are not read", () => {
+test("does not read weights of branches that are not selected", () => {
   const { weights } = write({ x: port(4, 2, WIDTH), state: port(2, 2, SIZE), mode: 0 });
   expect(weights.length).toBe(4);
 });
 
-describe("is refused in a sentence where", () => {
+describe("is rejected in one sentence if", () => {
   test.each<[what: string, inputs: Record<string, NetworkInput>, says: RegExp]>([
     [
       "a condition is an input",
       { x: port(4, 1, WIDTH), state: port(2, 1, SIZE), mode: { dtype: "int64", shape: [] } },
       /node "ways" \(If\) .* its condition is computed as the graph runs, and must be known before/,
     ],
-    ["an input is not said", { x: port(4, 1, WIDTH), mode: 2 }, /branches.onnx reads "state"; say what it is/],
+    ["an input is not given", { x: port(4, 1, WIDTH), mode: 2 }, /branches.onnx reads "state"; say what it is/],
     [
       "states do not fit",
       { x: port(4, 1, WIDTH), state: port(1, 1, SIZE), mode: 2 },

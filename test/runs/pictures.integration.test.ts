@@ -156,7 +156,7 @@ test("a parquet file that holds its pictures trains as the same pictures in file
   const model = await loadFineTunedModel(directory, runtime);
   const files = await model.predict(held.map(({ name }) => join(home, name)));
   await expect(readInputs(train, undefined, model.kind)).rejects.toThrow("holds its pictures itself; save them");
-  await expect(model.predict({ text: "row 3", bytes: Uint8Array.of(1, 2) })).rejects.toThrow("row 3 is no picture");
+  await expect(model.predict({ text: "row 3", bytes: Uint8Array.of(1, 2) })).rejects.toThrow("row 3 is not a picture");
   await model.release();
   const said = stdout
     .trim()
@@ -274,9 +274,9 @@ test("what does not fit together is refused in a sentence", async () => {
   await savePicture(join(other, "gren", "1.png"), madePicture(9, 9, 1));
   await expect(run("one", { train: other })).rejects.toThrow('has one folder of pictures only, "gren"');
   await expect(run("other", { validation: other })).rejects.toThrow(
-    /gren is no class of the task, whose classes are blue, green, red; did you mean "green"\?$/,
+    /gren is not a class of the task, whose classes are blue, green, red; did you mean "green"\?$/,
   );
-  await expect(readTextRows(photos)).rejects.toThrow(`${photos} is a folder, where a file of texts is needed`);
+  await expect(readTextRows(photos)).rejects.toThrow(`${photos} is a folder, but a file of texts is needed`);
   await expect(run("none", { train: pictureModel("vit") })).rejects.toThrow(
     "has no folders of pictures or sounds, one for each class",
   );

@@ -14,7 +14,7 @@ import { type StepOutcome, TrainingStep } from "../../src/training/step.ts";
 import { cosine, quantizedOf } from "../support/quantized.ts";
 import { type Base, batches, layersOf, smallBert } from "../support/small-bert.ts";
 
-/** One AFLoRA step, dropout on, at parameters that are all away from zero. */
+/** One AFLoRA step with dropout, with all parameters away from zero. */
 async function stepOn(device: DeviceName, base: Base, format: BaseFormat): Promise<StepOutcome> {
   const adaptation = aflora.adapt(aflora.options.parse({}), layersOf(base));
   const away = adaptation.parameters.map(({ name, shape }) => [name, normal(0.3)(shape, randomFor(3, name))] as const);
@@ -43,7 +43,7 @@ describe("devices", () => {
     try {
       found = await stepOn("webgpu", base, format);
     } catch (error) {
-      // Only the device may be missing: a sentence about anything else is a failure.
+      // Only a missing device is accepted; an error about anything else is a failure.
       if (error instanceof UserError && /^device "webgpu" cannot be used/.test(error.message))
         context.skip(error.message);
       throw error;
@@ -51,7 +51,7 @@ describe("devices", () => {
     expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(1e-3);
     expect([...found.gradients.keys()]).toEqual([...expected.gradients.keys()]);
     for (const [name, { data: gradient }] of expected.gradients) {
-      // A number between two steps may be rounded up here and down there.
+      // A number between two steps may be rounded differently on each device.
       if (format !== "float32") {
         expect(cosine(found.gradients.get(name)!, { data: gradient }), name).toBeGreaterThan(0.999);
         continue;
@@ -62,7 +62,7 @@ describe("devices", () => {
     }
   });
 
-  test("a device that is missing is the user's mistake, in one sentence", async (context) => {
+  test("a missing device is a UserError of one sentence", async (context) => {
     if (!availableDevices().includes("cuda")) {
       expect(() => nodeRuntime({ device: "cuda" })).toThrow(
         /device "cuda" is not in this build of ONNX Runtime; it has cpu/,
@@ -83,7 +83,7 @@ describe("devices", () => {
     );
   });
 
-  test("weights that cannot be read are no fault of the device", async (context) => {
+  test("weights that cannot be read are not reported as the device's error", async (context) => {
     if (!availableDevices().includes("webgpu")) return context.skip("this build of ONNX Runtime has no WebGPU");
     const graph = new Graph();
     const y = add(graph.leaf("input", "x", "float32", [1]), graph.leaf("frozen", "w", "float32", [1]));
@@ -98,14 +98,14 @@ describe("devices", () => {
     await expect(attempt).rejects.toThrow(/^model\.gguf is truncated$/);
   });
 
-  test("software that imitates a GPU is named before training; what is real or not known is not", () => {
+  test("reports a software GPU before training, but no real or unknown one", () => {
     const found = { device: "webgpu", usable: true } as const;
     expect(deviceNote({ ...found, name: "lavapipe", software: true })).toMatch(/^webgpu is lavapipe here, software/);
     expect(deviceNote({ ...found, name: "NVIDIA H100", software: false })).toBeUndefined();
     expect(deviceNote(found)).toBeUndefined();
   });
 
-  test("every device of the build is tried: a session on it, or why there is none", async () => {
+  test("tests every device of the build and returns a session or the reason", async () => {
     const found = await findDevices();
     expect(found.map(({ device }) => device)).toEqual(availableDevices());
     expect(found[0]).toMatchObject({ device: "cpu", usable: true });

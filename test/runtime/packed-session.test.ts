@@ -9,7 +9,7 @@ import { runtime } from "../support/runtime.ts";
 
 afterEach(() => vi.unstubAllEnvs());
 
-/** Ones times a matrix of numbers that count from 0. */
+/** Ones times a matrix of 8-bit numbers with zero point 0. */
 async function sums(): Promise<number[]> {
   const graph = new Graph();
   const x = graph.leaf("input", "x", "float32", [1, 32]);
@@ -26,7 +26,7 @@ async function sums(): Promise<number[]> {
 
 const EXPECTED = Array.from({ length: 16 }, (_, i) => 32 * i + (16 * 32 * 31) / 2);
 
-test("the files that constant weights are laid out from are gone when they are", async () => {
+test("removes the files of constant weights once they are prepacked", async () => {
   const folder = await mkdtemp(join(tmpdir(), "aflora-packed-"));
   vi.stubEnv("TMPDIR", folder);
   expect(await sums()).toEqual(EXPECTED);
@@ -34,7 +34,7 @@ test("the files that constant weights are laid out from are gone when they are",
   await rm(folder, { recursive: true });
 });
 
-test("files that a killed process left behind are removed, and those of one that may still read them are not", async () => {
+test("removes files of a killed process, but not of one that may still read them", async () => {
   const folder = await mkdtemp(join(tmpdir(), "aflora-packed-"));
   vi.stubEnv("TMPDIR", folder);
   const hoursAgo = Date.now() / 1000 - 2 * 3600;
@@ -48,7 +48,7 @@ test("files that a killed process left behind are removed, and those of one that
   await rm(folder, { recursive: true });
 });
 
-test("where no file can be written, they are laid out from memory", async () => {
+test("prepacks weights from memory if no file can be written", async () => {
   vi.stubEnv("TMPDIR", join(tmpdir(), "aflora-is-not-there"));
   expect(await sums()).toEqual(EXPECTED);
 });

@@ -14,7 +14,7 @@ import { TrainingStep } from "../../src/training/step.ts";
 import { loadSeq2Seq } from "../support/seq2seq-fixture.ts";
 import { layersOf, smallBert } from "../support/small-bert.ts";
 
-/** ONNX Runtime that makes no more than so many sessions, as where memory ends, and how many of them are there. */
+/** An ONNX Runtime that creates a limited number of sessions, as if memory ran out, and counts the live ones. */
 function endingAfter(most: number): { runtime: Runtime; live(): number } {
   let [made, live] = [0, 0];
   const create = async (...given: [Uint8Array, onnxRuntime.InferenceSession.SessionOptions]) => {
@@ -33,7 +33,7 @@ function endingAfter(most: number): { runtime: Runtime; live(): number } {
   return { runtime: new Runtime(limited, { device: cpu, threads: 1 }), live: () => live };
 }
 
-test("what was compiled before something that could not be is released", async () => {
+test("releases earlier sessions if a later one cannot be compiled", async () => {
   const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
   const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
   const objective = embedding.objectiveFor!({ loss: "multiple-negatives-ranking" });
@@ -47,7 +47,7 @@ test("what was compiled before something that could not be is released", async (
   }));
   const bart = await loadSeq2Seq("bart-1");
   const compiled = {
-    // The step for a batch in one run; for one in several a forward pass, the objective and the step.
+    // The step for a batch in one run; for one in several runs, a forward pass, the objective and the step.
     step: [
       4,
       async (runtime: Runtime) => {
@@ -59,7 +59,7 @@ test("what was compiled before something that could not be is released", async (
     ],
     // A predictor and the objective.
     evaluator: [2, (runtime: Runtime) => Evaluator.compile(model, base.weights, runtime, task, settings)],
-    // A decoder, its encoder, and what the decoder makes of a text once.
+    // A decoder, its encoder, and the decoder's keys and values of a source text.
     writer: [3, (runtime: Runtime) => CachedDecoder.compile(bart.model, bart.weights, runtime)],
   } as const;
   for (const [name, [sessions, compile]] of Object.entries(compiled)) {

@@ -3,16 +3,16 @@ import { type Augmentation, varied } from "../../src/tokenization/augment-pictur
 import { variantOf } from "../../src/training/dropout/dropout.ts";
 import { madePicture } from "../support/pictures.ts";
 
-/** Darker from left to right and from top to bottom. */
+/** Gets brighter from left to right and from top to bottom. */
 const slope = { height: 20, width: 30, data: new Uint8Array(20 * 30 * 3) };
 for (let i = 0; i < 600; i++) slope.data.fill(7 * (i % 30) + 2 * Math.floor(i / 30), 3 * i, 3 * i + 3);
 
 const variants = Array.from({ length: 200 }, (_, i) => Math.imul(i + 1, 0x9e3779b9));
-/** By how much the middle row rises. */
+/** Difference along the middle row. */
 const riseOf = ({ data }: { data: Uint8Array }): number => data[3 * (10 * 30 + 29)]! - data[3 * 10 * 30]!;
 const risesOf = (augmentation: Augmentation) => variants.map((each) => riseOf(varied(slope, each, augmentation)));
 
-test("a variant is the same each time, of the picture's size, and another than others", () => {
+test("variants are reproducible, of the picture's size, and different from each other", () => {
   const picture = madePicture(17, 23, 3);
   const all = variants.map((variant) => varied(picture, variant, "crop-and-flip"));
   expect(all[7]).toEqual(varied(picture, variants[7]!, "crop-and-flip"));
@@ -21,9 +21,9 @@ test("a variant is the same each time, of the picture's size, and another than o
   expect(varied(picture, 5, "none")).toBe(picture);
 });
 
-test("parts are half of a picture or more, and half of them are mirrored where that is asked for", () => {
+test("crops have at least half of the area, and half of them are mirrored on request", () => {
   const rises = risesOf("crop");
-  // The whole rises by 203, the narrowest part by 0.6 of that.
+  // The whole picture rises by 203, the narrowest crop by 0.6 of that.
   expect(Math.min(...rises)).toBeGreaterThan(110);
   expect(Math.max(...rises)).toBeLessThanOrEqual(203);
   const mirrored = risesOf("crop-and-flip").filter((rise) => rise < 0);
@@ -32,7 +32,7 @@ test("parts are half of a picture or more, and half of them are mirrored where t
   expect(risesOf("crop-and-flip").map(Math.abs)).toEqual(rises);
 });
 
-test("which variant a step sees hangs on the seed, the step and the example", () => {
+test("a step's variant depends on the seed, the step and the example", () => {
   const all = [variantOf(1, 2, 3), variantOf(2, 2, 3), variantOf(1, 3, 3), variantOf(1, 2, 4)];
   expect(new Set(all).size).toBe(4);
   expect(variantOf(1, 2, 3)).toBe(all[0]);

@@ -29,7 +29,7 @@ describe.each(names)("%s", (name) => {
   const template = templateOf(name);
   const expected = rendered[name]!;
 
-  test("writes 100 conversations as Transformers does, and refuses those that it refuses", () => {
+  test("renders 100 conversations like Transformers, and rejects the same ones", () => {
     expect(expected).toHaveLength(100);
     conversations.forEach(({ messages, tools }, i) => {
       const write = (addGenerationPrompt: boolean) => template.render(messages, { tools, addGenerationPrompt });
@@ -43,7 +43,7 @@ describe.each(names)("%s", (name) => {
     });
   });
 
-  test("shows where the assistant's turns stand", () => {
+  test("locates the assistant's turns", () => {
     conversations.forEach(({ messages, tools }, i) => {
       if (!expected[i]) return;
       const { text, turns } = template.renderTurns(messages, { tools });
@@ -56,7 +56,7 @@ describe.each(names)("%s", (name) => {
         before = end;
         const own = text.slice(start, end);
         const { content, tool_calls: calls } = said[turn]!;
-        // The content, what ends a turn, and nothing that others said.
+        // The content and the end of the turn, but nothing of other turns.
         expect(own).toContain((content ?? "").trim());
         expect(own).toMatch(/(<\|im_end\|>|<\|eot_id\|>|<end_of_turn>)$/);
         expect(own.length - (content ?? "").length).toBeLessThan(calls ? 400 : 16);
@@ -65,7 +65,7 @@ describe.each(names)("%s", (name) => {
   });
 });
 
-test("the assistant's tokens are those that Transformers' mask has, where a template marks them", async () => {
+test("finds the assistant tokens of Transformers' mask if a template marks them", async () => {
   const tokenizer = await loadTokenizer(folderFiles(`${CHAT}tokenizer`));
   const chatty = Object.assign(Object.create(tokenizer), { chatTemplate: templateOf("marked") });
   const masks: { ids: number[]; mask: number[] }[] = read("masks.json");
@@ -78,8 +78,8 @@ test("the assistant's tokens are those that Transformers' mask has, where a temp
   });
 });
 
-test("a template that writes a turn otherwise once others follow: its contents tell", () => {
-  // As reasoning models do: only the last turn keeps what was thought.
+test("locates turns by their content if a template renders them differently once others follow", () => {
+  // Like reasoning models: only the last turn keeps its reasoning.
   const source =
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}{{ m.content | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
   const messages = [
@@ -95,7 +95,7 @@ test("a template that writes a turn otherwise once others follow: its contents t
   ]);
 });
 
-test("a template for tools is taken for them, and today's date can be written", () => {
+test("uses the template for tools, and can write today's date", () => {
   const template = new ChatTemplate(
     { default: "{{ strftime_now('%Y') }}", tool_use: "{{ tools | length }}" },
     TOKENS,
@@ -105,7 +105,7 @@ test("a template for tools is taken for them, and today's date can be written", 
   expect(template.render([], { tools: [{}] })).toBe("1");
 });
 
-test("a template that cannot be read or is missing is a sentence", () => {
+test("reports a malformed or missing template in one sentence", () => {
   const broken = new ChatTemplate({ default: "{% if %}" }, TOKENS, "models/mine");
   expect(() => broken.render([])).toThrow(/^models\/mine: the chat template fails: /);
   const named = new ChatTemplate({ rag: "" }, TOKENS, "models/mine");
@@ -115,7 +115,7 @@ test("a template that cannot be read or is missing is a sentence", () => {
 });
 
 describe("ids and text", () => {
-  test("special tokens that are written are known, and texts come back", async () => {
+  test("recognises special tokens in texts, and restores texts", async () => {
     const tokenizer = await loadTokenizer(folderFiles(`${CHAT}tokenizer`));
     const text = "<|im_start|>user\nnaïve 東京 🙂  two  spaces<|im_end|>\n";
     const ids = tokenizer.idsOf(text);
@@ -154,12 +154,12 @@ test.each([
   "{{ [[1]] | tojson(indent=100000000) }}",
   `${LONG}{{ [1, 2, 3] | tojson(separators=[x, x]) }}`,
   `{%${" ".repeat(200_000)}x`,
-])("a template that never ends or fills the memory is refused: %s", (source) => {
+])("rejects a template that never ends or exhausts the memory: %s", (source) => {
   const template = new ChatTemplate({ default: source }, {}, "here");
   expect(() => template.render([{ role: "user", content: "Hi" }])).toThrow(/^here: the chat template fails: ./);
 });
 
-test("filters and functions of texts do what they do within bounds", () => {
+test("filters and functions of texts work within the limits", () => {
   const template = new ChatTemplate(
     {
       default:

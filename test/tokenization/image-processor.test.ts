@@ -15,8 +15,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const processorOf = (settings: object) =>
   readImageProcessor(memoryFiles("made", { "preprocessor_config.json": Buffer.from(JSON.stringify(settings)) }));
 
-// Bilinear, bicubic with the middle cut out, and CLIP's means; larger and smaller than the model reads.
-test.each(PICTURE_MODELS)("pictures become what the image processor of %s makes of them", async (name) => {
+// Bilinear; bicubic with a centre crop; CLIP's means; pictures larger and smaller than the model's.
+test.each(PICTURE_MODELS)("converts pictures like the image processor of %s", async (name) => {
   const processor = (await readImageProcessor(folderFiles(pictureModel(name))))!;
   const { pixels } = expectedPictures(name);
   [madePicture(31, 22, 3), madePicture(12, 40, 5)].forEach((picture, i) => {
@@ -29,7 +29,7 @@ test.each(PICTURE_MODELS)("pictures become what the image processor of %s makes 
 });
 
 describe("a file's picture", () => {
-  test("is decoded to the value, of a palette, in grey and with transparency too", async () => {
+  test("is decoded exactly, also with a palette, in grey and with transparency", async () => {
     const picture = madePicture(9, 5, 1);
     const path = join(folder, "plain.png");
     await savePicture(path, picture);
@@ -42,7 +42,7 @@ describe("a file's picture", () => {
     expect([...(await decodePicture(clear)).data]).toEqual([1, 2, 3]);
   });
 
-  test("is turned as its camera says", async () => {
+  test("is rotated by its EXIF orientation", async () => {
     const path = join(folder, "turned.jpg");
     const raw = { width: 16, height: 8, channels: 3 } as const;
     await sharp(Buffer.alloc(16 * 8 * 3, 90), { raw })
@@ -52,11 +52,11 @@ describe("a file's picture", () => {
     expect([width, height]).toEqual([8, 16]);
   });
 
-  test("that is none is refused in a sentence", async () => {
+  test("that is not a picture is rejected in one sentence", async () => {
     const broken = join(folder, "broken.jpg");
     writeFileSync(broken, "no picture");
     await expect(decodePicture(broken)).rejects.toThrow(
-      /broken\.jpg is no picture, or damaged; JPEG, PNG, WebP, GIF, TIFF and AVIF can be read$/,
+      /broken\.jpg is not a picture, or is damaged; JPEG, PNG, WebP, GIF, TIFF and AVIF can be read$/,
     );
     const whole = join(folder, "whole.png");
     await savePicture(whole, madePicture(60, 60, 3));
@@ -67,7 +67,7 @@ describe("a file's picture", () => {
     await expect(decodePicture(drawn)).rejects.toThrow("is of the format svg; JPEG");
     await expect(decodePicture(join(folder, "none.png"))).rejects.toThrow("there is no picture");
     await expect(decodePicture(folder)).rejects.toThrow("is a folder, not a picture");
-    // A small file may hold many pixels.
+    // A small file may have many pixels.
     const large = join(folder, "large.png");
     await sharp({ create: { width: 8200, height: 8200, channels: 3, background: "black" } }).toFile(large);
     await expect(decodePicture(large)).rejects.toThrow("8200 × 8200 pixels; a picture may have 67 million");
@@ -83,12 +83,12 @@ test.each([
   [{ size: "large" }, "size"],
   [{ size: 1e9 }, "size"],
   [{ size: 16, image_mean: [0.5] }, "image_mean"],
-])("settings %j are refused", async (settings, why) => {
+])("rejects settings %j", async (settings, why) => {
   await expect(processorOf(settings)).rejects.toThrow(why);
   await expect(processorOf(settings)).rejects.toThrow("made/preprocessor_config.json");
 });
 
-test("a picture that is too long for its shorter edge is refused before it is resized", async () => {
+test("rejects a picture that would become too long before resizing it", async () => {
   const processor = (await processorOf({ size: { shortest_edge: 20 }, do_center_crop: true, crop_size: 16 }))!;
   const long = { height: 200_000, width: 1, data: new Uint8Array(600_000) };
   expect(() => processor.fit(long, "long.png")).toThrow("long.png has 1 × 200000 pixels");
@@ -98,7 +98,7 @@ test("a picture that is too long for its shorter edge is refused before it is re
   });
 });
 
-test("one number is both sides, and a folder may have no settings", async () => {
+test("one number sets both sides, and a folder may have no settings", async () => {
   const { height, width } = (await processorOf({ size: 20, crop_size: null, resample: 3 }))!;
   expect([height, width]).toEqual([20, 20]);
   expect(await readImageProcessor(memoryFiles("made", {}))).toBeUndefined();

@@ -9,7 +9,7 @@ import { resampled } from "../../src/tokenization/resample-sound.ts";
 import { readWav } from "../../src/tokenization/wav.ts";
 import { expectedSounds, madeSound, riff, soundModel, wavBytes } from "../support/sounds.ts";
 
-test("values are those of transformers' feature extractor, cut and padded", async () => {
+test("returns the values of transformers' feature extractor, truncated and padded", async () => {
   const extractor = (await readFeatureExtractor(await modelFiles(soundModel("wav2vec2"))))!;
   expect(extractor.samplingRate).toBe(16_000);
   const { values } = expectedSounds("wav2vec2");
@@ -24,7 +24,7 @@ test("values are those of transformers' feature extractor, cut and padded", asyn
   });
 });
 
-test("other rates come to what torchaudio makes of them", () => {
+test("resamples like torchaudio", () => {
   const fixture = new URL("../fixtures/sounds/resampled.json", import.meta.url);
   const expected = JSON.parse(readFileSync(fixture, "utf8")) as Record<string, number[]>;
   const samples = Float32Array.from(madeSound(500, 3), (sample) => sample / 32_768);
@@ -67,12 +67,12 @@ describe("a WAV file", () => {
     expect(read).toEqual({ rate: 8000, samples: Float32Array.from(WAVE), length: 5 });
   });
 
-  test("of two channels is their mean, as much of it as is asked for", () => {
+  test("of two channels is averaged, up to the requested length", () => {
     const bytes = wavBytes(Int16Array.of(16_384, 0, -16_384, -8192, 0, 0), { channels: 2, rate: 1000 });
     expect(readWav(bytes, "a.wav", 0.002)).toEqual({ rate: 1000, samples: Float32Array.of(0.25, -0.375), length: 3 });
   });
 
-  test("may have other parts before its samples, and be longer than it says", () => {
+  test("can have other chunks before its samples, and be longer than its header says", () => {
     const whole = wavBytes(Int16Array.of(8192, -8192));
     const junk = new Uint8Array([...new TextEncoder().encode("LIST"), 3, 0, 0, 0, 1, 2, 3, 0]);
     const bytes = new Uint8Array([...whole.slice(0, 36), ...junk, ...whole.slice(36)]);
@@ -82,22 +82,22 @@ describe("a WAV file", () => {
 
   const one = Uint8Array.of(0, 0, 0, 0);
   test.each([
-    ["no WAV file", new TextEncoder().encode("ID3 and so on, an MP3 file")],
-    ["no WAV file", new Uint8Array(0)],
+    ["is not a WAV file", new TextEncoder().encode("ID3 and so on, an MP3 file")],
+    ["is not a WAV file", new Uint8Array(0)],
     ["is damaged or was cut off", wavBytes(Int16Array.of(1)).slice(0, 30)],
     ["holds no sound", wavBytes(new Int16Array(0))],
     ["samples of 16 bits in format 2", riff({ code: 2, channels: 1, rate: 8000, bits: 16 }, one)],
     ["0 channels of 8000 samples", riff({ code: 1, channels: 0, rate: 8000, bits: 16 }, one)],
     ["1 channels of 7 samples", riff({ code: 1, channels: 1, rate: 7, bits: 16 }, one)],
     [
-      "samples that are no numbers",
+      "samples that are not numbers",
       riff({ code: 3, channels: 1, rate: 8000, bits: 32 }, Uint8Array.of(0, 0, 192, 127)),
     ],
-  ])("that %s is refused in a sentence", (why, bytes) => {
+  ])("that %s is rejected in one sentence", (why, bytes) => {
     expect(() => readWav(bytes, "sounds/a.wav", 1)).toThrow(new RegExp(`^sounds/a.wav .*${why}`));
   });
 
-  test("whose bytes are any is read, or refused in a sentence", () => {
+  test("with arbitrary bytes is read, or rejected in one sentence", () => {
     const whole = wavBytes(madeSound(40, 1));
     for (let at = 0; at < 44; at++) {
       for (const byte of [0, 1, 127, 255]) {
@@ -112,7 +112,7 @@ describe("a WAV file", () => {
     }
   });
 
-  test("that is none, or a folder, is named", async () => {
+  test("that is missing, or a folder, is reported", async () => {
     const folder = mkdtempSync(join(tmpdir(), "aflora-wav-"));
     try {
       await expect(decodeSound(join(folder, "none.wav"), 1)).rejects.toThrow(/there is no sound \S+none\.wav/);

@@ -10,7 +10,7 @@ const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${n
 const textOf = (bytes: readonly (Uint8Array | undefined)[]): string =>
   new TextDecoder().decode(Uint8Array.from(bytes.flatMap((each) => [...(each ?? [])])));
 
-test("the bytes of a byte-level tokenizer's tokens are those of the text", async () => {
+test("bytes of a byte-level tokenizer's tokens equal the text's", async () => {
   const tokenizer = await loadTokenizer(folderFiles(fixture("chat/tokenizer")));
   const bytes = tokenizer.tokenBytes();
   const text = 'Größe: "5", 東京 😀\n\t{}';
@@ -20,14 +20,17 @@ test("the bytes of a byte-level tokenizer's tokens are those of the text", async
   expect(bytes[eos!.id]).toBeUndefined();
 });
 
-test.each(["gemma3", "llama", "llama3", "gpt2"])("so are those of %s in GGUF, but for a space before", async (name) => {
-  const tokenizer = await loadTokenizer(await modelFiles(fixture(`gguf/${name}.gguf`)));
-  const bytes = tokenizer.tokenBytes();
-  const text = 'Größe: "5", 東京 😀\n\t{}';
-  expect(textOf(tokenizer.idsOf(text).map((id) => bytes[id])).trimStart()).toBe(text);
-});
+test.each(["gemma3", "llama", "llama3", "gpt2"])(
+  "bytes of %s in GGUF equal the text's, except for a leading space",
+  async (name) => {
+    const tokenizer = await loadTokenizer(await modelFiles(fixture(`gguf/${name}.gguf`)));
+    const bytes = tokenizer.tokenBytes();
+    const text = 'Größe: "5", 東京 😀\n\t{}';
+    expect(textOf(tokenizer.idsOf(text).map((id) => bytes[id])).trimStart()).toBe(text);
+  },
+);
 
-describe("tokens of SentencePiece", () => {
+describe("SentencePiece tokens", () => {
   const added = { id: 4, content: "<tool>", special: false };
   const library = {
     model: { tokens_to_ids: new Map(), vocab: ["<s>", "▁a▁b", "<0xE2>", "é", "<tool>"] },
@@ -41,7 +44,7 @@ describe("tokens of SentencePiece", () => {
     { type: "Strip", content: " ", start: 1, stop: 0 },
   ];
 
-  test("write spaces, bytes, and themselves where they are added", () => {
+  test("write spaces, bytes, and added tokens", () => {
     const found = bytesOfTokens(library, { type: "Sequence", decoders: steps }, "here");
     expect(found[0]).toBeUndefined();
     expect(found[2]).toEqual(Uint8Array.of(0xe2));
@@ -49,7 +52,7 @@ describe("tokens of SentencePiece", () => {
     expect(textOf([bytesOfTokens(library, { type: "Metaspace", replacement: "▁" }, "here")[2]])).toBe("<0xE2>");
   });
 
-  test("are refused where a token's text depends on those around it", () => {
+  test("are rejected if a token's text depends on its neighbours", () => {
     expect(() => bytesOfTokens(library, { type: "WordPiece" }, "here")).toThrow(UserError);
     expect(() => bytesOfTokens(library, null, "here")).toThrow(/decoder missing/);
   });

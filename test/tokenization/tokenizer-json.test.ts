@@ -22,7 +22,7 @@ describe("the bundled tokenizer equals Transformers'", () => {
     tokenizer = await loadTokenizer(folderFiles(bundled));
   });
 
-  test("on real and odd texts and pairs, whole and cut", () => {
+  test("on real and odd texts and pairs, whole and truncated", () => {
     expect(fixture.examples.length).toBeGreaterThanOrEqual(500);
     for (const { texts, encodings } of fixture.examples) {
       for (const { maxLength, inputIds, ones } of encodings) {
@@ -46,7 +46,7 @@ describe("the bundled tokenizer equals Transformers'", () => {
 
   test("and pads with its own token", () => expect(tokenizer.padTokenId).toBe(0));
 
-  test("a maximum length below the special tokens is refused", () => {
+  test("rejects a maximum length below the special tokens", () => {
     expect(() => tokenizer.encode("a", undefined, 1)).toThrow(UserError);
     expect(() => tokenizer.encode("a", "b", 2)).toThrow(
       /length of 2 tokens is too short: the special tokens .* take 3/,
@@ -81,18 +81,18 @@ describe("other kinds of tokenizer.json", () => {
     return { ids: [...inputIds], types: [...tokenTypeIds] };
   };
 
-  test("RoBERTa: two separators between the texts, one token type", () => {
+  test("RoBERTa has two separators between the texts and one token type", () => {
     expect(encode(letters(), "ab", "c")).toEqual({ ids: [0, A, B, 2, 2, C, 2], types: [0, 0, 0, 0, 0, 0, 0] });
     expect(encode(letters(), "ab")).toEqual({ ids: [0, A, B, 2], types: [0, 0, 0, 0] });
     expect(letters().padTokenId).toBe(1);
   });
 
-  test("BERT's own processor: token types", () => {
+  test("BERT's own processor sets token types", () => {
     const tokenizer = letters({ post_processor: { type: "BertProcessing", cls: ["<s>", 0], sep: ["</s>", 2] } });
     expect(encode(tokenizer, "ab", "c")).toEqual({ ids: [0, A, B, 2, C, 2], types: [0, 0, 0, 0, 1, 1] });
   });
 
-  test("no processor, a byte-level one, or one in a sequence", () => {
+  test("supports no processor, a byte-level one, and one in a sequence", () => {
     const bare = { ids: [A, B, C], types: [0, 0, 1] };
     expect(encode(letters({ post_processor: null }), "ab", "c")).toEqual(bare);
     expect(encode(letters({ post_processor: { type: "ByteLevel" } }), "ab", "c")).toEqual(bare);
@@ -106,18 +106,20 @@ describe("other kinds of tokenizer.json", () => {
     expect(encode(sequence, "ab", "c")).toEqual({ ids: [C, A, B], types: [0, 1, 1] });
   });
 
-  test("a text that a stranger's normalizers grow without end is refused", () => {
+  test("rejects a text that untrusted normalizers grow without limit", () => {
     const replace = (pattern: object, content: string) => ({ type: "Replace", pattern, content });
     const doubles = Array.from({ length: 18 }, () => replace({ String: "e" }, "ee"));
     const growing = letters({ normalizer: { type: "Sequence", normalizers: doubles } });
-    expect(() => growing.encode("e".repeat(2000), undefined, 100)).toThrow(/makes \d+ characters of a text of 2000/);
+    expect(() => growing.encode("e".repeat(2000), undefined, 100)).toThrow(/turns a text of 2000 characters into \d+/);
     const everywhere = letters({ normalizer: replace({ Regex: "x*" }, "y".repeat(100_000)) });
-    expect(() => everywhere.encode("e".repeat(2000), undefined, 100)).toThrow(/makes \d+ characters of a text of 2000/);
+    expect(() => everywhere.encode("e".repeat(2000), undefined, 100)).toThrow(
+      /turns a text of 2000 characters into \d+/,
+    );
     expect(() => letters({ normalizer: replace({ String: "" }, "a") })).toThrow(/replaces an empty text/);
     expect(encode(letters({ normalizer: replace({ String: "a" }, "$&b") }), "a").ids).not.toContain(A);
   });
 
-  test("an expression that cannot be matched in linear time is refused, a slow one is not", () => {
+  test("rejects an expression without linear-time matching, but not a slow one", () => {
     const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false });
     expect(() => letters({ pre_tokenizer: split("(a)\\1") })).toThrow(
       /^letters: tokenizer.json: the regular expression/,
@@ -131,24 +133,26 @@ describe("other kinds of tokenizer.json", () => {
     expect(() => letters({ decoder })).toThrow(/is refused/);
   });
 
-  test("pre-tokenizers and decoders do not make texts grow without end", () => {
+  test("pre-tokenizers and decoders cannot grow texts without limit", () => {
     const spaces = { type: "Metaspace", replacement: "x".repeat(5000), prepend_scheme: "never" };
     expect(() => letters({ pre_tokenizer: spaces })).toThrow(/pre_tokenizer.replacement: expected one character/);
     const replace = { type: "Replace", pattern: { String: "a" }, content: "aa" };
     expect(() => letters({ pre_tokenizer: replace })).toThrow(/no pre-tokenizer replaces text/);
     const many = (each: object) => Array.from({ length: 40 }, () => each);
     const pre_tokenizer = { type: "Sequence", pretokenizers: many({ type: "ByteLevel", add_prefix_space: false }) };
-    expect(() => letters({ pre_tokenizer }).encode("é", undefined, 9)).toThrow(/makes \d+ characters of a text of 1;/);
+    expect(() => letters({ pre_tokenizer }).encode("é", undefined, 9)).toThrow(
+      /turns a text of 1 characters into \d+;/,
+    );
     const decoder = { type: "Sequence", decoders: many(replace) };
-    expect(() => letters({ decoder }).decode([A])).toThrow(/makes \d+ characters of a text of 1;/);
+    expect(() => letters({ decoder }).decode([A])).toThrow(/turns a text of 1 characters into \d+;/);
     const once = letters({ decoder: { type: "Sequence", decoders: [replace, { type: "Fuse" }] } });
     expect(once.decode([A, B])).toBe("aab");
   });
 
-  test("tokens beside the model's own meet no expression that is not yet safe", () => {
+  test("added tokens are not normalised by untrusted expressions", () => {
     const slow = { type: "Replace", pattern: { Regex: `(?:${"a*".repeat(40)})*?`.repeat(7) }, content: "b" };
     const json = { normalizer: slow, added_tokens: [{ id: 30, content: "c" }] };
-    // Matched by backtracking it takes longer than anybody waits.
+    // It would take far too long by backtracking.
     expect(() => letters({ ...json, model: { type: "BPE", vocab: { "<pad>": 1 }, merges: [] } })).not.toThrow();
     const long = { type: "Prepend", prepend: "x".repeat(5000) };
     expect(() => letters({ ...json, normalizer: long })).toThrow(/an added token has 5001 characters/);
@@ -158,7 +162,7 @@ describe("other kinds of tokenizer.json", () => {
     expect(() => letters({ ...json, normalizer: many })).toThrow(/is refused: it is too large/);
   });
 
-  test("a token beside the model's own is found in the text as it is, or as it is normalised", () => {
+  test("finds an added token in the raw or in the normalised text", () => {
     const added = (token: object) =>
       letters({
         normalizer: { type: "Lowercase" },
@@ -175,7 +179,7 @@ describe("other kinds of tokenizer.json", () => {
     expect(added({ special: true }).decode([C, 30, D], { skipSpecialTokens: true })).toBe("cd");
   });
 
-  test("words and merges are kept as tables alone", async () => {
+  test("keeps vocabulary and merges only as tables", async () => {
     const made = () => {
       const model = { type: "BPE", vocab: { a: 0, b: 1, ab: 2, "[PAD]": 3 }, merges: [["a", "b"]] };
       const tokenizer = createTokenizer({ model }, { pad_token: "[PAD]" }, "here");
@@ -188,19 +192,19 @@ describe("other kinds of tokenizer.json", () => {
     expect(tokenizer.idsOf("abb")).toEqual([2, 1]);
   });
 
-  test("a text without a second one takes no template of two", () => {
+  test("a single text does not use the template for pairs", () => {
     const both = [{ Sequence: { id: "A", type_id: 0 } }, { Sequence: { id: "B", type_id: 1 } }];
     const post_processor = { type: "TemplateProcessing", single: both, pair: both };
     expect(encode(letters({ post_processor }), "ab")).toEqual({ ids: [A, B], types: [0, 0] });
   });
 
-  test("words begin with a space where that tells words apart", () => {
+  test("words begin with a space if that separates words", () => {
     const { inputIds, wordIds } = letters().encodeWords(["ab", "", " c"], 100);
     expect([...inputIds]).toEqual([0, 3, A, B, 3, C, 2]);
     expect([...wordIds]).toEqual([-1, 0, 0, 0, 2, 2, -1]);
   });
 
-  test("settings can cut at the left", () => {
+  test("settings can truncate at the left", () => {
     const tokenizer = letters({}, { truncation_side: "left" });
     expect(encode(tokenizer, "abcd", undefined, 4).ids).toEqual([0, C, D, 2]);
     expect(encode(tokenizer, "abcd", "a", 7).ids).toEqual([0, C, D, 2, 2, A, 2]);
@@ -220,7 +224,7 @@ describe("other kinds of tokenizer.json", () => {
     expect([...first({ strip_accents: false })]).toEqual([101, hello, unknown, 102]);
   });
 
-  test("malformed or unknown ones are refused", () => {
+  test("rejects malformed or unknown ones", () => {
     const refuses = (changes: object, message: RegExp) => {
       expect(() => letters(changes)).toThrow(UserError);
       expect(() => letters(changes)).toThrow(message);
@@ -238,7 +242,7 @@ describe("other kinds of tokenizer.json", () => {
   });
 });
 
-test("a folder without a tokenizer, or with a damaged one, is refused", async () => {
+test("rejects a folder without a tokenizer, or with a damaged one", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tokenizer-"));
   try {
     await expect(loadTokenizer(folderFiles(folder))).rejects.toThrow(

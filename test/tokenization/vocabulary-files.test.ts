@@ -41,7 +41,7 @@ describe("tokenizers without tokenizer.json", () => {
     for (const [i, [text, textPair = null]] of texts.entries()) {
       const found = tokenizer.encode(text, { text_pair: textPair, return_token_type_ids: true });
       expect(found.ids, JSON.stringify(text)).toEqual(expected[i]!.inputIds);
-      // Kept where the model tells the second text apart.
+      // Kept if the model distinguishes the second text.
       if (expected[i]!.tokenTypeIds) expect(found.token_type_ids).toEqual(expected[i]!.tokenTypeIds);
     }
   });
@@ -52,13 +52,13 @@ describe("tokenizers without tokenizer.json", () => {
     return readVocabularyFiles(folderFiles(place));
   };
 
-  it("keeps tokens that were added later, from either kind of settings file", async () => {
+  it("keeps added tokens from either kind of settings file", async () => {
     const vocabulary = { "vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\nhi\n" };
     const older = await build({ ...vocabulary, "added_tokens.json": '{"<new>": 5}' });
     const settings = { added_tokens_decoder: { 5: { content: "<new>" } }, pad_token: { content: "[PAD]" } };
     const newer = await build({ ...vocabulary, "tokenizer_config.json": JSON.stringify(settings) });
     for (const built of [older, newer]) {
-      // [MASK], which the vocabulary lacks, comes after all others.
+      // [MASK], which the vocabulary lacks, has the last id.
       expect(built!.tokenizer.added_tokens.map(({ id, content }) => [id, content])).toEqual([
         [0, "[PAD]"],
         [1, "[UNK]"],
@@ -72,7 +72,7 @@ describe("tokenizers without tokenizer.json", () => {
     }
   });
 
-  it("refuses what it cannot read, by name", async () => {
+  it("reports files that it cannot read, by name", async () => {
     expect(await build({ "config.json": "{}" })).toBeUndefined();
     await expect(build({ "vocab.json": "{}" })).rejects.toThrow(/no merges\.txt/);
     await expect(build({ "vocab.json": "{", "merges.txt": "" })).rejects.toThrow(/vocab\.json is not valid JSON/);

@@ -55,7 +55,7 @@ const TRANSPOSE = define<[Value], { permutation: readonly number[] }>({
   infer(inputs, { permutation }) {
     const [x] = inputs;
     if (permutation.length !== x.shape.length || new Set(permutation).size !== permutation.length) {
-      fail("Transpose", inputs, `[${permutation.join(", ")}] is no permutation of its axes`);
+      fail("Transpose", inputs, `[${permutation.join(", ")}] is not a permutation of its axes`);
     }
     return [{ dtype: x.dtype, shape: permutation.map((axis) => x.shape[axis]!) }];
   },

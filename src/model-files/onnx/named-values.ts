@@ -39,7 +39,9 @@ export function networkOf(location: string, graph: FileGraph): Network {
     const read = (reader: string, name: string): string => {
       const own = find(name);
       if (own !== undefined) return own;
-      throw new UserError(`${location}: ${reader} reads "${name}", which no node before it makes; the file is damaged`);
+      throw new UserError(
+        `${location}: ${reader} reads "${name}", which no earlier node computes; the file is damaged`,
+      );
     };
     for (const [name, tensor] of graph.tensors) tensors.set(make(name), tensor);
     const inputs = graph.inputs.map(({ name }) => make(name));

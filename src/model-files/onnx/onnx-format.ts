@@ -29,7 +29,9 @@ export async function openOnnx(source: ByteSource, files: ModelFiles, folder: st
   const { location } = source;
   const read = await readNetwork(source, (name) => files.open(folder + name)).catch((error: unknown) => {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${location} is no ONNX file, or damaged: ${(error as Error).message}; get the file again`);
+    throw new UserError(
+      `${location} is not an ONNX file, or is damaged: ${(error as Error).message}; get the file again`,
+    );
   });
   const network = withLayers(trimmed(withFusedNodes(trimmed(withExactWeights(withDerivedTensors(read))))));
   // Shapes, axes and single numbers belong to the graph; only a layer of one output has a bias of one number.

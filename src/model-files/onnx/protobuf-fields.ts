@@ -56,6 +56,6 @@ export class ProtobufFile {
 
   /** @throws UserError, always. */
   damaged(why: string): never {
-    throw new UserError(`${this.source.location} is no ONNX file, or damaged: ${why}; get the file again`);
+    throw new UserError(`${this.source.location} is not an ONNX file, or is damaged: ${why}; get the file again`);
   }
 }

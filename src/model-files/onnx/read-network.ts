@@ -167,8 +167,7 @@ async function attributeTensor(file: ProtobufFile, bytes: Uint8Array, open: Open
 
 /** @throws UserError if graphs are nested too deeply. */
 async function attributeGraph(file: ProtobufFile, bytes: Uint8Array, reading: Reading): Promise<FileGraph> {
-  if (reading.depth === MAX_DEPTH)
-    file.damaged(`its nodes hold graphs that stand more than ${MAX_DEPTH} deep in others`);
+  if (reading.depth === MAX_DEPTH) file.damaged(`its nodes hold graphs nested more than ${MAX_DEPTH} deep`);
   reading.depth++;
   const own = new ProtobufFile(bytesSource(file.source.location, bytes));
   const graph = await readGraph(own, { start: 0, end: bytes.length }, reading);

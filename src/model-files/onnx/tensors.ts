@@ -146,10 +146,10 @@ async function outside({ name, external }: TensorMessage, location: string, open
   const path = external.get("location") ?? "";
   const parts = path.split("/").filter((part) => part !== ".");
   if (path === "" || parts.some((part) => part === "" || part === ".." || /[\\:\0]/.test(part))) {
-    throw new UserError(`${location}: tensor "${name}" stands in "${path}", outside of the model's folder; refused`);
+    throw new UserError(`${location}: tensor "${name}" is in "${path}", outside of the model's folder; refused`);
   }
   const source = await open(parts.join("/"));
-  if (!source) throw new UserError(`${location} keeps tensor "${name}" in ${path}, which is not beside it`);
+  if (!source) throw new UserError(`${location} stores tensor "${name}" in ${path}, which does not exist`);
   const start = Number(external.get("offset") ?? 0);
   const length = Number(external.get("length") ?? source.size - start);
   if (

@@ -83,7 +83,7 @@ export function readingOf(network: Network, raw: unknown, given: PictureSize | u
   const picture = { height: own[0] ?? height, width: own[1] ?? width };
   if (picture.height === undefined || picture.width === undefined) {
     throw new UserError(
-      `${location} reads pictures of any size, and nothing says which; add the model's preprocessor_config.json to its folder`,
+      `${location} reads pictures of any size, and no file names the size; add the model's preprocessor_config.json to its folder`,
     );
   }
   if (given && (given.height !== picture.height || given.width !== picture.width)) {
@@ -123,8 +123,6 @@ export function inputsOf(
       );
     }
     const known = sound ? [input] : ["attention_mask", ...Object.keys(INPUTS)];
-    throw new UserError(
-      `${location} reads ${own}; of an encoder's inputs aflora knows ${known.join(", ")}, and not "${name}"`,
-    );
+    throw new UserError(`${location} reads ${own}; aflora supports the inputs ${known.join(", ")}, and not "${name}"`);
   }
 }

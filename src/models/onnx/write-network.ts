@@ -100,7 +100,7 @@ export class NetworkWriter {
       this.#refuse(node, "its condition is computed as the graph runs, and must be known before");
     const { nodes = [], outputs = [] } = node.branches?.[holds ? "then_branch" : "else_branch"] ?? {};
     if (outputs.length !== node.outputs.length)
-      this.#refuse(node, `its branch makes ${outputs.length} values, and it has ${node.outputs.length}`);
+      this.#refuse(node, `its branch has ${outputs.length} outputs, and it has ${node.outputs.length}`);
     for (const each of nodes) this.write(each);
     for (const [i, output] of outputs.entries()) {
       const name = node.outputs[i]!;
@@ -117,7 +117,7 @@ export class NetworkWriter {
     const own = node.layer ? { ...node, layer: { ...node.layer, name: this.#ownName(node.layer.name) } } : node;
     const imported = new ImportedNode(this.#context, this.#network.location, own, operands);
     const write = Object.hasOwn(IMPORTERS, node.op) ? IMPORTERS[node.op] : undefined;
-    if (!write) return imported.refuse("aflora does not know this operator");
+    if (!write) return imported.refuse("aflora does not support this operator");
     try {
       const result = write(imported);
       return Array.isArray(result) ? result : [result as Operand];

