@@ -76,7 +76,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   return { ...task, validation };
 }
 
-/** @throws UserError if a row has only the path of a picture or sound: a local file of that path is not the data set's. */
+/** @throws UserError if a row has only the path of a picture or sound, since a local file there is not the data set's. */
 function requireFiles(name: string, examples: readonly Example[], { reads }: Pick<TaskKind, "reads">): void {
   const bare = reads && examples.find(({ bytes }) => !bytes);
   if (!bare) return;

@@ -13,7 +13,7 @@ import { refuseUnnamedColumns } from "./unnamed-columns.ts";
 
 /** Options of {@link loadTableTask}. */
 export interface TableTaskOptions {
-  /** CSV, TSV, JSONL, Parquet or CoNLL file, by its extension; `.txt` is CoNLL if `kind` labels words. For pictures and sounds also a folder. */
+  /** CSV, TSV, JSONL, Parquet or CoNLL file (also `.txt` if `kind` labels words), or a folder of pictures or sounds. */
   train: string;
   validation?: string | undefined;
   /** Fraction of the training rows to hold out if there is no validation file (default: 0.1). */
@@ -107,7 +107,7 @@ const MIN_SAMPLE = 20_000;
 
 const sizeOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
 
-/** Reads a folder's pictures or sounds, or a file's table (a sample of a large one if `count` rows are requested). A format without column names has the columns `text` and `label`. */
+/** Reads a folder's media or a file's table, sampling a large one if `count` rows are requested. A format without column names has the columns `text` and `label`. */
 async function readSource(
   file: string,
   named: Partial<Columns>,

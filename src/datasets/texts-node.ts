@@ -33,7 +33,7 @@ export async function readInputs(
   return examples.map(({ text }) => text);
 }
 
-/** Returns a table's texts, each after the cell of a column `title`, if there is one (the layout of BEIR, arXiv 2104.08663). */
+/** Returns a table's texts, each after its `title`, if there is such a column (the layout of BEIR, arXiv 2104.08663). */
 export function titledTexts(table: Table, column: string): string[] {
   const titles = table.columns.includes("title") ? columnOf(table, "title") : undefined;
   return columnOf(table, column).map((cell, row) =>

@@ -1,4 +1,4 @@
-/** A size: a number, a symbol (`"batch"`), or a polynomial in canonical form (`"2*batch*sequence"`, `"past+sequence"`). */
+/** A size: a number, a symbol (`"batch"`) or a polynomial in canonical form (`"2*batch*sequence"`, `"past+sequence"`). */
 export type Dimension = number | string;
 export type Shape = readonly Dimension[];
 

@@ -52,7 +52,7 @@ function groupScale(group: Float32Array): number {
   for (const value of group) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
   if (extreme === 0) return 1;
   let [best, least] = [1, Number.POSITIVE_INFINITY];
-  // The number extreme from 0 becomes -8 or 7. The second scale is the least-squares fit to the rounded numbers.
+  // The number farthest from 0 becomes -8 or 7. The second scale is the least-squares fit to the rounded numbers.
   for (const end of [-8, 7]) {
     let scale = Math.fround(extreme / end);
     for (let trial = 0; trial < 2; trial++) {

@@ -14,7 +14,7 @@ export interface ModelFiles {
    * @throws UserError if it cannot be read.
    */
   open(name: string): Promise<ByteSource | undefined>;
-  /** Returns the value of a generated JSON file, undefined for other files. As text, a large tokenizer would take 100 MB more. */
+  /** Returns a generated JSON file's value, or undefined. As text, a large tokenizer would take 100 MB more. */
   made?(name: string): unknown;
 }
 

@@ -155,7 +155,7 @@ async function zipEntries(source: ByteSource): Promise<Map<string, Range>> {
   return entries;
 }
 
-/** Reads a sequence of pickles (magic number, version, machine, tensors, storage keys), then each storage after its length. */
+/** Reads pickles (magic number, version, machine, tensors, storage keys), then each storage, preceded by its length. */
 async function readLegacy(source: ByteSource): Promise<Contents> {
   const { location, size } = source;
   const head = await source.read(0, Math.min(size, MAX_PICKLE));

@@ -3,7 +3,7 @@ import { inWords, UserError } from "../errors.ts";
 import { readJson } from "./json-file.ts";
 import type { ModelFiles } from "./model-files.ts";
 
-/** Files of a sentence-transformers folder that define how a text's vector is computed. The first names the pooling's folder. */
+/** Files of a sentence-transformers folder that define a text's vector. The first names the pooling's folder. */
 export const SENTENCE_FILES = {
   modules: "modules.json",
   pooling: "1_Pooling/config.json",

@@ -107,7 +107,7 @@ export class CompiledGraph {
     );
   }
 
-  /** Like {@link run}, but outputs stay in ONNX Runtime's memory, to be fed to another run, such as a key-value cache. */
+  /** Like {@link run}, but outputs stay in ONNX Runtime's memory as inputs of another run, such as a key-value cache. */
   runAndKeep(
     inputs: Readonly<Record<string, Tensor | KeptTensor>>,
     overrides?: Tensors,

@@ -42,7 +42,7 @@ export function nodeRuntime({
   });
 }
 
-/** Builds a session from temporary files. ONNX Runtime maps each weight as it prepacks it, so memory holds no second copy. */
+/** Builds a session from temporary files. ONNX Runtime maps a weight while it prepacks it, so memory holds one copy. */
 const sessionFromFiles: PackedSession = async (model, create) => {
   // Windows cannot remove a file that is mapped.
   if (process.platform === "win32") return create(modelBytes(model));

@@ -32,7 +32,7 @@ export interface CompileOptions {
   /** Prefix of the file for a profile of the session's runs, once profiling ends. */
   profile?: string | undefined;
   answers?: boolean | undefined;
-  /** Names of trainable weights to embed as constants, such as weightsFor of the only adapter for inference (default: none). */
+  /** Trainable weights to embed as constants, by name, such as those of the only adapter (default: none). */
   constants?: ReadonlySet<string> | undefined;
   /** Whether 8-bit products use signed weights even if they saturate. */
   signedBytes?: boolean | undefined;
@@ -65,7 +65,7 @@ export class Runtime {
    * Compiles the computation of `outputs`. Weights are fed from `weights` at each run; frozen ones are embedded on a
    * device with {@link Device.embeds}.
    * @param answers whether the graph is for inference: if the runtime supports it, quantised weights are then prepacked
-   * @param weights by name, shared by all graphs compiled over them; weightsFor that are fed may be changed in place
+   * @param weights by name, shared by all graphs compiled over them; those that are fed may be changed in place
    * @throws UserError if the device is missing on this machine, or the weights exceed its limit.
    */
   async compile(

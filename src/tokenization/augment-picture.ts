@@ -2,9 +2,7 @@ import { uniformFloat32 } from "pure-rand/distribution/uniformFloat32";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { cutOut, type RawPicture, resized } from "./resize-picture.ts";
 
-/**
- * Augmentations for training: none, random crops resized to the original size, or such crops with half of them mirrored.
- */
+/** Augmentations for training: none, random crops resized to the original size, or these with half of them mirrored. */
 export const AUGMENTATIONS = ["none", "crop", "crop-and-flip"] as const;
 export type Augmentation = (typeof AUGMENTATIONS)[number];
 
@@ -13,7 +11,7 @@ const MIN_AREA = 0.5;
 /** Largest change of the aspect ratio. */
 const MAX_STRETCH = 4 / 3;
 
-/** Augments a picture, keeping its size (torchvision's RandomResizedCrop and RandomHorizontalFlip). @param variant 32-bit random seed */
+/** Augments a picture, keeping its size (torchvision's RandomResizedCrop, RandomHorizontalFlip). @param variant 32-bit seed */
 export function varied(picture: RawPicture, variant: number, augmentation: Augmentation): RawPicture {
   if (augmentation === "none") return picture;
   const random = xoroshiro128plus(variant);

@@ -123,7 +123,7 @@ export class ChatTemplate {
     }
   }
 
-  /** Locates the content of the assistant's turns, with the special token after it; undefined if it cannot be located. */
+  /** Locates the content of the assistant's turns, with the special token after it; undefined if that is impossible. */
   #contentSpans(
     text: string,
     messages: readonly ChatMessage[],

@@ -5,7 +5,7 @@ import { type RawSound, readWav } from "./wav.ts";
 /** Upper limit on a sound file's size, in bytes. */
 const MAX_BYTES = 2 ** 28;
 
-/** Decodes a sound file with {@link readWav}. @param held the file's content, if not at the path. @throws UserError if it is missing or too large. */
+/** Decodes a sound file. @param held its content, if not at the path. @throws UserError if it is missing or too large. */
 export async function decodeSound(path: string, seconds: number, held?: Uint8Array): Promise<RawSound> {
   return readWav(await mediaFile("sound", path, held, refuseLargeFile), path, seconds);
 }

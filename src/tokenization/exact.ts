@@ -144,7 +144,7 @@ export function makeExact(
   if (json.decoder) correctDecoder(json.decoder as Description, tokenizer.decoder!, expressions);
 }
 
-/** Frees the vocabulary and merges from which a tokenizer was created. It has its own tables, and the largest take 100 MB. */
+/** Frees the vocabulary and merges (up to 100 MB) from which a tokenizer was created; it has its own tables. */
 function freeSource({ model }: LibraryTokenizer): void {
   Object.assign(model.config!, { vocab: undefined, merges: undefined });
   if (model.merges) model.merges = [];

@@ -10,7 +10,7 @@ export interface RawSound {
   length: number;
 }
 
-/** Decodes a sound file. @param seconds length to read. @param bytes content of the file, if it is not at the path. @throws UserError if it is not a sound, or too large. */
+/** Decodes `seconds` of a sound file. @param bytes its content, if not at the path. @throws UserError if it is not a sound. */
 export type DecodeSound = (path: string, seconds: number, bytes?: Uint8Array) => Promise<RawSound>;
 
 /** Sample formats of WAV files by code. An extensible header holds the code in a later field. */

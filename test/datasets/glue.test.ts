@@ -25,7 +25,7 @@ async function files(name: string, content: Record<string, string[][]>): Promise
 }
 
 describe("official layouts", () => {
-  it("knows eight tasks", () => {
+  it("has eight tasks", () => {
     expect([...GLUE_TASKS.keys()]).toEqual(["cola", "sst2", "mrpc", "stsb", "rte", "qnli", "mnli", "qqp"]);
   });
 

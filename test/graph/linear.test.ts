@@ -137,7 +137,7 @@ describe("a weight in 8 bits", () => {
     [65, 80, 24],
     [3, 257, 130],
   ] as const)(
-    "%i rows, %i × %i: outputs and gradients are those of integer arithmetic",
+    "%i rows, %i × %i: outputs and gradients equal integer arithmetic",
     async ([rows, inFeatures, outFeatures]) => {
       const given = operands(rows, inFeatures, outFeatures);
       for (const biased of [true, false]) {
@@ -236,7 +236,7 @@ describe("a weight in 4 bits", () => {
     [7, 64, 48],
     [40, 48, 80],
     [3, 5, 7],
-  ])("%i rows, %i × %i: a plain product with the weight scaled back", async (rows, inFeatures, outFeatures) => {
+  ])("%i rows, %i × %i: equals a plain product with the dequantised weight", async (rows, inFeatures, outFeatures) => {
     const given = operands(rows, inFeatures, outFeatures);
     const weight = float32(given.weight.shape, dequantizeGroups(int4.quantize(given.weight), given.weight.data.length));
     for (const biased of [true, false]) {
@@ -302,7 +302,7 @@ describe("a table in 8 bits", () => {
     // In two pieces.
     [2, 4100, 520],
   ])(
-    "%i rows, %i words × %i: is a layer's weight, too, scaled back for a plain product",
+    "%i rows, %i words × %i: is also a layer's weight, dequantised for a plain product",
     async (rows, words, width) => {
       const given = operands(rows, width, words);
       const { bytes, scales } = tableInt8.quantize(given.weight);

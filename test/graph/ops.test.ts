@@ -400,7 +400,7 @@ describe("gradient rules against central differences", () => {
   });
 
   test.each(Object.keys(cases).filter((name) => op.ops.get(name)!.plainOnnx || ofSign.has(name)))(
-    "%s, as it is written for WebGPU",
+    "%s in its plain form",
     async (name) => {
       await fc.assert(
         fc.asyncProperty(cases[name]!, (sample) => checkGradient(name, sample, forWebGpu)),

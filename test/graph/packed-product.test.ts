@@ -97,7 +97,7 @@ for (const [name, { format, numbers }] of Object.entries(FORMATS)) {
   }
 
   test.runIf(format.takes?.(40) !== false)(
-    `${name}: rows that are no whole groups of 32 go the other way`,
+    `${name}: rows that are not whole groups of 32 use the unpacked form`,
     async () => {
       const layer = layerOf(format, 40, true);
       expect(await answerOf(layer, true)).toEqual(await answerOf(layer, false));

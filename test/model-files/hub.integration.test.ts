@@ -220,7 +220,7 @@ describe("resolveModel", () => {
     expect(await readFile(join(cache, "models--owner--model", "refs", "v1", "rc"), "utf8")).toBe(COMMIT);
   });
 
-  it("says what is missing offline", async () => {
+  it("reports what is missing offline", async () => {
     const offline = { cache, offline: true };
     await expect(resolveModel("owner/model", offline)).rejects.toThrow(
       /owner\/model \(revision main\) is not in the cache .*--offline/,
@@ -243,7 +243,7 @@ describe("resolveDataset", () => {
   };
   const labelled = (split: string) => split !== "test";
 
-  it("fetches one configuration's splits", async () => {
+  it("downloads one configuration's splits", async () => {
     hub.repositories.push({ kind: "dataset", name: "owner/glue", files: glue });
     const { name, splits } = await resolveDataset("owner/glue", "cola", labelled, options);
     expect(name).toBe("owner/glue (cola)");

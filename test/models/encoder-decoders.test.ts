@@ -39,7 +39,7 @@ describe("encoder-decoders against transformers and autograd (oracle/encoder_dec
   });
 
   test.each(SEQ2SEQ.flatMap((name) => [[name, false] as const, [name, true] as const]))(
-    "%s: the gradient of every parameter (blocks computed again: %s)",
+    "%s: the gradient of every parameter (recomputed blocks: %s)",
     async (name, recompute) => {
       const { model, trace, weights, expected, numbers } = await loadSeq2Seq(name);
       const examples = numbers.examples.map(exampleOf);

@@ -56,14 +56,14 @@ export interface CachedOperands {
   /** `[batch, sequence, keyValueHeads*size]`, as is `value`. */
   key: Value;
   value: Value;
-  /** Keys and values of earlier tokens, `[batch, keyValueHeads, room, size]`, each text's from its first position on. */
+  /** Keys and values of earlier tokens, `[batch, keyValueHeads, room, size]`; each text begins at position 0. */
   pastKeys: Value;
   pastValues: Value;
   /** Position of each text's last token, int32 `[batch]`. */
   last: Value;
   /** Length of the longest text in tokens, int32 `[1]`. */
   longest: Value;
-  /** Cosines and sines of the rotary angles by position, `[positions, pairs]` each; undefined if queries and keys are rotated already. */
+  /** Rotary cosines and sines by position, `[positions, pairs]` each (default: queries and keys are already rotated). */
   rotary?: readonly [cosine: Value, sine: Value] | undefined;
 }
 

@@ -20,7 +20,7 @@ type Convolution = Places & {
 
 const onnxAttributes = ({ groups, ...others }: Convolution) => ({ ...others, group: groups });
 
-/** Number of kernel positions on an axis of `size`, undefined if it depends on a symbol; and the elements at the end that no position covers. */
+/** Number of kernel positions on an axis (undefined if it depends on a symbol), and of elements left over at the end. */
 function positionsOf(size: Dimension, kernel: Dimension, axis: number, { strides, pads, dilations }: Places) {
   const [stride, dilation] = [strides[axis]!, dilations[axis]!];
   const reach = product([dilation, difference(kernel, 1)]);
@@ -31,7 +31,7 @@ function positionsOf(size: Dimension, kernel: Dimension, axis: number, { strides
   return { count: steps === undefined ? undefined : sum([steps, 1]), left };
 }
 
-/** Returns the number of kernel positions on each spatial axis. @param name of the op. @throws ShapeError if it is 0 or unknown */
+/** Returns the kernel positions per spatial axis. @param name of the op. @throws ShapeError if there are none or unknown */
 export function positionCounts(name: string, inputs: readonly Value[], kernel: Shape, places: Places): Dimension[] {
   const { strides, pads, dilations } = places;
   const isWhole = [strides, dilations, pads.slice(kernel.length)].every((list) => list.length === kernel.length);

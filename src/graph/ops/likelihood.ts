@@ -50,7 +50,7 @@ const LOG_LIKELIHOOD = define<[Value, Value]>({
 export const logLikelihood = (logits: Value, targets: Value): Value =>
   logits.graph.apply(LOG_LIKELIHOOD, [logits, targets], {});
 
-/** `dy ∘ (onehot(targets) - softmax)` of `log-softmax [rows, outputs]`, `targets [rows]`, `dy [rows, 1]`: one array, updated in place. */
+/** `dy ∘ (onehot(targets) - softmax)` in one array, of `log-softmax [rows, outputs]`, `targets [rows]`, `dy [rows, 1]`. */
 const LOG_LIKELIHOOD_GRADIENT = define<[Value, Value, Value]>({
   name: "LogLikelihoodGradient",
   infer: ([{ dtype, shape }]) => [{ dtype, shape }],
@@ -79,5 +79,5 @@ const HITS = define<[Value, Value]>({
   },
 });
 
-/** 1 if the target is the row's argmax (the first of equal outputs), 0 otherwise: `[rows, outputs]`, `[rows]` → `[rows, 1]`. */
+/** 1 if the target is the row's first largest output, otherwise 0: `[rows, outputs]`, `[rows]` → `[rows, 1]`. */
 export const hits = (logits: Value, targets: Value): Value => logits.graph.apply(HITS, [logits, targets], {});

@@ -11,7 +11,7 @@ import { type LayerFormat, like } from "./weight-format.ts";
 
 type Factors = [bytes: Value, scales: Value, sums: Value];
 
-/** Quantises each row by its own range, so that results do not depend on the rest of the batch: `(bytes - zero) · step`. */
+/** Quantises each row by its own range, so that it does not depend on the rest of the batch: `(bytes - zero) · step`. */
 function quantizeRows(x: Value, emitter: OnnxEmitter): { bytes: string; step: string; zero: string } {
   const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
   const axis = emitter.int64([-1]);
@@ -37,7 +37,7 @@ function unsigned(bytes: Value, emitter: OnnxEmitter): [bytes: string, ofRows: "
   return [emitter.emit("BitwiseXor", [wrapped, middle]), "", middle];
 }
 
-/** `rows W` of quantised rows with zero point 0. Operands: rows, then the weight's factors for this direction and for the other one. */
+/** `rows W` of quantised rows with zero point 0. Operands: rows, then the weight's factors for this and the other direction. */
 const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   name: "LinearInt8",
   infer(inputs) {
@@ -101,7 +101,7 @@ const ROW_SHIFT = define<[Value], { ones: boolean }>({
   },
 });
 
-/** `x W + bias`: `(bytes - zero) W = bytes W - zero · (sums of W's columns)`. A thin product adds the second term and the bias. */
+/** `x W + bias`: `(bytes - zero) W = bytes W - zero · (sums of W's columns)`; a thin product adds the latter and the bias. */
 function multiply(x: Value, own: Factors, other: Factors, bias?: Value): Value {
   const { graph } = x;
   const line = (vector: Value): Value => reshape(vector, [1, vector.shape[0]!]);

@@ -26,7 +26,7 @@ export function lookup(table: Value | StoredWeight<TableFormat>, indices: Value)
   return table instanceof Value ? gather(table, indices) : table.format.lookup(table.parts, indices);
 }
 
-/** Adds rows at `indices` to a table of `rows`. Operands: the rows, the indices, and a scalar 0 or a table to start from. */
+/** Adds rows at `indices` to a table of `rows`. Operands: rows, indices, and a scalar 0 or a table to start from. */
 const SCATTER_ROWS = define<[Value, Value, Value], { rows: Dimension }>({
   name: "ScatterND",
   infer: ([updates, indices], { rows }) => [

@@ -52,7 +52,7 @@ export function packedProduct(
   if (addend) emitter.emit("Add", [product, addend], { outputs });
 }
 
-/** Describes a matrix of signed bytes. @param values returns `[out, in]` @param scales returns `[out]`, or one for each group of 32 */
+/** Describes a matrix of signed bytes `[out, in]`. @param scales returns `[out]`, or one for each group of 32 */
 export function packedBytes(
   of: Value,
   values: () => Int8Array,

@@ -26,7 +26,7 @@ export interface LinearFormat<Part extends string = string> extends WeightFormat
 export interface LayerFormat<Part extends string = string> extends LinearFormat<Part> {
   /** Returns the matrix by which products multiply. */
   dequantize(parts: Readonly<Record<Part, Tensor>>, shape: readonly [rows: number, width: number]): Tensor<"float32">;
-  /** How vertically stacked matrices are multiplied as one; undefined if stacking their parts does not give the stacked matrix. */
+  /** How vertically stacked matrices are multiplied as one; undefined if their stacked parts are not the stacked matrix's. */
   joined?: {
     /** Like {@link linear}, without the part that {@link thin} gives. */
     linear: LinearFormat<Part>["linear"];
@@ -43,7 +43,7 @@ export interface ThinFactors {
   right: Tensor<"float32">;
 }
 
-/** Format for token embeddings `[words, width]`: rows are looked up, and a language model's output layer multiplies with them. */
+/** Format for token embeddings `[words, width]`, for look-ups and for a language model's output layer. */
 export interface TableFormat<Part extends string = string> extends LinearFormat<Part> {
   /** Looks up rows of `[rows, width]`: `indices [...]` → float32 `[..., width]`. No gradient flows. */
   lookup(parts: Readonly<Record<Part, Value>>, indices: Value): Value;

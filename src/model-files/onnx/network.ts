@@ -18,7 +18,7 @@ export type NodeAttribute = number | string | readonly number[];
 
 /** A layer `x W + bias` whose weight the file holds. */
 export interface NetworkLayer {
-  /** Name of its weight, bias or node: `encoder.layer.0.attention.self.query`. Its tensors are `<name>.weight` `[out, in]`, `<name>.bias`. */
+  /** Name of its weight, bias or node: `encoder.layer.0.attention.self.query`. Its tensors are `<name>.weight` and `.bias`. */
   name: string;
   /** "attention" next to a softmax between two products, otherwise "ffn"; undefined before the first such attention. */
   role?: "attention" | "ffn";
@@ -41,7 +41,7 @@ export interface NetworkNode {
   module?: string | undefined;
   /** Defined if the node is a layer: its only input is `x`. */
   layer?: NetworkLayer;
-  /** Attributes that are graphs, by name. The values that they read from the enclosing graph follow the node's own inputs. */
+  /** Nested graphs by attribute. Values that they read from the enclosing graph follow the node's own inputs. */
   branches?: Readonly<Record<string, NetworkBranch>> | undefined;
 }
 
