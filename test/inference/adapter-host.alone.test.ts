@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-/** An adapter, and the logits that it gives alone. */
+/** An adapter, and its logits without others. */
 async function alone(...given: Parameters<typeof tinyAdapter>): Promise<{ adapter: Adapter; logits: Float32Array[] }> {
   const { base, adapter } = await tinyAdapter(...given);
   const tuned = await FineTunedModel.adapt(base, adapter, runtime);
@@ -47,7 +47,7 @@ function negated({ description, parameters }: Adapter): Adapter {
   };
 }
 
-test("adapters of one kind share a graph, and each gives what it gives alone, in any order", async () => {
+test("adapters of one kind share a graph, and each has the outputs that it has alone, in any order", async () => {
   const one = await alone(model, "aflora", { rank: 4 });
   const score = { name: "score", kind: "regression" as const, labels: [], metrics: ["pearson" as const] };
   const other = await alone(model, "lora", { rank: 2 }, score);
@@ -72,7 +72,7 @@ test("adapters of one kind share a graph, and each gives what it gives alone, in
   await host.release();
 });
 
-test("the base model's arrays are there once, however many adapters", async () => {
+test("the base model's arrays exist once, for any number of adapters", async () => {
   const { adapter } = await alone(model, "lora", { rank: 2 });
   const host = new AdapterHost(await loadBaseModel(model), runtime);
   for (let i = 0; i < 5; i++) await host.add(`adapter ${i}`, i % 2 ? adapter : negated(adapter));
@@ -82,7 +82,7 @@ test("the base model's arrays are there once, however many adapters", async () =
   await host.release();
 });
 
-test("an adapter that does not fit is refused, the others stay", async () => {
+test("an adapter that does not fit is refused, and the others remain", async () => {
   const wide = await writeTinyFamily(join(directory, "wide"), "bert-2");
   const { adapter } = await alone(wide, "lora", { rank: 2 });
   const fits = await alone(model, "lora", { rank: 2 });
@@ -93,7 +93,7 @@ test("an adapter that does not fit is refused, the others stay", async () => {
   await host.release();
 });
 
-test("an adapter without a head of its own is given the checkpoint's", async () => {
+test("an adapter without a head gets that of the checkpoint", async () => {
   const task = { name: "own", kind: "classification" as const, labels: ["0", "1", "2"], metrics: [] };
   const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 }, task);
   const own = [...adapter.parameters].filter(([name]) => base.trace.weights.get(name)?.part !== "head");
@@ -107,7 +107,7 @@ test("an adapter without a head of its own is given the checkpoint's", async () 
   await host.release();
 });
 
-test("a kind of adapter that could not be compiled can be added later", async () => {
+test("a kind of adapter that failed to compile can be added later", async () => {
   let broken = true;
   const breaking: typeof lora = {
     ...lora,
@@ -136,12 +136,12 @@ test("a kind of adapter that could not be compiled can be added later", async ()
   await host.release();
 });
 
-test("a host that is released while adapters are added frees what was compiled, and refuses them", async () => {
+test("a host that is released while adapters are added frees compiled graphs and refuses the adapters", async () => {
   const [{ adapter }, other] = [await alone(model, "lora", { rank: 2 }), await alone(model, "lora", { rank: 3 })];
   const host = new AdapterHost(await loadBaseModel(model), runtime);
   const adding = [host.add("one", adapter), host.add("two", negated(adapter)), host.add("three", other.adapter)];
   const added = Promise.allSettled(adding);
-  // Until the first graph is being compiled.
+  // Waits until the first graph is being compiled.
   while (host.compiledGraphs === 0) await new Promise((resolve) => setImmediate(resolve));
   await host.release();
   for (const each of await added) {
@@ -152,7 +152,7 @@ test("a host that is released while adapters are added frees what was compiled, 
   await host.release();
 });
 
-test("a graph is released with the last adapter that needs it, removed or replaced", async () => {
+test("a graph is released with the last adapter that uses it, whether removed or replaced", async () => {
   const { adapter, logits } = await alone(model, "lora", { rank: 2 });
   const other = await alone(model, "lora", { rank: 3 });
   const host = new AdapterHost(await loadBaseModel(model), runtime);
@@ -174,7 +174,7 @@ test("a graph is released with the last adapter that needs it, removed or replac
   await host.release();
 });
 
-test("a known name is replaced only where that is asked for, also while another takes it", async () => {
+test("an existing name is replaced only on request, even if another adapter takes it meanwhile", async () => {
   const { adapter, logits } = await alone(model, "lora", { rank: 2 });
   const host = new AdapterHost(await loadBaseModel(model), runtime);
   const taken = /^there is an adapter "one" already; give the new one another name, or \{ replace: true \}/;

@@ -24,7 +24,7 @@ async function tuned(...task: [Parameters<typeof tinyAdapter>[3]?]): Promise<Fin
   return FineTunedModel.adapt(base, adapter, runtime);
 }
 
-test("one text gives one prediction, a list one for each, an empty text among them", async () => {
+test("one text has one prediction, a list one for each text, including an empty one", async () => {
   const one = await tuned();
   const [first, empty, third] = (await one.predict(["a text", "", "a text"])) as [
     TextPrediction,
@@ -42,7 +42,7 @@ test("one text gives one prediction, a list one for each, an empty text among th
   await one.release();
 });
 
-test("a tagger says nothing of an empty text, and goes on with the next", async () => {
+test("a tagger predicts nothing for an empty text, and continues with the next", async () => {
   const task = { name: "custom", kind: "token-classification", labels: ["B-X", "O"], metrics: ["f1"] };
   const tagger = await tuned(task);
   const [, second] = await tagger.predict(["", "two words"]);
@@ -52,7 +52,7 @@ test("a tagger says nothing of an empty text, and goes on with the next", async 
   await tagger.release();
 });
 
-test("what is no text is refused in words", async () => {
+test("an input that is not text is refused with a message", async () => {
   const one = await tuned();
   const wrong = /^predict takes a text, a list of texts, of pairs \[text, textPair\] or of \{ text, textPair \}, not /;
   for (const given of [undefined, null, 7, { txt: "a" }, [7], [["a", 7]]]) {
@@ -61,7 +61,7 @@ test("what is no text is refused in words", async () => {
   await one.release();
 });
 
-test("after release it says so, as often as it is released; so does a model of a host", async () => {
+test("a released model refuses to predict and may be released again; so does a model of a host", async () => {
   const one = await tuned();
   await one.release();
   await one.release();
@@ -75,7 +75,7 @@ test("after release it says so, as often as it is released; so does a model of a
   await expect(hosted.predict("a text")).rejects.toThrow(released);
 });
 
-test("a model is typed as what it is for, and as nothing else", async () => {
+test("a model is typed only for its own kind of task", async () => {
   const one = await tuned();
   const { label } = await one.ofKind("classification").predict("a text");
   expect(one.description.task.labels).toContain(label);

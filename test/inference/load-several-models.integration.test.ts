@@ -24,7 +24,7 @@ afterAll(() => rm(home, { recursive: true }));
 const load = (asked: SeveralModels) => loadSeveralModels(asked, {}, runtime);
 const runs = (...names: string[]): string[] => names.map((name) => join(home, name));
 
-test("runs over several base models, and these beside them, answer in one process; over the same one they share it", async () => {
+test("runs and their base models answer in one process; runs over the same base model share it", async () => {
   const { models, release } = await load({ runs: runs("answers", "tickets", "more"), withBase: true });
   expect([...models.keys()]).toEqual(["answers", "more", "base-writer", "tickets", "base-labeller"]);
   const [answers, more, tickets] = ["answers", "more", "tickets"].map((name) => models.get(name)!);
@@ -37,7 +37,7 @@ test("runs over several base models, and these beside them, answer in one proces
   await release();
 });
 
-test("the one base model of all runs answers as base; models as they are have their own names", async () => {
+test("a single base model is named base; untuned models have their own names", async () => {
   const beside = await load({ runs: runs("tickets"), withBase: true });
   expect([...beside.models.keys()]).toEqual(["tickets", "base"]);
   await beside.release();
@@ -49,7 +49,7 @@ test("the one base model of all runs answers as base; models as they are have th
   await untuned.release();
 });
 
-test("what cannot be told apart or was trained on other files is refused", async () => {
+test("ambiguous names and runs trained on other files are refused", async () => {
   await expect(load({})).rejects.toThrow("give --run DIR, or --model NAME");
   await expect(load({ models: [writer, join(writer, ".")] })).rejects.toThrow('two models are called "writer"');
   await expect(load({ models: [writer], withBase: true })).rejects.toThrow("--with-base goes with --run");

@@ -22,7 +22,7 @@ afterAll(async () => {
   await rm(home, { recursive: true });
 });
 
-/** An answer's pieces, and how it ended. */
+/** Pieces of an answer, and how it ended. */
 async function read(answer: AsyncGenerator<string, AnswerEnd>): Promise<{ pieces: string[] } & AnswerEnd> {
   const pieces: string[] = [];
   for (;;) {
@@ -34,7 +34,7 @@ async function read(answer: AsyncGenerator<string, AnswerEnd>): Promise<{ pieces
 
 const [[question, expected]] = ANSWERS as [[string, string]];
 
-describe("a language model that was taught answers", () => {
+describe("a language model that learned answers", () => {
   test("gives them, several at once, as it does one by one", async () => {
     const seen: number[] = [];
     const answers = await model.answers(
@@ -57,7 +57,7 @@ describe("a language model that was taught answers", () => {
     expect(pieces.join("")).toBe(FOLLOWED_UP.at(-1)!.content);
   });
 
-  test("an answer ends at its greatest length, at a stop string, and when it is enough", async () => {
+  test("an answer ends at its length limit, at a stop string, and on request", async () => {
     const short = await read(model.answer(question, { maxNewTokens: 3 }));
     expect(short).toMatchObject({ reason: "length", answerTokens: 3 });
     expect(expected.startsWith(short.pieces.join(""))).toBe(true);
@@ -73,13 +73,13 @@ describe("a language model that was taught answers", () => {
     expect(`${first.value}${rest.pieces.join("")}`.length).toBeLessThan(expected.length);
   });
 
-  test("a search with beams ends when it is enough, too", async () => {
+  test("a beam search ends on request too", async () => {
     const { pieces, ...end } = await read(model.answer(question, { numBeams: 3, signal: AbortSignal.abort() }));
     expect(end).toMatchObject({ reason: "stop", answerTokens: 1 });
     expect(expected.startsWith(pieces.join(""))).toBe(true);
   });
 
-  test("beams find the same answers, and text goes on as it stands where it is asked for verbatim", async () => {
+  test("beam search finds the same answers, and a verbatim text is continued", async () => {
     const [found] = await model.answers([question], { numBeams: 3 });
     expect(found!.text).toBe(expected);
     const asked = model.base.tokenizer.chatTemplate!.render([{ role: "user", content: question }], {
@@ -90,7 +90,7 @@ describe("a language model that was taught answers", () => {
     expect(pieces.join("")).toBe(expected.slice(7));
   });
 
-  test("what cannot be answered is said in a sentence", async () => {
+  test("prompts and options that are not possible are refused with a message", async () => {
     const tooLong = model.answer({ verbatim: "cat ".repeat(600) });
     await expect(tooLong.next()).rejects.toThrow(/leaves no room for an answer: the model reads 512 in all/);
     await expect(model.answer(question, { temperature: -1 }).next()).rejects.toThrow(UserError);
@@ -98,7 +98,7 @@ describe("a language model that was taught answers", () => {
   });
 });
 
-test("a model that labels texts writes no answers, and a released one neither", async () => {
+test("neither a model that labels texts nor a released one writes answers", async () => {
   const output = join(home, "labels");
   await fineTune({
     model: await writeTinyModel(join(home, "encoder")),

@@ -12,7 +12,7 @@ const model: BlocksOfModel = {
 const run = { totalSteps: 40, stepsPerEpoch: 10 };
 const gradients = new Map(NAMES.map((name) => [name, float32([2], Float32Array.of(1, -1))]));
 
-/** A schedule that freezes the matrices at step 8, with a state of its own. */
+/** A schedule that freezes the matrices at step 8 and has its own state. */
 function ofMethod(state?: MethodState): Schedule {
   let last = (state?.scalars as { last: number } | undefined)?.last ?? -1;
   return {
@@ -30,7 +30,7 @@ function ofMethod(state?: MethodState): Schedule {
 const schedule = (settings: BlockFreezingSettings, state?: MethodState): Schedule =>
   withBlockFreezing(ofMethod, settings, model, run, state);
 
-test("beside a method's schedule: its checks stay, blocks wait for it, and what is frozen trains no more", () => {
+test("combined with a method's schedule: its checks remain, blocks wait for it, and frozen parameters do not train", () => {
   const both = schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "0", freezeBlocksInterval: "4" });
   const checks = Array.from({ length: 40 }, (_, step) => both.observe!(step, gradients, gradients)).filter(Boolean);
   expect(checks.find((check) => check!.step === 4)).toEqual({
@@ -46,7 +46,7 @@ test("beside a method's schedule: its checks stay, blocks wait for it, and what 
   expect(both.note).toBe("its own note");
 });
 
-test("its state holds the method's, and both go on from it", () => {
+test("the state contains the method's state, and both schedules resume from it", () => {
   const settings: BlockFreezingSettings = {
     freezeBlocks: "linear",
     freezeBlocksEarliest: "0",
@@ -65,7 +65,7 @@ test("its state holds the method's, and both go on from it", () => {
   );
 });
 
-test("a run too short for it says so; a model whose blocks are not told apart, and options without a rule, are refused", () => {
+test("a note says that a run is too short; models without known blocks and options without a rule are refused", () => {
   expect(schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "39" }).note).toBe("its own note");
   expect(schedule({ freezeBlocks: "linear", freezeBlocksInterval: "50" }).note).toMatch(
     /^its own note; the run's 40 steps are too few for blocks to freeze/,

@@ -27,7 +27,7 @@ describe("DoRA's layer (arXiv 2402.09353, equation 5)", () => {
     m: drawn([OUT], "m"),
   };
 
-  /** The formula over a weight in double precision, row by row. */
+  /** The formula with a double-precision weight, row by row. */
   function plain(W: Tensor<"float32">): number[][] {
     const { x, bias, A, B, m } = given;
     const rows = Array.from({ length: OUT }, (_, i) =>
@@ -48,10 +48,10 @@ describe("DoRA's layer (arXiv 2402.09353, equation 5)", () => {
   const formats: [string, LayerFormat | undefined, number][] = [
     ["float32", undefined, 1e-5],
     ["int4", int4, 1e-5],
-    // Its products round the rows that they read.
+    // The products round the rows that they read.
     ["int8", int8, 0.05],
   ];
-  test.for(formats)("beside a weight in %s", async ([, format, tolerance]) => {
+  test.for(formats)("with a weight in %s", async ([, format, tolerance]) => {
     const parts: Record<string, Tensor> = format?.quantize(given.W) ?? { W: given.W };
     const W = format ? format.dequantize(parts, [OUT, IN]) : given.W;
     const graph = new Graph();
@@ -86,13 +86,13 @@ describe("DoRA's layer (arXiv 2402.09353, equation 5)", () => {
     });
   });
 
-  test("a weight that was stored in fewer bits is read as it is multiplied", () => {
+  test("a weight stored in fewer bits is read with the values that products use", () => {
     const packed = int4.quantize(given.W);
     expect(int4.dequantize(packed, [OUT, IN]).data).toEqual(dequantizeGroups(packed, OUT * IN));
     const bytes = int8.quantize(given.W);
     const read = int8.dequantize(bytes, [OUT, IN]).data;
     for (let i = 0; i < OUT; i++) {
-      // Bytes are kept as `[in, out]`.
+      // Bytes are stored as `[in, out]`.
       const row = Array.from({ length: IN }, (_, j) => bytes.forward.data[j * OUT + i] as number);
       const scale = asFloat32(bytes.forwardScales).data[i]!;
       expect([...read.subarray(i * IN, (i + 1) * IN)]).toEqual(row.map((byte) => Math.fround(byte * scale)));
@@ -106,7 +106,7 @@ describe("DoRA's layer (arXiv 2402.09353, equation 5)", () => {
 describe("a model with DoRA", () => {
   const options = lora.options.parse({ rank: 4, alpha: 8, useDora: true, adapterDropout: 0.5 });
 
-  test("starts with peft's lengths of rows, which train without decay; those of the base do not train", async () => {
+  test("starts with peft's row norms, which train without decay; those of the base do not train", async () => {
     const base = await smallBert();
     const adaptation = lora.adapt(options, layersOf(base));
     const { weights } = new Bench(base, adaptation);
@@ -123,7 +123,7 @@ describe("a model with DoRA", () => {
     }
   });
 
-  test("dropout of an adapter's input leaves what the layer makes of A alone", async () => {
+  test("dropout of an adapter's input does not affect the layer's output for A", async () => {
     const bench = new Bench(await smallBert(), lora.adapt(options, layersOf(await smallBert())));
     await bench.load(await openFixture("methods/dora.safetensors"), "point");
     const rows = batches[0]!;
@@ -135,7 +135,7 @@ describe("a model with DoRA", () => {
       encoding: { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) },
     }));
     const { inputs, sizes } = layOut(streams, encoded);
-    // Nothing is dropped.
+    // Masks of ones drop nothing.
     const ones = dropouts.map(({ input, shape }) => {
       const known = shape.map((size) => (typeof size === "number" ? size : sizes[size]!));
       const data = new Float32Array(known.reduce((product, size) => product * size, 1)).fill(1);

@@ -17,7 +17,7 @@ import { writeStep } from "../../src/training/step-graph.ts";
 import { ia3 } from "../support/ia3.ts";
 import { Bench, batches, layersOf, smallBert } from "../support/small-bert.ts";
 
-/** Linear layers of BERT's kind. */
+/** Linear layers like those of BERT. */
 function modulesOf(blocks: number, hidden: number, inner: number): LinearModule[] {
   const layers: [string, LinearModule["role"], number, number][] = [
     ["attention.self.query", "attention", hidden, hidden],
@@ -85,7 +85,7 @@ describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shap
     ["aflora", {}, 451_872],
     ["aflora", { ffnMatrices: "frozen" }, 83_232],
     ["lora", {}, 1_327_104],
-    // A length for each of the rows of all layers.
+    // One norm for each row of all layers.
     ["lora", { initLoraWeights: "pissa" }, 1_327_104],
     ["lora", { useDora: true }, 1_327_104 + 12 * (5 * 768 + 3072)],
     ["vera", {}, 156_672],
@@ -96,13 +96,13 @@ describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shap
     expect(trainableElements(create(name, given, paper))).toBe(expected);
   });
 
-  test("AFLoRA once everything has frozen", () => {
+  test("AFLoRA after everything has frozen", () => {
     const method = create("aflora", { freezeInitial: 0, freezeFinal: 2 }, { ...paper, totalSteps: 3 });
     for (let step = 0; step < 3; step++) method.observe!(step, madeUpGradients(method, step), valuesOf(method));
     expect(trainableElements(method)).toBe(83_232);
   });
 
-  test("SoRA leaves out what stands behind closed gates", () => {
+  test("SoRA does not count parameters of closed gates", () => {
     const method = create("sora", { rank: 4 }, small);
     const values = valuesOf(method);
     expect(method.countTrainable!(values)).toBe(trainableElements(method));
@@ -171,7 +171,7 @@ describe("AFLoRA's start (docs/method.md)", () => {
 
   test.each(["A", "B"])("%s is uniform within sqrt(6 / columns)", (parameter) => {
     expect(of(parameter)).toHaveLength(setting.modules.length);
-    // As shares of the bound: of one distribution, whatever the layer's size.
+    // As shares of the bound: the distribution is the same for layers of any size.
     const shares = of(parameter).flatMap(([, { shape, data }]) => {
       return [...data].map((value) => value / Math.sqrt(6 / shape[1]!));
     });
@@ -179,7 +179,7 @@ describe("AFLoRA's start (docs/method.md)", () => {
     expect(Math.max(...shares.map(Math.abs))).toBeLessThanOrEqual(1 + 2 ** -23);
     expect(Math.min(...shares)).toBeLessThan(-0.99);
     expect(Math.max(...shares)).toBeGreaterThan(0.99);
-    // Of a uniform distribution on [-1, 1]: mean 0, mean square 1/3.
+    // For a uniform distribution on [-1, 1], the mean is 0 and the mean square 1/3.
     expect(Math.abs(mean(1))).toBeLessThan(0.03);
     expect(Math.abs(mean(2) - 1 / 3)).toBeLessThan(0.02);
   });
@@ -191,7 +191,7 @@ describe("VeRA", () => {
       .parameters.filter(({ name }) => /\.[AB]$/.test(name))
       .map(({ name, shape }) => `${name} ${shape.join("x")}`);
 
-  test("shares A and B by shape, as one pair cut to size, or not at all", () => {
+  test("shares A and B by shape, as one pair sliced to size, or not at all", () => {
     expect(shapesOf("shape")).toEqual([
       "shared.4x4.A 16x4",
       "shared.4x4.B 4x16",
@@ -205,7 +205,7 @@ describe("VeRA", () => {
   });
 
   test.each(["shape", "sliced", "layer"])(
-    "%s: no product of the backward pass has a matrix's size",
+    "%s: the backward pass has no product of a matrix's size",
     async (sharing) => {
       const base = await smallBert();
       const bench = Bench.create(base, findMethod("vera"), { sharing, rank: 16 });
@@ -218,7 +218,7 @@ describe("VeRA", () => {
     },
   );
 
-  test("sliced: layers of one size share one cut", async () => {
+  test("sliced: layers of one size share one slice", async () => {
     const base = await smallBert();
     const bench = Bench.create(base, findMethod("vera"), { sharing: "sliced", rank: 16 });
     const { outputs } = writeStep(bench.model, crossEntropy, { dropout: false });
@@ -230,7 +230,7 @@ describe("VeRA", () => {
 });
 
 describe("AdaLoRA", () => {
-  test("goes on from a saved state as if it had not stopped", () => {
+  test("continues from a saved state as if it had not stopped", () => {
     const run = (stops: number[]) => {
       let method = create("adalora", { rank: 2, initialRank: 4, pruneInterval: 5 }, small);
       const values = valuesOf(method);
@@ -276,14 +276,14 @@ describe("AFLoRA's ablation", () => {
     expect([...method.trainable()].sort()).toEqual(expected("trained"));
   });
 
-  test.each(FREEZE_SCORES)("score %s freezes everything in the end", (freezeScore) => {
+  test.each(FREEZE_SCORES)("score %s finally freezes everything", (freezeScore) => {
     const method = create("aflora", { freezeScore, rank: 2 }, small);
     const values = valuesOf(method);
     for (let step = 0; step < small.totalSteps; step++) method.observe!(step, madeUpGradients(method, step), values);
     expect([...method.trainable()].filter((name) => /\.[AB]$/.test(name))).toEqual([]);
   });
 
-  test("a schedule that leaves no step to freeze in is refused, with the flags that say so", () => {
+  test("a schedule without steps for freezing is refused, naming the flags", () => {
     expect(() => create("aflora", { freezeFinal: "80%", rank: 2 }, small)).toThrow(
       new UserError(
         `--freeze-initial 20% and --freeze-final 80% leave none of the run's ${small.totalSteps} steps for freezing; lower one of them`,
@@ -291,7 +291,7 @@ describe("AFLoRA's ablation", () => {
     );
   });
 
-  test("by depth, matrices freeze from the input on", () => {
+  test("with depth, matrices freeze starting at the input", () => {
     const setting = { ...small, modules: modulesOf(4, 4, 8) };
     const method = create("aflora", { freezeScore: "depth", rank: 2, freezeInterval: 1 }, setting);
     const inOrder = [...method.trainable()].filter((name) => /\.[AB]$/.test(name));
@@ -361,7 +361,7 @@ describe("bad input", () => {
     expect(() => create(name, given, small)).toThrow(UserError);
   });
 
-  test("an alias names the method, and nobody else may take it", () => {
+  test("an alias names the method, and no other method may use it", () => {
     expect(findMethod("elora")).toBe(vera);
     expect(resolveConfig({ method: "elora", train: "a.csv" }).method.name).toBe("vera");
     expect(() => registerMethod({ ...vera, name: "elora", aliases: [] })).toThrow('method "elora" already exists');
@@ -375,7 +375,7 @@ describe("bad input", () => {
 describe("documentation", () => {
   const docs = (page: string) => readFileSync(new URL(`../../docs/${page}`, import.meta.url), "utf8");
 
-  test("has every method with all its options and their defaults", () => {
+  test("lists every method with all its options and their defaults", () => {
     for (const name of METHODS.names) {
       const section = docs("methods.md")
         .split(/^## /m)
@@ -391,7 +391,7 @@ describe("documentation", () => {
     }
   });
 
-  test("shows the example that is tested here", () => {
+  test("contains the example that is tested here", () => {
     const code = readFileSync(new URL("../support/ia3.ts", import.meta.url), "utf8");
     const asInSource = code.replaceAll("../../src/methods/", "./").replaceAll("../../src/", "../");
     expect(docs("extending.md")).toContain(`\`\`\`ts\n${asInSource}\`\`\``);

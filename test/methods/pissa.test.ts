@@ -9,7 +9,7 @@ import { Bench, batches, layersOf, openFixture, relativeError, smallBert } from 
 
 const drawn = (...shape: readonly number[]): Tensor<"float32"> => normal(1)(shape, randomFor(4, "matrix"));
 
-/** `left` times `right`, in double precision. */
+/** Product of `left` and `right` in double precision. */
 function product(left: Tensor<"float32">, right: Tensor<"float32">): Tensor<"float32"> {
   const [rows, inner] = left.shape as [number, number];
   const width = right.shape[1]!;
@@ -56,7 +56,7 @@ describe("the largest singular values", () => {
     });
   });
 
-  test("all of them together make the matrix, whichever side is shorter", () => {
+  test("all of them reconstruct the matrix, whichever side is shorter", () => {
     for (const shape of [
       [7, 12],
       [12, 7],
@@ -67,7 +67,7 @@ describe("the largest singular values", () => {
     }
   });
 
-  test("of a matrix of zeros, of one of rank 1, and of the identity, whose values are all the same", () => {
+  test("works for a matrix of zeros, of rank 1, and the identity, whose values are all equal", () => {
     expect(largestSingularValues(float32([6, 4]), 2).map(({ value }) => value)).toEqual([0, 0]);
     const one = product(drawn(6, 1), drawn(1, 4));
     const [first, second] = largestSingularValues(one, 2);
@@ -82,7 +82,7 @@ describe("the largest singular values", () => {
 describe("a model with PiSSA", () => {
   const options = { rank: 4, alpha: 8, initLoraWeights: "pissa" };
 
-  test("starts with the products B A of peft's full decomposition, and their copies do not train", async () => {
+  test("starts with the products B A of peft's full decomposition, whose copies do not train", async () => {
     const base = await smallBert();
     const adaptation = lora.adapt(lora.options.parse(options), layersOf(base));
     const { weights } = new Bench(base, adaptation);
@@ -99,7 +99,7 @@ describe("a model with PiSSA", () => {
   });
 
   test.each([options, { ...options, useDora: true }])(
-    "%j starts as the base model, but for rounding",
+    "%j starts as the base model, except for rounding errors",
     async (given) => {
       const base = await smallBert();
       const expected = await Bench.create(base, findMethod("head")).logits(batches[0]!);

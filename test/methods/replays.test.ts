@@ -18,7 +18,7 @@ import {
   smallBert,
 } from "../support/small-bert.ts";
 
-/** What the JSON of a method's fixture holds (oracle/README.md). */
+/** Content of a method's JSON fixture (oracle/README.md). */
 interface Trace {
   modules: string[];
   point: { logits: number[][]; loss: number };
@@ -61,7 +61,7 @@ const traces = {
 
 describe("against Hugging Face peft, and SoRA against PyTorch (oracle/method_peft.py, method_sora.py)", () => {
   test.each(Object.entries(traces))(
-    "%s: a point's logits and gradients, and 20 steps",
+    "%s: logits and gradients at one point, and 20 steps",
     async (file, [name, optionsOf]) => {
       const trace: Trace = readJson(`methods/${file}.json`);
       const tensors = await openFixture(`methods/${file}.safetensors`);
@@ -104,7 +104,7 @@ describe("against Hugging Face peft, and SoRA against PyTorch (oracle/method_pef
 });
 
 describe("AFLoRA against PyTorch", () => {
-  test("a point's logits and gradients (oracle/method_aflora.py)", async () => {
+  test("logits and gradients at one point (oracle/method_aflora.py)", async () => {
     const { rank, point } = readJson("methods/aflora.json");
     const tensors = await openFixture("methods/aflora.safetensors");
     const bench = Bench.create(await smallBert(), aflora, { rank });

@@ -28,9 +28,9 @@ async function logits(method: MethodDefinition): Promise<Float32Array[]> {
   return found;
 }
 
-// What a loss compares with is the model before training: a second model is not needed for it.
+// A loss compares with the model before training, which needs no second model.
 test.each([aflora, lora, adalora, sora, vera])(
-  "before training, $name is the base model to the bit",
+  "before training, $name equals the base model to the bit",
   async (method) => {
     expect(await logits(method)).toEqual(await logits(head));
   },

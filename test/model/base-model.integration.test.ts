@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-/** What a model is but for where it came from. */
+/** Content of a model, without its source. */
 const contents = ({ weights, quantized, newWeights, unused, config }: BaseModel) => ({
   weights,
   quantized,
@@ -32,7 +32,7 @@ const contents = ({ weights, quantized, newWeights, unused, config }: BaseModel)
   config,
 });
 
-test("a model is the same from a folder, a web server and memory", async () => {
+test("a model read from a folder, a web server or memory is the same", async () => {
   const expected = await readBaseModel(folderFiles(model), task, 1);
   const server = createServer(async (request, response) => {
     const bytes = await readFile(join(model, request.url!.slice(1))).catch(() => undefined);
@@ -55,7 +55,7 @@ test("a model is the same from a folder, a web server and memory", async () => {
 });
 
 test.each(BASE_FORMATS)(
-  "with another task's head a model (%s) shares its backbone and is what it would have been",
+  "withHead shares the backbone (%s), and the result equals a model read for the new task",
   async (format) => {
     const base = await readBaseModel(folderFiles(model), { kind: "regression", labels: [] }, 1, { format });
     const other = await withHead(base, task, 5);
@@ -68,7 +68,7 @@ test.each(BASE_FORMATS)(
   },
 );
 
-test("an adapter's bytes are what its folder holds, and read back as they were", async () => {
+test("an adapter's bytes equal its folder's files and can be read back", async () => {
   const { adapter } = await tinyAdapter(model, "aflora", { rank: 4 });
   const bytes = adapterBytes(adapter);
   const folder = join(directory, "adapter");

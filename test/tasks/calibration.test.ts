@@ -3,20 +3,20 @@ import { float32 } from "../../src/graph/tensor.ts";
 import { calibrationError, confidenceSteps, reliability, thresholdFor } from "../../src/tasks/metrics/calibration.ts";
 import { cooled } from "../../src/training/calibration/calibrate.ts";
 
-test("predictions fall into fifteen bins by their probability", () => {
+test("predictions are grouped into fifteen bins by probability", () => {
   const bins = reliability([0, 0.05, 0.95, 1, 0.5, 0.5], [false, true, true, true, true, false]);
   expect(bins).toEqual([
     { count: 2, confidence: 0.025, accuracy: 0.5 },
     { count: 2, confidence: 0.5, accuracy: 0.5 },
     { count: 2, confidence: 0.975, accuracy: 1 },
   ]);
-  // By hand: (2 · 0.475 + 2 · 0 + 2 · 0.025) / 6
+  // Computed by hand: (2 · 0.475 + 2 · 0 + 2 · 0.025) / 6
   expect(calibrationError(bins)).toBeCloseTo(1 / 6, 12);
   expect(calibrationError(reliability([1, 1], [true, true]))).toBe(0);
 });
 
-test("the threshold is the least at which predictions were right often enough, one more counted as wrong", () => {
-  // The surest eight are right, then every other one.
+test("the threshold is the lowest one with enough correct predictions, with one more counted as wrong", () => {
+  // The eight most confident predictions are right, then every other one.
   const probabilities = Array.from({ length: 20 }, (_, i) => 1 - i / 40);
   const right = probabilities.map((_, i) => i < 8 || i % 2 === 0);
   const steps = confidenceSteps(probabilities, right);
@@ -25,7 +25,7 @@ test("the threshold is the least at which predictions were right often enough, o
   // 9 of 9 and one more: 0.9; 10 of 11 and one more: 0.83.
   expect(thresholdFor(steps, 0.9)).toBeCloseTo(1 - 8 / 40, 12);
   expect(thresholdFor(steps, 0.95)).toBeUndefined();
-  // Equally sure ones are told apart by nothing.
+  // Predictions of equal confidence cannot be separated.
   expect(confidenceSteps([0.9, 0.9, 0.9], [true, false, true])).toEqual([{ probability: 0.9, kept: 3, right: 2 }]);
   const many = Array.from({ length: 1000 }, (_, i) => i / 1000);
   expect(
@@ -36,7 +36,7 @@ test("the threshold is the least at which predictions were right often enough, o
   ).toBeLessThanOrEqual(100);
 });
 
-test("the head's last layer is divided by the temperature, and nothing else is", () => {
+test("only the head's last layer is divided by the temperature", () => {
   const tensors = new Map(
     ["classifier.weight", "classifier.bias", "a.lora_A"].map((name) => [name, float32([2], Float32Array.of(2, 4))]),
   );

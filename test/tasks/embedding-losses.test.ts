@@ -43,13 +43,13 @@ function trainingExample({ texts, label }: Row, index: number): TrainingExample 
   return { ...encoded, ...embedding.targets(example, encoded, []) };
 }
 
-test.each(Object.entries(cases))("%s: loss and gradients are sentence-transformers'", async (name, each) => {
+test.each(Object.entries(cases))("%s: loss and gradients match sentence-transformers", async (name, each) => {
   const examples = batches[each.batch]!.map(trainingExample);
   const objective = embedding.objectiveFor!({ loss: each.loss, ...each.settings });
   const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
   const adaptation = full.adapt({}, layersOf(base));
   const model = { ...base, adaptation, trainsHead: () => true };
-  // Micro-batches of a text or two.
+  // Micro-batches of one or two texts.
   const settings = { objective, tokenBudget: 20, dropout: false, seed: 1 };
   const step = await TrainingStep.compile(model, base.weights, runtime, settings);
   released.push(step);
@@ -63,28 +63,25 @@ test.each(Object.entries(cases))("%s: loss and gradients are sentence-transforme
   }
 });
 
-test.each(["triplet", "contrastive"])(
-  "the margin of %s is 0.5 where none is given, sentence-transformers' own",
-  async (loss) => {
-    const examples = batches[cases[loss]!.batch]!.map(trainingExample);
-    const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
-    const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
-    const lossWith = async (settings: { margin?: number }): Promise<number> => {
-      const objective = embedding.objectiveFor!({ loss, ...settings });
-      const step = await TrainingStep.compile(model, base.weights, runtime, {
-        objective,
-        tokenBudget: 512,
-        dropout: false,
-        seed: 1,
-      });
-      released.push(step);
-      return (await step.run(0, examples)).loss;
-    };
-    const given = await lossWith({ margin: 0.5 });
-    expect(await lossWith({})).toBe(given);
-    expect(await lossWith({ margin: 0.4 })).not.toBe(given);
-  },
-);
+test.each(["triplet", "contrastive"])("the default margin of %s is 0.5, as in sentence-transformers", async (loss) => {
+  const examples = batches[cases[loss]!.batch]!.map(trainingExample);
+  const base = { ...(await smallBert()), head: "pooled" as const, labelCount: 32 };
+  const model = { ...base, adaptation: full.adapt({}, layersOf(base)), trainsHead: () => true };
+  const lossWith = async (settings: { margin?: number }): Promise<number> => {
+    const objective = embedding.objectiveFor!({ loss, ...settings });
+    const step = await TrainingStep.compile(model, base.weights, runtime, {
+      objective,
+      tokenBudget: 512,
+      dropout: false,
+      seed: 1,
+    });
+    released.push(step);
+    return (await step.run(0, examples)).loss;
+  };
+  const given = await lossWith({ margin: 0.5 });
+  expect(await lossWith({})).toBe(given);
+  expect(await lossWith({ margin: 0.4 })).not.toBe(given);
+});
 
 const { graded, lists } = readJson("embeddings/reranker.json") as {
   graded: { logits: number[]; labels: number[]; value: number; gradients: number[] };
@@ -99,7 +96,7 @@ async function objectiveOf(objective: Objective, examples: TrainingExample[], lo
   return { loss, gradients: [...gradients[0]!] };
 }
 
-test("a reranker's losses and gradients are sentence-transformers'", async () => {
+test("a reranker's losses and gradients match sentence-transformers", async () => {
   const { reranker } = await import("../../src/tasks/kinds/reranker.ts");
   const target = (example: { label?: number; texts?: string[] }, index: number): TrainingExample => {
     const encoded = { index, encoding: nothing };
@@ -117,7 +114,7 @@ test("a reranker's losses and gradients are sentence-transformers'", async () =>
   }
 });
 
-test("a batch of 256 in micro-batches of 512 tokens has the gradients of one uncut batch, dropout on", async () => {
+test("256 examples in micro-batches of 512 tokens have the gradients of the uncut batch, with dropout", async () => {
   const ids = (seed: number) => [
     2,
     ...Array.from({ length: 3 + (seed % 12) }, (_, i) => 10 + ((seed * 31 + i * 7) % 110)),
@@ -141,12 +138,12 @@ test("a batch of 256 in micro-batches of 512 tokens has the gradients of one unc
   expect(whole.tokens).toBeGreaterThan(5000);
   expect(cut.loss).toBeCloseTo(whole.loss, 4);
   for (const [name, gradient] of whole.gradients) {
-    // A key's bias shifts all scores of a query alike: its gradient is rounding.
+    // A key's bias shifts all scores of a query equally, so its gradient is a rounding error.
     if (!name.endsWith("key.bias")) expect(relativeError(cut.gradients.get(name)!, gradient), name).toBeLessThan(1e-4);
   }
 });
 
-test("the texts of an example draw dropout masks of their own", async () => {
+test("each text of an example has its own dropout masks", async () => {
   const texts = [
     [2, 20, 30, 40, 3],
     [2, 20, 30, 40, 3],
@@ -169,7 +166,7 @@ test("the texts of an example draw dropout masks of their own", async () => {
 });
 
 const [width, classes] = [3, [0, 1, 0, 2, 1, 0]];
-/** Mean over others of a text's class, and over those of other classes; 0 where there is none. */
+/** Mean over the other texts of a text's class, or over those of other classes; 0 if there are none. */
 const meanOf = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
@@ -183,7 +180,7 @@ test.each([
     },
   },
   {
-    // sentence-transformers' CosineSimilarityLoss of all pairs of a text, those of its class weighing as much as the others.
+    // sentence-transformers' CosineSimilarityLoss over all pairs of a text; pairs of its class count as much as the others.
     loss: "cosine-similarity",
     of: (same: readonly number[], others: readonly number[]) =>
       (meanOf(same.map((cosine) => (cosine - 1) ** 2)) + meanOf(others.map((cosine) => cosine ** 2))) / 2,

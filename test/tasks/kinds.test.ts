@@ -20,7 +20,7 @@ const taskOf = (options: TaskData["options"]): TaskData => ({
   options: options!,
 });
 
-test("a regression of few pairs of texts says what learns how alike they are from fewer", () => {
+test("a regression with few pairs of texts suggests --kind embedding", () => {
   const pairs = (count: number) =>
     Array.from({ length: count }, (_, index) => ({ index, text: "a", textPair: "b", label: 1 }));
   expect(regression.notesOf!(pairs(400), [], {})).toEqual([
@@ -35,7 +35,7 @@ describe("several labels", () => {
   const predicted = (options?: Record<string, unknown>) =>
     multiLabel.predict(["a", "b", "c"], {} as never, {} as never, logits, options).labels;
 
-  test("are those above the task's threshold, or above one half", () => {
+  test("are those above the task's threshold (default: one half)", () => {
     expect(predicted()).toEqual([2]);
     expect(predicted({ labelThreshold: 0.3 })).toEqual([0, 2]);
     expect(
@@ -45,7 +45,7 @@ describe("several labels", () => {
     });
   });
 
-  test("stay the same where a temperature divides the outputs", () => {
+  test("do not change if outputs are divided by a temperature", () => {
     for (const labelThreshold of [0.2, 0.3775, 0.3776, 0.6]) {
       const cooled = multiLabel.threshold!.cooled({ labelThreshold }, 2.5);
       const found = multiLabel.predict(
@@ -59,11 +59,11 @@ describe("several labels", () => {
     }
   });
 
-  test("are predicted above half of the F1 that can be expected", () => {
-    // Of a quarter each, the best that can be done is to predict all: F1 = 2 · 0.25 / (1 + 0.25).
+  test("have a threshold of half of the expected F1", () => {
+    // With a quarter each, it is best to predict all: F1 = 2 · 0.25 / (1 + 0.25).
     expect(bestThreshold([0.25, 0.25, 0.25, 0.25])).toBeCloseTo(0.2);
     expect(bestThreshold([1, 0, 1])).toBeCloseTo(0.5);
-    // Trying every threshold by hand.
+    // Tries every threshold.
     const shares = [0.9, 0.7, 0.4, 0.35, 0.1, 0.05];
     const expected = (least: number) => {
       const taken = shares.filter((share) => share > least);
@@ -78,21 +78,21 @@ describe("an embedding", () => {
   const options = (given: object) =>
     embedding.optionsFor!(given, taskOf({ rows: "pairs" }), { hiddenSize: 64 } as never);
 
-  test("can be cut to sizes that the model has, the largest first, each once", () => {
+  test("can be truncated to sizes that the model has, largest first, without duplicates", () => {
     expect(options({ dimensions: "16, 64,32,16" })).toMatchObject({ dimensions: [64, 32, 16] });
     expect(() => options({ dimensions: "65" })).toThrow(/--dimensions 65 is more than the 64/);
     expect(() => options({ dimensions: "1.5" })).toThrow(/takes whole numbers/);
     expect(() => options({ dimensions: "0" })).toThrow(/takes whole numbers/);
   });
 
-  test("learns nothing of texts that are their own pair, and that is said", () => {
+  test("notes pairs of equal texts, which teach nothing", () => {
     const pair = (text: string, other: string) => ({ index: 0, text, texts: [other] });
     expect(embedding.notesOf!([pair("a", "b")], [], {})).toEqual([]);
     const notes = embedding.notesOf!([pair("a", "a"), pair("a", "b")], [], {});
     expect(notes).toEqual([expect.stringMatching(/^1 of 2 examples/)]);
   });
 
-  test("is of one text", () => {
+  test("requires a single text", () => {
     expect(embedding.exampleOfInput({ text: "a" })).toEqual({ text: "a" });
     expect(() => embedding.exampleOfInput({ text: "a", textPair: "b" })).toThrow(UserError);
   });
@@ -101,13 +101,13 @@ describe("an embedding", () => {
 describe("a reranker", () => {
   const rowsOf = (...rows: unknown[][]) => reranker.table!.read(table(["query", "passage", "label"], ...rows), {});
 
-  test("is measured by lists where a query has both sorts of passages", () => {
+  test("has ranking metrics if a query has both relevant and other passages", () => {
     const both = rowsOf(["q", "a", 1], ["q", "b", 0], ["r", "c", 1]);
     expect(both.metrics).toEqual(["ndcg_at_10", "mrr_at_10", "map", "average_precision"]);
     expect(rowsOf(["q", "a", 1], ["r", "b", 0]).metrics).toEqual(["average_precision"]);
   });
 
-  test("learns by the loss of its rows, and scores two texts", () => {
+  test("has the loss of its type of rows, and scores pairs", () => {
     const { options } = rowsOf(["q", "a", 1], ["q", "b", 0]);
     const found = reranker.optionsFor!({}, taskOf(options), {} as never);
     expect(found).toMatchObject({ loss: "binary-cross-entropy" });
@@ -115,14 +115,14 @@ describe("a reranker", () => {
   });
 });
 
-test("tags are those of BIO", () => {
+test("tags must be BIO tags", () => {
   const labelsOf = (tag: string) =>
     tokenClassification.labelsIn!(table(["text", "label"], [["a"], [tag]], [["b"], ["O"]]), "label");
   expect(labelsOf("B-PER")).toContain("B-PER");
   expect(() => labelsOf("X-PER")).toThrow(/"X-PER" is not a BIO tag/);
 });
 
-test("words stand beside a text that has some", () => {
+test("given words are kept with the text", () => {
   const cell = (value: unknown) => ({ value, place: "a.jsonl, line 1", column: "text" });
   expect(tokenClassification.exampleOfRow({ text: cell("a b") }, [])).toStrictEqual({ text: "a b" });
   expect(tokenClassification.exampleOfRow({ text: cell(["a", "b"]) }, [])).toStrictEqual({
@@ -131,7 +131,7 @@ test("words stand beside a text that has some", () => {
   });
 });
 
-test("what a model is to answer stands in columns of three layouts, or there is nothing to answer", () => {
+test("a language model recognizes texts, prompts with completions, and instructions by their columns", () => {
   const columnsOf = (...columns: string[]) => languageModel.columnsIn!(table(columns, columns), {});
   expect(columnsOf("text")).toStrictEqual({ text: "text" });
   expect(columnsOf("prompt", "completion")).toStrictEqual({ text: "prompt", label: "completion" });

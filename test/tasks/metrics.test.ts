@@ -12,7 +12,7 @@ interface Case<Value> {
   expected: Record<string, number>;
 }
 
-/** Made by oracle/metrics.py with scikit-learn, SciPy and seqeval. */
+/** Written by oracle/metrics.py with scikit-learn, SciPy and seqeval. */
 const fixture: {
   classification: (Case<number> & { classes: number; confusion: number[][]; balanced: Record<string, number> })[];
   regression: Case<number>[];
@@ -39,10 +39,10 @@ function check(
   }
 }
 
-describe("metrics equal scikit-learn's, SciPy's and seqeval's", () => {
+describe("metrics equal those of scikit-learn, SciPy and seqeval", () => {
   const single = (labels: number[]) => labels.map((label) => ({ label }));
 
-  it("of 50,000 classes, without a table of all by all", () => {
+  it("50,000 classes, without a confusion matrix", () => {
     const classes = 50_000;
     const labels = Array.from({ length: classes }, (_, i) => i);
     const predictions = labels.map((label) => (label % 2 ? label : label + 1));
@@ -84,15 +84,15 @@ describe("metrics equal scikit-learn's, SciPy's and seqeval's", () => {
   });
 });
 
-describe("where metrics are undefined or the text was cut", () => {
-  it("correlates constant predictions with nothing", () => {
+describe("undefined metrics and truncated texts", () => {
+  it("correlations with constant predictions are 0", () => {
     const truth = examplesOf([{ label: 1 }, { label: 2.5 }, { label: 3 }]);
     const found = truth.map(() => ({ label: 0.1 }));
     const task = { kind: "regression", labels: [], metrics: ["pearson", "spearmanr"] };
     expect(computeMetrics(task, found, truth)).toEqual({ pearson: 0, spearmanr: 0 });
   });
 
-  it("counts words that were cut off as outside any entity", () => {
+  it("truncated words count as outside of entities", () => {
     const task = {
       kind: "token-classification",
       labels: ["B-PER", "O"],

@@ -8,10 +8,10 @@ import {
   wholeText,
 } from "../../src/index.ts";
 
-/** What an ordinal regression says of a text. */
+/** An ordinal regression's prediction for a text. */
 export interface LevelledText {
   level: string;
-  /** Probability that the level is above each one but the last. */
+  /** Probability that the level is above each level except the last. */
   above: number[];
 }
 
@@ -23,7 +23,7 @@ declare module "../../src/index.ts" {
 
 const levelOf = (logits: Float32Array): number => logits.filter((logit) => logit > 0).length;
 
-/** Each text has a level of an ordered scale: an output for each step up says whether it is taken (Frank and Hall 2001). */
+/** A level on an ordered scale for each text: one output per step up is the probability of taking it (Frank and Hall 2001). */
 export const ordinalRegression: TaskKind<LevelledText> = {
   ...wholeText,
   name: "ordinal-regression",

@@ -14,14 +14,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-/** The first letter tells the level; what follows says nothing. */
+/** The first letter determines the level; the rest is irrelevant. */
 const lines = (from: number, to: number): string =>
   Array.from({ length: to - from }, (_, i) => {
     const level = (from + i) % 3;
     return `${"amz"[level]!.repeat(3)} ${"bcdefgh"[(from + i) % 7]!.repeat(2)},${level * 10}\n`;
   }).join("");
 
-test("a kind of the caller's own trains, evaluates, predicts, is saved and loaded", async () => {
+test("a registered kind trains, evaluates, predicts, is saved and loaded", async () => {
   const model = await writeTinyFamily(join(home, "bert"), "bert-1");
   const [train, validation] = [join(home, "train.csv"), join(home, "dev.csv")];
   await writeFile(train, `text,label\n${lines(0, 48)}`);
@@ -30,7 +30,7 @@ test("a kind of the caller's own trains, evaluates, predicts, is saved and loade
   const config = { model, train, validation, kind: "ordinal-regression", epochs: 15, output } as const;
   const settings = {
     method: "lora",
-    // A fitted head leaves nothing to learn here.
+    // A fitted head would leave nothing to learn.
     headStart: "new",
     batchSize: 8,
     learningRate: 0.02,
@@ -44,7 +44,7 @@ test("a kind of the caller's own trains, evaluates, predicts, is saved and loade
   const { result } = await fineTune({ ...config, ...settings });
   const { mean_absolute_error: error } = result!.metrics;
   expect(error).toBeLessThan(0.1);
-  // The best epoch is the one of the lowest error.
+  // The best epoch has the lowest error.
   expect(lowerIsBetter("mean_absolute_error")).toBe(true);
   const { evaluations } = await readRunRecords(output);
   const errors = evaluations.map(({ metrics }) => metrics.mean_absolute_error!);
@@ -57,7 +57,7 @@ test("a kind of the caller's own trains, evaluates, predicts, is saved and loade
     examples: 18,
     labels: ["0", "10", "20"],
     metrics: { mean_absolute_error: error },
-    // Without any example the mistakes are as large.
+    // The error is the same if any one example is left out.
     errors: {},
   });
 

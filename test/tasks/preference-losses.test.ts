@@ -15,7 +15,7 @@ interface Case {
   losses: number[];
 }
 
-// What oracle/preferences.py wrote with TRL.
+// Written by oracle/preferences.py with TRL.
 const {
   rows,
   good,
@@ -31,7 +31,7 @@ const gradients = await openFixture("preferences/gradients.safetensors");
 
 const textOf = (ids: readonly number[]): string => ids.join(" ");
 
-/** Ids written as numbers, with no template and nothing around them. */
+/** Token ids are written as numbers, without a template or special tokens. */
 const numbers = {
   specialTokens: {},
   encode: (text: string) => {
@@ -58,7 +58,7 @@ function encodedRows(name: string) {
   });
 }
 
-describe.each(Object.entries(cases))("%s is TRL's", (name, { settings, losses }) => {
+describe.each(Object.entries(cases))("%s matches TRL", (name, { settings, losses }) => {
   test.each([
     ["an example, or a text, a run", 8],
     ["all in one run", 1000],
@@ -69,7 +69,7 @@ describe.each(Object.entries(cases))("%s is TRL's", (name, { settings, losses })
   });
 });
 
-test("what a loss does not compare with is not measured, and a row's reference stands in its column alone", async () => {
+test("the reference is computed only if the loss compares with it, and is written only to its column", async () => {
   const [example] = encodedRows("dpo");
   const simpo = preference.objectiveFor!({ preferenceLoss: "simpo", beta: 2 });
   expect(referredTo(simpo, example!.targets, new Float32Array(3))).toEqual(example!.targets);

@@ -17,18 +17,18 @@ const assistant = (content: string) => ({ role: "assistant", content });
 const first = (...rows: Record<string, unknown>[]) => preferenceExamples(table(...rows), {}).examples[0]!;
 
 describe("pairs", () => {
-  test("of a prompt and two texts", () => {
+  test("with a prompt and two texts", () => {
     const row = { prompt: "Where?", chosen: "Here.", rejected: "No idea." };
     expect(first(row)).toMatchObject({ text: "Where?", textPair: "Here.", texts: ["No idea."] });
     expect(recognizeColumns(table(row), {})?.name).toBe("preference");
   });
 
-  test("that both begin with the prompt: up to the last white space that they share", () => {
+  test("with a common prompt at their beginning: up to the last shared white space", () => {
     const row = { chosen: "Where is it? Here it is.", rejected: "Where is it? Hello." };
     expect(first(row)).toMatchObject({ text: "Where is it? ", textPair: "Here it is.", texts: ["Hello."] });
   });
 
-  test("of conversations, with the prompt apart or before both answers", () => {
+  test("of conversations, with a separate prompt or one before both answers", () => {
     const apart = { prompt: [user("Where?")], chosen: [assistant("Here.")], rejected: [assistant("No idea.")] };
     const before = {
       chosen: [user("Where?"), assistant("Here.")],
@@ -61,7 +61,7 @@ describe("judged answers", () => {
     { prompt: "When?", completion: "Go away.", label: "false" },
   ];
 
-  test("stand beside the answer to another prompt", () => {
+  test("have an answer to another prompt as their second text", () => {
     const { rows: kind, examples } = preferenceExamples(table(...rows), {});
     expect(kind).toBe("judged");
     expect(examples).toMatchObject([
@@ -71,7 +71,7 @@ describe("judged answers", () => {
     expect(recognizeColumns(table(...rows), {})?.name).toBe("preference");
   });
 
-  test("with other labels are completions to learn, and by name refused; a reward model needs pairs", () => {
+  test("other labels mean completions to learn, or are refused if named; a reward model needs pairs", () => {
     const graded = rows.map((row) => ({ ...row, label: "good" }));
     expect(recognizeColumns(table(...graded), {})?.name).toBe("language-model");
     expect(() => preferenceExamples(table(...graded), {})).toThrow(
@@ -81,7 +81,7 @@ describe("judged answers", () => {
   });
 });
 
-test("rows to ask are read by the columns that people have: a prompt alone, or with an answer to score", () => {
+test("rows to predict for are read from the usual columns: a prompt alone, or with an answer to score", () => {
   const asked = table({ prompt: "Where?" });
   expect(preference.columnsIn!(asked, {})).toEqual({ text: "prompt" });
   const pairs = table({ text: "Where?", answer: "Here." });

@@ -10,19 +10,19 @@ import { TrainingStep } from "../../src/training/step.ts";
 import { runtime } from "../support/runtime.ts";
 import { layersOf, openFixture, readBase, readJson, relativeError } from "../support/small-bert.ts";
 
-/** What oracle/trl_steps.py recorded of one loss. */
+/** Recording of one loss by oracle/trl_steps.py. */
 interface Recorded {
   name: string;
-  /** Of each step; the last one's gradients were kept. */
+  /** One entry per step; gradients were kept for the last one. */
   losses: readonly number[];
-  /** Gradients by the loss's name and the model's. */
+  /** Gradients by the names of loss and model. */
   gradients: TensorSource;
   learningRate: number;
-  /** Size below which a loss is compared as if it had this size. */
+  /** Smallest magnitude for the relative comparison of losses. */
   leastLoss?: number;
 }
 
-/** The small decoder `llama-1`, of which everything trains. */
+/** The small decoder `llama-1`, all of whose weights train. */
 async function wholeLlama() {
   const source = await openFixture("models/llama-1/model.safetensors");
   const base = await readBase(readJson("models/llama-1/config.json"), source, "languageModel");
@@ -31,7 +31,7 @@ async function wholeLlama() {
   return { model: { ...base, adaptation, trainsHead: () => true }, weights };
 }
 
-/** Takes the steps that were recorded, with AdamW on the same examples: losses and the gradients of the last one are TRL's. */
+/** Repeats the recorded steps with AdamW on the same examples. Losses and the last gradients must match TRL. */
 export async function replaySteps(
   objective: Objective,
   given: readonly TrainingExample[],

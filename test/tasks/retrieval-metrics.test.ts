@@ -11,14 +11,14 @@ const { retrieval, similarity, reranking } = readJson("embeddings/evaluators.jso
   reranking: { queries: { scores: number[]; relevant: number }[]; metrics: Record<string, number> };
 };
 
-test("metrics of a search are InformationRetrievalEvaluator's", () => {
+test("search metrics match InformationRetrievalEvaluator", () => {
   expect(Object.keys(retrieval.metrics)).toHaveLength(11);
   for (const [name, value] of Object.entries(retrieval.metrics)) {
     expect(searchMetric(name, retrieval.outcomes), name).toBeCloseTo(value, 6);
   }
 });
 
-test("metrics of scored pairs are EmbeddingSimilarityEvaluator's", () => {
+test("metrics of scored pairs match EmbeddingSimilarityEvaluator", () => {
   const examples = similarity.pairs.map(({ score }, index) => ({ index, text: "", texts: [""], label: score }));
   const predictions = similarity.pairs.map(({ vectors }, i) =>
     embedding.predict([], examples[i]!, { index: i, encoding: NOTHING }, Float32Array.from(vectors.flat())),
@@ -30,7 +30,7 @@ test("metrics of scored pairs are EmbeddingSimilarityEvaluator's", () => {
 
 const NOTHING = { inputIds: new Int32Array(), tokenTypeIds: new Int32Array() };
 
-test("metrics of a reranking are CrossEncoderRerankingEvaluator's", () => {
+test("reranking metrics match CrossEncoderRerankingEvaluator", () => {
   const examples = reranking.queries.flatMap(({ scores, relevant }, query) =>
     scores.map((_, i) => ({ text: `q${query}`, textPair: `p${i}`, label: i < relevant ? 1 : 0 })),
   );
@@ -44,7 +44,7 @@ test("metrics of a reranking are CrossEncoderRerankingEvaluator's", () => {
   }
 });
 
-test("the nearest are those that sorting all finds", () => {
+test("the nearest vectors match a full sort", () => {
   const vectors = Array.from({ length: 60 }, (_, i) =>
     unitVector(Float32Array.from({ length: 6 }, (_, j) => Math.sin(i * 7 + j * j))),
   );
@@ -56,14 +56,14 @@ test("the nearest are those that sorting all finds", () => {
   expect(nearest(query, vectors, 5, (index) => index === all[0]!.index)).toEqual(all.slice(1, 6));
 });
 
-test("held-out pairs are searched among all texts that anchors are compared with", () => {
+test("held-out anchors search all texts that anchors are compared with", () => {
   const examples = [
     { index: 0, text: "q0", texts: ["a", "b"] },
     { index: 1, text: "q1", texts: ["c"] },
     { index: 2, text: "q0", texts: ["d"] },
   ];
   const at = (angle: number): Float32Array => Float32Array.of(Math.cos(angle), Math.sin(angle));
-  // q0 is nearest to b, then a, then d, then c; q1 to c.
+  // q0 is nearest to b, then a, d, c; q1 is nearest to c.
   const predictions = [
     { vectors: [at(0), at(0.2), at(0.1)] },
     { vectors: [at(3), at(3)] },

@@ -29,13 +29,13 @@ describe.each([
   });
 });
 
-test("options name a file that would be run, or a reward of the package", () => {
+test("options name a file with code, or a built-in reward", () => {
   for (const reward of ["reward.ts", "/home/me/reward.mjs", "../json.cjs"]) expect(namesCode({ reward })).toBe(true);
   for (const options of [{ reward: "json", rewardSchema: "schema.json" }, { reward: "length" }, {}, { reward: 3 }])
     expect(namesCode(options)).toBe(false);
 });
 
-test("a row without a right number cannot be scored; a schema or pattern that is none is refused", () => {
+test("a row without a correct number cannot be scored; invalid schemas and patterns are refused", () => {
   expect(() => builtInReward("last-number", {})("", "5", {})).toThrow('no number in its column "answer"');
   expect(() => builtInReward("json", { rewardSchema: { type: "unheard" } })).toThrow("--reward-schema");
   expect(() => builtInReward("regex", { rewardPattern: "(" })).toThrow("--reward-pattern");

@@ -10,7 +10,7 @@ interface Case {
   losses: number[];
 }
 
-// What oracle/rewards.py wrote with TRL.
+// Written by oracle/rewards.py with TRL.
 const {
   rows,
   rewards,
@@ -36,7 +36,7 @@ const answered = rows.map(({ prompt, answers }, index) => ({
   answers: answers.map((ids, i) => ({ ids, reward: known[index]![i] })),
 }));
 
-describe.each(Object.entries(cases))("%s is TRL's", (name, { settings, advantages, losses }) => {
+describe.each(Object.entries(cases))("%s matches TRL", (name, { settings, advantages, losses }) => {
   test("advantages", () => {
     const own = advantagesOf(known, settings.scaleRewards ?? "group");
     own.flat().forEach((value, i) => {
@@ -52,13 +52,13 @@ describe.each(Object.entries(cases))("%s is TRL's", (name, { settings, advantage
     const written = rewardLearning.rollout!.examplesOf(answered, options);
     const teaching = settings.beta ? known.flat() : advantages.flat().filter((each) => each !== 0);
     expect(written).toHaveLength(teaching.length);
-    // Of advantages, which come to 0 within a group, the loss may be as small as rounding.
+    // Advantages sum to 0 within a group, so the loss may be as small as rounding errors.
     const recorded = { name, losses, gradients, learningRate, leastLoss: 0.01 };
     await replaySteps(rewardLearning.objectiveFor!(options), written, recorded, tokenBudget);
   });
 });
 
-test("where all answers to all prompts are as good, one example is left, which changes nothing", () => {
+test("if all answers to all prompts are equally good, one example remains, which changes nothing", () => {
   const alike = answered.map(({ prompt, answers }) => ({
     prompt,
     answers: answers.map(({ ids }) => ({ ids, reward: 1 })),

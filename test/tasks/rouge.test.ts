@@ -13,11 +13,11 @@ const fixture: { stems: Record<string, string>; texts: [string, string, Four][];
 const valuesOf = ({ rouge1, rouge2, rougeL, rougeLsum }: RougeScores): number[] =>
   [rouge1, rouge2, rougeL, rougeLsum].map((score) => Number(score.toFixed(6)));
 
-test("stems are NLTK's", () => {
+test("stems match NLTK", () => {
   for (const [word, expected] of Object.entries(fixture.stems)) expect(stem(word), word).toBe(expected);
 });
 
-test("made-up texts score as rouge-score has them", () => {
+test("scores of made-up texts match rouge-score", () => {
   for (const [text, reference, expected] of fixture.texts) expect(valuesOf(rouge(text, reference))).toEqual(expected);
 });
 
@@ -50,7 +50,7 @@ test.each([
   expect(lastNumber(text)).toBe(expected);
 });
 
-test("answers are scored together; numbers where every reference has one", () => {
+test("answers are scored together; last numbers only if every reference has one", () => {
   const scores = scoreAnswers([" 72\n", "so 10.0004", "none"], ["72", "2 * 5\n#### 10", "#### 3"]);
   expect(scores.exact_match).toBeCloseTo(1 / 3);
   expect(scores.last_number).toBeCloseTo(2 / 3);

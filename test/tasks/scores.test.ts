@@ -6,31 +6,31 @@ const task = { kind: "classification", labels: ["a", "b"], metrics: ["accuracy"]
 const examples = Array.from({ length: 10 }, (_, index): Example => ({ index, text: "x", label: 0 }));
 const predicted = (right: number) => examples.map((_, i) => ({ label: i < right ? 0 : 1 }));
 
-test("an accuracy of a few examples has the standard error of a share", () => {
+test("the accuracy of a few examples has the standard error of a proportion", () => {
   const { metrics, errors } = scoresOf(task, predicted(7), examples);
   expect(metrics.accuracy).toBeCloseTo(0.7, 12);
   expect(errors.accuracy).toBeCloseTo(Math.sqrt((0.7 * 0.3) / 9), 12);
 });
 
-test("the error is that of a share, too, where classes take turns of which one is told worse", () => {
+test("the error is also that of a proportion if classes alternate and one is predicted worse", () => {
   const turns = Array.from({ length: 2000 }, (_, index): Example => ({ index, text: "x", label: index % 2 }));
   const answers = turns.map(({ index }) => ({ label: index % 4 === 1 ? 1 : 0 }));
   const { metrics, errors } = scoresOf(task, answers, turns);
   expect(metrics).toEqual({ accuracy: 0.75 });
-  // √(0.75 · 0.25 / 2000), which 20 groups tell to about a sixth.
+  // √(0.75 · 0.25 / 2000), which 20 groups estimate to about a sixth.
   expect(errors.accuracy! / 0.00968).toBeGreaterThan(0.6);
   expect(errors.accuracy! / 0.00968).toBeLessThan(1.5);
 });
 
-test("where all answers are right nothing is known of the error, and none is given", () => {
+test("if all answers are right, the error is unknown and left out", () => {
   expect(scoresOf(task, predicted(10), examples)).toEqual({ examples: 10, metrics: { accuracy: 1 }, errors: {} });
 });
 
-test("the same answer for all: the better of the most frequent labels by each metric, and numbers' mean", () => {
+test("the same answer for all: the better of the most frequent labels by each metric, and the mean of numbers", () => {
   const labelled = (labels: readonly number[]) => labels.map((label, index): Example => ({ index, text: "x", label }));
   const two = { ...task, metrics: ["accuracy", "f1", "matthews_correlation"] };
   const scores = sameAnswerScores(two, labelled([0, 0, 0, 1]));
-  // Always b is right once in four, and has a precision of 1/4 and a recall of 1.
+  // Always predicting b is right in one of four cases, with a precision of 1/4 and a recall of 1.
   expect(scores).toEqual({ accuracy: 0.75, f1: 0.4, matthews_correlation: 0 });
   const numbers = { kind: "regression", labels: [], metrics: ["pearson", "mean_squared_error"] };
   expect(sameAnswerScores(numbers, labelled([1, 2, 6]))).toEqual({ pearson: 0, mean_squared_error: 14 / 3 });

@@ -28,18 +28,18 @@ describe("columns", () => {
     expect(columnsIn(table, {})).toEqual({ text, label });
   });
 
-  test("beside a label they tell nothing", () => {
+  test("do not identify the kind if there is a label column", () => {
     expect(recognizeTable(tableOf("text", "summary", "label"), {})).not.toBe(sequenceToSequence);
   });
 
-  test("any two will do, by their order or by their names", () => {
+  test("any two columns work, by their order or by name", () => {
     expect(columnsIn(tableOf("long", "short"), {})).toEqual({ text: "long", label: "short" });
     expect(columnsIn(tableOf("short", "long"), { text: "long" })).toEqual({ text: "long", label: "short" });
     expect(columnsIn(tableOf("id", "long", "short"), { text: "long", label: "short" })).toEqual({
       text: "long",
       label: "short",
     });
-    // Texts to predict for have nothing beside them.
+    // Texts to predict for have no target.
     expect(columnsIn(tableOf("document"), {})).toEqual({ text: "document", label: "summary" });
   });
 
@@ -73,7 +73,7 @@ describe("examples", () => {
     };
   };
 
-  test("the decoder begins with its own token and reads the target one place later", () => {
+  test("the decoder begins with its start token and reads the target one position later", () => {
     expect(encode("ant bee", "bee ant")).toEqual({
       text: "<s> ant bee </s>",
       decoder: "</s> <s> bee ant",
@@ -83,7 +83,7 @@ describe("examples", () => {
     });
   });
 
-  test("a prefix stands before each text, and both texts are cut, their ends kept", () => {
+  test("each text gets the prefix, and both texts are truncated but keep their end tokens", () => {
     expect(
       encode("ant bee cat", "cat bee ant", { prefix: "reverse ", maxTargetLength: 4, truncate: "end" }, 5),
     ).toEqual({
@@ -95,7 +95,7 @@ describe("examples", () => {
     });
   });
 
-  test("what people are shown before training is the text and, marked, what is to be written", () => {
+  test("the preview before training shows the text and, marked, its target", () => {
     const encoded = sequenceToSequence.encode({ index: 0, text: "ant", textPair: "ANT" }, tokenizer, 32);
     expect(sequenceToSequence.countedParts!(encoded, tokenizer)).toEqual([
       { text: "<s> ant </s> → ", counts: false },
@@ -104,13 +104,13 @@ describe("examples", () => {
   });
 });
 
-test("sentences end where they do, and where lines do; the first three stand for a summary", () => {
+test("sentences end at their punctuation and at line ends; the first three are the baseline summary", () => {
   const text = "Dr. No came in. It rained!\nA: Is that so?\nB: Yes 3.5 times. Enough.";
   expect(sentencesOf(text).slice(-4)).toEqual(["It rained!", "A: Is that so?", "B: Yes 3.5 times.", "Enough."]);
   expect(sequenceToSequence.answerScoring!.baselines!.lead3!("One. Two.\nThree. Four.")).toBe("One.\nTwo.\nThree.");
 });
 
-test("ROUGE-Lsum takes sentences for what they are, where it is told to split them", () => {
+test("ROUGE-Lsum splits texts into sentences on request", () => {
   const [answer, reference] = ["Bob came. Ann went.", "Ann went. Bob came."];
   const whole = scoreAnswers([answer], [reference]);
   const split = scoreAnswers([answer], [reference], { splitSentences: true });

@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-/** What is read, what of it counts, and how long it is. */
+/** The text, its counted part, and its length. */
 function read(example: Omit<Example, "index">, tokenizer: Tokenizer, maxLength: number, options = {}) {
   const encoded = languageModel.encode({ index: 0, ...example }, tokenizer, maxLength, options);
   const parts = encoded.rows!.length > 0 ? languageModel.countedParts!(encoded, tokenizer) : [];
@@ -60,7 +60,7 @@ describe.each([
     if (hasFirst) expect(found.text.startsWith(whole.text.slice(0, whole.text.indexOf("FIRST") + 5))).toBe(true);
   });
 
-  test("is left out where the answer alone is longer, and a text without a prompt ends where it must", () => {
+  test("is left out if the answer alone is too long; a text without a prompt loses its end", () => {
     const tokenizer = tokenizerOf();
     expect(read({ text: "How?", textPair: LONG }, tokenizer, 100)).toMatchObject({ counted: [], cut: true });
     const text = languageModel.encode({ index: 0, text: LONG }, tokenizer, 50);
@@ -82,7 +82,7 @@ describe("a conversation", () => {
   ];
   const example = { text: "", messages };
 
-  test("loses of its longest turn first", () => {
+  test("first loses tokens of its longest turn", () => {
     const whole = read(example, chat, 1000);
     const { text, counted, tokens } = read(example, chat, 160);
     expect(counted).toEqual(whole.counted);
@@ -92,7 +92,7 @@ describe("a conversation", () => {
     expect(tokens).toBeLessThanOrEqual(160);
   });
 
-  test("loses its first turns where its prompts are not long enough, never its last answer", () => {
+  test("loses its first turns if its prompts are too short, but never its last answer", () => {
     const turns = Array.from({ length: 12 }, (_, i) => [
       turn("user", `Question ${i}?`),
       turn("assistant", `Answer ${i}, ${"that is all ".repeat(3)}.`),
@@ -105,7 +105,7 @@ describe("a conversation", () => {
     for (const answer of counted) expect(answer).toContain("<|im_end|>");
   });
 
-  test("of which the last answer counts alone has the others among its prompts", () => {
+  test("whose last answer alone counts treats the other answers as prompts", () => {
     const asked = [turn("user", "Hm?"), turn("assistant", LONG), turn("user", "And?"), turn("assistant", "So it is.")];
     const { text, counted } = read({ text: "", messages: asked }, chat, 100, { lossOn: "last" });
     expect(counted).toEqual(["So it is.<|im_end|>"]);
@@ -113,7 +113,7 @@ describe("a conversation", () => {
   });
 });
 
-test("of an encoder-decoder the text that it reads", async () => {
+test("an encoder-decoder's input is shortened", async () => {
   const tokenizer = await loadTokenizer(await modelFiles(await writeTinyEncoderDecoder(join(home, "bart"), "bart")));
   const encode = (options: Record<string, unknown>) => {
     const text = `ant ${"bee ".repeat(30)}cat`;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { holdOut, sampleExamples, splitExamples } from "../../src/tasks/split.ts";
 
-it("takes from every class its share to within one, and never all of it", () => {
+it("takes its share of every class to within one example, and never the whole class", () => {
   const cases = fc.tuple(
     fc.array(fc.nat({ max: 5 }), { minLength: 60, maxLength: 200 }),
     fc.double({ min: 0.1, max: 0.9, noNaN: true }),
@@ -28,20 +28,20 @@ it("takes from every class its share to within one, and never all of it", () => 
   );
 });
 
-it("takes from all examples alike where there are no classes", () => {
+it("treats all examples equally if there are no classes", () => {
   const examples = Array.from({ length: 50 }, (_, index) => ({ index, text: `${index}`, label: index / 3 }));
   const { train, held } = splitExamples(examples, 0.3, 1);
   expect([train.length, held.length]).toEqual([35, 15]);
 });
 
-it("takes nothing from classes of one example, however many there are", () => {
+it("takes nothing from classes with one example, however many there are", () => {
   const label = (index: number) => Math.max(0, index - 20);
   const examples = Array.from({ length: 100 }, (_, index) => ({ index, text: `${index}`, label: label(index) }));
   const { held } = splitExamples(examples, 0.2, 3, ({ label }) => label!);
   expect(held.every((example) => example.label === 0)).toBe(true);
 });
 
-it("samples the same examples for every run, each class its share, and all where there are no more", () => {
+it("samples the same examples for every run, stratified by class, or all if there are no more", () => {
   const train = Array.from({ length: 100 }, (_, index) => ({ index, text: `${index}`, label: Number(index >= 80) }));
   const task = {
     name: "custom",
@@ -59,7 +59,7 @@ it("samples the same examples for every run, each class its share, and all where
   expect(sampleExamples(task, undefined)).toBe(task);
 });
 
-it("holds out one at least of each class that is not tiny", () => {
+it("holds out at least one example of each class that is not tiny", () => {
   const train = Array.from({ length: 32 }, (_, index) => ({ index, text: `${index}`, label: Math.min(4, index >> 3) }));
   const labels = ["a", "b", "c", "d"];
   const { validation } = holdOut(

@@ -18,7 +18,7 @@ async function collect(events: AsyncIterable<TrainingEvent>): Promise<TrainingEv
   return all;
 }
 
-test("a run begins with an evaluation, tells of each step its check first, offers a checkpoint after each, and ends once", async () => {
+test("a run begins with an evaluation; each step has its check, its record and a checkpoint; there is one end", async () => {
   const { kinds } = await smallRun(base, aflora, {
     options: { freezeInterval: 2, freezeInitial: 1, freezeFinal: 1 },
     settings: { epochs: 1 },
@@ -32,7 +32,7 @@ test("a run begins with an evaluation, tells of each step its check first, offer
 });
 
 describe("a checkpoint", () => {
-  test("is due after each evaluation and may be taken after each step; its state is what has been done", async () => {
+  test("is due after each evaluation, possible after each step, and contains the state so far", async () => {
     const events = await collect(smallEvents(base, lora).events);
     const checkpoints = events.filter((event) => event.kind === "checkpoint");
     expect(checkpoints.filter(({ due }) => due).map(({ step }) => step)).toEqual([0, 4, 8, 12]);
@@ -41,7 +41,7 @@ describe("a checkpoint", () => {
     );
   });
 
-  test("copies the parameters only when it is asked for: what trains on later does not change it", async () => {
+  test("copies the parameters only on request, and later training does not change the copy", async () => {
     const { events, weights } = smallEvents(base, lora);
     let taken: ReturnType<CheckpointEvent["state"]> | undefined;
     for await (const event of events) if (event.kind === "checkpoint" && event.step === 5) taken = event.state();
@@ -50,7 +50,7 @@ describe("a checkpoint", () => {
     expect(saved.data).not.toEqual(weights.get(name)!.data);
   });
 
-  test("that nobody was made to take is due once more where the run is aborted, and not where it was just taken", async () => {
+  test("is due again if the run is aborted, unless it was just taken", async () => {
     for (const takes of [true, false]) {
       const abort = new AbortController();
       const { events } = smallEvents(base, lora, { signal: abort.signal });
@@ -66,8 +66,8 @@ describe("a checkpoint", () => {
   });
 });
 
-describe("whoever takes no further event", () => {
-  test("ends the run between two steps, and what had been saved goes on to the bit", async () => {
+describe("a caller that requests no further event", () => {
+  test("ends the run between two steps, and the saved state resumes identically", async () => {
     const whole = numbersOf(await smallRun(base, aflora, { options: FREEZING }));
     const { events } = smallEvents(base, aflora, { options: FREEZING });
     const steps: number[] = [];
@@ -86,7 +86,7 @@ describe("whoever takes no further event", () => {
     expect(rest.steps).toEqual(whole.steps.slice(6));
   });
 
-  test("by an error of his own gets that error, and no end", async () => {
+  test("because of its own error gets that error, and no end event", async () => {
     const { events } = smallEvents(base, lora);
     const kinds: string[] = [];
     const follow = async (): Promise<void> => {
@@ -100,7 +100,7 @@ describe("whoever takes no further event", () => {
   });
 });
 
-test("the end holds what the run came to, and notes stand before it", async () => {
+test("the end event has the run's result, after the notes", async () => {
   const settings = { learningRate: 1e-12, headLearningRate: 1e-12, epochs: 1 };
   const events = await collect(smallEvents(base, lora, { settings }).events);
   const [first, second, end] = events.slice(-3);

@@ -42,7 +42,7 @@ describe.each(families)("%s with %s", (name, methodName) => {
   const { model, weights } = randomModel({ ...readJson(`models/${name}/config.json`), ...DROPOUT }, methodName, LABELS);
   const trained = trainedByBlock(model);
 
-  test("what trains is told apart by blocks: each name once, and of an adapter its own block's", () => {
+  test("trainable parameters are listed by block: each name once, an adapter's in its own block", () => {
     const all = trained.flat();
     expect(new Set(all).size).toBe(all.length);
     expect(trained).toHaveLength(model.config.layerCount);
@@ -52,7 +52,7 @@ describe.each(families)("%s with %s", (name, methodName) => {
     }
   });
 
-  test("gradients from any boundary on are those of the whole graph", async () => {
+  test("gradients after any boundary equal those of the whole graph", async () => {
     for (const count of new Set([1, trained.length])) {
       const parameters = new Set(trained.slice(0, count).flat());
       const trainable = new Set([...model.adaptation.trainable].filter((each) => !parameters.has(each)));
@@ -79,17 +79,17 @@ describe.each(families)("%s with %s", (name, methodName) => {
         const worst = Math.max(...expected.map((value, i) => Math.abs(value - found[i]!)));
         expect(worst, `${parameter} from boundary ${count}`).toBeLessThanOrEqual(1e-6 * largest);
       }
-      // What is kept is not computed again; before, it costs a forward pass.
+      // Cached states are not computed again; without them, a step includes a forward pass.
       expect(fromBoundary!.again.flops).toBeLessThan(fromBoundary!.flops);
       expect(fromBoundary!.again.flops).toBeLessThan(whole!.flops);
       expect(fromBoundary!.again.loss).toBe(fromBoundary!.loss);
     }
   });
 
-  test("hidden states at a boundary are a text's own, whatever stands beside it and wherever they were computed from", async () => {
+  test("hidden states at a boundary do not depend on other texts, nor on the boundary they are computed from", async () => {
     const settings = { format: "int8", memory: 1e6, tokenBudget: 512 } as const;
     const [together, apart] = [0, 1].map(() => new BoundaryStates(model, weights, runtime, settings));
-    // Of a single token, too, where a product has one row.
+    // Including a single token, where a product has one row.
     const texts = [...examples, ...[1, 1].map((length, i) => exampleOf(length, examples.length + i))];
     await apart!.prepare(texts.slice(3, 4), 1);
     for (const example of texts) {
@@ -102,7 +102,7 @@ describe.each(families)("%s with %s", (name, methodName) => {
     await apart!.release();
   });
 
-  test("dropout beyond the boundary is the whole graph's, and within frozen blocks there is none", () => {
+  test("dropout after the boundary equals that of the whole graph, and frozen blocks have none", () => {
     const whole = writeStep(model, crossEntropy, { dropout: true }).dropouts;
     const frozenBlocks = { count: 1, parameters: new Set(trained[0]) };
     const trainable = new Set([...model.adaptation.trainable].filter((each) => !frozenBlocks.parameters.has(each)));
@@ -113,7 +113,7 @@ describe.each(families)("%s with %s", (name, methodName) => {
   });
 });
 
-test("texts that come next are computed together with those at hand, as far as they can be kept", async () => {
+test("texts of later batches are computed with those of the current one, as far as the cache can keep them", async () => {
   const { model, weights } = randomModel({ ...readJson("models/bert-1/config.json"), ...DROPOUT }, "lora", LABELS);
   const [now, next] = [examples.slice(0, 2), examples.slice(2)];
   const ahead = () => next;
@@ -133,7 +133,7 @@ test("texts that come next are computed together with those at hand, as far as t
   }
 });
 
-/** Four blocks, of which some freeze early; every second step is a check. */
+/** Four blocks, some of which freeze early; every second step is a check. */
 const BLOCKS: BlockFreezingSettings = {
   freezeBlocks: "linear",
   freezeBlocksEarliest: "2",
@@ -155,13 +155,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** What must be the same whatever is kept of frozen blocks: operations differ where they are done again. */
+/** Results that must not depend on the cache; the number of operations does, if states are computed again. */
 function trainedBy(run: SmallRun) {
   const { totals: _, ...numbers } = numbersOf(run);
   return { ...numbers, frozenAtStep: run.state.frozenAtStep, blocksFrozenAtStep: run.state.blocksFrozenAtStep };
 }
 
-/** What a run comes to that is cut off after so many steps and goes on from its checkpoint. */
+/** Result of a run that is interrupted after `stop` steps and resumed from its checkpoint. */
 async function cutAfter(stop: number, run: (more: SmallRunOptions) => Promise<SmallRun>) {
   const abort = new AbortController();
   let saved: TrainingState | undefined;
@@ -185,7 +185,7 @@ const modernRun = (more: SmallRunOptions & { method?: MethodDefinition } = {}): 
   smallRun(modern, more.method ?? (lora as MethodDefinition), { blocks: BLOCKS, ...more });
 
 describe("a run whose blocks freeze", () => {
-  test("is the same, to the bit, with its hidden states kept in memory, in a file or not at all", async () => {
+  test("is the same, to the bit, with its hidden states in memory, in a file or not cached", async () => {
     const openSpill = () => openSpillFile(join(folder, "states.bin"));
     const kept = await modernRun({ settings: { freezeBlocksCache: "float32" } });
     expect(kept.state.blocksFrozenAtStep).toEqual([2, 6, 8]);
@@ -202,7 +202,7 @@ describe("a run whose blocks freeze", () => {
     expect(kept.state.flopsSaved).toBeGreaterThan(again.state.flopsSaved);
   });
 
-  test("goes on where the place for hidden states cannot be written, and says so", async () => {
+  test("continues with a note if the storage for hidden states cannot be written", async () => {
     const openSpill = () => openSpillFile(join(folder, "no such folder", "states.bin"));
     const settings = { freezeBlocksCache: "int8", freezeBlocksMemory: 0.002 } as const;
     const run = await modernRun({ settings, openSpill });
@@ -211,9 +211,9 @@ describe("a run whose blocks freeze", () => {
     expect(trainedBy(run)).toEqual(trainedBy(await modernRun({ settings: { freezeBlocksCache: "int8" } })));
   });
 
-  // Amid what is kept for two boundaries; what was kept in 8 bits is rounded again as it was.
+  // While the cache has states of two boundaries; states stored in 8 bits are rounded again in the same way.
   test.each(["float32", "int8"] as const)(
-    "cut off and resumed, it is the run that was not cut (%s)",
+    "interrupted and resumed, the run equals the uninterrupted one (%s)",
     async (format) => {
       const run = (more: SmallRunOptions) => modernRun({ settings: { freezeBlocksCache: format }, ...more });
       expect(await cutAfter(8, run)).toEqual(trainedBy(await run({})));
@@ -231,7 +231,7 @@ describe("a run whose blocks freeze", () => {
     expect(await cutAfter(5, run)).toEqual(trainedBy(whole));
   });
 
-  test("of AFLoRA a block freezes only when its matrices are frozen, and what is frozen trains no more", async () => {
+  test("with AFLoRA, a block freezes only after its matrices, and frozen parameters do not train", async () => {
     const weights: Map<string, number[]>[] = [];
     const run = await smallRun(bert, aflora as MethodDefinition, {
       options: FREEZING,
@@ -248,13 +248,13 @@ describe("a run whose blocks freeze", () => {
     expect(moved.some(([name]) => name.includes("layer.1."))).toBe(true);
   });
 
-  test("of a method that trains the head alone all blocks may leave", async () => {
+  test("all blocks may freeze with a method that trains only the head", async () => {
     const blocks = { ...BLOCKS, freezeBlocksEarliest: "0", freezeBlocksMost: 2 };
     const run = await smallRun(bert, head as MethodDefinition, { blocks });
     expect(run.state.blocksFrozenAtStep).toEqual([2, 6]);
   });
 
-  test("methods that change parameters of all blocks to the end are refused, as are options without a rule", async () => {
+  test("methods that change parameters of all blocks until the end are refused, and options without a rule too", async () => {
     const options = { rank: 2, pruneInitial: 1, pruneFinal: 2, pruneInterval: 2 };
     await expect(smallRun(bert, adalora as MethodDefinition, { options, blocks: BLOCKS })).rejects.toThrow(
       /"adalora" changes parameters of all blocks/,

@@ -16,7 +16,7 @@ const sizeOf = (example: number): number => 40 + 8 * (example % 7);
 const bytesOf = (example: number, boundary: number) =>
   new Uint8Array(sizeOf(example)).fill((31 * example + boundary) % 251);
 
-test("20,000 texts: memory stays within its bound, the rest lies in a file, and every boundary's states come back", async () => {
+test("20,000 texts: memory stays within its limit, the rest is in a file, and states of every boundary are restored", async () => {
   const path = join(folder, "states.bin");
   const bound = 100_000;
   const cache = new HiddenStateCache({ memory: bound, openSpill: () => openSpillFile(path) });
@@ -43,7 +43,7 @@ test("20,000 texts: memory stays within its bound, the rest lies in a file, and 
   expect(existsSync(path)).toBe(false);
 });
 
-test("without a file, what is beyond the bound is not kept", async () => {
+test("without a file, states beyond the limit are not cached", async () => {
   const cache = new HiddenStateCache({ memory: 100 });
   for (const example of [0, 1, 2]) await cache.put(example, { boundary: 1, bytes: bytesOf(example, 1) });
   expect([await cache.get(0, 40), await cache.get(1, 48), await cache.get(2, 56)].map(Boolean)).toEqual([
@@ -54,10 +54,10 @@ test("without a file, what is beyond the bound is not kept", async () => {
   await cache.release();
 });
 
-test("a disk that is full: what is there stays, nothing is added, and why is told", async () => {
+test("if the disk is full, existing states remain, none are added, and the failure is reported", async () => {
   const path = join(folder, "states.bin");
   let room = 200;
-  // A file on a disk with so much room: the system's own error, at the write that does not fit.
+  // A file on a disk of limited size: the system's own error, at the write that does not fit.
   const full = async (): Promise<SpillFile> => {
     const file = await openSpillFile(path);
     return {
@@ -78,7 +78,7 @@ test("a disk that is full: what is there stays, nothing is added, and why is tol
   expect(cache.failure).toMatch(/ENOSPC/);
   expect(await cache.get(1, sizeOf(1))).toMatchObject({ bytes: bytesOf(1, 1) });
   expect(await cache.get(9, sizeOf(9))).toBeUndefined();
-  // States of an earlier boundary that cannot be replaced stay what they are.
+  // States of an earlier boundary that cannot be replaced do not change.
   expect(await cache.put(1, { boundary: 2, bytes: bytesOf(1, 2) })).toBe(false);
   expect(await cache.get(1, sizeOf(1))).toMatchObject({ boundary: 1, bytes: bytesOf(1, 1) });
   await cache.release();

@@ -25,14 +25,14 @@ beforeAll(async () => {
 const FREEZING = { freezeInterval: 2, freezeInitial: 2, freezeFinal: 4, freezeCurve: "cubic" };
 
 describe("a run is a function of its options", () => {
-  test("the same seed gives the same run twice, to the bit; another seed another run", async () => {
+  test("the same seed gives the same run, to the bit; another seed gives another run", async () => {
     const [first, second] = [await smallRun(base, aflora), await smallRun(base, aflora)];
     expect(numbersOf(second)).toEqual(numbersOf(first));
     const other = await smallRun(base, aflora, { settings: { seed: 8 } });
     expect(other.steps.map(({ loss }) => loss)).not.toEqual(first.steps.map(({ loss }) => loss));
   });
 
-  // Before the first step, within an epoch (before, amid and after freezing), and at the end of one.
+  // Before the first step, within an epoch (before, during and after freezing), and at the end of one.
   const cuts: [string, MethodDefinition, Record<string, unknown>, number[]][] = [
     ["aflora", aflora as MethodDefinition, FREEZING, [0, 1, 7, 11]],
     ["lora", lora as MethodDefinition, {}, [6]],
@@ -42,7 +42,7 @@ describe("a run is a function of its options", () => {
     ["sora", sora as MethodDefinition, {}, [6]],
     ["full", full as MethodDefinition, {}, [6]],
   ];
-  test("what contrast trains is judged, and kept, part of the way back to its start; steps go on from where they were", async () => {
+  test("contrast evaluates and keeps parameters moved part of the way back; steps continue from the unmoved ones", async () => {
     const plain = await smallRun(base, aflora);
     const judged: Tensors[] = [];
     const before: Tensors[] = [];
@@ -66,15 +66,18 @@ describe("a run is a function of its options", () => {
     }
   });
 
-  test.each(cuts)("%s: cut off and resumed, it is the run that was not cut", async (_, method, options, stops) => {
-    const whole = numbersOf(await smallRun(base, method, { options }));
-    for (const stop of stops) {
-      const parts = await cutAndResumed(method, options, stop);
-      expect(numbersOf(parts), `cut after ${stop} steps`).toEqual(whole);
-    }
-  });
+  test.each(cuts)(
+    "%s: interrupted and resumed, the run equals the uninterrupted one",
+    async (_, method, options, stops) => {
+      const whole = numbersOf(await smallRun(base, method, { options }));
+      for (const stop of stops) {
+        const parts = await cutAndResumed(method, options, stop);
+        expect(numbersOf(parts), `cut after ${stop} steps`).toEqual(whole);
+      }
+    },
+  );
 
-  test("evaluated every few steps, it is evaluated at the end too, and goes on where it was cut", async () => {
+  test("with an evaluation every few steps, there is also one at the end, and the run resumes", async () => {
     const settings = { evaluateEvery: 5, epochs: 3 };
     const whole = await smallRun(base, aflora, { settings });
     expect(whole.evaluations.map(({ step, epoch }) => [step, epoch])).toEqual([
@@ -108,7 +111,7 @@ describe("a run is a function of its options", () => {
       },
     });
     expect(first).toMatchObject({ aborted: true, state: { step: stop } });
-    // Before its first evaluation a run has not begun: it does so anew.
+    // Before its first evaluation there is nothing to resume: the run starts again.
     expect(saved?.step).toBe(stop === 0 ? undefined : stop);
     const second = await smallRun(base, method, { options, settings, ...(saved && { resume: saved }) });
     expect(second.aborted).toBe(false);
@@ -120,7 +123,7 @@ describe("a run is a function of its options", () => {
     };
   }
 
-  test("paused after an epoch, it takes no step of the next until it goes on", async () => {
+  test("paused after an epoch, the run takes no step of the next one until it is resumed", async () => {
     const whole = await smallRun(base, aflora, { options: FREEZING });
     const saved: TrainingState[] = [];
     const first = await smallRun(base, aflora, {
@@ -140,7 +143,7 @@ describe("a run is a function of its options", () => {
     expect(numbersOf(joined)).toEqual(numbersOf(whole));
   });
 
-  test("aborted in its last step, it leaves the last evaluation to the run that goes on", async () => {
+  test("aborted in its last step, the run leaves the last evaluation to the resumed run", async () => {
     const abort = new AbortController();
     const saved: TrainingState[] = [];
     const run = await smallRun(base, head, {
@@ -154,7 +157,7 @@ describe("a run is a function of its options", () => {
   });
 });
 
-test("an epoch takes every example once, its last batch is partial, and warm-up and decay are linear", async () => {
+test("an epoch contains every example once, its last batch is partial, and warm-up and decay are linear", async () => {
   const { steps, evaluations } = await smallRun(base, head, { settings: { warmupRatio: 0.25, epochs: 2 } });
   expect(steps.map(({ step, epoch }) => [step, epoch])).toEqual(
     Array.from({ length: 8 }, (_, step) => [step, (step + 1) / 4]),
@@ -172,7 +175,7 @@ test("an epoch takes every example once, its last batch is partial, and warm-up 
   ]);
 });
 
-test("an adapter's dropout is of what it reads: the layer reads all, and so does the adapter where nothing trains", async () => {
+test("dropout applies only to the adapter's input in training, not to the layer's, nor in an evaluation", async () => {
   const still = { ...base, config: { ...base.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
   const run = (adapterDropout?: number) =>
     smallRun(still, lora, {
@@ -181,14 +184,14 @@ test("an adapter's dropout is of what it reads: the layer reads all, and so does
     });
   const [plain, dropped, again] = [await run(), await run(0.5), await run(0.5)];
   expect(numbersOf(again)).toEqual(numbersOf(dropped));
-  // LoRA begins with B = 0: what it reads counts for the gradient alone.
+  // LoRA begins with B = 0, so its input affects only the gradient.
   expect(dropped.evaluations[0]).toEqual(plain.evaluations[0]);
   expect(dropped.steps[0]!.loss).toBe(plain.steps[0]!.loss);
   expect(dropped.steps[0]!.gradientNorm).not.toBeCloseTo(plain.steps[0]!.gradientNorm, 5);
   expect(dropped.steps[1]!.loss).not.toBe(plain.steps[1]!.loss);
 });
 
-test("training lowers the loss and learns the task; the head has a learning rate of its own", async () => {
+test("training lowers the loss and learns the task; the head has its own learning rate", async () => {
   const settings = { epochs: 30, maxGradNorm: 1, headLearningRate: 1e-30, weightDecay: 0 };
   const seen = examplesOf(20);
   const validation = [{ name: "validation", examples: seen, encoded: seen }];
@@ -196,7 +199,7 @@ test("training lowers the loss and learns the task; the head has a learning rate
   expect(last!.metrics.accuracy).toBe(1);
   expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss / 2);
   expect(weights.get("classifier.weight")).toEqual(base.weights.get("classifier.weight"));
-  // What is not to train has not moved.
+  // Parameters that do not train have not changed.
   const word = "embeddings.word_embeddings.weight";
   expect(weights.get(word)).toEqual(base.weights.get(word));
 });
@@ -223,8 +226,8 @@ test("regression: the loss is the mean squared error, and falls", async () => {
 });
 
 describe("epochs", () => {
-  test("the best is kept while the last is reported", async () => {
-    // Validation labels are turned round: the better the task is learnt, the worse the metric.
+  test("the best parameters are kept while the last evaluation is reported", async () => {
+    // Validation labels are swapped: the better the task is learned, the worse the metric.
     const turned = examplesOf(9, (index) => (index + 1) % 3);
     const validation = [{ name: "validation", examples: turned, encoded: turned }];
     const { best, last, state, evaluations, weights } = await smallRun(base, lora, {
@@ -247,7 +250,7 @@ describe("epochs", () => {
     expect(right / 9).toBe(best!.metrics.accuracy);
   });
 
-  test("of equal evaluations the one with the lower loss is the best, then the later", async () => {
+  test("among equal evaluations, the one with the lower loss is the best, then the later one", async () => {
     const settings = { epochs: 3, learningRate: 1e-12, headLearningRate: 1e-12 };
     const { best, state } = await smallRun(base, lora, { settings });
     const [first, ...others] = state.evaluations;
@@ -258,15 +261,15 @@ describe("epochs", () => {
     expect(best!.epoch).toBe(least!.epoch);
   });
 
-  test("without a better one for as many as patience allows, the run stops early", async () => {
-    // So low a learning rate that no prediction changes: of equals the latest counts, and is none the better.
+  test("without a better evaluation within the patience, the run stops early", async () => {
+    // The learning rate is so low that no prediction changes: the latest of equal evaluations counts, but is not better.
     const settings = { epochs: 10, patience: 2, learningRate: 1e-12, headLearningRate: 1e-12 };
     const { aborted, best, last, state } = await smallRun(base, lora, { settings });
     expect([aborted, last!.epoch, state.step]).toEqual([false, 3, 12]);
     expect(best!.loss).toBe(Math.min(...state.evaluations.map(({ loss }) => loss)));
   });
 
-  test("a run whose time is up ends by its best evaluation, or by the first that comes", async () => {
+  test("a run whose time is up ends with its best evaluation, or with its first one", async () => {
     const time = new AbortController();
     const inSecondEpoch = await smallRun(base, lora, {
       settings: { epochs: 10 },
@@ -280,8 +283,8 @@ describe("epochs", () => {
   });
 });
 
-describe("what is no number stops the run", () => {
-  test("before the first step, where it is the model's", async () => {
+describe("values that are not finite stop the run", () => {
+  test("before the first step, if they are in the model", async () => {
     const prepare = (weights: Tensors<"float32">) => {
       weights.get("encoder.layer.0.output.dense.bias")!.data[0] = Number.NaN;
     };
@@ -290,7 +293,7 @@ describe("what is no number stops the run", () => {
     );
   });
 
-  test("with step and batch named, from a learning rate far too high", async () => {
+  test("naming step and batch, if the learning rate is far too high", async () => {
     const run = smallRun(base, lora, { settings: { learningRate: 1e30, headLearningRate: 1e30 } });
     await expect(run).rejects.toThrow(UserError);
     await expect(run).rejects.toThrow(
@@ -299,7 +302,7 @@ describe("what is no number stops the run", () => {
   });
 });
 
-test("what freezes at step t still takes step t, has no gradient from t + 1 on, and never moves again", async () => {
+test("a matrix that freezes at step t takes part in step t, has no gradient from t + 1 on, and does not change again", async () => {
   const gradients: Set<string>[] = [];
   const matrices: Tensors<"float32">[] = [];
   const { freezing, steps, state, trainable } = await smallRun(base, aflora, {
@@ -313,12 +316,12 @@ test("what freezes at step t still takes step t, has no gradient from t + 1 on, 
     },
   });
   const frozen = Object.entries(state.frozenAtStep);
-  // Two feed-forward layers in each of two blocks, A and B each; not all at one check.
+  // Two feed-forward layers in each of two blocks, with A and B each; they do not all freeze at one check.
   expect(frozen).toHaveLength(8);
   expect(new Set(frozen.map(([, at]) => at)).size).toBeGreaterThan(1);
   for (const [name, at] of frozen) {
     expect(freezing.find(({ step }) => step === at)!.frozen).toContain(name);
-    // Nor does the optimizer keep its moments.
+    // The optimizer drops its moments too.
     expect([...state.optimizer.tensors.keys()].filter((key) => key.startsWith(name))).toEqual([]);
     steps.forEach(({ step }) => {
       expect(gradients[step]!.has(name), `${name} at step ${step}`).toBe(step <= at);
@@ -330,7 +333,7 @@ test("what freezes at step t still takes step t, has no gradient from t + 1 on, 
       }
     });
   }
-  // A step's count of trainable parameters is of the elements that got a gradient, the head's left out.
+  // A step counts the elements that have a gradient as trainable, without the head.
   steps.forEach(({ step, trainable: count, frozen: soFar }) => {
     const own = [...gradients[step]!].filter((name) => !name.startsWith("classifier."));
     const sizes = new Map([...state.parameters].map(([name, values]) => [name, values.data.length]));
@@ -341,6 +344,6 @@ test("what freezes at step t still takes step t, has no gradient from t + 1 on, 
   expect(trainable.average).toBeCloseTo(steps.reduce((sum, step) => sum + step.trainable, 0) / steps.length, 6);
   expect(trainable.end).toBe(steps.at(-1)!.trainable);
   expect(trainable.head).toBe(3 * 32 + 3);
-  // Compiling again is told where something froze, and only there.
+  // The time to compile again is reported only if something froze.
   for (const { frozen: names, compileSeconds } of freezing) expect(compileSeconds > 0).toBe(names.length > 0);
 });

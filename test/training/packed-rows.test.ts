@@ -4,7 +4,7 @@ import { PACKED_FORMATS, packedSize, packRows, unpackRows } from "../../src/trai
 
 const WIDTH = 48;
 const rows = normal(1)([5, WIDTH], randomFor(1, "rows")).data;
-// One far value in a row, a row of zeros.
+// One outlier in a row, and a row of zeros.
 rows[3] = -40;
 rows.fill(0, 2 * WIDTH, 3 * WIDTH);
 
@@ -25,12 +25,12 @@ test.each([
   }
 });
 
-test.each(PACKED_FORMATS)("%s: what was rounded once is rounded to itself", (format) => {
+test.each(PACKED_FORMATS)("%s: rounded values do not change if they are rounded again", (format) => {
   const once = unpackRows(packRows(rows, WIDTH, format), WIDTH, format);
   expect(packRows(once, WIDTH, format)).toEqual(packRows(rows, WIDTH, format));
 });
 
-test("what is not finite does not come back as a number", () => {
+test("values that are not finite do not become numbers", () => {
   const broken = rows.slice();
   broken[1] = Number.NaN;
   for (const format of PACKED_FORMATS) {

@@ -24,10 +24,10 @@ import { examplesOf } from "./small-run.ts";
 
 interface Expectation {
   format: Exclude<BaseFormat, "float32">;
-  /** Float32 weights to compare a step with, and the least mean cosine of the parameters' gradients. */
+  /** Float32 weights to compare a step with, and the smallest allowed mean cosine of the parameters' gradients. */
   reference(base: Base): Base;
   least: number;
-  /** Likewise of real weights and sentences, compared with the weights as they are. */
+  /** The same for real weights and sentences, compared with the original weights. */
   leastReal: number;
 }
 
@@ -35,19 +35,19 @@ const FORMATS: readonly Expectation[] = [
   { format: "int8", reference: (base) => base, least: 0.99, leastReal: 0.99 },
   {
     format: "int4",
-    // What the weights say after rounding is computed in float32; models as narrow as the fixtures' feel the rounding most.
+    // The rounded weights are multiplied in float32. Models as narrow as the fixtures' are most affected by rounding.
     reference: (base) => ({ ...base, weights: dequantizedOf(base, base.weights) }),
     least: 0.999999,
     leastReal: 0.88,
   },
 ];
 
-/** One step, dropout on, with a base in some format; parameters are all away from zero. */
+/** One step, with dropout, with a base in some format; all parameters differ from zero. */
 async function stepWith(base: Base, format: BaseFormat, methodName: string): Promise<StepOutcome> {
   const method = findMethod(methodName);
   const adaptation = method.adapt(parseMethodOptions(method, {}), layersOf(base));
   const weights = new Map<string, Tensor>([...base.weights, ...quantizedOf(base, base.weights, format)]);
-  // The float32 weights of what is stored otherwise are gone: a graph that read them would not compile.
+  // Quantized layers have no float32 weights: a graph that read them would not compile.
   if (format !== "float32") for (const { name } of layersOf(base)) weights.delete(`${name}.weight`);
   for (const { name, shape } of adaptation.parameters) weights.set(name, normal(0.1)(shape, randomFor(3, name)));
   const model: AdaptedModel = { ...base, adaptation, format, trainsHead: (name) => name.startsWith("classifier") };
@@ -98,7 +98,7 @@ const withoutFull = METHODS.names.filter((name) => name !== "full");
 describe.each(FORMATS)("a step with an $format base", ({ format, reference, least, leastReal }) => {
   const models = new URL("../fixtures/models/", import.meta.url);
   const folders = readdirSync(models).filter((name) => existsSync(new URL(`${name}/config.json`, models)));
-  // A configuration of each family a format, with different heads.
+  // One configuration of each family per format, with different heads.
   const cases = folders
     .filter((name) => name.endsWith(format === "int8" ? "-2" : "-1"))
     .map((name): [string, HeadName] => {
@@ -107,17 +107,20 @@ describe.each(FORMATS)("a step with an $format base", ({ format, reference, leas
       return [name, own.at(name.endsWith("-1") ? 0 : -1)!];
     });
 
-  test.each(cases)("of %s with its %s head has float32's gradients but for rounding", async (name, head) => {
-    const weights = await openFixture(`models/${name}/model.safetensors`);
-    const base = await readBase(readJson(`models/${name}/config.json`), weights, head);
-    const expected = await stepWith(reference(base), "float32", "aflora");
-    const found = await stepWith(base, format, "aflora");
-    // Where rounding takes a ReLU's input past 0 its gradient jumps, and 48 features are few to average over.
-    const jumps = format === "int8" && "activation" in base.config && base.config.activation === "relu";
-    expect(agreement(found, expected)).toBeGreaterThan(jumps ? 0.95 : least);
-    expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(0.05);
-    expect(found.flops).toBe(expected.flops);
-  });
+  test.each(cases)(
+    "of %s with its %s head has the gradients of float32, except for rounding errors",
+    async (name, head) => {
+      const weights = await openFixture(`models/${name}/model.safetensors`);
+      const base = await readBase(readJson(`models/${name}/config.json`), weights, head);
+      const expected = await stepWith(reference(base), "float32", "aflora");
+      const found = await stepWith(base, format, "aflora");
+      // If rounding moves a ReLU's input past 0, its gradient jumps, and 48 features are few to average over.
+      const jumps = format === "int8" && "activation" in base.config && base.config.activation === "relu";
+      expect(agreement(found, expected)).toBeGreaterThan(jumps ? 0.95 : least);
+      expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(0.05);
+      expect(found.flops).toBe(expected.flops);
+    },
+  );
 
   test.each(withoutFull)("with %s", async (method) => {
     const base = await smallBert();

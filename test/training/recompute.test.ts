@@ -35,7 +35,7 @@ test.each([
     const found = again!.gradients.get(parameter)!;
     const largest = Math.max(...expected.map(Math.abs));
     const worst = Math.max(...expected.map((value, i) => Math.abs(value - found[i]!)));
-    // What several blocks share may be summed in another order; all else is the same to the bit.
+    // Parameters that several blocks share may be summed in another order; everything else is equal to the bit.
     expect(worst, parameter).toBeLessThanOrEqual(methodName === "full" ? 1e-6 * largest : 0);
   }
   expect(again!.flops).toBeGreaterThan(1.1 * kept!.flops);

@@ -5,7 +5,7 @@ type RowLoss = (outputs: Float32Array, targets: Float32Array) => number;
 const sum = (values: Float32Array, term: (value: number, index: number) => number): number =>
   values.reduce((total, value, index) => total + term(value, index), 0);
 
-/** The loss of one row of weight 1, written down a second time: what the graph's loss is compared with. */
+/** The loss of one row of weight 1, implemented a second time, to compare the graph's loss with. */
 export const rowLosses: ReadonlyMap<Objective, RowLoss> = new Map<Objective, RowLoss>([
   [
     crossEntropy,

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { EvaluationRecord } from "../../src/training/records.ts";
 import { type MovingParts, RunProgress } from "../../src/training/run-progress.ts";
 
-// Two classes, of which guessing has a loss of ln 2; of the parameters it is only asked that they be kept.
+// Two classes, for which guessing has a loss of ln 2; parameters are only copied.
 const parts = { parameters: { copy: () => new Map(), count: () => 1 } } as unknown as MovingParts;
 const evaluation = (step: number, accuracy: number, loss: number): EvaluationRecord => ({
   kind: "evaluation",
@@ -15,12 +15,12 @@ const bestOf = (...evaluations: EvaluationRecord[]): number => {
   return progress.best!.step;
 };
 
-test("a fitted head that found something yields to contrast, unless it is better by more than a standard error", () => {
+test("an informative fitted head yields to contrast, unless it is better by more than a standard error", () => {
   expect(bestOf(evaluation(0, 0.8, 0.5), evaluation(1, 0.75, 0.9))).toBe(1);
   expect(bestOf(evaluation(0, 0.8, 0.5), evaluation(1, 0.65, 0.4))).toBe(0);
 });
 
-test("one that does hardly better than guessing must be beaten", () => {
+test("a head that is hardly better than guessing must be beaten", () => {
   expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.5, 0.6))).toBe(0);
   expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.6, 0.9))).toBe(1);
 });

@@ -16,14 +16,14 @@ import type { TrainingState } from "../../src/training/training-state.ts";
 import { runtime } from "../support/runtime.ts";
 import { type Base, layersOf } from "../support/small-bert.ts";
 
-/** A classification task: the token after [CLS] tells the class. Every third example is a pair; lengths differ. */
+/** A classification task: the token after [CLS] determines the class. Every third example is a pair; lengths differ. */
 export const TASK: Pick<TaskData, "kind" | "labels" | "metrics"> = {
   kind: "classification",
   labels: ["a", "b", "c"],
   metrics: ["accuracy"],
 };
 
-/** Example number `index`, always the same. */
+/** Example number `index`; deterministic. */
 export function encodingOf(index: number): Encoding {
   const length = 5 + ((index * 7) % 13);
   const pairFrom = index % 3 === 1 ? 4 : length;
@@ -58,13 +58,13 @@ export const SETTINGS: TrainingSettings = {
 };
 
 export interface SmallRun extends TrainingEnd {
-  /** The kinds of its events, in order. */
+  /** Kinds of its events, in order. */
   kinds: TrainingEvent["kind"][];
   notes: string[];
   steps: StepRecord[];
   freezing: FreezingRecord[];
   evaluations: EvaluationRecord[];
-  /** Weights at the end. */
+  /** Final weights. */
   weights: Tensors<"float32">;
 }
 
@@ -80,13 +80,13 @@ export interface SmallRunOptions
   prepare?(weights: Tensors<"float32">): void;
   onStep?(record: StepRecord, weights: Tensors<"float32">): void;
   onEvaluation?(record: EvaluationRecord): void;
-  /** Told the states that the run wants saved. */
+  /** Receives the states that the run wants saved. */
   onCheckpoint?(state: TrainingState): void;
-  /** Told the gradients that a step gave. */
+  /** Receives the gradients of a step. */
   onGradients?(step: number, gradients: Tensors<"float32">): void;
 }
 
-/** A training run on the small BERT: 20 examples, so that an epoch has three batches of 6 and one of 2. */
+/** A training run on the small BERT with 20 examples: an epoch has three batches of 6 and one of 2. */
 export async function smallRun(
   base: Base,
   definition: MethodDefinition,
@@ -114,7 +114,7 @@ export async function smallRun(
   return { ...end!, ...run };
 }
 
-/** The events of such a run, and the weights that it changes. */
+/** Events of such a run, and the weights that it changes. */
 export function smallEvents(
   base: Base,
   definition: MethodDefinition,
@@ -166,7 +166,7 @@ export function smallEvents(
   return { events, weights };
 }
 
-/** What must be the same in two runs: everything but how long it took. */
+/** Everything that must be equal in two runs: all except durations. */
 export function numbersOf({ steps, freezing, evaluations, weights, state, best, last, trainable }: SmallRun) {
   return {
     steps: steps.map(({ seconds, ...record }) => record),

@@ -25,7 +25,7 @@ beforeAll(async () => {
   weights = new Map(base.weights);
   const initial = initialParameters(adaptation, 1, (module) => base.weights.get(`${module}.weight`)!);
   for (const [name, values] of initial) {
-    // At b = 0 nothing but b has a gradient.
+    // At b = 0 only b has a gradient.
     weights.set(name, name.endsWith(".b") ? normal(0.5)(values.shape, randomFor(1, name)) : values);
   }
   model = { ...base, adaptation, trainsHead: () => true };
@@ -36,7 +36,7 @@ afterEach(async () => {
   for (const step of compiled.splice(0)) await step.release();
 });
 
-/** The batch's loss and gradients in micro-batches of `tokenBudget` tokens. */
+/** The batch's loss and gradients, in micro-batches of `tokenBudget` tokens. */
 async function run(
   batch: readonly TrainingExample[],
   tokenBudget: number,
@@ -48,7 +48,7 @@ async function run(
   return made.run(step, batch);
 }
 
-/** The same but for float32's rounding: sums are taken in another order. */
+/** Checks equality except for float32 rounding errors, because sums have another order. */
 function expectSame(found: StepOutcome, expected: StepOutcome): void {
   expect(found.loss).toBeCloseTo(expected.loss, 6);
   expect(new Set(found.gradients.keys())).toEqual(new Set(expected.gradients.keys()));
@@ -58,8 +58,8 @@ function expectSame(found: StepOutcome, expected: StepOutcome): void {
   expect(found.tokens).toBe(expected.tokens);
 }
 
-describe("micro-batches, dropout on, equal the batch in one piece", () => {
-  // Lengths from 5 to 17, every third a pair.
+describe("micro-batches, with dropout, equal the batch in one piece", () => {
+  // Lengths from 5 to 17; every third example is a pair.
   const batch = examplesOf(12);
   const lengths = batch.map(({ encoding }) => encoding.inputIds.length);
 
@@ -75,7 +75,7 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
     expectSame(await run(batch, budget), whole);
   });
 
-  test("only attention's padding is computed for nothing", async () => {
+  test("padding is computed only in attention", async () => {
     const real = lengths.reduce((sum, length) => sum + length, 0);
     const [whole, cut] = [await run(batch, 12 * 17), await run(batch, 30)];
     expect([whole.tokens, cut.tokens]).toEqual([real, real]);
@@ -83,8 +83,8 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
     expect(cut.flops).toBeGreaterThan(0.9 * whole.flops);
   });
 
-  test("an objective that needs the whole batch gets it, however the batch is cut", async () => {
-    // Each example is to be told from all others: its outputs against theirs.
+  test("an objective that needs the whole batch gets it, for any micro-batches", async () => {
+    // The loss distinguishes each example from all others by comparing outputs.
     const contrastive: Objective = {
       couples: "batch",
       target: crossEntropy.target,
@@ -98,20 +98,20 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
     for (const [name, gradient] of whole.gradients) expect(gradient.data.some(Boolean), name).toBe(true);
     const cut = await run(batch, 30, settings);
     expectSame(cut, whole);
-    // Cut, it goes through the model without gradients first; whole, it does not.
+    // A cut batch first goes through the model without gradients; a whole one does not.
     expect(whole.flops / cut.flops).toBeLessThan(0.85);
     expect(whole.flops / (await run(batch, 12 * 17)).flops).toBeCloseTo(1, 2);
-    // Not a sum over parts of the batch.
+    // The loss is not a sum over parts of the batch.
     const [half] = [await run(batch.slice(0, 6), 100, settings)];
     expect(half.loss).not.toBeCloseTo(whole.loss, 2);
   });
 
-  test("its gradients are the graph's own", async () => {
+  test("its gradients are those of the graph", async () => {
     const alone: Objective = { ...crossEntropy, couples: "batch" };
     expectSame(await run(batch, 30, { objective: alone }), await run(batch, 30));
   });
 
-  test("a partial last batch counts as its own examples' mean, each alone as in company", async () => {
+  test("a partial last batch has the mean gradients of its examples, which are the same alone", async () => {
     const partial = examplesOf(20).slice(18);
     const alone = [await run([partial[0]!], 1000), await run([partial[1]!], 1000)] as const;
     const together = await run(partial, 1000);
@@ -131,7 +131,7 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
     }
   });
 
-  test("where all of a large model trains, too: the graph sums its gradients in arrays of the step's own", async () => {
+  test("also if all of a large model trains: the graph sums its gradients in arrays of the step", async () => {
     const description = describeModel({
       ...{ model_type: "bert", vocab_size: 2 ** 17, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2 },
       ...{ intermediate_size: 48, max_position_embeddings: 20 },
@@ -150,7 +150,7 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
     const cut = await compile(30);
     const other = await cut.run(2, batch);
     const found = await cut.run(3, batch);
-    // A bias of all keys moves no probability: its gradient is nothing but rounding.
+    // A bias of all keys does not change probabilities: its gradient is a rounding error.
     const nothing = "encoder.layer.0.attention.self.key.bias";
     for (const { gradients } of [found, whole, other]) expect(gradients.delete(nothing)).toBe(true);
     expectSame(found, whole);
@@ -158,22 +158,22 @@ describe("micro-batches, dropout on, equal the batch in one piece", () => {
     expect(found.loss).not.toBe(other.loss);
   });
 
-  test("with class weights, too", async () => {
+  test("also with class weights", async () => {
     const weighted = batch.map((example) => ({ ...example, weights: Float32Array.of([0.5, 1, 3][example.label]!) }));
     expectSame(await run(weighted, 30), await run(weighted, 12 * 17));
   });
 
-  test("masks change with the step and with the seed, and with nothing else", async () => {
+  test("masks change only with the step and the seed", async () => {
     const first = await run(batch, 60);
     expect((await run(batch, 60)).loss).toBe(first.loss);
     expect((await run(batch, 60, { step: 4 })).loss).not.toBe(first.loss);
     expect((await run(batch, 60, { seed: 6 })).loss).not.toBe(first.loss);
-    // Other examples in the batch, another order: an example keeps its masks.
+    // Other examples in the batch, in another order: an example keeps its masks.
     expectSame(await run(batch.toReversed(), 30), first);
   });
 });
 
-describe("the loss is the mean over examples, by their weights", () => {
+describe("the loss is the weighted mean over examples", () => {
   test.each([
     ["cross-entropy", crossEntropy, (index: number) => [0, 1, 2].map((label) => Number(label === index % 3))],
     ["binary cross-entropy", binaryCrossEntropy, (index: number) => [index % 2, Number(index % 3 === 0), 1]],

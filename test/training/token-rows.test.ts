@@ -53,7 +53,7 @@ describe("rows of a token head", () => {
     };
   });
 
-  test("logits come by example, whatever it was computed beside", async () => {
+  test("logits are returned by example, independent of other examples", async () => {
     const predictor = await Predictor.compile(model, weights, runtime);
     const together = await predictor.logits(sentences);
     for (const [i, each] of sentences.entries()) {
@@ -66,7 +66,7 @@ describe("rows of a token head", () => {
     await predictor.release();
   });
 
-  test("the loss is the weighted mean over words, and micro-batches change neither it nor the gradients", async () => {
+  test("the loss is the weighted mean over words; micro-batches do not change it or the gradients", async () => {
     const run = async (tokenBudget: number) => {
       const step = await TrainingStep.compile(model, weights, runtime, { ...SETTINGS, tokenBudget });
       const outcome = await step.run(0, sentences);

@@ -9,10 +9,10 @@ import { hashed, MadeUpReader } from "./made-up-reader.ts";
 const END = 0;
 const VOCABULARY = 7;
 
-/** What comes next depends on the last two tokens alone, so that texts repeat themselves. */
+/** The next token depends only on the last two, so texts repeat themselves. */
 const repeating = (text: readonly number[]): number[] => hashed(VOCABULARY)(text.slice(-2));
 
-/** A reader that can do all that a decoder in place can. */
+/** A reader with all features of a decoder that reads in place. */
 class MadeUpDecoder implements TextReader {
   runs = 0;
   #texts: number[][] = [];
@@ -73,7 +73,7 @@ const PROMPTS = Array.from({ length: 24 }, (_, i) =>
 );
 
 test.each([{}, { temperature: 0.7, seed: 3 }, { repetitionPenalty: 1.2 }, { temperature: 2, topK: 3, seed: 9 }])(
-  "tokens that were foreseen are those that come one by one: %o",
+  "guessed tokens equal those generated one by one: %o",
   async (given) => {
     let fewer = 0;
     for (const prompt of PROMPTS) {
@@ -87,7 +87,7 @@ test.each([{}, { temperature: 0.7, seed: 3 }, { repetitionPenalty: 1.2 }, { temp
   },
 );
 
-test("answers begin beside others and end before them, and none is another for that", async () => {
+test("parallel answers begin and end at different times without changing each other", async () => {
   const alone: number[][] = [];
   const together: number[][] = PROMPTS.map(() => []);
   const ends: number[] = [];
@@ -115,7 +115,7 @@ test("answers begin beside others and end before them, and none is another for t
   expect(ends.toSorted((a, b) => a - b)).toEqual([...PROMPTS.keys()]);
 });
 
-test("an answer that nobody wants any more gives up its place before the next token", async () => {
+test("an abandoned answer ends before its next token", async () => {
   const rows = new AnswerRows(new MadeUpDecoder());
   const all: number[][] = [[], []];
   let isLeft = false;
@@ -141,7 +141,7 @@ test("an answer that nobody wants any more gives up its place before the next to
   expect([rows.count, all[0]!.length, all[1]!.length, ends]).toEqual([1, 3, 4, [0]]);
 });
 
-test("what came after the last two tokens is proposed, and less where that was wrong", () => {
+test("tokens that followed the last two tokens before are proposed, and fewer after a wrong proposal", () => {
   const lookup = new PromptLookup();
   const ids = [1, 2, 3, 4, 5, 6, 1, 2, 3];
   expect(lookup.propose(ids, 9)).toEqual([4, 5, 6]);
@@ -153,7 +153,7 @@ test("what came after the last two tokens is proposed, and less where that was w
   expect(lookup.propose([...ids, 9], 9)).toEqual([]);
 });
 
-test("where a second token costs nothing, what came after the last one alone is proposed, and says nothing of others", () => {
+test("if a second token costs nothing, the token that followed the last one is proposed, without effect on other proposals", () => {
   const lookup = new PromptLookup();
   const ids = [1, 2, 3, 4, 5, 2];
   expect(lookup.propose(ids, 9)).toEqual([]);

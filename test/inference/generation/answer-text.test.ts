@@ -15,22 +15,22 @@ function pieces(text: string, stop: string[] = []): string[] {
   return [...given, answer.finish()].filter((piece) => piece !== "");
 }
 
-test("text comes as soon as its characters are whole", () => {
+test("text is returned once its characters are complete", () => {
   expect(pieces("aé🙂b")).toEqual(["a", "é", "🙂", "b"]);
 });
 
-test("an answer ends before a stop string, of which nothing is shown", () => {
+test("an answer ends before a stop string, no part of which is shown", () => {
   expect(pieces("one\nUser: two", ["User:"]).join("")).toBe("one\n");
   expect(pieces("a USE b", ["User:"]).join("")).toBe("a USE b");
   expect(pieces("xyz", ["yq", "z"]).join("")).toBe("xy");
 });
 
-test("what may be the beginning of a stop string comes once it is not, or no more comes", () => {
+test("the possible beginning of a stop string is returned once it is not one, or at the end", () => {
   expect(pieces("abac", ["abad"])).toEqual(["abac"]);
   expect(pieces("tell Us", ["User"]).join("")).toBe("tell Us");
 });
 
-test("bytes that never become a character are shown as such at the end", () => {
+test("incomplete characters are shown as such at the end", () => {
   const answer = new AnswerText(decode, []);
   expect(answer.push(0xf0)).toBe("");
   expect(answer.finish()).toBe("\ufffd");

@@ -14,7 +14,7 @@ const options = (given: object): BeamOptions => ({
   eosTokenIds: [END],
 });
 
-/** Of all answers the one with the best score. */
+/** The answer with the best score, by trying all. */
 function best(prompt: readonly number[], lengthPenalty: number): number[] {
   let found = { ids: [] as number[], score: Number.NEGATIVE_INFINITY };
   const visit = (ids: number[], sum: number): void => {
@@ -33,7 +33,7 @@ function best(prompt: readonly number[], lengthPenalty: number): number[] {
 const PROMPTS = [[1], [2, 3], [3, 1, 2], [2], [1, 1]];
 
 test.each([1, 0, 2, -1])(
-  "as many beams as there are texts find the best of all answers, length penalty %s",
+  "with as many beams as texts, the search finds the best of all answers, length penalty %s",
   async (lengthPenalty) => {
     const numBeams = VOCABULARY ** (LENGTH - 1);
     const found = await beamSearch(
@@ -45,17 +45,17 @@ test.each([1, 0, 2, -1])(
   },
 );
 
-test("a search that is ended gives the best so far", async () => {
+test("a search that is ended returns the best answers so far", async () => {
   const given = options({ numBeams: 3, minNewTokens: LENGTH });
   for (const tokens of [0, 1, 3]) {
     let asked = 0;
     const found = await beamSearch(new MadeUpReader(logits), PROMPTS, given, () => asked++ === tokens - 1);
-    // It is asked after each token, and after the first it is too late for none.
+    // `ended` is called after each token, so there is at least one.
     expect(found.map((ids) => ids.length)).toEqual(PROMPTS.map(() => (tokens === 0 ? LENGTH : tokens)));
   }
 });
 
-test("prompts searched together come to what each comes to alone", async () => {
+test("prompts searched together have the same answers as alone", async () => {
   const given = options({ numBeams: 3 });
   const together = await beamSearch(new MadeUpReader(logits), PROMPTS, given);
   for (const [i, prompt] of PROMPTS.entries()) {

@@ -6,7 +6,7 @@ const LAYOUT = [
   { input: "keys", heads: 2, size: 3 },
   { input: "values", heads: 1, size: 2 },
 ];
-/** Of one position of a slot: a number for each head and place. */
+/** Value at one position of a slot, different for each head and index. */
 const numberOf = (layout: number, slot: number, head: number, position: number, at: number): number =>
   1e6 * layout + 1e5 * slot + 1e4 * head + 10 * position + at;
 
@@ -19,11 +19,11 @@ function written(starts: readonly number[]): Float32Array {
   return Float32Array.from(numbers);
 }
 
-test("slots keep what was written as they grow, within their memory and beyond it", () => {
+test("slots keep their values as they grow, within their memory and beyond it", () => {
   const slots = new CacheSlots(LAYOUT);
   slots.reserve(2, 1, []);
   const lengths = [0, 0];
-  // Slots of 32, 64, … positions lie in the same memory up to 128; a third slot takes more.
+  // Slots of 32, 64, … positions use the same memory up to 128; a third slot needs more.
   for (let position = 0; position < 300; position++) {
     if (position === 40) {
       slots.reserve(3, position, lengths);

@@ -16,7 +16,7 @@ afterEach(async () => {
   decoder = undefined;
 });
 
-/** Logits after each text, all of it read at once. */
+/** Logits after each text, read at once. */
 async function afterWhole(model: AdaptedModel, weights: Tensors, texts: readonly (readonly number[])[]) {
   const examples = texts.map((text, i) => exampleOf(text, i, Int32Array.of(text.length - 1)));
   const all = await infer(model, weights, examples);
@@ -30,7 +30,7 @@ function expectClose(found: readonly Float32Array[], expected: readonly Float32A
 }
 
 describe("a decoder with its cache", () => {
-  test.each(DECODERS)("%s writes what transformers' generate writes, three prompts at once", async (name) => {
+  test.each(DECODERS)("%s generates the tokens of transformers' generate, three prompts at once", async (name) => {
     const { model, weights, numbers } = await loadDecoder(name, "languageModel");
     decoder = await CachedDecoder.compile(model, weights, runtime);
     const reader = decoder.reader();
@@ -49,7 +49,7 @@ describe("a decoder with its cache", () => {
     expectClose(logits, await afterWhole(model, weights, whole));
   });
 
-  test.each(DECODERS)("%s reads pieces of any length, after which texts are left out and taken twice", async (name) => {
+  test.each(DECODERS)("%s reads pieces of any length, with texts dropped and duplicated in between", async (name) => {
     const { model, weights } = await loadDecoder(name, "languageModel");
     decoder = await CachedDecoder.compile(model, weights, runtime);
     const reader = decoder.reader();
@@ -69,7 +69,7 @@ describe("a decoder with its cache", () => {
     reader.release();
   });
 
-  test("reads with the adapter of each reader", async () => {
+  test("reads with each reader's own adapter", async () => {
     const { model, weights } = await loadDecoder("llama-1", "languageModel");
     const { modules } = traceModel(model, 0, "languageModel");
     const adaptation = lora.adapt(lora.options.parse({ rank: 2 }), modules);
@@ -90,7 +90,7 @@ describe("a decoder with its cache", () => {
     }
   });
 
-  test("refuses a text longer than the model's positions, and goes on from before", async () => {
+  test("refuses a text longer than the model's positions, and continues from before", async () => {
     const { model, weights } = await loadDecoder("llama-1", "languageModel");
     decoder = await CachedDecoder.compile({ ...model, config: { ...model.config, maxLength: 4 } }, weights, runtime);
     const reader = decoder.reader();

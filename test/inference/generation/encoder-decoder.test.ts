@@ -17,7 +17,7 @@ afterEach(async () => {
   decoder = undefined;
 });
 
-/** A fixture compiled, and how its files say that it writes. */
+/** A compiled fixture, and the generation settings of its files. */
 async function writerOf(name: string) {
   const { model, weights, numbers } = await loadSeq2Seq(name);
   decoder = await CachedDecoder.compile(model, weights, runtime);
@@ -29,8 +29,8 @@ async function writerOf(name: string) {
   return { decoder, numbers, options, begun: numbers.inputs.map(() => [own.decoder_start_token_id as number]) };
 }
 
-describe("20 texts of mixed length in one batch, as the model's files say (oracle/encoder_decoders.py)", () => {
-  test.each(SEQ2SEQ)("%s: greedy answers are those of transformers' generate", async (name) => {
+describe("20 texts of mixed length in one batch, with the settings of the model's files (oracle/encoder_decoders.py)", () => {
+  test.each(SEQ2SEQ)("%s: greedy answers match transformers' generate", async (name) => {
     const { decoder, numbers, options, begun } = await writerOf(name);
     const reader = decoder.reader(undefined, { sources: numbers.inputs });
     const written = begun.map((): number[] => []);
@@ -39,7 +39,7 @@ describe("20 texts of mixed length in one batch, as the model's files say (oracl
     expect(written).toEqual(numbers.greedy);
   });
 
-  test.each(SEQ2SEQ)("%s: so are those of its beams", async (name) => {
+  test.each(SEQ2SEQ)("%s: answers of beam search match", async (name) => {
     const { decoder, numbers, options, begun } = await writerOf(name);
     expect(options.numBeams).toBe(4);
     const reader = decoder.reader(undefined, { sources: numbers.inputs });
@@ -56,7 +56,7 @@ test("a text that is longer than the encoder reads is refused", async () => {
   );
 });
 
-test("texts to write from must be given", async () => {
+test("source texts are required", async () => {
   const { decoder } = await writerOf("bart-1");
   expect(() => decoder.reader()).toThrow(UserError);
   expect(() => decoder.reader(undefined, { sources: [] })).toThrow("give the ids of one source for each text");

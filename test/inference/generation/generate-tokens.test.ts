@@ -38,7 +38,7 @@ async function copied(given: TokenOptions): Promise<number[][]> {
   return all;
 }
 
-test("greedy: each token is the likeliest after all before it, up to the end token or the greatest length", async () => {
+test("greedy: each token is the likeliest after all before it, up to the end token or the length limit", async () => {
   const expected = PROMPTS.map((prompt) => {
     const ids: number[] = [];
     while (ids.length < 12 && ids.at(-1) !== END) ids.push(likeliest(Float32Array.from(logits([...prompt, ...ids]))));
@@ -48,14 +48,14 @@ test("greedy: each token is the likeliest after all before it, up to the end tok
   expect(await answers(PROMPTS, options({}))).toEqual(expected);
 });
 
-test("drawn answers follow from the seed and the prompt alone, not from what stands beside it", async () => {
+test("sampled answers depend only on the seed and the prompt, not on parallel answers", async () => {
   const given = options({ temperature: 1, seed: 4 });
   const together = await answers(PROMPTS, given);
   for (const [i, prompt] of PROMPTS.entries()) expect(await answers([prompt], given)).toEqual([together[i]]);
   expect(await answers(PROMPTS, options({ temperature: 1, seed: 5 }))).not.toEqual(together);
 });
 
-test("several answers to a prompt: the first is the one it has alone, each draws by itself", async () => {
+test("several answers to a prompt: the first equals that without others, and each samples independently", async () => {
   const given = options({ temperature: 1, seed: 4 });
   const alone = await answers(PROMPTS, given);
   const all = await copied(given);
@@ -66,7 +66,7 @@ test("several answers to a prompt: the first is the one it has alone, each draws
   expect(new Set(all.slice(0, 3).map(String)).size).toBeGreaterThan(1);
 });
 
-test("an answer that the caller has enough of ends", async () => {
+test("an answer ends when the caller needs no more tokens", async () => {
   const all: number[][] = PROMPTS.map(() => []);
   const reader = new MadeUpReader(logits);
   await generateTokens(reader, PROMPTS, options({ minNewTokens: 12 }), {
@@ -102,6 +102,6 @@ test.each([
   }
 });
 
-test("a token that is ruled out is never drawn", () => {
+test("an excluded token is never sampled", () => {
   expect(shares([Number.NEGATIVE_INFINITY, 0, 0], { temperature: 2 })[0]).toBe(0);
 });

@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => decoder.release());
 
 test.each(cases)(
-  "answers are those of transformers' generate (oracle/generation.py): $options",
+  "answers match transformers' generate (oracle/generation.py): $options",
   async ({ options, answers }) => {
     const all = { ...generationOptions.parse(options), eosTokenIds };
     const reader = decoder.reader();

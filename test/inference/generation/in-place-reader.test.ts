@@ -20,7 +20,7 @@ afterEach(async () => {
   decoder = undefined;
 });
 
-/** A fixture's model of random weights, with heads of a size that ONNX Runtime's kernel takes. */
+/** A fixture's model with random weights, with heads of a size that ONNX Runtime's kernel supports. */
 function modelOf(name: string, headSize = 16): { model: AdaptedModel; weights: Tensors } {
   const folder = new URL(`../../fixtures/models/${name}/`, import.meta.url);
   const config = JSON.parse(readFileSync(new URL("config.json", folder), "utf8"));
@@ -36,7 +36,7 @@ function modelOf(name: string, headSize = 16): { model: AdaptedModel; weights: T
   return { model: { ...description, adaptation, labelCount, head: "languageModel", trainsHead: () => true }, weights };
 }
 
-/** The same with its base in few bits, whose products round what they read. */
+/** The same with its base in few bits, whose products round their inputs. */
 function roundedModelOf(name: string, format: BaseFormat): { model: AdaptedModel; weights: Tensors } {
   const { model, weights } = modelOf(name);
   const trace = traceModel(model, model.labelCount, "languageModel");
@@ -51,7 +51,7 @@ function roundedModelOf(name: string, format: BaseFormat): { model: AdaptedModel
   return { model: { ...model, adaptation, format }, weights: new Map([...base, ...own]) };
 }
 
-/** Logits after a text, all of it read at once. */
+/** Logits after a text, read at once. */
 async function afterText(model: AdaptedModel, weights: Tensors, text: readonly number[]) {
   return infer(model, weights, [exampleOf(text, 0, Int32Array.of(text.length - 1))]);
 }
@@ -64,7 +64,7 @@ function expectClose(found: Float32Array, expected: Float32Array): void {
 const textOf = (length: number, first: number): number[] =>
   Array.from({ length }, (_, i) => 3 + ((first + i * i * 7) % 90));
 
-// Windows of 6 tokens, scores bent, heads' queries and keys normalised.
+// Windows of 6 tokens, soft-capped scores, normalized queries and keys.
 test.each([
   ["gemma2-1", 16],
   ["gemma3-1", 16],
@@ -82,7 +82,7 @@ test.each([
   await check(await reader.read(texts), texts);
   for (const text of texts) text.push(text.length % 7);
   await check(await reader.read(texts.map((text) => [text.at(-1)!])), texts);
-  // The second leaves; one that begins as the first comes.
+  // The second text is dropped; one with the beginning of the first joins.
   reader.keep([0, 2]);
   const others = [texts[0]!, texts[2]!, [...texts[0]!, 40, 41, 42]];
   await check(await reader.join!([others[2]!]), [others[2]!]);
@@ -119,7 +119,7 @@ test.each([
 });
 
 test.each(["q4_1", "q8_0"] as const)(
-  "over %s a text beside which none comes has the same logits token by token as several tokens at once, to the bit",
+  "over %s, an only text has the same logits token by token as several tokens at once, to the bit",
   async (format) => {
     const { model, weights } = roundedModelOf("llama-1", format);
     const compiled = await CachedDecoder.compile(model, weights, runtime);
@@ -137,7 +137,7 @@ test.each(["q4_1", "q8_0"] as const)(
       return logits;
     };
     const each = await read(next.map((id) => [id]));
-    // The second begins with what the first has left.
+    // The second reader begins with the state of the first.
     expect(await read([next.slice(0, 2), next.slice(2, 3), next.slice(3)])).toEqual(each);
     const reader = compiled.reader(adapter);
     const beside = [(await reader.read([prompt]))[0]!.slice()];
@@ -148,7 +148,7 @@ test.each(["q4_1", "q8_0"] as const)(
 );
 
 test.each([128, 129, 130])(
-  "a prompt of %i tokens over few bits has the same logits read whole as in parts, to the bit",
+  "a prompt of %i tokens over few bits has the same logits read at once and in parts, to the bit",
   async (length) => {
     const { model, weights } = roundedModelOf("llama-1", "q4_1");
     const compiled = await CachedDecoder.compile(model, weights, nodeRuntime({ threads: 2 }));
@@ -165,7 +165,7 @@ test.each([128, 129, 130])(
   },
 );
 
-test.each(["float32", "q4_1"] as const)("over %s, parameters that no reader brings are constants", async (format) => {
+test.each(["float32", "q4_1"] as const)("over %s, parameters that no reader passes are constants", async (format) => {
   const { model, weights } = roundedModelOf("mistral-1", format);
   const read = async (options: { constantAdapter: boolean }): Promise<Float32Array[]> => {
     const compiled = await CachedDecoder.compile(model, weights, runtime, options);
@@ -179,7 +179,7 @@ test.each(["float32", "q4_1"] as const)("over %s, parameters that no reader brin
   for (const [i, logits] of constant.entries()) expectClose(logits, fed[i]!);
 });
 
-test("a text alone has logits after each token, and forgets the last", async () => {
+test("an only text has logits after each token, and can remove the last ones", async () => {
   const { model, weights } = modelOf("gemma2-1");
   decoder = await CachedDecoder.compile(model, weights, runtime);
   const reader = decoder.reader();
@@ -193,7 +193,7 @@ test("a text alone has logits after each token, and forgets the last", async () 
   reader.release();
 });
 
-test("a reader goes on from what the one before has read, unless it read with another adapter", async () => {
+test("a reader continues from the state of the previous one, unless that one had another adapter", async () => {
   const { model, weights } = modelOf("gemma3-1");
   decoder = await CachedDecoder.compile(model, weights, runtime);
   const other = new Map([...weights].map(([name, { shape }]) => [name, normal(0.2)([...shape], randomFor(4, name))]));

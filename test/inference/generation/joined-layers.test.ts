@@ -38,7 +38,7 @@ function modelOf(format: BaseFormat, adaptation: Adaptation): { model: AdaptedMo
   return { model: { adaptation, format } as AdaptedModel, weights: new Map([...base, ...own]) };
 }
 
-/** `x Wᵀ`, a row of it. */
+/** One row of `x Wᵀ`. */
 const product = (x: ArrayLike<number>, { shape, data }: Tensor<"float32">): Float64Array =>
   Float64Array.from({ length: shape[0]! }, (_, row) => {
     let sum = 0;
@@ -46,16 +46,16 @@ const product = (x: ArrayLike<number>, { shape, data }: Tensor<"float32">): Floa
     return sum;
   });
 
-// The values have no adapter, which leaves their place among the others empty.
+// The value layer has no adapter, so its part of the thin product is empty.
 const adaptation = lora.adapt(lora.options.parse({ rank: 2, alpha: 6 }), modules.slice(0, 2));
 
-test.each(["q4_0", "q4_1", "q8_0"] as const)("layers over %s are one product, their LoRA in it", async (format) => {
+test.each(["q4_0", "q4_1", "q8_0"] as const)("layers over %s are one product, including their LoRA", async (format) => {
   const { model, weights } = modelOf(format, adaptation);
   const graph = new Graph();
   const x = graph.leaf("input", "x", "float32", ["rows", WIDTH]);
   const layers = new JoinedLayers(model, weights);
   const y = layers.write(x, modules)!;
-  // Not laid out for answers: then rows are not rounded.
+  // This graph is not compiled for answers, so rows are not rounded.
   const compiled = await runtime.compile({ y }, layers.tables);
   const row = normal(1)([1, WIDTH], randomFor(1, "x"));
   const found = (await compiled.run({ x: row })).y!;
@@ -73,7 +73,7 @@ test.each(["q4_0", "q4_1", "q8_0"] as const)("layers over %s are one product, th
   });
 });
 
-test("layers go by themselves over other formats, and beside what is no thin LoRA", () => {
+test("layers are not joined over other formats, nor with an adapter that is not a thin LoRA", () => {
   const written = (format: BaseFormat, own: Adaptation) => {
     const { model, weights } = modelOf(format, own);
     const x = new Graph().leaf("input", "x", "float32", ["rows", WIDTH]);

@@ -1,6 +1,6 @@
 import type { TextReader } from "../../../src/inference/generation/text-reader.ts";
 
-/** A reader whose next token depends on all that it has read, by a function. */
+/** A reader whose next token is a function of everything that it has read. */
 export class MadeUpReader implements TextReader {
   #texts: number[][] = [];
   readonly #logits: (text: readonly number[]) => readonly number[];
@@ -21,7 +21,7 @@ export class MadeUpReader implements TextReader {
   release(): void {}
 }
 
-/** Logits that are another for each text, from a hash of it. */
+/** Logits that differ for each text, from its hash. */
 export const hashed =
   (vocabulary: number) =>
   (text: readonly number[]): number[] =>

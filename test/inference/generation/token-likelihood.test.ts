@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { likelihoods } from "../../../src/inference/generation/token-likelihood.ts";
 
-test("likelihoods are logarithms of the softmax, with the likeliest in order", () => {
+test("likelihoods are logarithms of the softmax, and the likeliest are in order", () => {
   const logits = Float32Array.of(1, 3, Number.NEGATIVE_INFINITY, 2);
   const whole = Math.exp(1) + Math.exp(3) + Math.exp(2);
   const of = likelihoods(logits, 2);

@@ -8,7 +8,7 @@ test("BM25 finds rare words first", () => {
   expect(search.search("fish", 3)).toEqual([]);
 });
 
-test("BM25 is Robertson and Zaragoza's, with k1 = 1.2 and b = 0.75", () => {
+test("BM25 is that of Robertson and Zaragoza, with k1 = 1.2 and b = 0.75", () => {
   const texts = ["cat cat dog", "cat and a bird and a dog and a fish", "bird", "fish dog"];
   const lengths = texts.map((text) => new Set(text.split(" ")).size);
   const average = lengths.reduce((sum, length) => sum + length, 0) / texts.length;
@@ -23,11 +23,11 @@ test("BM25 is Robertson and Zaragoza's, with k1 = 1.2 and b = 0.75", () => {
   for (const hit of found) expect(hit.score).toBeCloseTo(score(hit.index, "cat"), 10);
 });
 
-test("BM25 looks among some texts alone, and gives as many as were asked for", () => {
+test("BM25 searches only the given texts, and returns the requested number", () => {
   const search = new WordSearch(["cat", "cat dog", "bird cat", "dog"]);
   expect(search.search("cat", 2)).toHaveLength(2);
   expect(search.search("cat", 9, new Set([1, 3])).map(({ index }) => index)).toEqual([1]);
-  // Any of the words is enough; a word that only begins alike is another.
+  // One common word is enough; a word with the same beginning is a different one.
   expect(
     search
       .search("bird dog", 9)

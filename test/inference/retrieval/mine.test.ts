@@ -6,7 +6,7 @@ const turn = (degrees: number): Float32Array => {
   return Float32Array.of(Math.cos(angle), Math.sin(angle));
 };
 
-test("leaves out positives, what is as good as they are, and what is too near", () => {
+test("leaves out positives, their duplicates, and texts that are too close", () => {
   const texts = { positive: 40, twin: 41, nearer: 10, hard: 60, harder: 50, far: 170, anchor: 0 };
   const corpus = Object.entries(texts).map(([text, degrees]) => ({ text, vector: turn(degrees) }));
   const pair = { anchor: "anchor", positive: "positive", anchorVector: turn(0), positiveVector: turn(40) };
@@ -21,7 +21,7 @@ test("leaves out positives, what is as good as they are, and what is too near", 
   expect(mine({ range: [3, 4] })).toEqual(["hard"]);
 });
 
-test("what is a positive of the same anchor elsewhere is none of its negatives, nor is what is exactly as good", () => {
+test("positives of an equal anchor are not negatives, nor are exact duplicates", () => {
   const corpus = ["p1", "p2", "n"].map((text, i) => ({ text, vector: turn(30 * (i + 1)) }));
   const pairs = ["p1", "p2"].map((positive, i) => ({
     ...{ anchor: "a", positive, anchorVector: turn(0), positiveVector: turn(30 * (i + 1)) },
@@ -30,7 +30,7 @@ test("what is a positive of the same anchor elsewhere is none of its negatives, 
   expect(mineNegatives(pairs, corpus, options)).toEqual(
     ["p1", "p2"].map((positive) => ({ anchor: "a", positive, negatives: ["n"] })),
   );
-  // As near as the positive is: no nearer.
+  // As close as the positive, but not closer.
   const twin = [{ text: "twin", vector: turn(60) }];
   expect(mineNegatives(pairs.slice(1), twin, options)[0]!.negatives).toEqual(["twin"]);
   expect(mineNegatives(pairs.slice(1), twin, { ...options, margin: 0.01 })[0]!.negatives).toEqual([]);

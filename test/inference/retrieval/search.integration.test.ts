@@ -32,7 +32,7 @@ const writeJsonl = (name: string, rows: readonly object[]): Promise<void> =>
   writeFile(at(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
 
 const messages = tickets(2).map(({ message }) => message);
-/** Each query is answered by the text that has the same words in another order. */
+/** The answer to each query is the text with the same words in another order. */
 const corpus = messages.map((text, i) => ({ _id: `d${i}`, title: i % 2 ? "" : "help", text }));
 const queries = messages.slice(0, 12).map((text, i) => ({ _id: `q${i}`, text: text.split(" ").reverse().join(" ") }));
 
@@ -59,17 +59,17 @@ afterAll(() => rm(home, { recursive: true }));
 const FILES = "--corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv";
 
 describe("a corpus is searched", () => {
-  test("by embeddings, beside the model before training and BM25", async () => {
+  test("with embeddings, compared with the model before training and BM25", async () => {
     const options = { corpus: at("corpus.jsonl"), queries: at("queries.jsonl"), qrels: at("qrels.tsv"), threads: 1 };
     const stages: [string, number, number][] = [];
     const found = await evaluateSearch(at("run"), { ...options, onStage: (...stage) => stages.push(stage) });
-    // All texts and then all queries, each in one part.
+    // All texts, then all queries, in one part each.
     const tuned = stages.filter(([what]) => what === "fine-tuned");
     expect(tuned).toEqual([30, 42].map((done) => ["fine-tuned", done, 42]));
     expect([found.corpus, found.queries]).toEqual([30, 12]);
     expect(Object.keys(found.systems)).toEqual(["fine-tuned", "before training", "BM25"]);
     expect(found.systems["fine-tuned"]!.ndcg_at_10).toBeGreaterThan(found.systems["before training"]!.ndcg_at_10!);
-    // The numbers are those of a search by hand.
+    // The numbers equal those of a manual search.
     const model = await loadFineTunedModel(at("run"), runtime);
     const texts = await model.embed(corpus.map(({ title, text }) => (title ? `${title} ${text}` : text)));
     const asked = await model.embed(queries.map(({ text }) => text));
@@ -88,7 +88,7 @@ describe("a corpus is searched", () => {
     expect(gains).toEqual(gains.toSorted((a, b) => b - a));
   });
 
-  test("by the command line, with a page", async () => {
+  test("from the command line, with a page", async () => {
     const { code, stdout, stderr } = await run(`evaluate --run run ${FILES} --threads 1 --output page.html`);
     expect(stderr).toBe("");
     expect(code).toBe(0);
@@ -105,13 +105,13 @@ describe("a corpus is searched", () => {
     expect(page).not.toContain("<script");
   });
 
-  test("by a reranker, of what BM25 finds", async () => {
+  test("with a reranker of BM25's results", async () => {
     const stages: [string, number, number][] = [];
     const { systems, scores } = await evaluateSearch(at("reranker"), {
       ...{ corpus: at("corpus.jsonl"), queries: at("queries.jsonl"), qrels: at("qrels.tsv"), threads: 1 },
       onStage: (...stage) => stages.push(stage),
     });
-    // The first stage finds what there is to be found: the order is all that differs.
+    // The first stage finds all relevant texts, so only the order differs.
     expect(systems.BM25!.ndcg_at_10).toBeGreaterThan(0.5);
     expect(systems["fine-tuned"]!.recall_at_10).toBeLessThanOrEqual(1);
     expect(systems["fine-tuned"]).not.toEqual(systems.BM25);
@@ -185,7 +185,7 @@ describe("embed", () => {
 });
 
 describe("mine", () => {
-  test("writes what train reads", async () => {
+  test("writes a file that train reads", async () => {
     const { stdout, code } = await run(
       "mine --run run --train pairs.jsonl --negatives 2 --range 1-20 --duplicate 2 --output hard.jsonl --threads 1",
     );

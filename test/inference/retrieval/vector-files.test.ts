@@ -21,7 +21,7 @@ async function* parts() {
   yield { texts: texts.slice(3), vectors: vectors.slice(3) };
 }
 
-test("vectors of several parts are one NumPy file, with a header that NumPy reads", async () => {
+test("vectors of several parts become one NumPy file, with a header that NumPy reads", async () => {
   await writeVectors(at("some.npy"), parts());
   expect(await readNpy(at("some.npy"))).toEqual(vectors);
   const bytes = await readFile(at("some.npy"));
@@ -32,7 +32,7 @@ test("vectors of several parts are one NumPy file, with a header that NumPy read
   );
 });
 
-test("they are one JSON Lines or parquet file, too; the ending may be in capitals", async () => {
+test("they become one JSON Lines or parquet file; the extension may be in capitals", async () => {
   await writeVectors(at("some.JSONL"), parts());
   const rows = (await readFile(at("some.JSONL"), "utf8")).trimEnd().split("\n");
   const read = rows.map((row) => JSON.parse(row) as { text: string; embedding: number[] });
@@ -46,7 +46,7 @@ test("they are one JSON Lines or parquet file, too; the ending may be in capital
   );
 });
 
-test("nothing is written under a name of another ending, or where a part fails", async () => {
+test("nothing is written if the extension is unknown, or if a part fails", async () => {
   for (const name of ["some.txt", "some", "some.npy.gz"]) {
     await expect(writeVectors(at(name), parts())).rejects.toThrow(
       `${at(name)}: its name must end in .jsonl, .npy, .parquet`,

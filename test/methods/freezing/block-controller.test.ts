@@ -11,7 +11,7 @@ const schedule = (changes: Partial<BlockSchedule> = {}): BlockSchedule => ({
   ...changes,
 });
 
-/** Runs a controller to the end. @param every restores it from its boundary after so many steps */
+/** Runs a controller to the end. @param every steps after which it is restored from its boundary */
 function frozenBlocksBy(
   changes: Partial<BlockSchedule>,
   { isFrozen, every }: { isFrozen?: (step: number) => (name: string) => boolean; every?: number } = {},
@@ -41,7 +41,7 @@ describe("blocks freeze evenly from the earliest step to the end", () => {
     expect(frozenBlocksBy({ most: 2, earliestStep: 0 }).steps).toEqual([5, 100]);
   });
 
-  test("none before the method's own schedule has frozen its parameters, nor before the blocks in front of it", () => {
+  test("no block freezes before the method's schedule has frozen its parameters, nor before the blocks in front of it", () => {
     const awaits = [[], ["1.A"], [], []];
     const isFrozen = (step: number) => (): boolean => step >= 143;
     expect(frozenBlocksBy({ awaits }, { isFrozen }).steps).toEqual([20, 145, 145]);
@@ -52,12 +52,12 @@ describe("blocks freeze evenly from the earliest step to the end", () => {
   });
 });
 
-test("the work that remains is known in advance", () => {
+test("the remaining work is known in advance", () => {
   // Three of four blocks freeze at steps 20, 80 and 140 of 200.
   expect(workLeft(schedule())).toBeCloseTo(1 - (0.9 + 0.6 + 0.3) / 4, 12);
 });
 
-test("a schedule that contradicts itself is refused", () => {
+test("a contradictory schedule is refused", () => {
   expect(() => new BlockController(schedule({ most: 5 }))).toThrow(UserError);
   expect(() => new BlockController(schedule({ interval: 0 }))).toThrow("interval is 0");
 });

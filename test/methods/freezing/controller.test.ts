@@ -31,13 +31,13 @@ const reference: FreezingConfig = {
 
 const vector = (...values: number[]) => float32([values.length], Float32Array.from(values));
 
-/** The trace's gradients at a step, of the matrices that are not frozen yet. */
+/** The trace's gradients at a step, for the matrices that are not frozen yet. */
 function gradientsAt(step: number, controller: FreezingController): Tensors<"float32"> {
   const names = reference.matrices.map(({ name }) => name).filter((name) => !controller.frozen.has(name));
   return new Map(names.map((name) => [name, vector(...trace.gradients[name]![step]!)]));
 }
 
-/** Drives a controller over the trace from `from` on and returns what each check saw and did. */
+/** Runs a controller over the trace, starting at `from`, and returns the result of each check. */
 function drive(controller: FreezingController, from = 0) {
   const checks = [];
   for (let step = from; step < trace.config.totalSteps; step++) {
@@ -49,7 +49,7 @@ function drive(controller: FreezingController, from = 0) {
   return checks;
 }
 
-/** A state as it comes back from disk: scalars through JSON, tensors as copies. */
+/** A state as restored from disk: scalars through JSON, tensors as copies. */
 function saveAndLoad({ scalars, tensors }: FreezingState): FreezingState {
   return {
     scalars: JSON.parse(JSON.stringify(scalars)),
@@ -74,7 +74,7 @@ describe("element-quantile against the reference code", () => {
     expect(seen).toEqual(trace.checks.map(({ remaining, ...check }) => ({ ...check, fraction: 1 - remaining })));
   });
 
-  test("records every score, of a frozen matrix the one it froze with", () => {
+  test("records every score; for a frozen matrix, the score at which it froze", () => {
     for (const { scores, frozen, threshold } of checks) {
       expect(Object.keys(scores)).toEqual(reference.matrices.map(({ name }) => name));
       for (const name of frozen) expect(scores[name]).toBeLessThan(threshold!);
@@ -144,7 +144,7 @@ describe("scores", () => {
     expect(bySensitivity.lastCheck).toEqual(byGradient.lastCheck);
   });
 
-  test("magnitude is the mean of |θ|, with neither average nor state", () => {
+  test("magnitude is the mean of |θ|, without averages or state", () => {
     const controller = new FreezingController({ ...config, score: "magnitude" });
     expect(controller.observe(0, gradients[0]!, weights)).toEqual([]);
     expect(controller.observe(139, gradients[1]!, weights)).toEqual(["B"]);
@@ -152,7 +152,7 @@ describe("scores", () => {
     expect(controller.state().tensors.size).toBe(0);
   });
 
-  test("depth is the matrix's place, whatever its gradients and weights are", () => {
+  test("depth is the matrix's position, independent of its gradients and weights", () => {
     const controller = new FreezingController({ ...config, rule: "matrix-fraction", score: "depth" });
     expect(controller.observe(0, gradients[0]!)).toEqual([]);
     expect(controller.observe(139, gradients[1]!)).toEqual(["A"]);
@@ -160,7 +160,7 @@ describe("scores", () => {
     expect(controller.state().tensors.size).toBe(0);
   });
 
-  test("a missing weight is named", () => {
+  test("the error names a missing weight", () => {
     const controller = new FreezingController({ ...config, score: "sensitivity" });
     expect(() => controller.observe(0, gradients[0]!)).toThrow('the weight of "A" has no values, expected 2');
   });
@@ -175,7 +175,7 @@ const variants = fc.record({
   finalSteps: fc.integer({ min: 0, max: 100 }),
 });
 
-test("equal scores freeze once the schedule is past its end, and a step after that does nothing", () => {
+test("equal scores freeze at the end of the schedule, and later steps do nothing", () => {
   const matrices = ["A", "B"].map((name) => ({ name, size: 3 }));
   const controller = new FreezingController({ ...reference, matrices, interval: 7 });
   const gradients = new Map(matrices.map(({ name, size }) => [name, vector(...new Array<number>(size).fill(0.1))]));
@@ -216,7 +216,7 @@ describe("refuses", () => {
 });
 
 describe("for every rule, score and schedule", () => {
-  test("nothing unfreezes, nothing freezes twice, and what is frozen keeps no state", () => {
+  test("nothing unfreezes or freezes twice, and frozen matrices have no state", () => {
     fc.assert(
       fc.property(variants, (variant) => {
         const controller = new FreezingController({ ...reference, ...variant });

@@ -5,7 +5,7 @@ import { frozenFraction, isCheck, validateSchedule } from "../../../src/methods/
 const schedule = { interval: 10, totalSteps: 200, initialSteps: 20, finalSteps: 60 };
 
 describe("frozenFraction", () => {
-  test("is 0 up to ti, cubic between, 1 from T - tf on", () => {
+  test("is 0 until ti, cubic in between, and 1 after T - tf", () => {
     expect(frozenFraction(0, schedule)).toBe(0);
     expect(frozenFraction(20, schedule)).toBe(0);
     expect(frozenFraction(80, schedule)).toBe(0.875);
@@ -13,7 +13,7 @@ describe("frozenFraction", () => {
     expect(frozenFraction(141, schedule)).toBe(1);
   });
 
-  test("is quadratic between where that is asked for", () => {
+  test("is quadratic in between with that curve", () => {
     const quadratic = { ...schedule, curve: "quadratic" } as const;
     expect([20, 50, 80, 110, 140, 141].map((step) => frozenFraction(step, quadratic))).toEqual([
       0, 0.0625, 0.25, 0.5625, 1, 1,
@@ -26,13 +26,13 @@ describe("frozenFraction", () => {
   });
 });
 
-test("checks come every interval after ti, and at every step past T - tf", () => {
+test("checks are due every interval after ti, and at every step after T - tf", () => {
   const checks = Array.from({ length: 145 }, (_, step) => step).filter((step) => isCheck(step, schedule));
   expect(checks).toEqual([30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 141, 142, 143, 144]);
 });
 
 describe("validateSchedule", () => {
-  test("refuses ti and tf that overlap", () => {
+  test("refuses overlapping ti and tf", () => {
     expect(() => validateSchedule({ ...schedule, initialSteps: 140 })).toThrow(
       new UserError(
         "Freezing schedule: initialSteps (140) + finalSteps (60) must be less than totalSteps (200); " +

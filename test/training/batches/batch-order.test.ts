@@ -12,7 +12,7 @@ test("is a permutation, the same for the same seed and epoch", () => {
   );
 });
 
-test("near seeds and epochs have unrelated orders", () => {
+test("close seeds and epochs have unrelated orders", () => {
   const count = 1000;
   const orders = [
     epochOrder(42, 0, count),
@@ -23,30 +23,30 @@ test("near seeds and epochs have unrelated orders", () => {
   orders.push(Uint32Array.from({ length: count }, (_, i) => i));
   for (const [i, a] of orders.entries()) {
     for (const b of orders.slice(i + 1)) {
-      // A random permutation has 1 fixed point on average, and 8 or more once in 100,000.
+      // A random permutation has 1 fixed point on average, and 8 or more in 1 of 100,000 cases.
       expect(a.filter((value, k) => value === b[k]).length).toBeLessThan(8);
     }
   }
 });
 
-test("every order of three examples comes up equally often", () => {
+test("all orders of three examples are equally frequent", () => {
   const counts = new Map<string, number>();
   for (let seed = 0; seed < 6000; seed++) {
     const order = epochOrder(seed, 0, 3).join();
     counts.set(order, (counts.get(order) ?? 0) + 1);
   }
   expect(counts.size).toBe(6);
-  // Binomial with mean 1000 and deviation 29.
+  // Binomial distribution with mean 1000 and deviation 29.
   for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(4 * 29);
 });
 
-test("what must be apart is in no batch together, and little of it sits an epoch out", () => {
+test("examples that share a value are never in one batch, and few are left out of an epoch", () => {
   fc.assert(
     fc.property(
       fc.array(fc.nat(12), { minLength: 1, maxLength: 60 }),
       fc.integer({ min: 1, max: 9 }),
       (texts, size) => {
-        // As pairs have it: an anchor of its own, and an answer that others may have too.
+        // As in pairs: an anchor of its own, and an answer that others may share.
         const examples = texts.map((text, i) => ({ oncePerBatch: [`anchor ${i}`, `answer ${text}`] }));
         const batches = epochBatches(7, 1, examples, size);
         expect(batches).toHaveLength(stepsPerEpoch(texts.length, size));
@@ -57,7 +57,7 @@ test("what must be apart is in no batch together, and little of it sits an epoch
         }
         const taken = batches.flat();
         expect(new Set(taken).size).toBe(taken.length);
-        // Who sits out found its answer in every batch that had room.
+        // The answer of an example that is left out is in every batch that has space.
         for (const i of examples.keys()) {
           if (taken.includes(i)) continue;
           const open = batches.filter((batch) => batch.length < size);

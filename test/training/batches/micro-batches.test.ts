@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { cutMicroBatches as cutExamples } from "../../../src/training/batches/micro-batches.ts";
 
-/** Of examples with one row each and few outputs. */
+/** Sizes of examples with one row each and few outputs. */
 const cutMicroBatches = (lengths: readonly number[], budget: number, padsRows = false): number[][] =>
   cutExamples(
     lengths.map((tokens) => ({ tokens, rows: 1 })),
@@ -11,12 +11,12 @@ const cutMicroBatches = (lengths: readonly number[], budget: number, padsRows = 
 
 test("sorts by length and fills each micro-batch with tokens up to the budget", () => {
   expect(cutMicroBatches([5, 9, 2, 9, 4, 30], 20)).toEqual([[5], [1, 3], [0, 4, 2]]);
-  // 352 tokens, of which padding would make 640.
+  // 352 tokens, which padding would make 640.
   const lengths = Array.from({ length: 32 }, (_, row) => 2 + (row % 19));
   expect(cutMicroBatches(lengths, 512)).toHaveLength(1);
 });
 
-test("spares attention's padding by another run where that is worth it", () => {
+test("avoids padding in attention by another run if that costs less", () => {
   expect(cutMicroBatches([200, 190, 10, 10], 512)).toEqual([
     [0, 1],
     [2, 3],
@@ -24,7 +24,7 @@ test("spares attention's padding by another run where that is worth it", () => {
   expect(cutMicroBatches([100, 90, 10, 10], 512)).toEqual([[0, 1, 2, 3]]);
 });
 
-test("spares all padding where rows are padded, and counts it as tokens", () => {
+test("avoids all padding if rows are padded, and counts it as tokens", () => {
   expect(cutMicroBatches([100, 98, 40, 39, 10], 512, true)).toEqual([
     [0, 1],
     [2, 3, 4],
@@ -33,7 +33,7 @@ test("spares all padding where rows are padded, and counts it as tokens", () => 
   expect(cutMicroBatches([60, 50, 40], 160)).toEqual([[0, 1, 2]]);
 });
 
-test("outputs as wide as a vocabulary are cut too, by the rows that get them", () => {
+test("outputs as wide as a vocabulary are cut by the rows that have them", () => {
   // 2²⁵ numbers are 128 rows of 2¹⁸ outputs.
   const sizes = [100, 60, 60, 8].map((rows) => ({ tokens: 120, rows }));
   expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 18, padsRows: false })).toEqual([[0], [1, 2, 3]]);
@@ -45,7 +45,7 @@ test("an empty batch has no micro-batches", () => {
   expect(cutMicroBatches([], 512)).toEqual([]);
 });
 
-test("every row is in one micro-batch, within the budget unless alone", () => {
+test("every row is in one micro-batch, within the budget unless it is alone", () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 300 })), fc.integer({ min: 1, max: 600 }), (lengths, budget) => {
       const batches = cutMicroBatches(lengths, budget);

@@ -4,7 +4,7 @@ import { fillAttentionMask, fillHiddenMask, type MaskIdentity } from "../../../s
 
 const identity: MaskIdentity = { seed: 42, step: 7, layer: 3, probability: 0.1 };
 
-/** Mask `[rows, width]` of one example after another, each with its positions from 0. */
+/** Mask `[rows, width]` of several examples in turn, each with positions from 0. */
 function hidden(where: MaskIdentity, rows: [example: number, position: number][], width: number): Float32Array {
   const out = new Float32Array(rows.length * width);
   const column = (i: 0 | 1) => Int32Array.from(rows, (row) => row[i]);
@@ -21,7 +21,7 @@ function attention(where: MaskIdentity, examples: number[], heads: number, lengt
 
 const index = fc.integer({ min: 0, max: 100_000 });
 
-describe("a mask depends on nothing but where it is", () => {
+describe("a mask depends only on its identity and its position", () => {
   test("hidden: rows in any batch and order, and narrower widths", () => {
     fc.assert(
       fc.property(
@@ -63,7 +63,7 @@ describe("a mask depends on nothing but where it is", () => {
     );
   });
 
-  test("entries outside the mask stay as they are", () => {
+  test("entries outside the mask do not change", () => {
     const buffer = new Float32Array(12).fill(7);
     fillHiddenMask(buffer.subarray(2, 11), identity, [0, 1, 2], [0, 0, 0], 3);
     expect([buffer[0], buffer[1], buffer[11]]).toEqual([7, 7, 7]);
@@ -93,7 +93,7 @@ describe("draws", () => {
     expect(Math.abs(kept.length - (1 - probability) * mask.length)).toBeLessThanOrEqual(3 * deviation);
   });
 
-  // Independent bits give a correlation that is normal with variance 1/n; 4.5 deviations is 1 in 150,000.
+  // The correlation of independent bits is normal with variance 1/n; 4.5 deviations are exceeded in 1 of 150,000 cases.
   function expectUncorrelated(a: Float32Array, b: Float32Array) {
     const n = a.length;
     let [keptA, keptB, both] = [0, 0, 0];
@@ -111,13 +111,13 @@ describe("draws", () => {
     const where = { ...identity, probability };
     const mask = hidden(where, rows, width);
 
-    test("of neighbouring units and rows", () => {
+    test("between neighbouring units and rows", () => {
       for (const lag of [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, width, 2 * width, 64 * width]) {
         expectUncorrelated(mask.subarray(lag), mask.subarray(0, mask.length - lag));
       }
     });
 
-    test("of seeds, steps and layers", () => {
+    test("between seeds, steps and layers", () => {
       for (const offset of [1, 2, 3, 4, 8, 16, 256, 65536]) {
         for (const name of ["seed", "step", "layer"] as const) {
           expectUncorrelated(mask, hidden({ ...where, [name]: where[name] + offset }, rows, width));
@@ -127,7 +127,7 @@ describe("draws", () => {
       expectUncorrelated(mask, hidden({ ...where, step: where.layer, layer: where.step }, rows, width));
     });
 
-    test("of examples, also where example and position change places", () => {
+    test("between examples, also if example and position are swapped", () => {
       for (const offset of [1, 2, 8, 1000, 65536]) {
         expectUncorrelated(
           mask,
@@ -143,7 +143,7 @@ describe("draws", () => {
       expectUncorrelated(hidden(where, apart, width), hidden(where, swapped, width));
     });
 
-    test("of heads, queries and keys", () => {
+    test("between heads, queries and keys", () => {
       const length = 64;
       const plane = length * length;
       const probabilities = attention(where, [0, 1, 2, 3], 12, length);
@@ -153,7 +153,7 @@ describe("draws", () => {
     });
   });
 
-  test("of eight neighbours make every pattern equally often", () => {
+  test("all patterns of eight neighbours are equally frequent", () => {
     const mask = hidden({ ...identity, probability: 0.5 }, rows, width);
     const counts = new Float64Array(256);
     for (let i = 0; i < mask.length; i += 8) {

@@ -21,25 +21,25 @@ beforeAll(async () => {
 
 const local = { localSteps: 3, replicas: 2 };
 
-test("the outer step is Nesterov's on the mean of what replicas moved by, and goes on from its state", () => {
+test("the outer step is Nesterov's on the replicas' mean change, and resumes from its state", () => {
   const of = (...values: number[]): Tensors<"float32"> =>
     new Map([["w", float32([values.length], Float32Array.from(values))]]);
   const parameters = of(1, -2);
   const first = new OuterOptimizer();
   first.step(parameters, [of(0.5, -2), of(1, -1)]);
-  // Moved by 0.25 and -0.5, the momentum is the same: 1 - 0.7 (0.25 + 0.8 · 0.25), -2 + 0.7 (0.5 + 0.8 · 0.5).
+  // After changes of 0.25 and -0.5, the momentum is the same: 1 - 0.7 (0.25 + 0.8 · 0.25), -2 + 0.7 (0.5 + 0.8 · 0.5).
   const now = [...parameters.get("w")!.data];
   expect(now[0]).toBeCloseTo(0.685, 6);
   expect(now[1]).toBeCloseTo(-1.37, 6);
   const second = new OuterOptimizer(structuredClone(first.state()));
   second.step(parameters, [of(now[0]! - 0.1, now[1]!)]);
-  // Momenta 0.8 · 0.25 + 0.1 and 0.8 · -0.5.
+  // Momenta are 0.8 · 0.25 + 0.1 and 0.8 · -0.5.
   expect(parameters.get("w")!.data[0]).toBeCloseTo(now[0]! - 0.7 * (0.1 + 0.8 * 0.3), 6);
   expect(parameters.get("w")!.data[1]).toBeCloseTo(now[1]! + 0.7 * 0.8 * 0.4, 6);
 });
 
-describe("steps that replicas take apart", () => {
-  test("a single replica's steps are AdamW's without clipping, as far as the outer step goes", async () => {
+describe("local steps of replicas", () => {
+  test("a single replica's steps are those of AdamW without clipping, scaled by the outer step", async () => {
     const settings = { epochs: 1, batchSize: 10, warmupRatio: 0, dropout: false };
     const before = new Map<string, Float32Array>();
     const prepare = (weights: Tensors): void => {
@@ -60,13 +60,13 @@ describe("steps that replicas take apart", () => {
     }
   });
 
-  test("cut off in a round and resumed, the run is the one that was not cut", async () => {
+  test("interrupted in a round and resumed, the run equals the uninterrupted one", async () => {
     const options = { freezeInterval: 2, freezeInitial: 2, freezeFinal: 4 };
     const whole = await smallRun(base, aflora, { options, settings: local });
     expect(whole.steps.map(({ step }) => step)).toEqual(Array.from({ length: 12 }, (_, step) => step));
     expect(whole.evaluations.map(({ step }) => step)).toEqual([0, 4, 8, 12]);
     expect(whole.freezing.at(-1)!.frozen.length).toBeGreaterThan(0);
-    // Rounds end with steps 2, 3, 6, 7, 10 and 11: what freezes within one has trained to its end.
+    // Rounds end with steps 2, 3, 6, 7, 10 and 11: matrices that freeze within a round train until its end.
     for (const { step } of whole.freezing) expect([2, 3, 6, 7, 10, 11]).toContain(step);
     const abort = new AbortController();
     let saved: TrainingState | undefined;
@@ -91,7 +91,7 @@ describe("steps that replicas take apart", () => {
     expect(numbersOf(joined)).toEqual(numbersOf(whole));
   });
 
-  test("what replicas cannot do apart is refused before training", () => {
+  test("settings that local steps do not support are refused before training", () => {
     const schedule: Schedule = { trainable: () => new Set() };
     const settings = { ...SETTINGS, ...local };
     expect(localStepsNotes(settings, schedule, false)).toEqual([
@@ -106,7 +106,7 @@ describe("steps that replicas take apart", () => {
   });
 });
 
-test("a replica's steps are the same after their way as a message", () => {
+test("a replica's steps do not change when they are sent as a message", () => {
   const encoding = { inputIds: Int32Array.of(3, 1), tokenTypeIds: Int32Array.of(0, 1) };
   const example: TrainingExample = {
     index: 4,

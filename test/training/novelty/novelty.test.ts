@@ -3,7 +3,7 @@ import { float32 } from "../../../src/graph/tensor.ts";
 import { distanceToNearest, fitKnownFeatures } from "../../../src/training/novelty/known-features.ts";
 import { noveltyOf, noveltyScale, noveltyThreshold, sampleOf } from "../../../src/training/novelty/novelty.ts";
 
-/** Numbers between -1 and 1 that look random. */
+/** Pseudorandom numbers between -1 and 1. */
 const noise = (seed: number): number => 2 * ((Math.abs(Math.sin(seed) * 43758.5453) % 1) - 0.5);
 
 function oneHot(own: number, classes: number) {
@@ -12,7 +12,7 @@ function oneHot(own: number, classes: number) {
   return targets;
 }
 
-/** Two classes of six features: apart along the first, widely spread along the second and third, a little along all. */
+/** Two classes of six features: separated along the first, widely spread along the second and third, a little along all. */
 const ROWS = Array.from({ length: 400 }, (_, i) => ({
   class: i % 2,
   row: Float32Array.from(
@@ -21,7 +21,7 @@ const ROWS = Array.from({ length: 400 }, (_, i) => ({
   ),
 }));
 
-test("distances are Mahalanobis's, by a covariance that is drawn half way to one alike in all directions", () => {
+test("distances are Mahalanobis distances, with a covariance shrunk half-way to equal spread in all directions", () => {
   const known = fitKnownFeatures(
     ROWS.map(({ row }) => row),
     ROWS.map((each) => each.class),
@@ -32,7 +32,7 @@ test("distances are Mahalanobis's, by a covariance that is drawn half way to one
     return Array.from({ length: 6 }, (_, j) => rows.reduce((sum, row) => sum + row[j]! / rows.length, 0));
   };
   const means = [meanOf(0), meanOf(1)];
-  // Features are spread independently: off the diagonal there is next to nothing.
+  // Features are independent, so off-diagonal entries are close to 0.
   const variances = Array.from({ length: 6 }, (_, j) =>
     ROWS.reduce((sum, each) => sum + (each.row[j]! - means[each.class]![j]!) ** 2 / ROWS.length, 0),
   );
@@ -49,12 +49,12 @@ test("distances are Mahalanobis's, by a covariance that is drawn half way to one
   ]) {
     expect(distanceToNearest(known, Float32Array.from(row)) / expected(row)).toBeCloseTo(1, 1);
   }
-  // As far along a direction in which classes spread is less unusual.
+  // The same distance along a direction in which classes spread is less unusual.
   const at = (...row: number[]) => distanceToNearest(known, Float32Array.from(row));
   expect(at(0, 3, 0, 0, 0, 0)).toBeLessThan(at(0, 0, 0, 0, 3, 0) / 2);
 });
 
-test("classes whose rows are all alike have distances, too", () => {
+test("classes whose rows are all equal have distances too", () => {
   const rows = [
     [1, 0],
     [1, 0],
@@ -66,12 +66,12 @@ test("classes whose rows are all alike have distances, too", () => {
   expect(distanceToNearest(known, Float32Array.of(1, 1))).toBeGreaterThan(0);
 });
 
-test("novelty is distance and energy by what is usual; of adapters that say no more, distance and what the likeliest class leaves of 1", () => {
+test("novelty is standardized distance plus energy; for older adapters, plus 1 minus the highest probability", () => {
   const tensors = new Map([
     ["means", float32([2, 2], Float32Array.of(0, 0, 4, 0))],
     ["axes", float32([1, 2], Float32Array.of(0, 1))],
   ]);
-  // Outputs 1 and 1 + log 3, at (3, 2): the square of the distance to the nearest mean is 2 (1² + 2²) - 2².
+  // Outputs are 1 and 1 + log 3, at (3, 2): the squared distance to the nearest mean is 2 (1² + 2²) - 2².
   const row = Float32Array.of(1, 1 + Math.log(3), 3, 2);
   const usual = { rest: 2, distance: { mean: 5, deviation: 0.5 }, scores: [0] };
   const of = (doubt: object) => noveltyOf({ ...noveltyScale.parse({ ...usual, doubt }), tensors }, row, 2);
@@ -79,7 +79,7 @@ test("novelty is distance and energy by what is usual; of adapters that say no m
   expect(of({ mean: 0.2, deviation: 0.1 })).toBeCloseTo(1 / 0.5 + (1 / 4 - 0.2) / 0.1, 5);
 });
 
-test("of many examples a thousand are looked at, and of each class one, however rare", () => {
+test("a sample has about a thousand examples, and at least one of each class", () => {
   const classes = Array.from({ length: 5000 }, (_, i) => (i < 60 ? Math.floor(i / 2) : 30));
   const sample = sampleOf(classes.map((own) => ({ targets: oneHot(own, 31) })));
   const seen = new Set(sample.map(({ targets }) => targets.data.indexOf(1)));
@@ -87,7 +87,7 @@ test("of many examples a thousand are looked at, and of each class one, however 
   expect(sample.length).toBeLessThan(1031);
 });
 
-test("of known texts at most the share that is asked for lies above the threshold; too few show no small share", () => {
+test("at most the requested share of known texts is above the threshold; few examples cannot show a small share", () => {
   const scores = Array.from({ length: 99 }, (_, i) => i);
   expect(noveltyThreshold({ scores }, 0.05)).toBe(94);
   expect(noveltyThreshold({ scores }, 0.01)).toBe(98);

@@ -21,7 +21,7 @@ const tensors = (values: Values) =>
     Object.entries(values).map(([name, numbers]) => [name, float32([numbers.length], Float32Array.from(numbers))]),
   );
 
-/** Steps `from` up to, but not including, `to`. */
+/** Runs the steps `from` up to, but not including, `to`. */
 function train(optimizer: AdamW, parameters: Tensors<"float32">, from: number, to: number): void {
   for (let step = from; step < to; step++) {
     const gradients = tensors(fixture.steps[step]!.gradients);
@@ -30,8 +30,8 @@ function train(optimizer: AdamW, parameters: Tensors<"float32">, from: number, t
   }
 }
 
-describe("20 steps of PyTorch, some parameters without gradients for a while", () => {
-  test("clipping norms and learning rates are the same", () => {
+describe("20 steps of PyTorch, with some parameters temporarily without gradients", () => {
+  test("clipping norms and learning rates are equal", () => {
     fixture.steps.forEach((expected, step) => {
       const norm = globalNorm(tensors(expected.gradients));
       expect(norm / expected.norm).toBeCloseTo(1, 6);
@@ -39,7 +39,7 @@ describe("20 steps of PyTorch, some parameters without gradients for a while", (
     });
   });
 
-  test("parameters are the same but for float32 rounding", () => {
+  test("parameters are equal except for float32 rounding errors", () => {
     const optimizer = new AdamW(fixture.groups);
     const parameters = tensors(fixture.start);
     fixture.steps.forEach((expected, step) => {
@@ -68,7 +68,7 @@ test("a state saved at any step continues identically", () => {
   }
 });
 
-test("a resumed optimizer leaves the state it was given alone", () => {
+test("a resumed optimizer does not change the given state", () => {
   const optimizer = new AdamW(fixture.groups);
   const parameters = tensors(fixture.start);
   train(optimizer, parameters, 0, 3);
@@ -77,7 +77,7 @@ test("a resumed optimizer leaves the state it was given alone", () => {
   expect(optimizer.state()).toEqual(before);
 });
 
-test("a dropped parameter keeps no state", () => {
+test("a dropped parameter has no state", () => {
   const optimizer = new AdamW(fixture.groups);
   train(optimizer, tensors(fixture.start), 0, 12);
   expect(Object.keys(optimizer.state().scalars.steps)).toContain("matrix");

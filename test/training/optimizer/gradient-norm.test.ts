@@ -14,12 +14,12 @@ test("the norm is that of all gradients together", () => {
   expect(globalNorm(gradients())).toBe(5);
 });
 
-test("the factor clips to the norm, as PyTorch does with its 1e-6, and leaves smaller gradients as they are", () => {
+test("the factor clips to the norm, like PyTorch with its 1e-6, and does not change smaller gradients", () => {
   expect(clippingFactor(5, 0.1)).toBe(0.1 / (5 + 1e-6));
   expect(clippingFactor(5, 6)).toBe(1);
 });
 
-test.each([Number.NaN, Number.POSITIVE_INFINITY])("a norm of %d is told, and changes nothing", (value) => {
+test.each([Number.NaN, Number.POSITIVE_INFINITY])("a norm of %d is returned, and its factor is 1", (value) => {
   expect(globalNorm(new Map([...gradients(), ["c", vector(value)]]))).toBe(value);
   expect(clippingFactor(value, 0.1)).toBe(1);
 });
