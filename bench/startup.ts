@@ -1,6 +1,6 @@
 /**
- * How long `aflora --version`, `--help` and a wrong option take beside `node -e 0`, which does nothing, in turn: medians and their
- * ratios. Of the built package.
+ * Starting times of the built package, measured in turn: medians and ratios. `aflora --version`, `--help` and a wrong option beside
+ * `node -e 0`, which does nothing; `import "aflora"` beside `import "onnxruntime-node"`.
  *
  *     npm run build && npm run bench:startup -- [ROUNDS]
  */
@@ -9,27 +9,40 @@ import { fileURLToPath } from "node:url";
 import { median } from "../src/studies/statistics.ts";
 
 const rounds = Number(process.argv[2] ?? 20);
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-/** What each is called with, and the exit code that it ends with. */
-const commands: Readonly<Record<string, [code: number, args: string[]]>> = {
-  "node -e 0": [0, ["-e", "0"]],
-  "aflora --version": [0, [main, "--version"]],
-  "aflora --help": [0, [main, "--help"]],
-  "aflora train --help": [0, [main, "train", "--help"]],
-  "aflora train --epoch 3": [2, [main, "train", "--epoch", "3"]],
-};
+const importing = (name: string): string[] => ["--input-type=module", "--eval", `import "${name}";`];
 
-const milliseconds = new Map(Object.keys(commands).map((name) => [name, [] as number[]]));
-// The first round reads files that later ones find in memory.
-for (let round = -1; round < rounds; round++) {
-  for (const [name, [code, args]] of Object.entries(commands)) {
-    const start = performance.now();
-    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
-    if (status !== code) throw new Error(`${name} ended with ${status}: ${stderr}`);
-    if (round >= 0) milliseconds.get(name)!.push(performance.now() - start);
+/** Processes that are compared with the first of them, each with its arguments and exit code. */
+const groups: readonly Readonly<Record<string, [code: number, args: string[]]>>[] = [
+  {
+    "node -e 0": [0, ["-e", "0"]],
+    "aflora --version": [0, [main, "--version"]],
+    "aflora --help": [0, [main, "--help"]],
+    "aflora train --help": [0, [main, "train", "--help"]],
+    "aflora train --epoch 3": [2, [main, "train", "--epoch", "3"]],
+  },
+  {
+    'import "onnxruntime-node"': [0, importing("onnxruntime-node")],
+    'import "aflora"': [0, importing("aflora")],
+    'import "aflora/extend"': [0, importing("aflora/extend")],
+  },
+];
+
+for (const group of groups) {
+  const milliseconds = new Map(Object.keys(group).map((name) => [name, [] as number[]]));
+  // The first round reads files that later rounds find in memory.
+  for (let round = -1; round < rounds; round++) {
+    for (const [name, [code, args]] of Object.entries(group)) {
+      const start = performance.now();
+      const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
+      if (status !== code) throw new Error(`${name} ended with ${status}: ${stderr}`);
+      if (round >= 0) milliseconds.get(name)!.push(performance.now() - start);
+    }
   }
-}
-const nothing = median(milliseconds.get("node -e 0")!);
-for (const [name, times] of milliseconds) {
-  console.log(`${name}: ${median(times).toFixed(0)} ms, ${(median(times) / nothing).toFixed(2)} times node -e 0`);
+  const [first] = milliseconds.keys();
+  const base = median(milliseconds.get(first!)!);
+  for (const [name, times] of milliseconds) {
+    console.log(`${name}: ${median(times).toFixed(0)} ms, ${(median(times) / base).toFixed(2)} times ${first}`);
+  }
 }

@@ -1,21 +1,11 @@
 import { join } from "node:path";
-import { writeReport } from "./reports/report.ts";
-import { checkPort, startWatchServer, type WatchServer } from "./reports/watch-server.ts";
+import type { WatchServer } from "./reports/watch-server.ts";
 import type { FineTuneConfig, ResumeConfig } from "./runs/fine-tune-config.ts";
-import {
-  fineTuneEvents,
-  type RunControl,
-  type RunEnd,
-  type RunEvent,
-  type RunOutcome,
-} from "./runs/fine-tune-events.ts";
-import { REPORT } from "./runs/run-folder.ts";
+import type { FineTuneOutcome, RunControl, RunEvent } from "./runs/fine-tune-events.ts";
 
-export interface FineTuneOutcome extends RunOutcome {
-  /** Why the report of a finished run is missing, and which command repeats it. */
-  reportFailure?: string;
-}
+// A program imports these functions at its start. Each one loads its code when the program calls it.
 
+/** How to start and follow a run. */
 export interface FineTuneOptions extends RunControl {
   /** Receives each event after it is in the run folder. A returned promise is awaited. */
   onEvent?(event: RunEvent): void | Promise<void>;
@@ -29,10 +19,10 @@ export interface FineTuneOptions extends RunControl {
 }
 
 /**
- * Fine-tunes a model and writes a run folder: records as they come, checkpoints by step or time and after each epoch, and
- * at the end the adapter of the best epoch (read back and verified), `result.json` and `report.html` (docs/formats.md).
+ * Fine-tunes a model and writes a run folder (docs/formats.md): records during training, checkpoints by steps or time and after each
+ * epoch, and at the end the best epoch's adapter (read back from disk and compared), `result.json` and `report.html`.
  * @param config options of `aflora train`, by their names without dashes
- * @throws UserError if an option, the data, the model or the port cannot be used; nothing is written then
+ * @throws UserError if an option, the data, the model or the port cannot be used; then nothing is written
  */
 export function fineTune(config: FineTuneConfig, options?: FineTuneOptions): Promise<FineTuneOutcome>;
 /** Resumes the run in `config.output`. */
@@ -41,25 +31,71 @@ export async function fineTune(
   config: FineTuneConfig | ResumeConfig,
   { watch, onEvent, ...options }: FineTuneOptions = {},
 ): Promise<FineTuneOutcome> {
-  if (watch?.port !== undefined) await checkPort(watch.port);
+  const serve = watch && (await preparePage(watch));
   let server: WatchServer | undefined;
-  let end: RunEnd | undefined;
+  let end: FineTuneOutcome | undefined;
   try {
-    for await (const event of fineTuneEvents(config, options)) {
+    for await (const event of eventsOf(config, options)) {
       await onEvent?.(event);
-      if (event.kind === "end") end = event;
-      else if (event.kind !== "start") await server?.push(event);
-      else if (watch) {
-        server = await startWatchServer({ directory: event.directory, ...watch });
-        watch.onServing(server.url);
-      }
+      if (event.kind === "end") {
+        const { kind, ...outcome } = event;
+        end = outcome;
+      } else if (event.kind === "start") server = await serve?.(event.directory);
+      else await server?.push(event);
     }
   } finally {
     await server?.close();
   }
-  const { kind, ...outcome } = end!;
+  return withReport(end!);
+}
+
+/**
+ * Fine-tunes a model as {@link fineTune} does, but without a report, and yields each event when it is in the run folder. A caller that
+ * leaves the loop ends the run at its last checkpoint, from which `resume` continues. `signal` saves everything done so far.
+ * @throws UserError if an option, the data or the model cannot be used; then nothing is written
+ */
+export function fineTuneEvents(config: FineTuneConfig, options?: RunControl): AsyncGenerator<RunEvent, void>;
+/** Resumes the run in `config.output`. */
+export function fineTuneEvents(
+  config: ResumeConfig,
+  options: RunControl & { resume: true },
+): AsyncGenerator<RunEvent, void>;
+export function fineTuneEvents(
+  config: FineTuneConfig | ResumeConfig,
+  options?: RunControl,
+): AsyncGenerator<RunEvent, void> {
+  return eventsOf(config, options);
+}
+
+async function* eventsOf(
+  config: FineTuneConfig | ResumeConfig,
+  options: RunControl | undefined,
+): AsyncGenerator<RunEvent, void> {
+  const { fineTuneEvents: events } = await import("./runs/fine-tune-events.ts");
+  yield* events(config, options);
+}
+
+/** Checks the port before there is a run folder. The returned function starts the server. */
+async function preparePage(
+  watch: NonNullable<FineTuneOptions["watch"]>,
+): Promise<(directory: string) => Promise<WatchServer>> {
+  const { checkPort, startWatchServer } = await import("./reports/watch-server.ts");
+  if (watch.port !== undefined) await checkPort(watch.port);
+  return async (directory) => {
+    const server = await startWatchServer({ directory, ...watch });
+    watch.onServing(server.url);
+    return server;
+  };
+}
+
+/** Writes the report of a run that has finished. A failure does not undo the run, so the outcome tells it. */
+async function withReport(outcome: FineTuneOutcome): Promise<FineTuneOutcome> {
   const { directory, result } = outcome;
   if (!result) return outcome;
+  const [{ writeReport }, { REPORT }] = await Promise.all([
+    import("./reports/report.ts"),
+    import("./runs/run-folder.ts"),
+  ]);
   try {
     await writeReport([directory], join(directory, REPORT));
     return outcome;

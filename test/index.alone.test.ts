@@ -2,14 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { float32, registerMethod } from "../src/extend.ts";
 import {
   evaluateRun,
   type FineTuneConfig,
   FreezingController,
   fineTune,
-  float32,
   readRunRecords,
-  registerMethod,
   UserError,
 } from "../src/index.ts";
 import { loadFineTunedModel } from "../src/inference/load-fine-tuned-model-node.ts";

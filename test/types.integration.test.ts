@@ -58,7 +58,7 @@ describe("options of fineTune", () => {
   test("options of kinds of task are known, and those that a program declares", () => {
     expect(errorsOf(fineTune('loss: "triplet", margin: 0.3'))).toEqual([]);
     expect(errorsOf(fineTune('loss: "triplets"')).join()).toContain("Did you mean '\"triplet\"'");
-    const declared = 'declare module "aflora" { interface TaskOptions { levels?: number } }\n';
+    const declared = 'declare module "aflora/extend" { interface TaskOptions { levels?: number } }\n';
     expect(errorsOf(declared + fineTune("levels: 3"))).toEqual([]);
     expect(errorsOf(fineTune("levels: 3"))[0]).toContain("'levels'");
   });
@@ -120,7 +120,8 @@ describe("options of fineTune", () => {
 
   test("a method that nobody declared is refused; one that a program declares is checked", () => {
     expect(errorsOf(fineTune('method: "ia3"')).join()).toContain('"ia3"');
-    const declared = 'declare module "aflora" { interface MethodOptions { ia3: { targetModules?: string[] } } }\n';
+    const declared =
+      'declare module "aflora/extend" { interface MethodOptions { ia3: { targetModules?: string[] } } }\n';
     expect(errorsOf(declared + fineTune('method: "ia3", targetModules: ["key"]'))).toEqual([]);
     expect(errorsOf(declared + fineTune('method: "ia3", rank: 4'))[0]).toContain("'rank' does not exist");
   });
@@ -130,7 +131,7 @@ test("a device that nobody declared is refused; one that a program declares is k
   expect(errorsOf(fineTune('device: "webgpu"'))).toEqual([]);
   expect(errorsOf(fineTune('device: "npu"')).join()).toContain('"npu"');
   const declared =
-    'import type { Device } from "aflora";\ndeclare module "aflora" { interface Devices { npu: Device } }\n';
+    'import type { Device } from "aflora/extend";\ndeclare module "aflora/extend" { interface Devices { npu: Device } }\n';
   expect(errorsOf(declared + fineTune('device: "npu"'))).toEqual([]);
 });
 
@@ -162,7 +163,7 @@ describe("predictions have the type of their kind of task", () => {
   });
 
   test("a kind that a program declares; one that nobody does is refused", () => {
-    const declared = 'declare module "aflora" { interface TaskPredictions { levels: { level: string } } }\n';
+    const declared = 'declare module "aflora/extend" { interface TaskPredictions { levels: { level: string } } }\n';
     const use = "const level: string = one.level + first!.level;";
     expect(errorsOf(declared + predict("levels", use))).toEqual([]);
     expect(errorsOf(predict("levels", use)).join()).toContain('"levels"');

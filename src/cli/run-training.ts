@@ -1,5 +1,6 @@
-import { type FineTuneOptions, type FineTuneOutcome, fineTune } from "../fine-tune.ts";
+import { type FineTuneOptions, fineTune } from "../fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
+import type { FineTuneOutcome } from "../runs/fine-tune-events.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { TrainingProgress } from "./terminal/progress.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";

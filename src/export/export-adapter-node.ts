@@ -13,6 +13,7 @@ import { EXPORT_FORMATS, type ExportFormats, type ExportOptions } from "./export
 import { freeMemory } from "./free-memory-node.ts";
 import type { OnWriting } from "./output-folder.ts";
 
+/** The outcome of an export. */
 export interface ExportReport extends ExportAgreement {
   format: keyof ExportFormats;
   directory: string;
@@ -20,6 +21,11 @@ export interface ExportReport extends ExportAgreement {
   files: Record<string, number>;
   /** Texts on which the exported model was compared with the run's. */
   comparedTexts: number;
+  /**
+   * Facts that the user should know, such as why the comparison used built-in sentences, or that the base model's file has only rounded
+   * weights.
+   */
+  notes: readonly string[];
 }
 
 /** Largest difference between the logits of an exported model and those of the run that is let pass. */
@@ -102,7 +108,7 @@ export async function exportAdapter(
     const files = await sizesIn(folder);
     await rmdir(directory).catch(() => undefined);
     await rename(folder, directory);
-    return { format: name, directory, files, comparedTexts: examples.length, ...agreement };
+    return { format: name, directory, files, comparedTexts: examples.length, notes: [], ...agreement };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -32,19 +32,11 @@ export interface ExportJob<Options = Record<string, unknown>> {
 export interface ExportAgreement {
   /** Largest difference of a logit. */
   largestDifference: number;
-  /** How a second model with weights in fewer bits does. */
-  quantized?: QuantizedAgreement;
-}
-
-/**
- * Of a model with weights in fewer bits the largest difference, and the share of outputs whose likeliest label is the same; of
- * embeddings, the least cosine of a text's vectors.
- */
-export interface QuantizedAgreement {
-  dtype: string;
-  largestDifference: number;
-  sameLabel?: number;
-  leastCosine?: number;
+  /**
+   * The same of a second model with weights in fewer bits, with the share of outputs whose likeliest label is the same. For embeddings:
+   * the least cosine between the two vectors of a text.
+   */
+  quantized?: { dtype: string; largestDifference: number; sameLabel?: number; leastCosine?: number };
 }
 
 /** A format of another tool: one file each. */

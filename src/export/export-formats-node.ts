@@ -8,7 +8,7 @@ import { peftFormat } from "./peft/format-node.ts";
 
 /**
  * The own options of each format (docs/exports.md). A program that registers a format declares its options here, so that they
- * are checked like the others': `declare module "aflora" { interface ExportFormats { … } }`.
+ * are checked like the others': `declare module "aflora/extend" { interface ExportFormats { … } }`.
  */
 export interface ExportFormats {
   peft: z.input<typeof peftFormat.options>;

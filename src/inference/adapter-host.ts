@@ -1,24 +1,14 @@
 import { didYouMean, UserError } from "../errors.ts";
-import { findMethod, parseMethodOptions } from "../methods/methods.ts";
-import type { Adapter, AdapterDescription } from "../model/adapter.ts";
-import { type BaseModel, withHead } from "../model/base-model.ts";
-import { fitAdapter } from "../model/fitted-adapter.ts";
+import type { Adapter } from "../model/adapter.ts";
+import type { BaseModel } from "../model/base-model.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
-import { CompiledModel } from "./compiled-model.ts";
-import { FineTunedModel } from "./fine-tuned-model.ts";
+import type { CompiledModel } from "./compiled-model.ts";
+import type { FineTunedModel } from "./fine-tuned-model.ts";
 
 /** A compiled model, and the number of adapters that use it. */
 interface SharedModel {
   compiled: Promise<CompiledModel>;
   users: number;
-}
-
-export interface AddOptions {
-  /** Whether to replace an adapter with the same name. */
-  replace?: boolean;
-  /** Whether no other adapter shares the compiled graph: the adapter then answers faster. */
-  alone?: boolean;
 }
 
 /**
@@ -52,18 +42,24 @@ export class AdapterHost {
 
   /**
    * Makes an adapter available under a name.
+   * @param options `replace`: whether to replace an adapter with the same name; `alone`: whether no other adapter shares the compiled
+   * graph, so that the adapter answers faster
    * @throws UserError if the name is taken and `replace` is not set, or the adapter does not fit the base model (the name then keeps its
    * old adapter), or if the host is released before or meanwhile.
    */
-  async add(name: string, adapter: Adapter, { replace = false, alone = false }: AddOptions = {}): Promise<void> {
+  async add(
+    name: string,
+    adapter: Adapter,
+    { replace = false, alone = false }: { replace?: boolean; alone?: boolean } = {},
+  ): Promise<void> {
     this.#refuseIfReleased(name);
     this.#refuseTaken(name, replace);
-    const base = await withHead(this.base, adapter.description.task, 0);
+    // Imported here, so that a program which imports the class starts without the code that computes.
+    const { fitHostedAdapter } = await import("./hosted-adapter.ts");
+    const hosted = await fitHostedAdapter(this.base, adapter);
     this.#refuseIfReleased(name);
-    const fitted = fitAdapter(base, adapter);
-    const kind = JSON.stringify([kindOf(adapter.description, base), ...(alone ? [name] : [])]);
-    const compile = () => CompiledModel.compile(base, fitted, this.#runtime, { constantAdapter: alone });
-    const shared = this.#shared.get(kind) ?? { compiled: compile(), users: 0 };
+    const kind = JSON.stringify([hosted.group, ...(alone ? [name] : [])]);
+    const shared = this.#shared.get(kind) ?? { compiled: hosted.compile(this.#runtime, alone), users: 0 };
     this.#shared.set(kind, shared);
     shared.users++;
     let compiled: CompiledModel;
@@ -81,7 +77,7 @@ export class AdapterHost {
       await this.#leave(kind);
       this.#refuseTaken(name, replace);
     }
-    this.#models.set(name, { model: new FineTunedModel(base, fitted, compiled), kind });
+    this.#models.set(name, { model: hosted.modelOf(compiled), kind });
     if (old) await this.#leave(old.kind);
   }
 
@@ -140,14 +136,4 @@ export class AdapterHost {
     this.#shared.delete(kind);
     await (await shared.compiled).release();
   }
-}
-
-/** Key of an adapter's kind. Adapters of one kind differ only in their arrays. */
-function kindOf(
-  { method, methodOptions, task }: AdapterDescription,
-  { labelCount, head, features }: BaseModel,
-): string {
-  const options = Object.entries(parseMethodOptions(findMethod(method), methodOptions)).sort();
-  const { readout } = findTaskKind(task.kind);
-  return JSON.stringify([method, options, labelCount, head, features, readout && task.kind]);
 }

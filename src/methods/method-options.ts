@@ -7,7 +7,7 @@ import type { vera } from "./vera.ts";
 
 /**
  * Options of each method (docs/methods.md); all have defaults. A program that registers a method declares its options
- * here, so that TypeScript checks them: `declare module "aflora" { interface MethodOptions { … } }`.
+ * here, so that TypeScript checks them: `declare module "aflora/extend" { interface MethodOptions { … } }`.
  */
 export interface MethodOptions {
   aflora: z.input<typeof aflora.options>;

@@ -1,7 +1,6 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
 import { UserError } from "../errors.ts";
 import { writeAtomically } from "../files/atomic-file-node.ts";
 import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "../files/bounded-fetch.ts";
@@ -139,6 +138,8 @@ async function listRemote(
   }) as typeof fetch;
   const access = { hubUrl: endpoint, fetch: ask, ...(token && { accessToken: token }) };
 
+  // Imported here, so that a program with a model in a folder starts without this package.
+  const { datasetInfo, listFiles, modelInfo } = await import("@huggingface/hub");
   const files = new Map<string, RemoteFile>();
   let commit: string;
   try {

@@ -46,7 +46,7 @@ function notesOn(trials: readonly ScoredTrial[]): string[] {
  * Reads finished runs and writes their report to `out`, all of it or nothing.
  * @throws {UserError} where a folder is no run, a run has not finished, or the runs have nothing to compare.
  */
-export async function writeReport(directories: string[], out: string): Promise<void> {
+export async function writeReport(directories: readonly string[], out: string): Promise<void> {
   const runs = await Promise.all(directories.map(readFinishedRun));
   if (runs.length > 1) checkComparable(runs);
   const report = renderReport(runs);

@@ -20,15 +20,6 @@ import { type FinishedRun, readFinishedRun } from "./read-run.ts";
 /** Maximum number of texts to compare on. */
 const COMPARED_TEXTS = 32;
 
-/** Report of an exported run. */
-export interface RunExportReport extends ExportReport {
-  /**
-   * Notes for the user: why built-in sentences replaced the run's validation texts in the comparison, or that the base
-   * model's file has only quantized weights.
-   */
-  notes: readonly string[];
-}
-
 /** Texts to compare on if the run's validation texts can no longer be read. */
 const SENTENCES = [
   "The film is a warm, funny and wise look at growing old.",
@@ -56,7 +47,7 @@ export async function exportRun(
     onStage?: OnStage | undefined;
     onWriting?: OnWriting | undefined;
   } & HubOptions = {},
-): Promise<RunExportReport> {
+): Promise<ExportReport> {
   const finished = await readFinishedRun(run);
   await refuseIfNotEmpty(options.output);
   const { device, threads, onStage, onWriting, ...hub } = where;

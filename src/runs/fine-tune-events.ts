@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import { removeTemporaries } from "../files/atomic-file-node.ts";
 import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
-import type { PrepareOptions } from "../fine-tuning/prepare-run.ts";
 import { flatOptions, type RunConfig } from "../fine-tuning/run-options-node.ts";
 import { ADAPTER_WEIGHTS } from "../model/adapter.ts";
 import type { BaseModel } from "../model/base-model.ts";
@@ -13,11 +12,11 @@ import type { TaskData } from "../tasks/example.ts";
 import type { RewardFunction } from "../tasks/reward-functions.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
+import type { FittingProgress } from "../training/linear-head/fit-head.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { connect, type ServerConnection } from "./many-machines/server.ts";
 import { SharedRun } from "./many-machines/shared-run.ts";
-import type { SharedRunOptions } from "./many-machines/shared-run-options.ts";
 import { readRunRecords } from "./read-run.ts";
 import type { RunResult } from "./records.ts";
 import { HIDDEN_STATES, RunFolder } from "./run-folder.ts";
@@ -48,7 +47,7 @@ export interface RunStart {
 }
 
 /** Controls how a run starts, reports and ends. */
-export interface RunControl extends PrepareOptions {
+export interface RunControl {
   /** Replaces an old run in the output folder. */
   overwrite?: boolean;
   /** Resumes the run in the output folder. */
@@ -68,7 +67,20 @@ export interface RunControl extends PrepareOptions {
    * Lets the workers of a Valkey or Redis server compute the gradients: `redis://[user:password@]host:port[/database]`, or
    * `rediss://` for TLS.
    */
-  queue?: SharedRunOptions & { url: string };
+  queue?: {
+    url: string;
+    /** Receives a note when a worker takes part or is refused, and when there is none. */
+    onNote?: ((note: string) => void) | undefined;
+    /**
+     * Accepts workers, too, whose results differ from this machine's in the last bits. The adapter then depends on which worker computed
+     * what.
+     */
+    mixedProcessors?: boolean | undefined;
+  };
+  /** Receives the progress of what precedes training. A returned promise is awaited. */
+  onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
+  /** Receives notes on the examples before the model is read, such as how many are too long. They are among the run's notes, too. */
+  onNote?: ((note: string) => void) | undefined;
   /** Receives the progress of a download from the hub. */
   onDownload?(progress: DownloadProgress): void;
   /**
@@ -78,21 +90,25 @@ export interface RunControl extends PrepareOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Last event of a run. */
-export interface RunEnd extends RunOutcome {
-  kind: "end";
-}
-
-/** Events of a run: the start, the records as they are written, and the outcome. */
-export type RunEvent = RunStart | StepRecord | FreezingRecord | EvaluationRecord | ScoresRecord | RunEnd;
-
-export interface RunOutcome {
+/** Outcome of a run. */
+export interface FineTuneOutcome {
   directory: string;
   /** Undefined if the run was aborted or paused. */
   result: RunResult | undefined;
   /** Notes for the user, for example that the model learned nothing. */
   notes: string[];
+  /** Why the report of a finished run is missing, and which command repeats it. */
+  reportFailure?: string;
 }
+
+/** Events of a run: the start, the records as they are written, and the outcome. */
+export type RunEvent =
+  | RunStart
+  | StepRecord
+  | FreezingRecord
+  | EvaluationRecord
+  | ScoresRecord
+  | ({ kind: "end" } & FineTuneOutcome);
 
 /**
  * Fine-tunes a model and writes a run folder: records as they come, checkpoints by step or time and after each epoch, and
@@ -239,7 +255,7 @@ async function finishRun(
   { peakMemory, notes }: Progress,
   end: TrainingEnd,
   { signal, refit }: RunControl,
-): Promise<RunEnd | undefined> {
+): Promise<RunEvent | undefined> {
   const { directory, config, task, base, runtime, fineTuning, memory, dataFingerprint } = prepared;
   const { freezable, blockCount: count } = fineTuning;
   const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;

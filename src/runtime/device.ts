@@ -1,8 +1,8 @@
 import type { OnnxRuntime } from "./onnx-runtime.ts";
 
 /**
- * Devices by name. A program that registers one declares its name here, so that options accept it: `declare module
- * "aflora" { interface Devices { npu: Device } }`.
+ * Devices by name. A program that registers one declares its name here, so that options accept it:
+ * `declare module "aflora/extend" { interface Devices { npu: Device } }`.
  */
 export interface Devices {
   cpu: Device;

@@ -77,7 +77,8 @@ export async function writeData(project: string): Promise<void> {
   }
   for (const extension of ["tasks/ordinal-regression.ts", "outside/output-scales.ts"]) {
     const text = await readFile(join(ROOT, "test", extension), "utf8");
-    await write(basename(extension), text.replaceAll('"../../src/index.ts"', '"aflora"'));
+    const asPackage = text.replaceAll('"../../src/index.ts"', '"aflora"');
+    await write(basename(extension), asPackage.replaceAll('"../../src/extend.ts"', '"aflora/extend"'));
   }
 }
 

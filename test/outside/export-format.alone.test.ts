@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportCommand } from "../../src/cli/commands/export.ts";
-import { type ExportOptions, exportRun, fineTune, registerExportFormat, UserError } from "../../src/index.ts";
+import { registerExportFormat } from "../../src/extend.ts";
+import { type ExportOptions, exportRun, fineTune, UserError } from "../../src/index.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { flat } from "./flat-weights.ts";
 

@@ -2,13 +2,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { z } from "zod";
-import { type ExportFormat, float32, registerExportFormat } from "../../src/index.ts";
+import { type ExportFormat, float32, registerExportFormat } from "../../src/extend.ts";
 
 const options = z.object({
   gzip: z.boolean().default(false).describe("compress the numbers"),
 });
 
-declare module "../../src/index.ts" {
+declare module "../../src/extend.ts" {
   interface ExportFormats {
     flat: z.input<typeof options>;
   }

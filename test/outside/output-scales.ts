@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { constant, type MethodDefinition, ops, selectModules } from "../../src/index.ts";
+import { constant, type MethodDefinition, ops, selectModules } from "../../src/extend.ts";
 
 const options = z.object({
   targetModules: z.array(z.string()).optional().describe("layers whose outputs are scaled; all where absent"),
@@ -11,7 +11,7 @@ const options = z.object({
     .describe("share of the steps after which attention's scales freeze"),
 });
 
-declare module "../../src/index.ts" {
+declare module "../../src/extend.ts" {
   interface MethodOptions {
     "output-scales": z.input<typeof options>;
   }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { trainCommand } from "../../src/cli/commands/train.ts";
+import { registerArchitecture, registerMethod, registerTaskKind } from "../../src/extend.ts";
 import {
   evaluateRun,
   exportRun,
@@ -10,9 +11,6 @@ import {
   fineTune,
   loadFineTunedModel,
   readRunRecords,
-  registerArchitecture,
-  registerMethod,
-  registerTaskKind,
   UserError,
 } from "../../src/index.ts";
 import { on } from "../support/on-event.ts";

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Tensor } from "../../src/index.ts";
+import type { Tensor } from "../../src/extend.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { writeSafetensors } from "../../src/model-files/safetensors-node.ts";
 import { describeModel } from "../../src/models/families.ts";

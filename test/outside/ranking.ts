@@ -9,10 +9,10 @@ import {
   sequenceClassification,
   type TaskKind,
   textsOf,
-  UserError,
   type Value,
   wholeText,
-} from "../../src/index.ts";
+} from "../../src/extend.ts";
+import { UserError } from "../../src/index.ts";
 
 /** What a ranking says of a text. */
 export interface RankedText {
@@ -24,7 +24,7 @@ const options = z.object({
   steepness: z.number().positive().default(1).describe("factor of the differences of scores in the loss"),
 });
 
-declare module "../../src/index.ts" {
+declare module "../../src/extend.ts" {
   interface TaskPredictions {
     ranking: RankedText;
   }

@@ -12,7 +12,7 @@ import {
   parseConfig,
   type TokenStream,
   type Value,
-} from "../../src/index.ts";
+} from "../../src/extend.ts";
 
 interface RelayConfig extends ModelConfig {
   vocabularySize: number;

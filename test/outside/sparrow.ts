@@ -11,7 +11,7 @@ import {
   parseConfig,
   type TokenStream,
   type Value,
-} from "../../src/index.ts";
+} from "../../src/extend.ts";
 
 interface SparrowConfig extends ModelConfig {
   vocabularySize: number;

@@ -1,6 +1,6 @@
-import { type Device, registerDevice } from "../../src/index.ts";
+import { type Device, registerDevice } from "../../src/extend.ts";
 
-declare module "../../src/index.ts" {
+declare module "../../src/extend.ts" {
   interface Devices {
     twin: Device;
   }

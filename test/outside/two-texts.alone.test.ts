@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { registerArchitecture, registerTaskKind, type TaskPredictions } from "../../src/extend.ts";
 import {
   evaluateRun,
   exportRun,
@@ -9,9 +10,6 @@ import {
   fineTune,
   loadFineTunedModel,
   readRunRecords,
-  registerArchitecture,
-  registerTaskKind,
-  type TaskPredictions,
   UserError,
 } from "../../src/index.ts";
 import { runtime } from "../support/runtime.ts";
@@ -20,7 +18,7 @@ import { writeRandomModel } from "./random-model.ts";
 import { type RankedText, ranking } from "./ranking.ts";
 import { relay } from "./relay.ts";
 
-declare module "../../src/index.ts" {
+declare module "../../src/extend.ts" {
   interface TaskPredictions {
     "answer-ranking": RankedText;
   }

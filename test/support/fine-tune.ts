@@ -1,4 +1,9 @@
-import { fineTuneEvents, type RunControl, type RunEvent, type RunOutcome } from "../../src/runs/fine-tune-events.ts";
+import {
+  type FineTuneOutcome,
+  fineTuneEvents,
+  type RunControl,
+  type RunEvent,
+} from "../../src/runs/fine-tune-events.ts";
 
 /** How a run is followed and ended. */
 export interface FineTuneOptions extends RunControl {
@@ -9,8 +14,8 @@ export interface FineTuneOptions extends RunControl {
 export async function fineTune(
   given: Readonly<Record<string, unknown>>,
   { onEvent, ...control }: FineTuneOptions = {},
-): Promise<RunOutcome> {
-  let end: RunOutcome | undefined;
+): Promise<FineTuneOutcome> {
+  let end: FineTuneOutcome | undefined;
   for await (const event of fineTuneEvents(given, control)) {
     await onEvent?.(event);
     if (event.kind === "end") end = event;

@@ -6,7 +6,7 @@ import {
   type TaskKind,
   textsOf,
   wholeText,
-} from "../../src/index.ts";
+} from "../../src/extend.ts";
 
 /** An ordinal regression's prediction for a text. */
 export interface LevelledText {
@@ -15,7 +15,7 @@ export interface LevelledText {
   above: number[];
 }
 
-declare module "../../src/index.ts" {
+declare module "../../src/extend.ts" {
   interface TaskPredictions {
     "ordinal-regression": LevelledText;
   }

@@ -1,8 +1,8 @@
 import { Command, Option } from "commander";
-import type { OnStage } from "../../export/export-adapter-node.ts";
+import type { ExportReport, OnStage } from "../../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../../export/export-formats-node.ts";
 import { runOptions } from "../../fine-tuning/run-options-node.ts";
-import { exportRun, type RunExportReport } from "../../runs/export-run.ts";
+import { exportRun } from "../../runs/export-run.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
@@ -71,7 +71,7 @@ export function exportCommand(): Command {
   });
 }
 
-function describe({ directory, files, comparedTexts, largestDifference, notes, quantized }: RunExportReport): string {
+function describe({ directory, files, comparedTexts, largestDifference, notes, quantized }: ExportReport): string {
   const lines = [
     table([["", ""], ...Object.entries(files).map(([name, size]) => [name, bytes(size)])]).trimStart(),
     "",

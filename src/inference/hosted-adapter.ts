@@ -1,0 +1,41 @@
+import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import type { Adapter, AdapterDescription } from "../model/adapter.ts";
+import { type BaseModel, withHead } from "../model/base-model.ts";
+import { fitAdapter } from "../model/fitted-adapter.ts";
+import type { Runtime } from "../runtime/session.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { CompiledModel } from "./compiled-model.ts";
+import { FineTunedModel } from "./fine-tuned-model.ts";
+
+/** An adapter that fits the base model of a host. */
+interface HostedAdapter {
+  /** Adapters of one group differ only in their arrays, so one compiled graph computes all of them. */
+  group: string;
+  /** @param alone whether the graph computes this adapter and no other */
+  compile(runtime: Runtime, alone: boolean): Promise<CompiledModel>;
+  /** @param compiled the compiled graph of the adapter's group */
+  modelOf(compiled: CompiledModel): FineTunedModel;
+}
+
+/**
+ * Gives the base model the head that the adapter's task needs, and fits the adapter to it.
+ * @throws UserError if the adapter does not fit the base model
+ */
+export async function fitHostedAdapter(of: BaseModel, adapter: Adapter): Promise<HostedAdapter> {
+  const base = await withHead(of, adapter.description.task, 0);
+  const fitted = fitAdapter(base, adapter);
+  return {
+    group: groupOf(adapter.description, base),
+    compile: (runtime, alone) => CompiledModel.compile(base, fitted, runtime, { constantAdapter: alone }),
+    modelOf: (compiled) => new FineTunedModel(base, fitted, compiled),
+  };
+}
+
+function groupOf(
+  { method, methodOptions, task }: AdapterDescription,
+  { labelCount, head, features }: BaseModel,
+): string {
+  const options = Object.entries(parseMethodOptions(findMethod(method), methodOptions)).sort();
+  const { readout } = findTaskKind(task.kind);
+  return JSON.stringify([method, options, labelCount, head, features, readout && task.kind]);
+}
