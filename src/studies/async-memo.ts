@@ -1,4 +1,4 @@
-/** A promise for each key, made by the first call; a failure is kept, too. */
+/** Keeps one promise per key, made by the first call. Keeps failures, too. */
 export class AsyncMemo<T> {
   readonly #known = new Map<string, Promise<T>>();
 

@@ -13,14 +13,14 @@ import type { TaskData } from "../tasks/example.ts";
 import { stepsPerEpoch } from "../training/batches/batch-order.ts";
 import { AsyncMemo } from "./async-memo.ts";
 
-/** Checks runs before they start, from their options alone; models that were looked at are remembered. */
+/** Checks runs before they start, from their options only. Caches the descriptions of models. */
 export class RunChecker {
   readonly #models = new AsyncMemo<KnownModel>();
 
   /**
-   * Layers, ranks and schedules of a run, without weights.
-   * @param examples that it trains on
-   * @throws UserError where they cannot work
+   * Checks the layers, ranks and schedules of a run, without loading weights.
+   * @param examples number of training examples
+   * @throws UserError if the options cannot work
    */
   async check({ run, method }: RunConfig, examples: number): Promise<void> {
     const { description, trace } = await this.#modelOf(run);
@@ -36,7 +36,7 @@ export class RunChecker {
     runSchedule(method, { model, settings: run }, length);
   }
 
-  /** A run's options resolved, with what suits its examples and model where it is not given. */
+  /** Resolves a run's options. Defaults depend on its examples and model. */
   async resolve(given: Readonly<Record<string, unknown>>, task: TaskData): Promise<RunConfig> {
     return resolveFor(given, task, (await this.#modelOf(resolveConfig(given).run)).pooling);
   }

@@ -5,28 +5,28 @@ import { learningRates } from "./search/learning-rates.ts";
 import type { Study } from "./study.ts";
 import { parseStudy } from "./study-file.ts";
 
-/** What to compare. */
+/** Options of a comparison. */
 export interface ComparisonOptions {
   methods: readonly string[];
-  /** Published tasks; none where `options` name the user's own examples. */
+  /** Published tasks; undefined if `options` name the user's data. */
   tasks?: readonly string[] | undefined;
-  /** Ranks for every method that has one; each method's own default where empty. */
+  /** Ranks for every method that has one (default: each method's own). */
   ranks?: readonly number[] | undefined;
   seeds?: readonly number[] | undefined;
-  /** Learning rates of each task, method and rank that are tried before its runs; none where absent. */
+  /** Number of learning rates to try for each task, method and rank before its runs (default: none). */
   trials?: number | undefined;
-  /** As a study's; 0 where absent, as published tables have it. */
+  /** As in a study, but 0 by default, as in published tables. */
   holdOut?: number | undefined;
   metric?: string | undefined;
-  /** As a study's. */
+  /** As in a study. */
   generate?: number | undefined;
-  /** Options of every run, and of methods: those go to each method that has them. */
+  /** Options of all runs, and options of methods, which apply to the methods that have them. */
   options: Readonly<Record<string, unknown>>;
 }
 
 /**
- * The study over task × method × rank × seed.
- * @throws UserError where a method or an option is unknown, or there is nothing to compare
+ * Makes the study over task × method × rank × seed.
+ * @throws UserError if a method or an option is unknown, or if there is nothing to compare
  */
 export function comparison({
   methods,

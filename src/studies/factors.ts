@@ -7,23 +7,23 @@ import { MAY_DIFFER, optionOfRun, runOptions } from "../fine-tuning/run-options-
 import { METHODS } from "../methods/methods.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 
-/** A value of an option, as YAML has it. */
+/** A value of an option, as in YAML. */
 export type Value = string | number | boolean | readonly (string | number)[];
 
-/** One value that a factor may take: how it is shown, and the options that it sets. */
+/** One value of a factor: its label, and the options that it sets. */
 export interface Level {
   label: string;
   options: Readonly<Record<string, Value>>;
 }
 
-/** What a study varies. */
+/** A factor that a study varies. */
 export interface Factor {
   name: string;
-  /** What a grid goes through; of a range without `steps` there is no list, and values are drawn from it alone. */
+  /** Levels of a grid; undefined for a range without `steps`, whose values can only be drawn. */
   levels: readonly Level[] | undefined;
-  /** @param options those that are chosen already */
+  /** @param options the options chosen so far */
   draw(random: RandomGenerator, options: Readonly<Record<string, unknown>>): Level;
-  /** The factor takes part only where these options have one of these values. */
+  /** The factor applies only if these options have one of these values. */
   when: Readonly<Record<string, readonly Value[]>>;
 }
 
@@ -42,22 +42,22 @@ const chosen = z.strictObject({
   when: condition,
 });
 
-/** Options that a study sets itself, and what to use in their place. */
-const OWN: Readonly<Record<string, string>> = {
+/** Options that a study sets itself, and the alternatives for the user. */
+const SET_BY_STUDY: Readonly<Record<string, string>> = {
   seed: "give seeds in its place",
   validationSplit: "give holdOut in its place",
   validation: "it is the same for all trials; give it among the options",
 };
 
-/** Names of all options that a run can have, whatever its method and its kind of task. */
+/** Names of all options of runs, methods and kinds of task. */
 export const optionNames = (): string[] => [
   ...new Set([...Object.keys(runOptions.shape), ...TASK_KINDS.optionNames, ...METHODS.optionNames]),
 ];
 
 /**
- * Reads what a study varies: `name: [values]`, `name: {values, when}`, `name: {from, to, scale, steps, when}`, or
+ * Parses a factor: `name: [values]`, `name: {values, when}`, `name: {from, to, scale, steps, when}`, or
  * `name: {choices: {label: options}, when}` for options that change together.
- * @throws UserError where no option has the name, a list or range is empty, or the form is not known.
+ * @throws UserError if no option has the name, a list or range is empty, or the form is unknown
  */
 export function parseFactor(name: string, given: unknown): Factor {
   const where = `factor "${name}"`;
@@ -110,7 +110,7 @@ function fromRange(name: string, { from, to, scale, steps }: Ends, when: Factor[
   const whole = isWhole(name);
   const at = (share: number): Level => {
     const exact = scale === "log" ? from * (to / from) ** share : from + share * (to - from);
-    // Rounded, so that values read well in tables; the ends stay what they are.
+    // Rounded for readable tables. The ends stay exact.
     const rounded = whole ? Math.round(exact) : Number(exact.toPrecision(3));
     return levelOf(name, Math.min(to, Math.max(from, rounded)));
   };
@@ -123,13 +123,13 @@ function fromRange(name: string, { from, to, scale, steps }: Ends, when: Factor[
   };
 }
 
-/** The level of one value of an option. */
+/** The level for one value of an option. */
 export const levelOf = (name: string, given: Value): Level => ({ label: shown(given), options: { [name]: given } });
 
-/** A value as tables show it. */
+/** Text of a value in tables. */
 export const shown = (given: unknown): string => (typeof given === "string" ? given : JSON.stringify(given));
 
-/** Whether an option takes whole numbers alone. */
+/** Whether an option takes integers only. */
 function isWhole(name: string): boolean {
   const schema = METHODS.schemaOf(name) ?? optionOfRun(name);
   return schema !== undefined && z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }).type === "integer";
@@ -139,7 +139,7 @@ function checkName(name: string, where: string): void {
   if (!optionNames().includes(name)) {
     throw new UserError(`${where}: no option has this name${didYouMean(name, optionNames())}`);
   }
-  const instead = OWN[name];
+  const instead = SET_BY_STUDY[name];
   if (instead !== undefined) throw new UserError(`${where} can't be varied: ${instead}`);
   if (MAY_DIFFER.includes(name)) {
     throw new UserError(`${where} can't be varied: it changes how a run is computed, not its result`);
@@ -164,22 +164,22 @@ function conditions(when: Readonly<Record<string, Value | readonly Value[]>>, wh
   );
 }
 
-/** What a configuration takes of each factor that takes part in it: the level's label. */
+/** Labels of a configuration's levels, by factor. */
 export type Values = Readonly<Record<string, string>>;
 
-/** `rte, lora, rank 4`: tasks and methods say by themselves what they are. */
+/** Label such as `rte, lora, rank 4`. Tasks and methods need no prefix. */
 export const labelOf = (values: Values): string =>
   Object.entries(values)
     .map(([name, value]) => (name === "task" || name === "method" ? value : `${name} ${value}`))
     .join(", ");
 
-/** Options of runs that differ in their seed alone. */
+/** Options of runs that differ only in their seed. */
 export interface Choice {
   values: Values;
   options: Readonly<Record<string, unknown>>;
 }
 
-/** Whether a factor takes part beside options that are chosen already. */
+/** Whether a factor applies, given the options chosen so far. */
 function takesPart({ when }: Factor, options: Readonly<Record<string, unknown>>): boolean {
   return Object.entries(when).every(([name, allowed]) =>
     allowed.some((each) => JSON.stringify(each) === JSON.stringify(options[name])),
@@ -187,8 +187,8 @@ function takesPart({ when }: Factor, options: Readonly<Record<string, unknown>>)
 }
 
 /**
- * Every combination of the factors' levels, the last factor changing first.
- * @throws UserError where a factor takes part in no combination, or conditions go in a circle.
+ * All combinations of the factors' levels; the last factor changes first.
+ * @throws UserError if a factor applies to no combination, or conditions are circular
  */
 export function gridOf(factors: readonly Factor[], options: Readonly<Record<string, unknown>>): Choice[] {
   let choices: Choice[] = [{ values: {}, options }];
@@ -206,8 +206,9 @@ export function gridOf(factors: readonly Factor[], options: Readonly<Record<stri
 }
 
 /**
- * @param remedy what helps where its condition does not hold
- * @throws UserError where a factor takes part in none of the configurations.
+ * Checks that each factor applies to some configuration.
+ * @param remedy advice if a factor's condition never holds
+ * @throws UserError if a factor applies to none of the configurations
  */
 export function checkAllTakePart(
   factors: readonly Factor[],
@@ -222,7 +223,7 @@ export function checkAllTakePart(
   );
 }
 
-/** One draw of every factor. */
+/** Draws a value for every factor. */
 export function drawChoice(
   factors: readonly Factor[],
   options: Readonly<Record<string, unknown>>,
@@ -230,7 +231,7 @@ export function drawChoice(
 ): Choice {
   return conditionedLast(factors).reduce<Choice>(
     (choice, factor) => {
-      // Drawn in any case, so that later factors' draws do not depend on whether this one takes part.
+      // Drawn in any case, so that the draws of later factors do not depend on whether this one applies.
       const level = factor.draw(random, choice.options);
       return takesPart(factor, choice.options) ? withLevel(choice, factor.name, level) : choice;
     },
@@ -243,7 +244,7 @@ const withLevel = ({ values, options }: Choice, name: string, level: Level): Cho
   options: { ...options, ...level.options },
 });
 
-/** A factor's condition is about options that are there before it. @throws UserError where conditions go in a circle. */
+/** Orders factors so that each condition is about earlier ones. @throws UserError if conditions are circular */
 function conditionedLast(factors: readonly Factor[]): Factor[] {
   const left = factors.toSorted((a, b) => Object.keys(a.when).length - Object.keys(b.when).length);
   const waits = (factor: Factor): boolean =>

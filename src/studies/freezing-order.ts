@@ -2,24 +2,24 @@ import { ranks, spearman } from "../tasks/metrics/metrics.ts";
 import type { ScoredTrial } from "./scored-trial.ts";
 import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
 
-/** In which order a setting's matrices froze, and how far its seeds agree. */
+/** Order in which a setting's matrices froze, and how far its seeds agree. */
 export interface FreezingOrder {
   label: string;
-  /** Trials whose matrices froze. */
+  /** Number of trials whose matrices froze. */
   runs: number;
-  /** Spearman's rank correlation of the order between every two seeds; absent of one seed. */
+  /** Spearman's rank correlation of the order between every two seeds; undefined for one seed. */
   betweenSeeds?: Spread;
-  /** When each kind of matrix froze: mean place in the order, 0 the first, 1 the last, over blocks; spread over seeds. */
+  /** Time at which each kind of matrix froze: mean place in the order (0 first, 1 last) over blocks, spread over seeds. */
   kinds: { kind: string; place: Spread }[];
 }
 
-/** How far the orders of two settings agree, by their matrices' mean places over seeds. */
+/** Agreement of two settings' orders, by the matrices' mean places over seeds. */
 export interface OrderAgreement {
   labels: readonly [string, string];
   correlation: number;
 }
 
-/** What froze when, over seeds and settings: those of one set of matrices are compared. */
+/** Compares freezing orders over seeds, and over settings with the same matrices. */
 export function freezingOrders(trials: readonly ScoredTrial[]): {
   orders: FreezingOrder[];
   agreements: OrderAgreement[];
@@ -46,9 +46,9 @@ export function freezingOrders(trials: readonly ScoredTrial[]): {
   return { orders, agreements };
 }
 
-/** Of each matrix its place in the order of freezing, from 0 to 1; undefined where none froze, or all at once. */
+/** Place of each matrix in the freezing order, from 0 to 1; undefined if none froze, or all at the same step. */
 function placesOf(frozenAtStep: Readonly<Record<string, number | null>>): Map<string, number> | undefined {
-  // What never froze comes after all that did.
+  // Matrices that never froze come last.
   const steps = Object.values(frozenAtStep).map((step) => step ?? Number.POSITIVE_INFINITY);
   if (new Set(steps).size < 2) return undefined;
   const places = ranks(steps);
@@ -69,7 +69,7 @@ function meanPlaces(places: readonly ReadonlyMap<string, number>[]): Map<string,
   return new Map([...places[0]!.keys()].map((name) => [name, mean(places.map((of) => of.get(name) ?? Number.NaN))]));
 }
 
-/** `intermediate.dense.A` of `encoder.layer.3.intermediate.dense.A`. */
+/** `intermediate.dense.A` for `encoder.layer.3.intermediate.dense.A`. */
 const kindOf = (name: string): string => /\.\d+\.(.+)$/.exec(name)?.[1] ?? name;
 
 function kindsOf(places: readonly ReadonlyMap<string, number>[]): FreezingOrder["kinds"] {

@@ -9,33 +9,33 @@ import { crossEntropy } from "../tasks/losses/objective.ts";
 import { layOut } from "../training/batches/model-inputs.ts";
 import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
 
-/** What a method costs at one moment of training. */
+/** Cost of a method at one moment of training. */
 export interface MethodCost {
-  /** `at the start`; `all frozen`: what a freezing schedule comes to; or with the first blocks frozen, too. */
+  /** `at the start`; `all frozen`: the end of a freezing schedule; or with the first blocks frozen, too. */
   when: "at the start" | "all frozen" | `${number} of ${number} blocks frozen`;
-  /** Trainable parameters by module, modules without any left out; the head is not among them. */
+  /** Trainable parameters by module, without the head. Modules without any are left out. */
   modules: Record<string, number>;
   /** Sum over the modules. */
   trainable: number;
-  /** Floating-point operations of one training step per token, matrix products only, head included in the base. */
+  /** Floating-point operations of one training step per token: matrix products only; the base includes the head. */
   flops: Flops;
 }
 
 export interface MethodCosts {
-  /** Parameters of the head, counted apart. */
+  /** Number of parameters of the head, counted separately. */
   head: number;
-  /** Tokens of the sequence, or of each of an encoder-decoder's two, that `costs` assume: attention's share grows with it. */
+  /** Assumed length of the sequence, or of both sequences of an encoder-decoder. Attention's share grows with it. */
   sequenceLength: number;
   costs: MethodCost[];
-  /** Forward operations per token of the adapted linear layers and of their adapters, and of nothing else. */
+  /** Forward operations per token of the adapted linear layers and of their adapters only. */
   adaptedLayers: { base: number; adapter: number };
 }
 
 /**
- * Trainable parameters and floating-point operations of a method on a model, from the model's config alone.
- * @param options the method's own, with defaults filled in
- * @param frozenBlocks number of blocks that have left training, to be counted too (docs/blocks.md); their hidden states are there
- * @throws UserError where the options do not fit the model, or so many of its blocks cannot freeze
+ * Computes the trainable parameters and floating-point operations of a method from the model's config.
+ * @param options of the method, with all defaults
+ * @param frozenBlocks number of frozen blocks to count, too (docs/blocks.md); their hidden states are assumed to be cached
+ * @throws UserError if the options do not fit the model, or if that many of its blocks cannot freeze
  */
 export function methodCosts(
   description: ModelDescription,
@@ -89,7 +89,7 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
   }
   const { outputs, streams } = writeStep(model, crossEntropy, { dropout: false });
   const encoding = { inputIds: new Int32Array(sequence), tokenTypeIds: new Int32Array(sequence) };
-  // Of a language model every token is to be foreseen; an encoder-decoder's two texts are of one length.
+  // A language model predicts every token. Both texts of an encoder-decoder have the same length.
   const rows = isPretrained(model.head ?? "sequence") && { rows: Int32Array.from(encoding.inputIds.keys()) };
   const { sizes } = layOut(streams, [{ index: 0, encoding, decoder: encoding, ...rows }]);
   const flops = countFlops(Object.values(outputs))(sizes);
@@ -101,7 +101,7 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
   return { when, modules, trainable: Object.values(modules).reduce((sum, count) => sum + count, 0), flops };
 }
 
-/** Writes each adapted layer once, and counts what a token adds. */
+/** Writes each adapted layer once, and counts the operations of one token. */
 function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
   const total = { base: 0, adapter: 0 };

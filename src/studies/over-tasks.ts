@@ -3,18 +3,18 @@ import { bestIs } from "./best.ts";
 import { type ScoredTrial, scoresOf } from "./scored-trial.ts";
 import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
 
-/** What training cost a setting on one task, over the seeds of finished trials. */
+/** Training costs of a setting on one task, over the seeds of finished trials. */
 export interface SettingCosts {
   setting: string;
-  /** Trainable parameters, averaged over training; the head is not counted. */
+  /** Trainable parameters, averaged over training, without the head. */
   trainable?: Spread | undefined;
   /** Wall-clock seconds of training. */
   seconds?: Spread | undefined;
   /** Seconds of the median step. */
   secondsPerStep?: Spread | undefined;
-  /** Floating-point operations spent in training. */
+  /** Floating-point operations of training. */
   flops?: Spread | undefined;
-  /** Highest of all trials, bytes. */
+  /** Maximum over all trials, in bytes. */
   peakMemory?: number | undefined;
 }
 
@@ -26,25 +26,25 @@ export type Costs = Record<(typeof COSTS)[number], number>;
 /** One setting over all tasks. */
 export interface SettingOverTasks {
   setting: string;
-  /** Mean of the tasks' scores; absent where a task is missing, or where high is better on one task and low on another. */
+  /** Mean of the tasks' scores; undefined if a task is missing, or if tasks disagree on whether high is better. */
   average?: Spread | undefined;
-  /** Over the tasks that all settings finished, those that finished none apart; absent where there is none. */
+  /** Mean over the tasks that all settings finished (settings that finished none are ignored); undefined if there is none. */
   costs?: Costs | undefined;
-  /** The same, each task's relative to the reference's on that task; absent where the reference did not run. */
+  /** Costs relative to the reference's on each task; undefined if the reference did not run. */
   relativeCosts?: Costs | undefined;
-  /** Highest of all trials, bytes. */
+  /** Maximum over all trials, in bytes. */
   peakMemory?: number | undefined;
 }
 
 export interface OverTasks {
   rows: SettingOverTasks[];
-  /** Tasks that all settings finished: costs are averaged over them. */
+  /** Tasks that all settings finished. Costs are averaged over them. */
   sharedTasks: string[];
-  /** The setting that relative costs are relative to. */
+  /** Setting that relative costs refer to. */
   reference?: string | undefined;
 }
 
-/** Averages over tasks, and costs, one row for each setting. */
+/** Averages scores and costs over tasks, one row per setting. */
 export function overTasks(
   tasks: readonly { task: string; rows: readonly SettingCosts[] }[],
   trials: readonly ScoredTrial[],
@@ -91,15 +91,15 @@ const meanCosts = (costs: readonly Costs[]): Costs | undefined =>
 const costsOf = (row: SettingCosts): Costs | undefined =>
   COSTS.every((name) => row[name]) ? mapCosts((name) => row[name]!.mean) : undefined;
 
-/** The reference method's setting, of several ranks the highest: it is nearest the method as published. */
+/** The setting of the reference method with the highest rank, which is nearest to the published method. */
 function referenceAmong(trials: readonly ScoredTrial[]): string | undefined {
   const candidates = trials.filter(({ method }) => method === COST_REFERENCE.method.name);
   return candidates.toSorted((a, b) => (b.rank ?? 0) - (a.rank ?? 0))[0]?.setting;
 }
 
 /**
- * Metrics whose mean is a task's one number in the average: of MNLI and QQP their pair, of MRPC accuracy (F1 only picks
- * its best epoch), of every other task its first metric.
+ * Metrics whose mean represents a task in the average: both for MNLI and QQP, accuracy for MRPC (F1 only picks its best epoch),
+ * and the first metric for other tasks.
  */
 function averagedMetrics({ records }: ScoredTrial): string[] {
   const { task, metrics } = records!.result!;
@@ -108,12 +108,12 @@ function averagedMetrics({ records }: ScoredTrial): string[] {
   return task === "mrpc" ? ["accuracy"] : names.slice(0, 1);
 }
 
-/** Numbers of which one is better high and another low have no mean that says anything. */
+/** Metrics with opposite directions have no meaningful mean. */
 function haveOneDirection(trials: readonly ScoredTrial[]): boolean {
   return new Set(trials.flatMap((trial) => averagedMetrics(trial).map(bestIs))).size === 1;
 }
 
-/** Of each seed that has a score on every task the scores' mean, over those seeds. */
+/** Spread over seeds of the mean score over tasks. Seeds that miss a task are left out. */
 function averageScore(trials: readonly ScoredTrial[], tasks: number): Spread | undefined {
   const scoreOf = (trial: ScoredTrial): number => {
     const scores = scoresOf(trial);

@@ -9,32 +9,32 @@ import { computeMetrics } from "../tasks/examples.ts";
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
 import { deviation } from "./statistics.ts";
 
-/** How two models' scores on the same examples differ, and how much of that is the draw of the examples. */
+/** Difference of two models' scores on the same examples, and how much of it the draw of the examples explains. */
 export interface PairedDifference {
   metric: string;
   examples: number;
   first: number;
   second: number;
-  /** By how much the first is better; below 0 where it is worse. */
+  /** How much better the first model is; negative if it is worse. */
   gain: number;
-  /** Of the gain, by resampling examples (Efron's bootstrap, pairs kept together). */
+  /** Standard error of the gain, by resampling examples (Efron's bootstrap, pairs kept together). */
   standardError: number;
 }
 
-/** What is said of a difference from the defaults: whether the draw of the examples explains it (two standard errors). */
+/** Describes a difference from the defaults: whether the draw of the examples explains it (two standard errors). */
 export function besideChance({ gain, standardError }: Pick<PairedDifference, "gain" | "standardError">): string {
   if (Math.abs(gain) <= 2 * standardError) return "no more than chance in these examples explains";
   return `more than chance in these examples explains${gain < 0 ? ", and speaks for the defaults" : ""}`;
 }
 
-/** Resamples: the error of a standard error from as many is 3 %. */
+/** Number of resamples, which estimates a standard error within 3 %. */
 const RESAMPLES = 500;
 const SEED = 0;
 
 /**
  * Compares two runs' models on the same examples of their task.
- * @param by one of the task's metrics; its first where absent
- * @throws UserError where a run or the data cannot be read.
+ * @param by metric (default: the task's first)
+ * @throws UserError if a run or the data cannot be read
  */
 export async function pairedDifference(
   first: string,
@@ -75,7 +75,7 @@ export async function pairedDifference(
 async function predictionsOf(run: string, source: EvaluationSource) {
   const model = await loadFineTunedModel(run, runtimeFor(source), { offline: source.offline });
   try {
-    // One split stands for all: a task of several has them of one kind.
+    // One split represents all: those of a task are of one kind.
     const { examples } = (await splitsOf(run, source, model))[0]!;
     return { task: model.description.task, examples, predictions: await model.predictLabels(examples) };
   } finally {

@@ -5,20 +5,20 @@ import { readJsonFile } from "../files/json-file-node.ts";
 import { type RunEvaluation, SAME_ANSWER } from "../runs/evaluate-run.ts";
 import { mean } from "./statistics.ts";
 
-/** What is measured when a trial has been trained. */
+/** Measurements after a trial's training. */
 export interface Reported {
-  /** Its score on the data's own validation examples, or on those of a file, which played no part in any choice; else on its run's. */
+  /** Scores on the data's own validation examples, or on those of a file, which had no part in any choice (default: the run's). */
   ownSplits?: true | undefined;
   validation?: string | undefined;
-  /** So many of these examples are answered, and the answers scored. */
+  /** Number of these examples to answer; the answers are scored. */
   generate?: number | undefined;
 }
 
-/** Whether that is on data that played no part in any choice. */
+/** Whether the scores are on data that had no part in any choice. */
 export const isApart = (reported: Reported | undefined): boolean =>
   reported?.ownSplits === true || reported?.validation !== undefined;
 
-/** `reported.json` of a trial's folder: what was measured when it had been trained. */
+/** File in a trial's folder with the measurements after training. */
 export const REPORTED = "reported.json";
 
 const byMetric = z
@@ -28,27 +28,27 @@ const byMetric = z
   );
 
 const scores = z.object({
-  /** By Hugging Face's names; one that is no number is written as null, and left out. */
+  /** Metrics by Hugging Face's names. NaN is written as null and left out. */
   metrics: byMetric,
-  /** Standard errors of the metrics, by the number of examples. */
+  /** Standard errors of the metrics, estimated from the number of examples. */
   errors: byMetric.optional(),
-  /** What the best answer that needs no text comes to. */
+  /** Scores of the best constant answer. */
   sameAnswer: byMetric.optional(),
-  /** How many answers were asked for; scores of them are among the metrics. */
+  /** Number of requested answers. Their scores are among the metrics. */
   generate: z.int().positive().optional(),
 });
 
 export type ReportedScores = z.output<typeof scores>;
 
-/** As earlier versions wrote it: the metrics alone. */
+/** Format of earlier versions: only the metrics. */
 const metricsAlone = byMetric.transform((metrics): ReportedScores => ({ metrics }));
 
-/** What the evaluations of a trial's splits come to: their means. */
+/** Means over the evaluations of a trial's splits. */
 export function reportedScoresOf(splits: readonly RunEvaluation[], { generate }: Reported = {}): ReportedScores {
   const means = (of: readonly (Record<string, number> | undefined)[]): Record<string, number> | undefined =>
     of[0] && Object.fromEntries(Object.keys(of[0]).map((metric) => [metric, mean(of.map((each) => each![metric]!))]));
   const [errors, sameAnswer] = [
-    // Several splits' errors do not add up to that of their mean.
+    // The error of a mean over splits cannot be computed from theirs.
     splits.length === 1 ? splits[0]!.errors : undefined,
     means(splits.map(({ beside }) => beside?.[SAME_ANSWER])),
   ];
@@ -60,7 +60,7 @@ export function reportedScoresOf(splits: readonly RunEvaluation[], { generate }:
   };
 }
 
-/** The scores in a trial's folder; undefined where it has none. @throws UserError where the file is damaged */
+/** Reads the scores in a trial's folder; undefined if it has none. @throws UserError if the file is damaged */
 export async function readReportedScores(directory: string): Promise<ReportedScores | undefined> {
   const path = join(directory, REPORTED);
   const value = await readJsonFile(path);

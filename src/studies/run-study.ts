@@ -24,48 +24,47 @@ import type {
 import { trialFolder } from "./study-plan.ts";
 import { identifyingOptions, type TrialIdentity } from "./trial-identity.ts";
 
-/** What to do of a trial now. */
+/** Next step of a trial. */
 export interface TrialJob {
   trial: Trial;
-  /** Its configuration's. */
+  /** Label of its configuration. */
   label: string;
   directory: string;
-  /** Options of the run, its folder among them. */
+  /** Options of the run, including its folder. */
   config: Readonly<Record<string, unknown>>;
-  /** Go on with what the folder holds; else what is left of an old try is replaced. */
+  /** Resume the run in the folder. Otherwise, an old attempt is replaced. */
   resume: boolean;
-  /** Pause after this many epochs. */
+  /** Pause after this epoch. */
   stopAfter?: number | undefined;
   until?: TimeLimit | undefined;
-  /** Whether a model that learned few rows is trained once more on all of them. */
+  /** Whether to train a model that learned from few rows once more on all of them. */
   refit?: boolean | undefined;
   reported: Reported | undefined;
 }
 
-/** How that ended; `paused` is after `stopAfter` epochs. */
+/** How a trial's process ended; `paused` after `stopAfter` epochs. */
 export type TrialEnd = "finished" | "paused" | "interrupted" | { failed: string };
 
 export type TrialRunner = (job: TrialJob) => Promise<TrialEnd>;
 
-/** `trial.json`: wall-clock seconds of the trial's processes, from their start to their end. */
+/** File with the wall-clock seconds of the trial's processes, from start to end. */
 export const TRIAL_TIME = "trial.json";
 const timeSchema = z.object({ seconds: z.number() });
 
 export interface StudyProgress {
-  /** Told before a trial begins or goes on; `total` is of all that are to be done, as far as it is known. */
+  /** Called before a trial starts or resumes. `total` counts all trials to run, as far as known. */
   onTrial?(trial: Trial, label: string, count: number, total: number): void;
-  /** Told when a trial has ended, or paused. */
+  /** Called when a trial has ended or paused. */
   onEnd?(trial: Trial, label: string): void;
   onFailure?(directory: string, reason: string): void;
-  /** Told what the search has to say before it goes on. */
+  /** Receives notes of the search. */
   onNote?(note: string): void;
 }
 
 /**
- * Does all trials that a plan's search asks for: finished ones are skipped, unfinished ones resumed, and one that fails does not
- * keep the rest from running.
- * @param parallel how many are under way at a time
- * @throws UserError where the folder holds something else than a study
+ * Runs all trials that a plan's search asks for. Skips finished trials and resumes unfinished ones. If one fails, the others still run.
+ * @param parallel number of concurrent trials
+ * @throws UserError if the folder holds something other than a study
  */
 export async function runStudy(
   plan: StudyPlan,
@@ -79,7 +78,7 @@ export async function runStudy(
   const expected = plan.expected.reduce((sum, { trials }) => sum + trials, 0);
   let count = 0;
 
-  /** @returns whether the study goes on */
+  /** @returns whether the study continues */
   const advance = async ({ configuration, trial }: Turn, { epochs: stopAfter, until }: Round, total: number) => {
     const number = ++count;
     const { label, refit } = configuration;
@@ -87,7 +86,7 @@ export async function runStudy(
     if (await isDone(trial, directory, stopAfter)) return true;
     if (isOver(until)) return false;
     progress.onTrial?.(trial, label, number, total);
-    const resume = await goesOn(directory, trial.identity);
+    const resume = await hasUsableRun(directory, trial.identity);
     const config = { ...trial.config, output: directory };
     const { reported } = trial;
     const end = await run({ trial, label, directory, config, resume, stopAfter, until, refit, reported });
@@ -104,24 +103,24 @@ export async function runStudy(
     if (round.note !== undefined) progress.onNote?.(round.note);
     const turns = turnsOf(round);
     const total = Math.max(expected, count + turns.length);
-    const goesOn = await eachOf(turns, parallel, (turn) => advance(turn, round, total));
-    if (!goesOn && !isOver(round.until)) return state.outcome(true);
+    const isComplete = await eachOf(turns, parallel, (turn) => advance(turn, round, total));
+    if (!isComplete && !isOver(round.until)) return state.outcome(true);
   }
   return state.outcome(false);
 }
 
 const isOver = (until: TimeLimit | undefined): boolean => until !== undefined && performance.now() >= until.time;
 
-/** What a study's trials have come to so far, without running any. */
+/** Reads the outcomes of a study's trials without running any. */
 export async function readStudy(plan: StudyPlan, output: string): Promise<StudyOutcome> {
   const { trials } = await runStudy(plan, output, async () => "interrupted");
   return { trials, interrupted: false };
 }
 
-/** `study.json` of a study's folder says this of itself. */
+/** Value of `format` in the `study.json` of a study's folder. */
 export const STUDY_FORMAT = "aflora-study";
 
-/** @throws UserError where a folder holds anything, and that is no study. */
+/** @throws UserError if the folder is not empty and holds no study */
 async function refuseOtherFolder(output: string): Promise<void> {
   const names = await readdir(output).catch((): string[] => []);
   if (names.length === 0) return;
@@ -137,7 +136,7 @@ interface Turn {
   trial: Trial;
 }
 
-/** Seed by seed: what is there when a study is cut off is a whole study of fewer seeds. */
+/** Ordered by seed: a study that is cut off is a complete study of fewer seeds. */
 function turnsOf({ configurations }: Round): Turn[] {
   const seeds = Math.max(0, ...configurations.map(({ trials }) => trials.length));
   return Array.from({ length: seeds }, (_, seed) =>
@@ -148,17 +147,17 @@ function turnsOf({ configurations }: Round): Turn[] {
   ).flat();
 }
 
-/** Does something for each item, several at a time, until it says that it is to end. @returns whether it never did */
+/** Runs `act` for each item, several at a time, until one returns false. @returns whether none did */
 async function eachOf<T>(items: readonly T[], parallel: number, act: (item: T) => Promise<boolean>): Promise<boolean> {
   const waiting = [...items];
-  let goesOn = true;
+  let continues = true;
   const take = async (): Promise<void> => {
-    for (let item = waiting.shift(); item !== undefined && goesOn; item = waiting.shift()) {
-      if (!(await act(item))) goesOn = false;
+    for (let item = waiting.shift(); item !== undefined && continues; item = waiting.shift()) {
+      if (!(await act(item))) continues = false;
     }
   };
   await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, take));
-  return goesOn;
+  return continues;
 }
 
 class StudyState implements SearchResults {
@@ -166,7 +165,7 @@ class StudyState implements SearchResults {
   readonly #pruned = new Set<Configuration>();
   readonly #plan: StudyPlan;
   readonly #output: string;
-  /** Those of the plan, and those that the search has come to, which take the place of others of their name. */
+  /** Configurations of the plan, and those that the search added, which replace others of the same name. */
   readonly #configurations = new Map<string, Configuration>();
   #last: Round | undefined;
 
@@ -183,7 +182,7 @@ class StudyState implements SearchResults {
     }
   }
 
-  /** Who paused in the last round and has no part in this one is left behind. */
+  /** Configurations that paused in the last round and are not in this one are pruned. */
   enter(round: Round): void {
     if (this.#last?.epochs !== undefined) {
       for (const configuration of this.#last.configurations) {
@@ -194,7 +193,7 @@ class StudyState implements SearchResults {
     this.#add(round.configurations);
   }
 
-  /** The trials' own folders say what they came to. */
+  /** Outcomes of a configuration's trials, read from their folders. */
   outcomesOf(configuration: Configuration): Promise<TrialOutcome[]> {
     const pruned = this.#pruned.has(configuration);
     return Promise.all(
@@ -233,20 +232,20 @@ class StudyState implements SearchResults {
 
 const BY_FITTED_HEAD = ["headFeatures", "labelThreshold"];
 
-/** The records of a trial's run; undefined where there is none, or one with what were defaults of another version. */
+/** Records of a trial's run; undefined if there is none, or if it has the defaults of another version. */
 async function recordsOf(directory: string, { options }: TrialIdentity): Promise<RunRecords | undefined> {
   if (!existsSync(join(directory, "config.json"))) return undefined;
   const records = await readRunRecords(directory);
-  // A run that goes on from an adapter has options of that one's, too.
+  // A run that resumes from an adapter has options of that adapter, too.
   if (records.config.run.adapter !== undefined) return records;
-  // What a fitted head came to is written among a run's options, asked for or not.
+  // The result of fitting a head is written among a run's options, even if they were not given.
   const isOf = ([name]: [string, unknown]): boolean => name in options || !BY_FITTED_HEAD.includes(name);
   const found = Object.fromEntries(Object.entries(identifyingOptions(records.config)).filter(isOf));
   return isDeepStrictEqual(found, options) ? records : undefined;
 }
 
-/** Whether a folder holds a trial's run to go on with, or one that has ended. */
-export async function goesOn(directory: string, identity: TrialIdentity): Promise<boolean> {
+/** Whether a folder holds a trial's run that has ended or can be resumed. */
+export async function hasUsableRun(directory: string, identity: TrialIdentity): Promise<boolean> {
   const records = await recordsOf(directory, identity);
   return records !== undefined && (records.result !== undefined || (await hasCheckpoint(directory)));
 }
@@ -268,25 +267,25 @@ async function readTrial(
   return { ...known, status: pruned ? "pruned" : "open" };
 }
 
-/** Whether all is there that is to be measured of a trial: a study may ask for answers later. */
+/** Whether all requested measurements of a trial exist. A study may request answers later. */
 function isScored(found: ReportedScores | undefined, { reported: asked }: Trial): boolean {
   if (!asked) return true;
   return found !== undefined && (asked.generate === undefined || found.generate === asked.generate);
 }
 
-/** Whether a trial needs nothing more, or nothing more before it pauses. */
+/** Whether a trial has finished, or has reached its pause. */
 async function isDone(trial: Trial, directory: string, stopAfter: number | undefined): Promise<boolean> {
   const { status, epochs } = await readTrial(trial, directory, { pruned: false });
   return status === "finished" || (stopAfter !== undefined && epochs >= stopAfter);
 }
 
-/** Orders scores, the best first. */
+/** Comparator that puts the best scores first. */
 export function orderOf({ direction }: Pick<Study, "direction">, metric: string): (a: number, b: number) => number {
   if (direction === undefined) return byScore(metric);
   return direction === "lowest" ? (a, b) => a - b : (a, b) => b - a;
 }
 
-/** A trial's score on the examples that it is chosen on, by which metric, and the loss there. */
+/** A trial's score on the examples for choosing, its metric, and the loss there. */
 export interface HeldOutScore {
   metric: string;
   score: number;
@@ -294,9 +293,9 @@ export interface HeldOutScore {
 }
 
 /**
- * A trial's score on its held-out examples, and the lowest loss there: of the adapter that it keeps, where it has finished, else
- * the best of its evaluations.
- * @param epochs those of its first `epochs` epochs alone, to compare trials of other lengths
+ * A trial's score and lowest loss on its held-out examples: those of the kept adapter if the trial has finished, otherwise the best
+ * of its evaluations.
+ * @param epochs counts only this many first epochs, to compare trials of different lengths
  */
 export function heldOutScore(
   { records }: { records?: RunRecords | undefined },

@@ -7,30 +7,30 @@ import { isApart } from "./reported-scores.ts";
 import { grouped } from "./statistics.ts";
 import type { StudyOutcome, StudyPlan, TrialOutcome } from "./study.ts";
 
-/** A trial of a study, or a run of its own, as tables and pages compare it. */
+/** A trial of a study, or a separate run, for tables and pages. */
 export interface ScoredTrial extends Pick<TrialOutcome, "status" | "reason" | "epochs" | "directory" | "reported"> {
-  /** What its data are called; scores of one name compare. */
+  /** Name of its data. Scores of one name are comparable. */
   task: string;
-  /** What its setting is called: trials of one setting and task differ in their seed alone. */
+  /** Name of its setting. Trials of one setting and task differ only in their seed. */
   setting: string;
-  /** What the setting has of what varies. */
+  /** The setting's levels of the varied factors. */
   values: Values;
   method: string;
   rank: number | undefined;
-  /** What it was for, where it is not one of those that are compared. */
+  /** Purpose of a trial that is not one of those that the study compares. */
   stage?: string | undefined;
-  /** What a search chose for it. */
+  /** Values that a search chose for it. */
   found?: Values | undefined;
   seed: number;
-  /** Whether what is reported is of data that played no part in any choice. */
+  /** Whether reported scores are on data that had no part in any choice. */
   apart: boolean;
-  /** Absent where it has not begun. */
+  /** Undefined if the trial has not begun. */
   records?: RunRecords | undefined;
 }
 
 /**
- * Metrics of a finished trial on what is reported. One that is no number is written as null: it is left out. Where its own evaluation is
- * reported, answers add their scores to it: what writes them may have another number format.
+ * Reported metrics of a finished trial. NaN is written as null and left out. If the run's own evaluation is reported, the scores of its
+ * answers are added, because generation may use another number format.
  */
 export function scoresOf({
   apart,
@@ -42,10 +42,10 @@ export function scoresOf({
   return Object.fromEntries(Object.entries(all).flatMap(([name, value]) => (value === null ? [] : [[name, value]])));
 }
 
-/** Options that say which data a run has. */
+/** Options that define the data of a run. */
 const DATA = ["task", "data", "train", "validation", "validationSplit", "dataset", "datasetConfig"];
 
-/** What a study's trials have come to. */
+/** Trials of a study with their scores. */
 export function trialsOfStudy({ study }: StudyPlan, { trials }: StudyOutcome): ScoredTrial[] {
   const tasks = named(trials.map(({ configuration: { source } }) => [sourceName(source), JSON.stringify(source)]));
   const told = study.factors.filter((factor) => isToldByData(factor, trials, tasks)).map(({ name }) => name);
@@ -68,7 +68,7 @@ export function trialsOfStudy({ study }: StudyPlan, { trials }: StudyOutcome): S
   });
 }
 
-/** Whether a factor sets the data, and the data's name says which of its values a trial has. */
+/** Whether a factor sets the data, and the data's name already shows its level. */
 function isToldByData(
   { name, levels = [] }: Factor,
   trials: readonly TrialOutcome[],
@@ -81,9 +81,9 @@ function isToldByData(
 }
 
 /**
- * Finished runs, each named by its method and by those of its options in which it differs from runs of that method on the same
- * data. Runs on other data, or on another split of them, are told apart; where a run's seed draws its validation examples,
- * settings share a task only if they had the same draws.
+ * Finished runs as trials. A run is named by its method and by the options in which it differs from runs of that method on the same
+ * data. Runs on other data, or on another split, are separate tasks. If a run's seed draws its validation examples, settings share a task
+ * only if they have the same draws.
  */
 export function trialsOfRuns(runs: readonly FinishedRun[]): ScoredTrial[] {
   const all = labelled(runs).map(({ run, values }) => {
@@ -117,7 +117,7 @@ export function trialsOfRuns(runs: readonly FinishedRun[]): ScoredTrial[] {
 
 const rankOf = (rank: unknown): number | undefined => (typeof rank === "number" ? rank : undefined);
 
-/** Names of data, numbered where several have one: `tickets.csv (1)`. */
+/** Names of data; numbered if several have one name, such as `tickets.csv (1)`. */
 function named(data: readonly (readonly [name: string, identity: string])[]): string[] {
   const byName = grouped(data, ([name]) => name);
   return data.map(([name, identity]) => {
@@ -146,12 +146,12 @@ function labelled(runs: readonly FinishedRun[]): { run: FinishedRun; values: Val
   });
 }
 
-/** Options that say nothing of a setting: what is of one run alone, and the data, by which runs are told apart anyway. */
+/** Options that are no part of a setting: those of a single run, and the data, which separates runs anyway. */
 const NO_SETTING = ["seed", "output", ...DATA];
 
 /**
- * Checks that the runs have something to compare: a task on which every method ran, and more than one run of it.
- * @throws {UserError} naming the methods and tasks otherwise.
+ * Checks that the runs are comparable: some task must have runs of every method, and more than one run.
+ * @throws {UserError} naming the methods and tasks otherwise
  */
 export function checkComparable(runs: readonly FinishedRun[]): void {
   const methods = new Set(runs.map(({ result }) => result.method));

@@ -1,4 +1,4 @@
-/** Mean of values; NaN of none. */
+/** Mean of values; NaN for an empty list. */
 export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
@@ -9,7 +9,7 @@ export function deviation(values: readonly number[]): number {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1));
 }
 
-/** The value in the middle, or the mean of the two that are. */
+/** The middle value, or the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
@@ -22,7 +22,7 @@ export interface Spread {
   count: number;
 }
 
-/** The spread of at least one value. */
+/** Spread of at least one value. */
 export function spreadOf(values: readonly number[]): Spread {
   return {
     mean: mean(values),
@@ -31,7 +31,7 @@ export function spreadOf(values: readonly number[]): Spread {
   };
 }
 
-/** Values gathered under the keys that `key` gives them, in order of first appearance. */
+/** Groups values by key, in order of first appearance. */
 export function grouped<T, K>(values: Iterable<T>, key: (value: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>();
   for (const value of values) {
@@ -43,10 +43,10 @@ export function grouped<T, K>(values: Iterable<T>, key: (value: T) => K): Map<K,
   return groups;
 }
 
-/** Student's t at which 5 % lie beyond on both sides together, for 1, 2, … degrees of freedom; 2 stands for all that follow. */
+/** Two-sided 5 % quantiles of Student's t for 1, 2, … degrees of freedom; 2 for all that follow. */
 const T_95 = [12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23];
 
-/** Whether a mean lies further from 0 than its values' spread explains in 19 of 20 draws; nothing is told by one value. */
+/** Whether a mean is further from 0 than the spread of its values explains in 19 of 20 draws; false for a single value. */
 export function isBeyondChance({ mean: middle, deviation: spread, count }: Spread): boolean {
   if (spread === undefined) return false;
   return Math.abs(middle) > (T_95[count - 2] ?? 2) * (spread / Math.sqrt(count));

@@ -5,14 +5,14 @@ import { secondsOf, type Timing, timeRun } from "./estimate.ts";
 import { mean } from "./statistics.ts";
 import type { Configuration, StudyPlan } from "./study.ts";
 
-/** What a study is expected to take on this machine, one trial after another. */
+/** Estimated cost of a study on this machine, one trial after another. */
 export interface StudyEstimate {
   seconds: number;
-  /** Most that a trial's process is expected to take, bytes. */
+  /** Maximum memory of a trial's process, in bytes. */
   memory: number;
-  /** Of each configuration the seconds of one trial, trained to its end. */
+  /** Seconds of one complete trial of each configuration. */
   trials: { label: string; seconds: number }[];
-  /** Configurations that were timed; others take what those that are nearest took. */
+  /** Number of timed configurations. Others get the time of the nearest timed one. */
   timed: number;
 }
 
@@ -20,13 +20,13 @@ export interface StudyEstimate {
 const keepsStepCost = (option: string): boolean =>
   (optionOfRun(option) ?? METHODS.schemaOf(option))?.meta()?.sameStepCost === true;
 
-/** Kinds of trials that are timed at most: each takes seconds. */
+/** Maximum number of timed kinds of trials: each takes seconds. */
 const MOST_TIMED = 24;
 
-/** Seconds that a process takes for Node's start and to load aflora: as this module is loaded, before any other work. */
+/** Seconds to start Node and load aflora, measured when this module loads, before other work. */
 const PROCESS_START = Math.min(process.uptime(), 5);
 
-/** Times a few steps of each kind of trial that a study has. */
+/** Times a few steps of each kind of trial in a study. */
 export async function estimateStudy(
   plan: StudyPlan,
   onTiming: (label: string) => void = () => {},
@@ -40,7 +40,7 @@ export async function estimateStudy(
   }
   const timingOf = (configuration: Configuration): Timing => {
     const own = timings.get(kindOf(configuration))?.timing ?? nearest(configuration, [...timings.values()]);
-    // The number of epochs and steps is its own; trials are not trained once more on all rows.
+    // Epochs and steps are the trial's own. Trials are not trained once more on all rows.
     const { examples, epochs, batchSize } = configuration.length;
     const steps = { stepsPerEpoch: stepsPerEpoch(examples, batchSize), refitSteps: 0 };
     return { ...own, length: { ...own.length, ...steps, epochs } };
@@ -50,7 +50,7 @@ export async function estimateStudy(
     return { label: configuration.label, timing, more: configuration.length.reported };
   });
   const trials = whole.map(({ label, timing, more }) => ({ label, seconds: PROCESS_START + secondsOf(timing, more) }));
-  // Which ones go on is not known: each round's are taken to be like the mean.
+  // Which configurations continue is unknown: each round is estimated by the mean.
   const seconds = plan.expected.reduce((sum, { trials: count, from, to }) => {
     const each = whole.map(({ timing, more }) => {
       const until = Math.min(to, timing.length.epochs);
@@ -66,7 +66,7 @@ function kindOf({ trials }: Configuration): string {
   return JSON.stringify(Object.entries(trials[0]!.config).filter(([key]) => !keepsStepCost(key)));
 }
 
-/** Of those that were timed the one that shares most options. */
+/** The timed configuration that shares most options. */
 function nearest(
   { trials }: Configuration,
   timed: readonly { timing: Timing; configuration: Configuration }[],

@@ -10,7 +10,7 @@ const seed = z
   .min(0)
   .max(2 ** 32 - 1);
 
-/** What a study file holds; every key is described in docs/studies.md. */
+/** Keys of a study file; docs/studies.md describes each. */
 const studySchema = z.object({
   title: z.string().min(1).optional(),
   about: z.string().min(1).optional(),
@@ -24,15 +24,15 @@ const studySchema = z.object({
   generate: z.int().min(1).optional(),
 });
 
-/** Keys of all ways to search. */
+/** Keys of all search algorithms. */
 export const searchKeys = (): string[] => [
   ...new Set(SEARCH_ALGORITHMS.all.flatMap(({ options }) => Object.keys(options.shape))),
 ];
 
 /**
- * Reads a study as its file has it, keys in camel case.
- * @param title where the study has none
- * @throws UserError naming the key or factor that is unknown, missing or malformed.
+ * Parses a study from its file's contents, with keys in camel case.
+ * @param title default title
+ * @throws UserError naming the key or factor that is unknown, missing or malformed
  */
 export function parseStudy(given: Readonly<Record<string, unknown>>, title: string): Study {
   const known = [...Object.keys(studySchema.shape), ...searchKeys()];
@@ -71,7 +71,7 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
   };
 }
 
-/** @throws UserError where there is no such search, or it has no such key. */
+/** @throws UserError if there is no such search algorithm, or if it has no such key */
 function searchOf(name: string, study: Readonly<Record<string, unknown>>): Study["search"] {
   const algorithm = SEARCH_ALGORITHMS.find(name);
   const given = Object.fromEntries(Object.entries(study).filter(([key]) => searchKeys().includes(key)));

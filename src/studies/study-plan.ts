@@ -21,13 +21,13 @@ import type { Configuration, Study, StudyPlan, Trial, Wanted } from "./study.ts"
 import { Identifier, trialId } from "./trial-identity.ts";
 import { holdingOut, optionsOfMethod } from "./trial-options.ts";
 
-/** Most configurations that cannot work which an error tells the reason of. */
-const TOLD = 12;
+/** Maximum number of broken configurations that an error explains. */
+const MAX_EXPLAINED = 12;
 
 /**
- * Lays out a study as far as it is known before the first trial starts, and checks everything about it that can be.
- * @param signal aborting ends it, with its reason
- * @throws UserError where a factor, the data or configurations cannot work: then all of these are named.
+ * Plans a study as far as possible before the first trial, and checks everything that can be checked.
+ * @param signal aborting ends the planning, with the signal's reason
+ * @throws UserError if a factor, the data or configurations cannot work; names all of these configurations
  */
 export async function planStudy(study: Study, signal?: AbortSignal): Promise<StudyPlan> {
   refuseForeign(study);
@@ -63,17 +63,17 @@ export async function planStudy(study: Study, signal?: AbortSignal): Promise<Stu
 function refusal(failures: readonly string[], of: number): UserError {
   if (of === 1) return new UserError(failures[0]!.replace(/^[^:]*: /, ""));
   const reasons = new Set(failures.map((failure) => failure.slice(failure.indexOf(": "))));
-  // Where it is not about what varies, one reason says it all.
+  // If the reason is not about the varied factors, it is given once.
   if (failures.length === of && reasons.size === 1) return new UserError([...reasons][0]!.slice(2));
-  const more = failures.length > TOLD ? `; and ${failures.length - TOLD} more` : "";
+  const more = failures.length > MAX_EXPLAINED ? `; and ${failures.length - MAX_EXPLAINED} more` : "";
   return new UserError(
-    `${failures.length} of ${of} configurations cannot work: ${failures.slice(0, TOLD).join("; ")}${more}`,
+    `${failures.length} of ${of} configurations cannot work: ${failures.slice(0, MAX_EXPLAINED).join("; ")}${more}`,
   );
 }
 
-/** @throws UserError where an option is one that no method of the study has. */
+/** @throws UserError if an option belongs to no method of the study */
 function refuseForeign({ options, factors }: Study): void {
-  // Where the method varies throughout, the one among the options is no trial's.
+  // If all levels of a factor set the method, no trial uses the method among the options.
   const chosen = factors.some(
     ({ levels = [], when }) =>
       Object.keys(when).length === 0 && levels.length > 0 && levels.every((level) => "method" in level.options),
@@ -95,11 +95,11 @@ function refuseForeign({ options, factors }: Study): void {
   );
 }
 
-/** Data of one source, as read. */
+/** The data of one source. */
 interface Source {
-  /** As a run of the first seed has them. */
+  /** The data as a run of the first seed has it. */
   task: TaskData;
-  /** Validation examples of the data's own. */
+  /** Number of the data's own validation examples. */
   ownValidation: number;
 }
 
@@ -108,7 +108,7 @@ class Planner {
   readonly #checker = new RunChecker();
   readonly #identifier = new Identifier();
   readonly #sources = new AsyncMemo<Source>();
-  /** What was found published, and what was not. */
+  /** Methods and tasks with published settings, and those without. */
   readonly #published = new Set<string>();
 
   constructor(study: Study) {
@@ -119,7 +119,7 @@ class Planner {
     return this.#checker.resolve(given, (await this.#sourceOf(resolveConfig(given))).task);
   }
 
-  /** @throws UserError where its trials cannot work. */
+  /** @throws UserError if its trials cannot work */
   async configuration({ values, options, stage, found, refit, ...wanted }: Wanted): Promise<Configuration> {
     const { seeds = this.#study.seeds, holdOut = this.#study.holdOut } = wanted;
     const { preset, ...own } = optionsOfMethod(options);
@@ -127,10 +127,10 @@ class Planner {
     const { task, ownValidation } = await this.#sourceOf(resolveConfig(given));
     this.#checkMetric(task);
     this.#checkAnswers(task);
-    // A kind that the data told may have published settings and learning rates of its own.
+    // A kind that was detected from the data may have its own published settings and learning rates.
     const { recipe, refines } = findTaskKind(task.kind);
-    const told = recipe === undefined && !refines ? given : { ...given, kind: task.kind };
-    const settings = preset === undefined ? told : this.#withPublished({ ...told, preset });
+    const detected = recipe === undefined && !refines ? given : { ...given, kind: task.kind };
+    const settings = preset === undefined ? detected : this.#withPublished({ ...detected, preset });
     const first = await this.#checker.resolve(settings, task);
     await this.#checker.check(first, task.train.length);
     const file = own.validation === undefined ? undefined : String(own.validation);
@@ -159,7 +159,7 @@ class Planner {
     };
   }
 
-  /** With what the method's authors published of the task; of a task that they did not publish, the defaults stay. */
+  /** Adds the method's published settings for the task. If none were published, the defaults stay. */
   #withPublished(given: Record<string, unknown>): Record<string, unknown> {
     const method = findMethod(String(given.method));
     const published = publishedOf(given);
@@ -170,7 +170,7 @@ class Planner {
     const { preset: _, ...others } = given;
     const { source } = resolveConfig(others);
     this.#published.add(`${method.name} on ${sourceName(source)}: no published setting; aflora's defaults are used`);
-    // As where something is published, so that all methods train the same of the head.
+    // As for published settings, so that all methods train the same part of the head.
     return { head: "classifier", ...others };
   }
 
@@ -186,7 +186,7 @@ class Planner {
     return Object.keys(reported).length > 0 ? reported : undefined;
   }
 
-  /** @throws UserError where answers are to be scored that no model writes. */
+  /** @throws UserError if answers should be scored, but no model generates any */
   #checkAnswers({ kind }: TaskData): void {
     if (this.#study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).rollout)) return;
     throw new UserError(`models of kind ${kind} write no answers to score; leave generate out`);
@@ -218,7 +218,7 @@ class Planner {
   }
 }
 
-/** On what epochs and configurations are chosen, and whether scores are of something else. */
+/** Describes the examples that choose epochs and configurations, and whether scores are on others. */
 function howChosen({ holdOut }: Study, configurations: readonly Configuration[]): string {
   if (holdOut === 0) {
     return configurations.some(({ holdsOut }) => holdsOut)
@@ -231,5 +231,5 @@ function howChosen({ holdOut }: Study, configurations: readonly Configuration[])
     : `Epochs and configurations are chosen on ${share}. There is no other validation data: the chosen are scored on the examples that chose them, so their scores are too high.`;
 }
 
-/** A trial's folder in that of its study. */
+/** Folder of a trial within that of its study. */
 export const trialFolder = (output: string, { id }: Pick<Trial, "id">): string => join(output, "trials", id);

@@ -7,33 +7,33 @@ import { type ScoredTrial, scoresOf } from "./scored-trial.ts";
 import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
 import type { Study, TrialOutcome } from "./study.ts";
 
-/** One trial, as tables list it. */
+/** One trial, for tables. */
 export interface TrialRow {
   /** Name of its folder. */
   id: string;
   task: string;
   setting: string;
   values: Readonly<Record<string, string>>;
-  /** What it was for, where it is not one of those that are compared. */
+  /** Purpose of a trial that is not one of those that the study compares. */
   stage?: string | undefined;
   found?: Readonly<Record<string, string>> | undefined;
   seed: number;
   status: TrialOutcome["status"];
   reason?: string | undefined;
   epochs: number;
-  /** By which it is chosen. */
+  /** Metric for choosing. */
   metric?: string | undefined;
-  /** Best score on the examples that its epoch is chosen on, so far. */
+  /** Best score so far on the examples that choose the epoch. */
   heldOut?: number | undefined;
-  /** Lowest loss there: of equal scores it decides. */
+  /** Lowest loss on those examples, which decides between equal scores. */
   heldOutLoss?: number | undefined;
-  /** The adapter's metrics on what is reported, where it has finished. */
+  /** Reported metrics of the adapter, if the trial has finished. */
   scores: Readonly<Record<string, number>>;
-  /** Standard errors of these, by the number of examples. */
+  /** Standard errors of the scores, estimated from the number of examples. */
   errors: Readonly<Record<string, number>>;
-  /** What the best answer that needs no text comes to on the same examples. */
+  /** Scores of the best constant answer on the same examples. */
   sameAnswer: Readonly<Record<string, number>>;
-  /** Trainable parameters, averaged over training, and at its start and end, the head's not counted. */
+  /** Trainable parameters without the head: mean over training, at the start and at the end. */
   trainable?: number | undefined;
   trainableStart?: number | undefined;
   trainableEnd?: number | undefined;
@@ -45,62 +45,62 @@ export interface TrialRow {
   directory: string;
 }
 
-/** One setting on one task; spreads are over the seeds of finished trials. */
+/** One setting on one task. Spreads are over the seeds of finished trials. */
 export interface SettingRow extends SettingCosts {
   values: Readonly<Record<string, string>>;
   found?: Readonly<Record<string, string>> | undefined;
   trials: Record<TrialOutcome["status"], number>;
   /** Epochs of its furthest trial. */
   epochs: number;
-  /** On the examples that epochs are chosen on; of settings that did not finish, of the epochs that they had. */
+  /** Score on the examples that choose the epoch. For unfinished settings, over the epochs so far. */
   heldOut?: Spread | undefined;
-  /** Mean of the lowest losses there. */
+  /** Mean of the lowest losses on those examples. */
   heldOutLoss?: number | undefined;
-  /** By metric. */
+  /** Scores by metric. */
   scores: Readonly<Record<string, Spread>>;
-  /** Of the metric by which settings are chosen. */
+  /** Score by the metric for choosing settings. */
   score?: Spread | undefined;
 }
 
-/** What a factor does by itself: for each of its levels the mean over settings that have it, spread over seeds. */
+/** Main effect of a factor: for each level, the mean over settings that have it, spread over seeds. */
 export interface MainEffect {
   factor: string;
   levels: { level: string; score: Spread; configurations: number }[];
 }
 
-/** What two factors do together. */
+/** Joint effect of two factors. */
 export interface Interaction {
   factors: readonly [string, string];
   cells: { levels: readonly [string, string]; score: Spread }[];
 }
 
-/** A study's numbers on one task. */
+/** Results of a study on one task. */
 export interface TaskResults {
   task: string;
-  /** What its scores were measured on. */
+  /** The data of its scores. */
   data: ScoredData;
   metric: string;
   direction: "highest" | "lowest";
-  /** Whether scores are of data that played no part in any choice. */
+  /** Whether scores are on data that had no part in any choice. */
   reportedSeparately: boolean;
-  /** Mean standard error of a score by the number of examples, and what the best answer that needs no text has there. */
+  /** Mean standard error of a score, estimated from the number of examples, and the score of the best constant answer. */
   error?: number;
   sameAnswer?: number;
   rows: SettingRow[];
   /**
-   * The setting with the best score on the examples that settings are chosen on, among those whose trials all finished; of equal
-   * scores the one with the lower loss.
+   * The setting with the best score on the examples that choose settings, among those whose trials all finished. The lower loss decides
+   * between equal scores.
    */
   best?: string;
   /** Settings with the same score. */
   ties: string[];
-  /** The next best, and by how much the best one's score differs from its, seed by seed. */
+  /** The second-best setting, and how much the best one's score differs, by seed. */
   next?: { setting: string; difference: Spread | undefined };
   effects: MainEffect[];
   interactions: Interaction[];
 }
 
-/** All numbers of a study: tables, pages and files show them and compute none. */
+/** All results of a study. Tables, pages and files show these numbers and compute none. */
 export interface StudyResults {
   title: string;
   about?: string | undefined;
@@ -111,11 +111,11 @@ export interface StudyResults {
   freezing: { orders: FreezingOrder[]; agreements: OrderAgreement[] };
 }
 
-/** What of a study its numbers depend on; of runs compared by themselves there is little of it. */
+/** The parts of a study that its numbers depend on. Separate runs have few of them. */
 export type Asked = Pick<StudyResults, "title" | "about" | "notes"> &
   Partial<Pick<Study, "factors" | "metric" | "direction">>;
 
-/** The numbers of what a study's trials, or other runs, have come to. */
+/** Computes the results of a study's trials, or of other runs. */
 export function studyResults(asked: Asked, trials: readonly ScoredTrial[]): StudyResults {
   const { title, about, notes } = asked;
   const rows = trials.map((trial) => trialRow(trial, asked));
@@ -184,7 +184,7 @@ function taskResults(
   const scored = finished.flatMap(({ row }) => (metric in row.scores ? { ...row, score: row.scores[metric]! } : []));
   const rows = [...grouped(all, ({ setting }) => setting)].map(([setting, own]) => settingRow(setting, own, metric));
   const order = orderOf(asked, metric);
-  // On the same examples the score is that of the adapter that is kept.
+  // On the same examples, the score is that of the kept adapter.
   const chosenBy = ({ score, heldOut }: SettingRow): number => (reportedSeparately ? heldOut : score)!.mean;
   const whole = rows.filter(
     (row) => row.score && (!reportedSeparately || row.heldOut) && row.trials.finished === countOf(row.trials),
@@ -218,7 +218,7 @@ const countOf = (trials: SettingRow["trials"]): number => Object.values(trials).
 /** A finished trial with its score by the task's metric. */
 type Scored = TrialRow & { score: number };
 
-/** Factors of which a task's trials have several levels. */
+/** Factors with several levels among a task's trials. */
 function factorsOf(rows: readonly TrialRow[], { factors }: Asked): string[] {
   const names = factors?.map(({ name }) => name) ?? [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
   return names.filter((name) => new Set(rows.flatMap(({ values }) => values[name] ?? [])).size > 1);
@@ -234,7 +234,7 @@ function settingRow(setting: string, rows: readonly TrialRow[], metric: string):
     const values = of.flatMap((row) => value(row) ?? []);
     return values.length > 0 ? spreadOf(values) : undefined;
   };
-  // Of pruned trials the score is that of the epochs that they had.
+  // Pruned trials have the score of their epochs so far.
   const begun = finished.length > 0 ? finished : rows;
   const metrics = [...new Set(finished.flatMap(({ scores }) => Object.keys(scores)))];
   const [{ values, found }] = rows as [TrialRow];
@@ -289,7 +289,7 @@ function interaction(a: string, b: string, rows: readonly Scored[], asked: Asked
   return { factors: [a, b], cells };
 }
 
-/** Levels of a factor that rows have, in the order of the study; those drawn from a range by size. */
+/** Levels of a factor among the rows, in the study's order; levels drawn from a range are sorted by value. */
 function levelsOf(factor: string, rows: readonly Pick<TrialRow, "values">[], { factors }: Asked): string[] {
   const present = [...new Set(rows.flatMap(({ values }) => values[factor] ?? []))];
   const listed = factors?.find(({ name }) => name === factor)?.levels?.map(({ label }) => label);

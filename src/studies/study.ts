@@ -5,71 +5,71 @@ import type { Choice, Factor } from "./factors.ts";
 import type { Reported, ReportedScores } from "./reported-scores.ts";
 import type { TrialIdentity } from "./trial-identity.ts";
 
-/** What to find out, and how. */
+/** A question, and how to answer it with many runs. */
 export interface Study {
   title: string;
-  /** What the study asks, in words. */
+  /** The study's question, in words. */
   about?: string | undefined;
   /** Options of every trial. */
   options: Readonly<Record<string, unknown>>;
   factors: readonly Factor[];
   search: { algorithm: SearchAlgorithm; options: Readonly<Record<string, unknown>> };
   seeds: readonly number[];
-  /** By which configurations are chosen; each task's first one where absent. */
+  /** Metric for choosing configurations (default: each task's first). */
   metric?: string | undefined;
-  /** Which of its values is the best; as the metric's kind of task says where absent. */
+  /** Whether the metric's highest or lowest value is best (default: as the metric's kind of task defines). */
   direction?: "highest" | "lowest" | undefined;
   /**
-   * Share of the training examples on which epochs and configurations are chosen; 0: they are chosen on the validation
-   * examples that scores are of, and nothing else is held out.
+   * Share of the training examples that choose epochs and configurations. With 0, the validation examples of the scores choose them, and
+   * nothing else is held out.
    */
   holdOut: number;
-  /** Of language models: so many of the examples that scores are of are answered, and the answers scored. */
+  /** For language models: number of the scored examples to answer; the answers are scored. */
   generate?: number | undefined;
 }
 
-/** A way to go through what a study varies. */
+/** An algorithm that searches what a study varies. */
 export interface SearchAlgorithm<Options extends z.ZodObject = z.ZodObject> {
-  /** As study files and `--search` name it. */
+  /** Name in study files and for `--search`. */
   readonly name: string;
-  /** What it does, in a few words. */
+  /** Summary in a few words. */
   summary: string;
-  /** Its own keys of a study file; each is a flag too. */
+  /** Keys for study files; each is a flag, too. */
   readonly options: Options;
   /**
-   * Begins with a study; no trial is run yet.
-   * @param signal aborting ends it, with its reason
-   * @throws UserError where the study does not suit it
+   * Starts the search of a study. Runs no trial.
+   * @param signal aborting ends it, with the signal's reason
+   * @throws UserError if the study does not suit the algorithm
    */
   begin(study: Study, options: z.output<Options>, signal?: AbortSignal): Promise<BegunSearch>;
 }
 
 export interface BegunSearch {
-  /** Configurations that are planned and checked before the first trial starts. */
+  /** Configurations that are planned and checked before the first trial. */
   choices: readonly Wanted[];
   /**
-   * What it is expected to run, as far as that is known before.
-   * @throws UserError where it cannot go on with these configurations
+   * Expected rounds, as far as they are known.
+   * @throws UserError if the search cannot continue with these configurations
    */
   expects(configurations: readonly Configuration[]): readonly ExpectedRound[];
-  /** What to train next, once what it asked for before has ended. */
+  /** Configurations to train next, each round after the one before has ended. */
   rounds(plan: StudyPlan, results: SearchResults): AsyncIterable<Round>;
 }
 
 /** A configuration to plan. */
 export interface Wanted extends Choice {
-  /** What it is for, where it is not one that the study compares: tables show those of one name together. */
+  /** Purpose of a configuration that is not one of those that the study compares. Tables group them by this name. */
   stage?: string;
-  /** What a search has chosen for it, by the names of options. */
+  /** Values that a search chose for it, by option. */
   found?: Readonly<Record<string, string>>;
-  /** Whether its model is the one that is kept, and trained once more on all rows where few were held out. */
+  /** Whether its model is the one to keep. It is trained once more on all rows if few were held out. */
   refit?: boolean;
-  /** The study's where absent, and so is what it holds out. */
+  /** Seeds, and held-out share (default: the study's). */
   seeds?: readonly number[];
   holdOut?: number;
 }
 
-/** Trials that train from one epoch to another, infinity for their last. */
+/** Trials that train from one epoch to another; infinity for the last. */
 export interface ExpectedRound {
   trials: number;
   from: number;
@@ -79,11 +79,11 @@ export interface ExpectedRound {
 /** Configurations to train next. */
 export interface Round {
   configurations: readonly Configuration[];
-  /** Epochs after which their trials pause; to their end where absent. */
+  /** Epochs after which their trials pause (default: at their end). */
   epochs?: number;
-  /** What the reader of the terminal is told before it begins. */
+  /** Note to print before the round begins. */
   note?: string;
-  /** When it ends whatever is under way (`performance.now()`): with the best evaluation so far, or as it is. */
+  /** When running trials must end (`performance.now()`): with the best evaluation so far, or by an abort. */
   until?: TimeLimit;
 }
 
@@ -92,38 +92,39 @@ export interface TimeLimit {
   by: "best" | "abort";
 }
 
-/** What a search is told of what has been run. */
+/** Results of the trials so far, for a search. */
 export interface SearchResults {
   outcomesOf(configuration: Configuration): Promise<TrialOutcome[]>;
   /**
-   * Configurations by their held-out score as mean over seeds, the best first, of equals the lower loss; those that failed,
-   * or that have no score with every seed, are left out.
-   * @param epochs the first so many alone count
+   * Configurations by their held-out score, as mean over seeds, best first; the lower loss decides between equals. Leaves out
+   * configurations
+   * that failed, or that lack a score for some seed.
+   * @param epochs counts only this many first epochs
    */
   ranked(configurations: readonly Configuration[], epochs?: number): Promise<Configuration[]>;
 }
 
 /** One run of a study. */
 export interface Trial {
-  /** Hash of what it is, the name of its folder. */
+  /** Hash of its identity, which is the name of its folder. */
   id: string;
   identity: TrialIdentity;
   seed: number;
-  /** Options of the run but its folder. */
+  /** Options of the run, without its folder. */
   config: Readonly<Record<string, unknown>>;
-  /** Absent where its own evaluations are all that is reported. */
+  /** Undefined if only its own evaluations are reported. */
   reported: Reported | undefined;
 }
 
-/** Trials that differ in their seed alone. */
+/** Trials that differ only in their seed. */
 export interface Configuration extends Pick<Wanted, "stage" | "found" | "refit">, Choice {
-  /** `rte, lora, rank 4` */
+  /** Such as `rte, lora, rank 4`. */
   label: string;
   trials: readonly Trial[];
   source: DataSource;
   /** Whether its runs are evaluated on a part of their training examples. */
   holdsOut: boolean;
-  /** Examples that a run trains on and that it is reported on (of a file not counted: 0), its epochs and batch. */
+  /** Number of examples for training and for reporting (0 for a file, which is not counted), epochs and batch size. */
   length: { examples: number; reported: number; epochs: number; batchSize: number };
 }
 
@@ -132,29 +133,29 @@ export interface StudyPlan {
   search: BegunSearch;
   configurations: readonly Configuration[];
   expected: readonly ExpectedRound[];
-  /** What the reader of the numbers must know. */
+  /** Notes that a reader of the results must know. */
   notes: readonly string[];
-  /** A trial's options resolved. */
+  /** Resolves a trial's options. */
   resolve(given: Readonly<Record<string, unknown>>): Promise<RunConfig>;
-  /** Plans a configuration that the search has come to. @throws UserError where it cannot work */
+  /** Plans a configuration that the search adds. @throws UserError if it cannot work */
   more(wanted: Wanted): Promise<Configuration>;
 }
 
-/** What a trial has come to. */
+/** Outcome of a trial. */
 export interface TrialOutcome {
   trial: Trial;
   configuration: Configuration;
   directory: string;
-  /** `pruned`: the search left it behind; `open`: it is yet to begin or to go on. */
+  /** `pruned`: the search dropped it. `open`: it has not begun, or can be resumed. */
   status: "finished" | "pruned" | "failed" | "open";
-  /** Why it failed. */
+  /** Reason of a failure. */
   reason?: string;
   /** Epochs done. */
   epochs: number;
   records?: RunRecords;
-  /** Absent while it has not finished, and where there are no data for it. */
+  /** Undefined if the trial has not finished, or if there is no data for it. */
   reported?: ReportedScores;
-  /** Wall-clock seconds of its processes, where it had any of its own. */
+  /** Wall-clock seconds of its processes, if it had any. */
   processSeconds?: number | undefined;
 }
 

@@ -11,27 +11,28 @@ import { folderFiles } from "../model-files/file-source-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { AsyncMemo } from "./async-memo.ts";
 
-/** What a trial is, wherever its files lie: trials that agree in all of it are the same. */
+/** Identity of a trial, wherever its files are. Trials with the same identity are the same. */
 export interface TrialIdentity {
-  /** All options with their defaults, seed among them, without paths and without what changes no result. */
+  /** All options including defaults and the seed, without paths and options that change no result. */
   options: Readonly<Record<string, unknown>>;
-  /** Hash of the data's files; of a data set of the hub its commit, hashed with the file that trials are reported on. */
+  /** Hash of the data's files. For a data set of the hub: its commit, hashed with the file that trials are reported on. */
   data: string;
   /** Hash of the model's files, or its commit on the hub. */
   model: string;
 }
 
-/** Options that say where something lies. What lies there is hashed. */
+/** Options that are paths or revisions. Their contents are hashed. */
 const PLACES = [...PATH_OPTIONS, "revision"];
 
-/** Says what trials are; files that were hashed are remembered. */
+/** Computes identities of trials. Caches the hashes of files. */
 export class Identifier {
   readonly #data = new AsyncMemo<string>();
   readonly #models = new AsyncMemo<string>();
 
   /**
-   * @param task that the options name, read from their data
-   * @param reported file on whose examples the trial is reported
+   * Computes a trial's identity.
+   * @param task read from the data that the options name
+   * @param reported file with the examples that the trial is reported on
    */
   async identify(config: RunConfig, task: TaskData, reported?: string): Promise<TrialIdentity> {
     const files = [...(task.origin?.files ?? []), ...(reported === undefined ? [] : [reported])];
@@ -51,15 +52,15 @@ export class Identifier {
   }
 }
 
-/** A run's options as an identity has them. */
+/** Options of a run for its identity. */
 export function identifyingOptions(config: RunConfig): Record<string, unknown> {
   const all = Object.entries(flatOptions(config)).filter(([key]) => !MAY_DIFFER.includes(key) && !PLACES.includes(key));
   return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /**
- * The name of a trial's folder: 12 hexadecimal digits of the hash of what it is. Options that have their defaults are left
- * out, so that an option that a later version brings changes no name.
+ * Name of a trial's folder: 12 hexadecimal digits of its identity's hash. Options with default values are left out, so an option that a
+ * later version adds changes no name.
  */
 export function trialId({ options, data, model }: TrialIdentity): string {
   const { shape } = findMethod(String(options.method)).options;
@@ -69,11 +70,11 @@ export function trialId({ options, data, model }: TrialIdentity): string {
   return sha256(JSON.stringify([others, data, model])).slice(0, 12);
 }
 
-/** A run's adapter or another's, in its folder; one of the hub is told by its name. */
+/** Hash of a run's adapter or of an adapter's folder; the name for one on the hub. */
 const adapterIdentity = async (name: string): Promise<string> =>
   existsSync(name) ? contentsOf(existsSync(join(name, "adapter")) ? join(name, "adapter") : name) : name;
 
-/** A hash of the files of a folder that a model is read from, or of one file. */
+/** Hash of the files in a model's folder, or of one file. */
 async function contentsOf(path: string): Promise<string> {
   const isFolder = (await stat(path)).isDirectory();
   const names = isFolder ? (await readdir(path)).filter((name) => MODEL_FILE.test(name)) : [basename(path)];

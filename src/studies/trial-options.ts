@@ -3,7 +3,7 @@ import { findMethod } from "../methods/methods.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** Options of runs and of the method that they name; another method's are left out. */
+/** Options of runs and of the method that they name, without those of other methods. */
 export function optionsOfMethod(options: Options): Record<string, unknown> {
   const { shape } = findMethod(String(options.method)).options;
   return Object.fromEntries(
@@ -11,7 +11,7 @@ export function optionsOfMethod(options: Options): Record<string, unknown> {
   );
 }
 
-/** The same options with a share of the training examples held out in place of other validation examples; 0 changes nothing. */
+/** The same options with a share of the training examples held out instead of other validation examples; 0 changes nothing. */
 export function holdingOut(options: Options, share: number): Record<string, unknown> {
   const { validation: _, ...others } = options;
   return share > 0 ? { ...others, validationSplit: share } : { ...options };

@@ -17,47 +17,47 @@ import { planStudy } from "./study-plan.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** How to look for the best settings. */
+/** Options of a search for the best settings. */
 export interface TuneOptions {
-  /** Options of a run; what is given here is not varied. */
+  /** Options of a run. Options given here are not varied. */
   options: Options;
-  /** Time for all of it. */
+  /** Total time. */
   minutes: number;
-  /** Run folder to write; the search lies in `search/` in it. */
+  /** Run folder to write. The search is in its `search/` folder. */
   output: string;
   seed: number;
   metric?: string | undefined;
-  /** Ends the timing before the first trial, with its reason; trials that are under way are the runner's. */
+  /** Aborting ends the timing before the first trial, with the signal's reason. The runner ends running trials. */
   signal?: AbortSignal | undefined;
 }
 
 export interface TuneOutcome {
   plan: StudyPlan;
   outcome: StudyOutcome;
-  /** What `aflora train` would have done with these data, where that fits; else the same shortened. */
+  /** The run that `aflora train` would do with these data, shortened if it does not fit. */
   defaults: TrialOutcome;
-  /** Epochs of the defaults, where these are more than the time was enough for. */
+  /** Epochs of the defaults, if they exceed the time. */
   shortenedFrom: number | undefined;
-  /** Undefined where no trial has finished. */
+  /** Undefined if no trial has finished. */
   winner: TrialOutcome | undefined;
-  /** The winner's settings trained again, with more of the examples; undefined where the time was not enough. */
+  /** The winner's settings, trained again with more of the examples; undefined if the time was too short. */
   again: TrialOutcome | undefined;
 }
 
-/** Epochs without a better evaluation after which a trial stops. */
+/** Number of epochs without improvement after which a trial stops. */
 const PATIENCE = 3;
 const RANKS = [4, 8, 16];
 const NORMS = [0.1, 1];
-/** Learning rates go from half a decade below the recipe's to a decade above. */
+/** Range of learning rates in decades relative to the recipe's: from half a decade below to one above. */
 const DECADES: readonly [from: number, to: number] = [-0.5, 1];
 
-/** Where the search lies in the run's folder. */
+/** Folder of the search within that of the run. */
 export const searchFolder = (output: string): string => join(output, "search");
 
 /**
- * Looks for the settings that do best on a held-out part of the training examples, within a time: a study over methods, learning
- * rates, ranks, batches, clipping and epochs.
- * @throws UserError where the options, or so short a time, cannot work
+ * Searches for the settings that do best on a held-out part of the training examples within a time: a study over methods, learning rates,
+ * ranks, batch sizes, clipping and epochs.
+ * @throws UserError if the options cannot work, or the time is too short
  */
 export async function tune(
   { options, minutes, output, seed, metric, signal }: TuneOptions,
@@ -97,7 +97,7 @@ export async function tune(
   };
 }
 
-/** What is drawn, where it is not given. */
+/** The factors to draw, without those that are given. */
 function factorsBeside(given: Options): Factor[] {
   const names = ["learningRate", "headLearningRate"].filter((name) => !(name in given));
   const all: Factor[] = [
@@ -127,7 +127,7 @@ function factorsBeside(given: Options): Factor[] {
 const one = (name: string, of: readonly number[], random: Parameters<Factor["draw"]>[0]) =>
   levelOf(name, of[uniformInt(random, 0, of.length - 1)]!);
 
-/** Learning rates by what the method's recipe has, the head's moved along. */
+/** Learning rates relative to the method's recipe. The head's rate is scaled along. */
 const ratesFactor = (names: readonly string[]): Factor => ({
   name: names[0]!,
   levels: undefined,
@@ -140,7 +140,7 @@ const ratesFactor = (names: readonly string[]): Factor => ({
   },
 });
 
-/** Batches that are drawn: those of the options and smaller ones, down to a quarter of the defaults'. */
+/** Batch sizes to draw: that of the options and smaller ones, down to a quarter of the default. */
 function batchesOf(options: Options): number[] {
   const given = runOptionsOf(options);
   const { batchSize: _, ...others } = given;
@@ -152,7 +152,7 @@ function batchesOf(options: Options): number[] {
 const runOptionsOf = (options: Options): Record<string, unknown> =>
   Object.fromEntries(Object.entries(options).filter(([name]) => optionOfRun(name) !== undefined));
 
-/** The finished trial with the best held-out score, of equals the lower loss, then the first: the defaults. */
+/** The finished trial with the best held-out score. Between equals, the lower loss decides, then the order: the defaults are first. */
 function winnerOf(finished: readonly TrialOutcome[], study: Study): TrialOutcome | undefined {
   const scored = finished.flatMap((outcome) => {
     const score = outcome.configuration.stage === undefined ? heldOutScore(outcome, study) : undefined;
@@ -161,7 +161,7 @@ function winnerOf(finished: readonly TrialOutcome[], study: Study): TrialOutcome
   return scored.toSorted((a, b) => orderOf(study, a.metric)(a.score, b.score) || a.loss - b.loss)[0]?.outcome;
 }
 
-/** Puts the winner's run into the output folder, as `aflora train` would have left it. */
+/** Moves the winner's run into the output folder, as `aflora train` would have written it. */
 export async function keepWinner(winner: TrialOutcome, output: string): Promise<void> {
   for (const name of RUN.toReversed()) await rm(join(output, name), { recursive: true, force: true });
   for (const name of RUN) {
@@ -175,8 +175,8 @@ export async function keepWinner(winner: TrialOutcome, output: string): Promise<
   }
 }
 
-/** By these a folder counts as a run and as finished: they come last and go first. */
+/** Files that mark a folder as a run, and as finished. Written last and removed first. */
 const LAST = ["config.json", "result.json"];
 
-/** What a finished run consists of. */
+/** Files of a finished run. */
 const RUN = [...RUN_FILES.filter((name) => ![CHECKPOINTS, HIDDEN_STATES, ...LAST].includes(name)), ...LAST];

@@ -10,20 +10,20 @@ import type { AdaptedModel } from "../training/step-graph.ts";
 import type { StepPart } from "../training/step-part.ts";
 import { median } from "./statistics.ts";
 
-/** A micro-batch as a shard for workers: seconds that it took here, bytes on the way there and back. */
+/** A micro-batch as a shard for workers: its seconds on this machine, and the bytes sent and returned. */
 export interface TimedShard {
   seconds: number;
   sent: number;
   returned: number;
 }
 
-/** What workers can take of a step, and what stays. */
+/** Parts of a step that workers can compute, and the remainder. */
 export interface TimedStepParts {
-  /** Seconds of what the run's own machine does: messages, sums, the update. */
+  /** Seconds of the coordinator's own work: messages, sums, the update. */
   own: number;
   /** Bytes of the trainable parameters, which each worker fetches once. */
   values: number;
-  /** Shards of each graph; those of one wait for all of the one before. */
+  /** Shards of each graph. A graph's shards wait for all of the graph before. */
   parts: TimedShard[][];
 }
 
@@ -31,7 +31,7 @@ export interface TimedStepParts {
 export class ShardTimes implements OtherMachines {
   readonly steps: TimedStepParts[] = [];
   #at: TimedStepParts = { own: 0, values: 0, parts: [] };
-  /** Steps that it is of. */
+  /** Number of steps in the current round. */
   #of = 1;
   #ended = 0;
 
@@ -43,10 +43,10 @@ export class ShardTimes implements OtherMachines {
     return (replicas, signal) => this.#replicas(replicas, own, weights, signal);
   }
 
-  /** Ends a step. @param seconds that it took @returns those of them that it takes on one machine */
+  /** Ends a step. @param seconds of the step @returns the part of them that a single machine needs */
   ended(seconds: number): number {
     const { own: messages, values, parts } = this.#at;
-    // Of a round of several steps each has its share.
+    // Each step of a round gets an equal share.
     const share = (shard: TimedShard): TimedShard => ({
       seconds: shard.seconds / this.#of,
       sent: shard.sent / this.#of,
@@ -106,7 +106,7 @@ export class ShardTimes implements OtherMachines {
     }
   }
 
-  /** Writes a message. @returns its bytes */
+  /** Encodes a message. @returns its size in bytes */
   #written(write: () => Buffer): number {
     const started = performance.now();
     const { length } = write();
@@ -118,16 +118,16 @@ export class ShardTimes implements OtherMachines {
 const bytesOf = (shapes: readonly (readonly number[])[]): number =>
   shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(shape), 0);
 
-/** Workers that are each as fast as this machine, and what joins them. */
+/** Workers that are each as fast as this machine, and their network. */
 export interface Workers {
   workers: number;
-  /** Mb/s each way between the server, which is on the run's own machine, and all workers together. */
+  /** Mb/s in each direction between the server, which runs on the coordinator's machine, and all workers together. */
   network: number;
 }
 
-/** Seconds of a step whose shards workers take in turn: each fetches what trains, then takes, computes and returns one after another. */
+/** Seconds of a step with workers. Each fetches the trainable parameters, then takes, computes and returns one shard after another. */
 export function secondsWith({ own, values, parts }: TimedStepParts, { workers, network }: Workers): number {
-  /** Until when the server's link is taken, each way. */
+  /** Time until which the server's link is busy, in each direction. */
   const taken = { out: 0, back: 0 };
   const carry = (way: keyof typeof taken, from: number, bytes: number): number => {
     taken[way] = Math.max(taken[way], from) + (8 * bytes) / (1e6 * network);
@@ -137,7 +137,7 @@ export function secondsWith({ own, values, parts }: TimedStepParts, { workers, n
   let end = 0;
   for (const shards of parts) {
     const waiting = [...shards];
-    /** What each worker does next, and when. */
+    /** Next action of each worker, and its time. */
     const next = Array.from({ length: workers }, (_, worker) => ({ worker, at: end, returns: 0 }));
     while (next.length > 0) {
       const { worker, at, returns } = next.sort((a, b) => a.at - b.at).shift()!;
@@ -156,19 +156,19 @@ export function secondsWith({ own, values, parts }: TimedStepParts, { workers, n
   return own + end;
 }
 
-/** What workers make of a step. */
+/** Estimated effect of workers on a step. */
 export interface WorkersEstimate extends Workers {
-  /** Seconds of a step with them. */
+  /** Seconds of a step with workers. */
   step: number;
-  /** How many times as fast as one machine that is. */
+  /** Speedup over one machine. */
   speedup: number;
-  /** The same by worker: 1 where none ever waits. */
+  /** Speedup per worker: 1 if no worker ever waits. */
   efficiency: number;
-  /** Shards of a step. */
+  /** Number of shards of a step. */
   shards: number;
   /** Bytes of trainable parameters that each worker fetches in a step. */
   values: number;
-  /** Bytes that come back in a step. */
+  /** Bytes returned in a step. */
   returned: number;
 }
 

@@ -107,7 +107,7 @@ describe.skipIf(noValkey !== undefined)(
       const client = server.client();
       expect(await client.ttl("aflora:fence:fenced")).toBeGreaterThan(24 * 3600);
       client.disconnect();
-      await queue.say("fenced", { worker: "me", label: "\x07rank 2", step: 1, totalSteps: 2, at: 3 });
+      await queue.reportProgress("fenced", { worker: "me", label: "\x07rank 2", step: 1, totalSteps: 2, at: 3 });
       expect((await queue.progress()).get("fenced")).toMatchObject({ label: " rank 2", step: 1, totalSteps: 2 });
       expect(await queue.accept("fenced", late, { end: "failed", reason: "late" }, Buffer.from("run"))).toBe(false);
       expect((await queue.ends()).has("fenced")).toBe(false);

@@ -5,22 +5,22 @@ import { relocateRun } from "./relocate-run.ts";
 import { packRun, unpackRun } from "./run-pack.ts";
 import type { QueuedEnd, QueuedTrial, TrialQueue } from "./trial-queue.ts";
 
-/** Milliseconds between two looks at what has come. */
-const LOOK = 500;
-/** Looks after which it is checked that what is awaited is still on the queue. */
-const CHECK = 20;
+/** Milliseconds between two polls for results. */
+const POLL_INTERVAL = 500;
+/** Number of polls after which the runner checks that the trials are still on the queue. */
+const POLLS_PER_CHECK = 20;
 
 /**
- * Has trials done by workers: each is put on the queue, and what a worker hands in is unpacked into the trial's folder.
+ * Lets workers run trials. Adds each trial to the queue, and unpacks the worker's result into the trial's folder.
  * @param signal aborting ends the waiting; the trials stay on the queue
  */
 export function queueRunner(queue: TrialQueue, signal: AbortSignal): TrialRunner {
-  const results = new Awaited(queue, signal);
+  const results = new AwaitedEnds(queue, signal);
   const aborted = new Promise<undefined>((resolve) => {
     if (signal.aborted) resolve(undefined);
     else signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
-  /** A server that is gone answers no more: who is asked to end does not wait for it. */
+  /** A server that is gone never answers, so an abort does not wait for it. */
   const unlessAborted = <T>(answer: Promise<T>): Promise<T | undefined> => Promise.race([answer, aborted]);
   return async ({ trial, label, directory, config, stopAfter, reported }): Promise<TrialEnd> => {
     const { output: _, ...options } = config;
@@ -33,7 +33,7 @@ export function queueRunner(queue: TrialQueue, signal: AbortSignal): TrialRunner
       reported,
     };
     const offer = async (): Promise<void> => {
-      // Who goes on with it may have nothing of it; what a worker has left since is further.
+      // The next worker may not have this checkpoint. If a worker has left one since, that one is more recent.
       if (await hasCheckpoint(directory)) {
         await queue.putResult(trial.id, await packRun(directory), { replace: false });
       }
@@ -53,37 +53,37 @@ export function queueRunner(queue: TrialQueue, signal: AbortSignal): TrialRunner
       }
       await unlessAborted(queue.forget(trial.id));
       if (packed) return end.end;
-      // Another study that waited for the same trial has taken its run, or the server has lost it: it is done again.
+      // Another study with the same trial has taken its run, or the server has lost it: run it again.
     }
   };
 }
 
-/** What is awaited of a queue, looked for at once for all. */
-class Awaited {
+/** Waits for results from a queue, with one poll for all trials. */
+class AwaitedEnds {
   readonly #queue: TrialQueue;
   readonly #signal: AbortSignal;
-  #looking: Promise<Map<string, QueuedEnd>> | undefined;
+  #polling: Promise<Map<string, QueuedEnd>> | undefined;
 
   constructor(queue: TrialQueue, signal: AbortSignal) {
     this.#queue = queue;
     this.#signal = signal;
   }
 
-  /** @param before done before the trial is put on the queue @returns undefined where the waiting was ended */
+  /** @param before called before the trial is added to the queue @returns undefined if the signal aborted */
   async of(trial: QueuedTrial, before: () => Promise<void>): Promise<QueuedEnd | undefined> {
     const known = (await this.#queue.ends()).get(trial.id);
     if (known && answers(known, trial)) {
-      // Another study, or an earlier start of this one, had it done; a failure is tried again.
+      // Another study, or an earlier start of this one, ran it. Failed trials are tried again.
       if (known.end !== "failed") return known;
     }
     if (known) await this.#queue.forget(trial.id, { keepRun: true });
     await before();
     await this.#queue.add(trial);
-    for (let looks = 1; !this.#signal.aborted; looks++) {
-      const end = (await this.#look()).get(trial.id);
+    for (let polls = 1; !this.#signal.aborted; polls++) {
+      const end = (await this.#poll()).get(trial.id);
       if (end && answers(end, trial)) return end;
-      // A server that came back from an older state has lost it.
-      if (looks % CHECK === 0 && !(await this.#queue.has(trial))) {
+      // A server that was restored from an older state has lost the trial.
+      if (polls % POLLS_PER_CHECK === 0 && !(await this.#queue.has(trial))) {
         const late = (await this.#queue.ends()).get(trial.id);
         if (late && answers(late, trial)) return late;
         await this.#queue.add(trial);
@@ -92,19 +92,19 @@ class Awaited {
     return undefined;
   }
 
-  /** One look for all who wait. */
-  #look(): Promise<Map<string, QueuedEnd>> {
-    this.#looking ??= sleep(LOOK, undefined, { signal: this.#signal })
+  /** One poll for all waiting trials. */
+  #poll(): Promise<Map<string, QueuedEnd>> {
+    this.#polling ??= sleep(POLL_INTERVAL, undefined, { signal: this.#signal })
       .catch(() => undefined)
       .then(() => this.#queue.ends())
       .finally(() => {
-        this.#looking = undefined;
+        this.#polling = undefined;
       });
-    return this.#looking;
+    return this.#polling;
   }
 }
 
-/** Whether a trial's end is what is asked for: one that paused before it is not. */
+/** Whether a trial's end is the requested one. An earlier pause is not. */
 export function answers(end: QueuedEnd, { stopAfter }: Pick<QueuedTrial, "stopAfter">): boolean {
   return end.end !== "paused" || (stopAfter !== undefined && end.epochs >= stopAfter);
 }

@@ -10,10 +10,10 @@ interface Move {
 }
 
 /**
- * Tells a run that was begun elsewhere where its files lie here: in its `data.json` and `config.json`. Hashes stay, so that
- * files that are others are refused when it goes on.
- * @param given options of the run, with paths as they are here
- * @throws UserError where an option or one of the two files is malformed.
+ * Updates the paths in `data.json` and `config.json` of a run that began on another machine. Keeps the hashes, so that resuming
+ * refuses files with other contents.
+ * @param given options of the run, with the paths of this machine
+ * @throws UserError if an option or one of the two files is malformed
  */
 export async function relocateRun(directory: string, given: Readonly<Record<string, unknown>>): Promise<void> {
   const file = join(directory, "config.json");
@@ -28,7 +28,7 @@ export async function relocateRun(directory: string, given: Readonly<Record<stri
   });
   const data = join(directory, "data.json");
   const fingerprint = dataFingerprintSchema.safeParse(await readJsonFile(data)).data;
-  // First: it is found by the paths that the other one has.
+  // First, because the fingerprint is found by the paths in `config.json`.
   if (moves.length > 0 && fingerprint?.files) {
     const files = Object.entries(fingerprint.files).map(([path, hash]) => [moved(path, moves), hash]);
     await writeJsonFile(data, { ...fingerprint, files: Object.fromEntries(files) });
@@ -38,7 +38,7 @@ export async function relocateRun(directory: string, given: Readonly<Record<stri
   await writeJsonFile(file, { ...config, ...Object.fromEntries(moves.map(({ name, to }) => [name, to])), output });
 }
 
-/** A path, or one in a folder that has moved; of whichever system the other machine was. */
+/** Translates a path that has moved, or that is in a folder that has. The other machine may run another system. */
 function moved(path: string, moves: readonly Move[]): string {
   const move = moves.find(({ from }) => path === from || (path.startsWith(from) && /[\\/]/.test(path[from.length]!)));
   return move ? join(move.to, ...path.slice(move.from.length).split(/[\\/]/)) : path;

@@ -12,28 +12,28 @@ import { namesCode } from "../../tasks/reward-functions.ts";
 import { REPORTED } from "../reported-scores.ts";
 import { TRIAL_TIME } from "../run-study.ts";
 
-/** Files and folders of a run that travel; a page can be made of them again. */
+/** Files and folders of a run to pack. A page can be written again from them. */
 const PARTS = [...RUN_FILES.filter((name) => name !== REPORT && name !== HIDDEN_STATES), REPORTED, TRIAL_TIME];
 
-/** Names of files that a pack may hold: nothing outside of the run's folder can be written by one. */
+/** Valid file names in a pack. A pack cannot write outside the run's folder. */
 const NAME = /^(?:[\w-]+\.jsonl?|(?:checkpoints|adapter)\/[\w-]+\.(?:json|safetensors))$/;
 
-/** A value of Redis or Valkey holds 512 MB; what a full fine-tuning leaves is more. */
+/** Limit in bytes: a value of Redis or Valkey holds 512 MB. Full fine-tuning can leave more. */
 const MOST = 500e6;
-/** Bytes that a pack may come to, unpacked; files that it may hold, and bytes of the list of them. */
+/** Limits of an unpacked pack: its bytes, its files, and the bytes of their list. */
 const MOST_UNPACKED = 4e9;
 const MOST_FILES = 100;
 const MOST_NAMES = 2 ** 16;
-/** Bytes that are unpacked at once. */
+/** Bytes that are unpacked at a time. */
 const PIECE = 2 ** 18;
 
 const file = z.object({ name: z.string().regex(NAME), size: z.int().nonnegative() });
 const header = z.array(file).min(1).max(MOST_FILES);
 
 /**
- * A run's folder as bytes: the length of a JSON list of names and sizes (4 bytes, little-endian), that list, then the files
- * one after another, all of it compressed.
- * @throws UserError where it is too large to be kept by the queue's server.
+ * Packs a run's folder: the length of a JSON list of names and sizes (4 bytes, little-endian), that list, then the files in order,
+ * all compressed.
+ * @throws UserError if the pack is too large for the queue's server
  */
 export async function packRun(directory: string): Promise<Buffer> {
   const names = (await Promise.all(PARTS.map((part) => filesOf(directory, part)))).flat();
@@ -49,8 +49,8 @@ export async function packRun(directory: string): Promise<Buffer> {
 }
 
 /**
- * Writes a packed run in place of what a folder holds: all of it or nothing. It is unpacked piece by piece, straight to the disk.
- * @throws UserError where the bytes are no packed run, or the disk is full.
+ * Replaces the contents of a folder with a packed run, atomically. Unpacks piece by piece, straight to the disk.
+ * @throws UserError if the bytes are no packed run, or the disk is full
  */
 export async function unpackRun(packed: Buffer, directory: string): Promise<void> {
   const folder = `${directory}.unpacking`;
@@ -79,7 +79,7 @@ export async function unpackRun(packed: Buffer, directory: string): Promise<void
   }
 }
 
-/** What compressed bytes stand for, from the first to the last; never more of it in memory than a piece. */
+/** Decompresses bytes in order, with at most one piece in memory. */
 class Unpacked {
   readonly #stream: Readable;
   readonly #pieces: AsyncIterator<Buffer>;
@@ -90,7 +90,7 @@ class Unpacked {
     this.#pieces = this.#stream[Symbol.asyncIterator]();
   }
 
-  /** Whether nothing comes any more. */
+  /** Whether all bytes have been read. */
   async ended(): Promise<boolean> {
     while (this.#left.length === 0) {
       const { done, value } = await this.#pieces.next().catch(() => refuse());
@@ -100,7 +100,7 @@ class Unpacked {
     return false;
   }
 
-  /** So many bytes in pieces, as they come. */
+  /** The next `size` bytes, in pieces as they come. */
   async *pieces(size: number): AsyncGenerator<Buffer> {
     for (let missing = size; missing > 0; ) {
       if (await this.ended()) refuse();
@@ -111,7 +111,7 @@ class Unpacked {
     }
   }
 
-  /** So many bytes at once. */
+  /** The next `size` bytes at once. */
   async next(size: number): Promise<Buffer> {
     const pieces: Buffer[] = [];
     for await (const piece of this.pieces(size)) pieces.push(piece);
@@ -123,7 +123,7 @@ class Unpacked {
   }
 }
 
-/** What is said of a trial whose reward is a file: whoever may write to a queue could name any that lies on a worker. */
+/** Error for a trial whose reward is a file: anybody with access to the queue could name any file of a worker. */
 export const NO_CODE =
   "a trial of a queue may not name a file to run (--reward); train it with aflora train, or use a reward of the package";
 
@@ -139,7 +139,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Names of a file, or of a folder's files, that are there. */
+/** Existing names of a file, or of the files in a folder. */
 async function filesOf(directory: string, part: string): Promise<string[]> {
   const found = await stat(join(directory, part)).catch(() => undefined);
   if (!found) return [];

@@ -5,19 +5,19 @@ import { UserError } from "../../errors.ts";
 import { isDeep } from "../../files/json.ts";
 import { answers, connect, line, loadBullmq, unlessFull } from "../../runs/many-machines/server.ts";
 
-/** The queue's name on its server, and how its other keys begin. */
+/** Name of the queue on its server, and prefixes of its other keys. */
 export const QUEUE = "aflora";
 const FENCE = "aflora:fence:";
 const RESULT = "aflora:result:";
 const ENDS = "aflora:ends";
 const PROGRESS = "aflora:progress";
 
-/** Seconds that a fence outlives its trial: no worker is late by more. */
+/** Seconds for which the server keeps a fence after the last trial took it. No worker is later than that. */
 const FENCE_SECONDS = 30 * 24 * 3600;
 
 const options = z.record(z.string(), z.unknown());
 const trialSchema = z.object({
-  /** Names a folder. */
+  /** Also the name of a folder. */
   id: z.string().regex(/^[0-9a-f]{12}$/),
   label: line,
   identity: z.object({ options, data: z.string(), model: z.string() }),
@@ -29,10 +29,10 @@ const trialSchema = z.object({
     .refine((reported) => Object.keys(reported).length > 0)
     .optional(),
 });
-/** A trial as the queue holds it. */
+/** A trial on the queue. */
 export type QueuedTrial = z.output<typeof trialSchema>;
 
-/** @throws UserError where what the queue holds is none. */
+/** @throws UserError if the data on the queue is no trial */
 export function parseQueuedTrial(data: unknown): QueuedTrial {
   const parsed = trialSchema.safeParse(isDeep(data) ? undefined : data);
   if (parsed.success) return parsed.data;
@@ -42,7 +42,7 @@ export function parseQueuedTrial(data: unknown): QueuedTrial {
   );
 }
 
-/** How a trial ended on some worker; the run itself lies beside it. */
+/** How a trial ended on a worker. The run itself has its own key. */
 const endSchema = z.union([
   z.object({ end: z.literal("finished") }),
   z.object({ end: z.literal("paused"), epochs: z.number() }),
@@ -57,10 +57,10 @@ const progressSchema = z.object({
   totalSteps: z.number(),
   at: z.number(),
 });
-/** How far a worker is with a trial. `at`: when it said so, milliseconds. */
+/** Progress of a worker's trial. `at` is the time of the report, in milliseconds. */
 export type QueuedProgress = z.output<typeof progressSchema>;
 
-/** Writes a result where the fence is still the writer's: nobody has taken the trial after it. */
+/** Writes a result if the fence is still the writer's, so no other worker has taken the trial since. */
 const ACCEPT = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
@@ -68,11 +68,11 @@ redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 redis.call('HDEL', KEYS[4], ARGV[2])
 return 1`;
 
-/** Trials on a server that speaks Redis's protocol: what waits, what a worker has, what they came to. */
+/** Trials on a server that speaks Redis's protocol: waiting, running and ended. */
 export class TrialQueue {
   readonly #queue: Queue;
   readonly #client: Redis;
-  /** The server without its password, for messages. */
+  /** Address of the server without its password, for messages. */
   readonly address: string;
 
   private constructor(queue: Queue, client: Redis, address: string) {
@@ -82,9 +82,9 @@ export class TrialQueue {
   }
 
   /**
-   * @param url `redis://[user:password@]host:port[/database]`, or `rediss://` over TLS
-   * @throws UserError where it is no such address, nobody answers there, it is another kind of server, or one that may
-   * drop what it holds.
+   * Opens the queue.
+   * @param url `redis://[user:password@]host:port[/database]`, or `rediss://` for TLS
+   * @throws UserError if the address is invalid, no server answers, the server is of another kind, or it may evict keys
    */
   static async open(url: string): Promise<TrialQueue> {
     const { client, address } = await connect(url);
@@ -104,7 +104,7 @@ export class TrialQueue {
     return answers(this.#client);
   }
 
-  /** Puts a trial on the queue where it is not there. @throws UserError where the server is full. */
+  /** Adds a trial to the queue unless it is on it. @throws UserError if the server is full */
   async add(trial: QueuedTrial): Promise<void> {
     const jobId = jobIdOf(trial);
     await unlessFull(this.address, () =>
@@ -116,7 +116,7 @@ export class TrialQueue {
     return (await this.#queue.getJob(jobIdOf(trial))) !== undefined;
   }
 
-  /** What trials have come to, by their ids. */
+  /** Ends of trials, by id. */
   async ends(): Promise<Map<string, QueuedEnd>> {
     return readHash(await this.#client.hgetall(ENDS), endSchema);
   }
@@ -125,23 +125,23 @@ export class TrialQueue {
     return readHash(await this.#client.hgetall(PROGRESS), progressSchema);
   }
 
-  async say(id: string, progress: QueuedProgress): Promise<void> {
+  async reportProgress(id: string, progress: QueuedProgress): Promise<void> {
     await this.#client.hset(PROGRESS, id, JSON.stringify(progress));
   }
 
-  /** Workers that wait for trials or have one, on all machines. */
+  /** Number of workers that wait for trials or run one, on all machines. */
   async workers(): Promise<number> {
     return this.#queue.getWorkersCount();
   }
 
-  /** Jobs that wait, and that workers have. */
+  /** Numbers of waiting and running jobs. */
   async counts(): Promise<{ waiting: number; active: number }> {
     const counts = await this.#queue.getJobCounts("wait", "prioritized", "delayed", "active");
     const { wait = 0, prioritized = 0, delayed = 0, active = 0 } = counts;
     return { waiting: wait + prioritized + delayed, active };
   }
 
-  /** A token that is higher than any before: results with lower ones are refused from now on. */
+  /** Returns a token that is higher than all before. Results with lower tokens are refused from now on. */
   async takeFence(id: string): Promise<string> {
     const token = await this.#client.incr(FENCE + id);
     await this.#client.expire(FENCE + id, FENCE_SECONDS);
@@ -149,9 +149,9 @@ export class TrialQueue {
   }
 
   /**
-   * Hands in what a trial came to.
-   * @returns whether it was taken: not where another worker has taken the trial since
-   * @throws UserError where the server is full.
+   * Hands in a trial's result.
+   * @returns false if another worker has taken the trial since
+   * @throws UserError if the server is full
    */
   async accept(id: string, token: string, end: QueuedEnd, packed?: Buffer): Promise<boolean> {
     const keys = [FENCE + id, RESULT + id, ENDS, PROGRESS];
@@ -161,24 +161,24 @@ export class TrialQueue {
     return taken === 1;
   }
 
-  /** The run that a trial has left, packed; nothing where there is none. */
+  /** The packed run of a trial; undefined if there is none. */
   async result(id: string): Promise<Buffer | undefined> {
     return (await this.#client.getBuffer(RESULT + id)) ?? undefined;
   }
 
-  /** Whether nobody has taken the trial after the token was given. */
+  /** Whether no other worker has taken the trial since the token was given. */
   async isCurrent(id: string, token: string): Promise<boolean> {
     return (await this.#client.get(FENCE + id)) === token;
   }
 
-  /** Lays an unfinished run down for whoever goes on with it; `replace: false`: only where none lies there. */
+  /** Stores an unfinished run for the next worker. With `replace: false`, keeps a run that is stored already. */
   async putResult(id: string, packed: Buffer, { replace = true } = {}): Promise<void> {
     await unlessFull(this.address, () =>
       replace ? this.#client.set(RESULT + id, packed) : this.#client.set(RESULT + id, packed, "NX"),
     );
   }
 
-  /** Forgets what a trial came to; `keepRun`: what it has left stays for who goes on with it. */
+  /** Forgets a trial's end. With `keepRun`, keeps its run for the next worker. */
   async forget(id: string, { keepRun = false } = {}): Promise<void> {
     await this.#client.hdel(ENDS, id);
     await this.#client.hdel(PROGRESS, id);
@@ -186,10 +186,10 @@ export class TrialQueue {
   }
 }
 
-/** One job for each trial and rung: the same asked for twice is one. BullMQ takes no name that is a number, as some ids are. */
+/** One job for each trial and rung, so duplicates are added once. BullMQ refuses names that are numbers, as some ids are. */
 const jobIdOf = ({ id, stopAfter }: QueuedTrial): string => `trial-${id}-${stopAfter ?? "end"}`;
 
-/** Values of a hash that are what they should be; others are another program's. */
+/** Valid values of a hash. Others belong to another program. */
 function readHash<Schema extends z.ZodType>(
   hash: Readonly<Record<string, string>>,
   schema: Schema,

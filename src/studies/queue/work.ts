@@ -3,219 +3,230 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Job } from "bullmq";
 import { UserError } from "../../errors.ts";
-import { loadTask } from "../../fine-tuning/load-task-node.ts";
-import { parseOptions, resolveConfig, withAbsolutePaths } from "../../fine-tuning/run-options-node.ts";
 import { hasCheckpoint } from "../../runs/checkpoint-folder.ts";
 import { workOnRuns } from "../../runs/many-machines/run-worker.ts";
 import { connectionOf, loadBullmq } from "../../runs/many-machines/server.ts";
 import { isFinished } from "../../runs/read-run.ts";
 import { isRunLocked } from "../../runs/run-lock.ts";
-import { namesCode } from "../../tasks/reward-functions.ts";
-import { RunChecker } from "../check-run.ts";
-import { goesOn, type TrialEnd, type TrialJob } from "../run-study.ts";
-import { Identifier, type TrialIdentity, trialId } from "../trial-identity.ts";
+import { hasUsableRun, type TrialEnd, type TrialJob } from "../run-study.ts";
+import { refuseOtherCopies, whyInvalid } from "./check-trial.ts";
 import { answers } from "./queue-runner.ts";
 import { relocateRun } from "./relocate-run.ts";
-import { NO_CODE, packRun, unpackRun } from "./run-pack.ts";
+import { packRun, unpackRun } from "./run-pack.ts";
 import { parseQueuedTrial, QUEUE, type QueuedEnd, type QueuedTrial, TrialQueue } from "./trial-queue.ts";
 
-/** Milliseconds between two words of how far a trial is. */
-const SAY = 2000;
+/** Milliseconds between two reports of a trial's progress. */
+const REPORT_INTERVAL = 2000;
 
-/** How often, and at intervals of how many milliseconds, it is looked whether a lost worker's child has ended. */
-const LOCKED_LOOKS = 60;
-const LOCKED_LOOK = 500;
+/** Number of polls, and milliseconds between them, for the end of a lost worker's child process. */
+const LOCK_POLLS = 60;
+const LOCK_POLL_INTERVAL = 500;
 
 export interface WorkOptions {
   url: string;
-  /** Folder of the runs; where other workers reach it too, they go on from its checkpoints. */
+  /** Folder of the runs. If other workers share it, they resume from its checkpoints. */
   directory: string;
-  /** Options of how runs are computed here. */
+  /** Options for computing on this machine. */
   compute: Readonly<Record<string, unknown>>;
-  /** Seconds after which a worker that does not say that it is there is taken for lost. */
+  /** Seconds without a sign of life after which a worker counts as lost. */
   lostAfter: number;
-  /** Does a trial in a process of its own. */
+  /** Runs a trial in a separate process. */
   run(job: Omit<TrialJob, "trial" | "label">, onStep: (step: number, totalSteps: number) => void): Promise<TrialEnd>;
-  /** Aborting gives the trial at hand back and ends the work. */
+  /** Aborting gives the current trial back and ends the work. */
   signal: AbortSignal;
   onReady?(address: string): void;
   onNote?(note: string): void;
 }
 
 /**
- * Takes trials from a queue, and shards of runs, until the signal ends it. A trial is trained in a child process while this one says that it is
- * there; who says nothing for `lostAfter` seconds is taken for lost, another takes the trial, and its late result is refused.
- * @throws UserError where the queue cannot be used, or this machine's copy of data or model is another than the study's
+ * Takes trials from a queue, and shards of runs, until the signal aborts. A child process trains the trial, while this process sends signs of
+ * life. A worker without one for `lostAfter` seconds counts as lost: another takes its trial, and its late result is refused.
+ * @throws UserError if the queue cannot be used, or if this machine's copy of the data or model differs from the study's
  */
-// Long because a refusal, the end and the trial at hand are shared by what trains, what hands in and what closes.
-export async function work({
-  url,
-  directory,
-  compute,
-  lostAfter,
-  run,
-  signal,
-  onReady,
-  onNote,
-}: WorkOptions): Promise<void> {
+export async function work(options: WorkOptions): Promise<void> {
+  const { url, directory, compute, lostAfter, signal, onReady, onNote } = options;
   const queue = await TrialQueue.open(url);
   const { Worker, WaitingError } = await loadBullmq();
-  const name = `${hostname()}:${process.pid}`;
-  let refusal: UserError | undefined;
-  let atHand: Promise<unknown> = Promise.resolve();
-  let ended = (): void => {};
-  const end = new Promise<void>((resolve) => {
-    ended = resolve;
+  const trials = new TrialWorker(queue, options);
+  let isBusy = false;
+  const act = async (job: Job<unknown>, lock?: string): Promise<void> => {
+    isBusy = true;
+    try {
+      if (await trials.take(job.data)) return;
+      await job.moveToWait(lock);
+      throw new WaitingError();
+    } finally {
+      isBusy = false;
+    }
+  };
+  const worker = new Worker<unknown>(QUEUE, act, {
+    connection: connectionOf(url),
+    lockDuration: 1000 * lostAfter,
+    stalledInterval: 1000 * lostAfter,
+    // Each lost worker counts as one stall. No number of them is a reason to give a trial up.
+    maxStalledCount: Number.MAX_SAFE_INTEGER,
+  });
+  // A broken connection reconnects. If the lock of a trial was lost, its fence refuses the result.
+  worker.on("error", () => {});
+  worker.on("failed", (job, { message }) => onNote?.(`${job?.id}: ${message}`));
+  signal.addEventListener("abort", trials.end, { once: true });
+  if (signal.aborted) trials.end();
+  const stopsRuns = new AbortController();
+  const runs = workOnRuns({
+    ...{ url, directory, compute, onNote, signal: stopsRuns.signal },
+    isBusy: () => isBusy,
+    onServing: (serves) => (serves ? void worker.pause(true) : worker.resume()),
+  });
+  runs.catch((error: unknown) => trials.refuse(error as UserError));
+  await worker.waitUntilReady();
+  onReady?.(queue.address);
+  await trials.ended;
+  stopsRuns.abort();
+  await runs.catch(() => undefined);
+  const closed = worker.close().then(() => true);
+  if (await Promise.race([closed, untilGone(queue)])) await queue.close();
+  else {
+    // The trial cannot be given back: the server will notice the lost worker.
+    await trials.running;
+    onNote?.(`the queue's server at ${queue.address} does not answer; what is done is saved here`);
+  }
+  if (trials.refusal) throw trials.refusal;
+}
+
+/** Waits until a queue's server no longer answers. @returns false */
+async function untilGone(queue: TrialQueue): Promise<boolean> {
+  while (await queue.answers()) await sleep(REPORT_INTERVAL);
+  return false;
+}
+
+/** Trains the trials of a queue, one at a time. */
+class TrialWorker {
+  readonly #queue: TrialQueue;
+  readonly #options: WorkOptions;
+  readonly #name = `${hostname()}:${process.pid}`;
+  /** Why this worker takes no more trials. */
+  refusal: UserError | undefined;
+  /** The current trial's process. */
+  running: Promise<unknown> = Promise.resolve();
+  end = (): void => {};
+  /** Resolves after `end` or `refuse`. */
+  readonly ended = new Promise<void>((resolve) => {
+    this.end = resolve;
   });
 
-  const giveBack = async (job: Job, lock: string | undefined): Promise<never> => {
-    await job.moveToWait(lock);
-    throw new WaitingError();
-  };
+  constructor(queue: TrialQueue, options: WorkOptions) {
+    this.#queue = queue;
+    this.#options = options;
+  }
 
-  /** Trains a trial, or goes on with it. @returns what to hand in; undefined where it is to be given back */
-  const train = async (trial: QueuedTrial, token: string): Promise<HandedIn | undefined> => {
-    const folder = await folderOf(directory, trial.id, token);
-    const config = { ...trial.config, ...compute, output: folder };
-    const before = await queue.result(trial.id);
-    if (before && !(await goesOn(folder, trial.identity))) await unpackRun(before, folder);
-    const resume = await goesOn(folder, trial.identity);
-    if (resume) await relocateRun(folder, config);
-    onNote?.(`${trial.id}: ${trial.label}`);
-    let said = 0;
-    const running = run(
-      { directory: folder, config, resume, stopAfter: trial.stopAfter, reported: trial.reported },
-      (step, totalSteps) => {
-        if (Date.now() - said < SAY) return;
-        said = Date.now();
-        void queue
-          .say(trial.id, { worker: name, label: trial.label, step, totalSteps, at: said })
-          .catch(() => undefined);
-      },
-    );
-    atHand = running;
-    const outcome = await running;
-    if (outcome === "interrupted") {
-      try {
-        // Who goes on with it may not reach this folder.
-        if ((await hasCheckpoint(folder)) && (await queue.isCurrent(trial.id, token))) {
-          await queue.putResult(trial.id, await packRun(folder));
-        }
-      } catch (error) {
-        onNote?.(`${trial.id}: what is done stays in ${folder}: ${(error as Error).message}`);
-      }
-      return undefined;
-    }
-    if (typeof outcome === "object") return { end: { end: "failed", reason: outcome.failed } };
-    return { end: await endOf(folder, trial), packed: await packRun(folder) };
-  };
+  /** Ends the work with an error. The first one counts. */
+  refuse(error: UserError): void {
+    this.refusal ??= error;
+    this.end();
+  }
 
-  let busy = false;
-  const act = async (job: Job<unknown>, lock?: string): Promise<void> => {
-    busy = true;
-    await take(job, lock).finally(() => {
-      busy = false;
-    });
-  };
-
-  const take = async (job: Job<unknown>, lock?: string): Promise<void> => {
-    const trial = parseQueuedTrial(job.data);
-    const known = (await queue.ends()).get(trial.id);
-    if (known && answers(known, trial)) return;
-    if (signal.aborted || refusal) return giveBack(job, lock);
+  /** Trains a trial and hands in its result. @returns false if the trial must go back to the queue */
+  async take(data: unknown): Promise<boolean> {
+    const { signal, compute, onNote } = this.#options;
+    const trial = parseQueuedTrial(data);
+    const known = (await this.#queue.ends()).get(trial.id);
+    if (known && answers(known, trial)) return true;
+    if (signal.aborted || this.refusal) return false;
     const invalid = whyInvalid(trial);
     try {
       if (invalid === undefined) await refuseOtherCopies(trial, compute);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      refusal = error;
-      ended();
-      return giveBack(job, lock);
+      this.refuse(error);
+      return false;
     }
-    const token = await queue.takeFence(trial.id);
-    // A trial that ends without a word would be put on the queue again, for ever.
+    const token = await this.#queue.takeFence(trial.id);
+    // A trial that ended without a result would return to the queue forever.
     const failed = (reason: string): HandedIn => ({ end: { end: "failed", reason } });
     const handedIn =
       invalid === undefined
-        ? await train(trial, token).catch((error: unknown) => failed((error as Error).message))
+        ? await this.#train(trial, token).catch((error: unknown) => failed((error as Error).message))
         : failed(invalid);
     if (!handedIn) {
       onNote?.(`${trial.id}: given back`);
-      return giveBack(job, lock);
+      return false;
     }
+    return this.#handIn(trial, token, handedIn);
+  }
+
+  /** @returns false if the server is full: the folder keeps the result, which is handed in when the trial comes here again */
+  async #handIn({ id }: QueuedTrial, token: string, { end, packed }: HandedIn): Promise<boolean> {
     try {
-      const accepted = await queue.accept(trial.id, token, handedIn.end, handedIn.packed);
-      onNote?.(
-        `${trial.id}: ${accepted ? told(handedIn.end) : "result refused: another worker has taken the trial since"}`,
+      const accepted = await this.#queue.accept(id, token, end, packed);
+      const result = end.end === "failed" ? `failed: ${end.reason}` : end.end;
+      this.#options.onNote?.(
+        `${id}: ${accepted ? result : "result refused: another worker has taken the trial since"}`,
       );
+      return true;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      // What is done lies in the folder, and is handed in when the trial comes here again.
-      refusal = error;
-      ended();
-      return giveBack(job, lock);
+      this.refuse(error);
+      return false;
     }
-  };
-
-  const worker = new Worker<unknown>(QUEUE, act, {
-    connection: connectionOf(url),
-    lockDuration: 1000 * lostAfter,
-    stalledInterval: 1000 * lostAfter,
-    // Each worker that is lost counts once; how many are is no reason to give a trial up.
-    maxStalledCount: Number.MAX_SAFE_INTEGER,
-  });
-  // A connection that breaks is made again; a trial whose lock was lost meanwhile is told by its fence.
-  worker.on("error", () => {});
-  worker.on("failed", (job, { message }) => onNote?.(`${job?.id}: ${message}`));
-  signal.addEventListener("abort", ended, { once: true });
-  if (signal.aborted) ended();
-  const stopsRuns = new AbortController();
-  const runs = workOnRuns({
-    ...{ url, directory, compute, onNote, signal: stopsRuns.signal },
-    isBusy: () => busy,
-    onServing: (serves) => (serves ? void worker.pause(true) : worker.resume()),
-  });
-  runs.catch((error: unknown) => {
-    refusal ??= error as UserError;
-    ended();
-  });
-  await worker.waitUntilReady();
-  onReady?.(queue.address);
-  await end;
-  stopsRuns.abort();
-  await runs.catch(() => undefined);
-  const closed = worker.close().then(() => true);
-  const gone = (async (): Promise<boolean> => {
-    while (await queue.answers()) await sleep(SAY);
-    return false;
-  })();
-  if (await Promise.race([closed, gone])) await queue.close();
-  else {
-    // It cannot be given back: the server will find it lost.
-    await atHand;
-    onNote?.(`the queue's server at ${queue.address} does not answer; what is done is saved here`);
   }
-  if (refusal) throw refusal;
+
+  /** Trains or resumes a trial. @returns its result; undefined if it was interrupted */
+  async #train(trial: QueuedTrial, token: string): Promise<HandedIn | undefined> {
+    const { directory, compute, run, onNote } = this.#options;
+    const folder = await folderOf(directory, trial.id, token);
+    const config = { ...trial.config, ...compute, output: folder };
+    const before = await this.#queue.result(trial.id);
+    if (before && !(await hasUsableRun(folder, trial.identity))) await unpackRun(before, folder);
+    const resume = await hasUsableRun(folder, trial.identity);
+    if (resume) await relocateRun(folder, config);
+    onNote?.(`${trial.id}: ${trial.label}`);
+    const { stopAfter, reported } = trial;
+    const running = run({ directory: folder, config, resume, stopAfter, reported }, this.#reporter(trial));
+    this.running = running;
+    const outcome = await running;
+    if (outcome === "interrupted") {
+      await this.#leaveCheckpoint(trial, token, folder);
+      return undefined;
+    }
+    if (typeof outcome === "object") return { end: { end: "failed", reason: outcome.failed } };
+    return { end: await endOf(folder, trial), packed: await packRun(folder) };
+  }
+
+  /** Returns a callback that reports a trial's progress to the queue from time to time. */
+  #reporter({ id, label }: QueuedTrial): (step: number, totalSteps: number) => void {
+    let at = 0;
+    return (step, totalSteps) => {
+      if (Date.now() - at < REPORT_INTERVAL) return;
+      at = Date.now();
+      void this.#queue.reportProgress(id, { worker: this.#name, label, step, totalSteps, at }).catch(() => undefined);
+    };
+  }
+
+  /** Stores the run of an interrupted trial on the server: the next worker may not reach this folder. */
+  async #leaveCheckpoint({ id }: QueuedTrial, token: string, folder: string): Promise<void> {
+    try {
+      if ((await hasCheckpoint(folder)) && (await this.#queue.isCurrent(id, token))) {
+        await this.#queue.putResult(id, await packRun(folder));
+      }
+    } catch (error) {
+      this.#options.onNote?.(`${id}: what is done stays in ${folder}: ${(error as Error).message}`);
+    }
+  }
 }
 
-/** What a trial has come to, and its run where there is one to keep. */
+/** A trial's end, and its run if there is one to keep. */
 interface HandedIn {
   end: QueuedEnd;
   packed?: Buffer;
 }
 
-const told = (end: QueuedEnd): string => (end.end === "failed" ? `failed: ${end.reason}` : end.end);
-
-/**
- * The trial's folder, with what a lost worker has left in it; one of its own where that one, or a file of its, still holds
- * the folder.
- */
+/** Folder of a trial, with the run of a lost worker. A new folder if a process of that worker still holds the lock. */
 async function folderOf(directory: string, id: string, token: string): Promise<string> {
   const folder = join(directory, id);
-  // A lost worker's child saves what it has, and ends.
-  for (let looks = 0; await isRunLocked(folder); looks++) {
-    if (looks === LOCKED_LOOKS) return `${folder}-${token}`;
-    await sleep(LOCKED_LOOK);
+  // A lost worker's child process saves its run and ends.
+  for (let polls = 0; await isRunLocked(folder); polls++) {
+    if (polls === LOCK_POLLS) return `${folder}-${token}`;
+    await sleep(LOCK_POLL_INTERVAL);
   }
   return folder;
 }
@@ -224,40 +235,3 @@ async function endOf(folder: string, { stopAfter }: QueuedTrial): Promise<Queued
   if (stopAfter === undefined || (await isFinished(folder))) return { end: "finished" };
   return { end: "paused", epochs: stopAfter };
 }
-
-/** Why a trial's options work on no machine, whatever lies there; undefined where they may. */
-function whyInvalid({ config }: QueuedTrial): string | undefined {
-  try {
-    return namesCode(parseOptions(config).run.taskOptions) ? NO_CODE : undefined;
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return error.message;
-  }
-}
-
-/** @throws UserError where what lies here is not what the study was planned with, naming what differs. */
-async function refuseOtherCopies(trial: QueuedTrial, compute: Readonly<Record<string, unknown>>): Promise<void> {
-  const given = { ...trial.config, ...compute };
-  const asGiven = resolveConfig(given);
-  const task = await loadTask(asGiven, { offline: asGiven.run.offline });
-  const config = await new RunChecker().resolve(given, task);
-  const file = trial.reported && "validation" in trial.reported ? trial.reported.validation : undefined;
-  const own = await new Identifier().identify(withAbsolutePaths(config), task, file);
-  for (const [part, called] of Object.entries(PARTS) as [keyof TrialIdentity, string][]) {
-    if (JSON.stringify(own[part]) === JSON.stringify(trial.identity[part])) continue;
-    throw new UserError(
-      `${called} of trial ${trial.id} (${trial.label}) differ on this machine from where the study was planned; copy the same here, or let other workers take it`,
-    );
-  }
-  if (trial.id !== trialId(own)) {
-    throw new UserError(
-      `trial ${trial.id} (${trial.label}) has another name in this version of aflora, ${trialId(own)}; use the study's version here, or let other workers take it`,
-    );
-  }
-}
-
-const PARTS: Record<keyof TrialIdentity, string> = {
-  data: "the data",
-  model: "the model's files",
-  options: "the options, as this version of aflora reads them,",
-};

@@ -6,7 +6,7 @@ import { learningRates } from "./learning-rates.ts";
 import { random } from "./random.ts";
 import { withinMinutes } from "./within-minutes.ts";
 
-/** Every way to search: a new one is one file and one line here. */
+/** All search algorithms. A new one is one file and one line here. */
 export const SEARCH_ALGORITHMS = new Registry<SearchAlgorithm>("search algorithm", [
   grid,
   random,

@@ -14,7 +14,7 @@ export const grid: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** Everything that was planned, to its end. */
+/** Trains all planned configurations to their end. */
 export const allToTheEnd: Pick<BegunSearch, "expects" | "rounds"> = {
   expects: (configurations) => [{ trials: trialsOf(configurations), from: 0, to: Number.POSITIVE_INFINITY }],
   async *rounds({ configurations }) {
@@ -22,6 +22,6 @@ export const allToTheEnd: Pick<BegunSearch, "expects" | "rounds"> = {
   },
 };
 
-/** How many trials configurations have, all their seeds together. */
+/** Number of trials of configurations, over all seeds. */
 export const trialsOf = (configurations: readonly { trials: readonly unknown[] }[]): number =>
   configurations.reduce((sum, { trials }) => sum + trials.length, 0);

@@ -8,7 +8,7 @@ const options = z.object({
   reduction: z.int().min(2).default(3).describe("one trial in n continues"),
 });
 
-/** Successive halving over epochs, of all combinations or of draws. */
+/** Successive halving over epochs, of all combinations or of random draws. */
 export const halving: SearchAlgorithm<typeof options> = {
   name: "halving",
   summary: "the best continue to more epochs",
@@ -22,19 +22,19 @@ export const halving: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** A rung of successive halving: how far its configurations train, and how many of them there are. */
+/** A rung of successive halving. */
 export interface Rung {
-  /** Epochs of the run after which it ends. */
+  /** Number of epochs of the run at the end of the rung. */
   epochs: number;
   configurations: number;
 }
 
 /**
- * The rungs of successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943) over epochs: at each, one of `reduction`
- * configurations goes on, to `reduction` times as many epochs, the last to all of them.
+ * The rungs of successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943) over epochs. At each rung, one of `reduction`
+ * configurations continues, to `reduction` times as many epochs; at the last rung to all of them.
  */
 export function rungsOf(configurations: number, epochs: number, reduction: number): Rung[] {
-  // As many rungs as there are configurations to drop, but none below one epoch.
+  // As many rungs as configurations allow, but none below one epoch.
   let below = 0;
   while (configurations / reduction ** (below + 1) >= 1 && Math.round(epochs / reduction ** (below + 1)) >= 1) below++;
   return Array.from({ length: below + 1 }, (_, i) => ({
@@ -43,12 +43,12 @@ export function rungsOf(configurations: number, epochs: number, reduction: numbe
   }));
 }
 
-/** Epochs that all rungs take, each going on from the one before. */
+/** Total epochs of all rungs, each resuming from the one before. */
 export function epochsOf(rungs: readonly Rung[]): number {
   return rungs.reduce((sum, rung, i) => sum + rung.configurations * (rung.epochs - (rungs[i - 1]?.epochs ?? 0)), 0);
 }
 
-/** Configurations of fewer epochs than others end before the last rung. */
+/** Configurations with fewer epochs than others end before the last rung. */
 const rungsFor = (configurations: readonly Configuration[], reduction: number): Rung[] =>
   rungsOf(configurations.length, Math.max(...configurations.map(({ length }) => length.epochs)), reduction);
 
@@ -62,7 +62,7 @@ function expected(configurations: readonly Configuration[], reduction: number): 
   }));
 }
 
-/** A few epochs of all configurations, more of those that are best, and the last of the best to their end. */
+/** Trains all configurations for a few epochs, the best of them for more, and the last ones to their end. */
 export async function* halve(
   configurations: readonly Configuration[],
   reduction: number,

@@ -5,17 +5,17 @@ import { gridOf } from "../factors.ts";
 import type { Configuration, Round, SearchAlgorithm, SearchResults, Study, StudyPlan, Wanted } from "../study.ts";
 import { trialsOf } from "./grid.ts";
 
-/** What the trials of the search are called. */
+/** Title of the search's trials. */
 const STAGE = "Learning rates tried on a part of the training examples";
 
-/** That part, where the study itself holds nothing out. */
+/** Held-out share of the training examples if the study itself holds none out. */
 const HELD_OUT = 0.2;
 
 const options = z.object({ trials: z.int().positive().default(4).describe("learning rates to try") });
 
 /**
- * Every combination, each with the best of so many learning rates: half a decade apart, tried with the first seed on a part of the
- * training examples. The head's rate moves along.
+ * Every combination, each with its best learning rate. Rates are half a decade apart, and tried with the first seed on a held-out part of
+ * the training examples. The head's rate is scaled along.
  */
 export const learningRates: SearchAlgorithm<typeof options> = {
   name: "learning-rates",
@@ -38,7 +38,7 @@ export const learningRates: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** The learning rates must be open. */
+/** Checks that no learning rate is given. */
 function checkOpen({ options, factors }: Study): void {
   const set = [
     ...Object.keys(options),
@@ -53,7 +53,7 @@ function checkOpen({ options, factors }: Study): void {
   );
 }
 
-/** What the runs are scored on must have no part in the choice of their learning rate. */
+/** Checks that the reported examples have no part in the choice of the learning rate. */
 function checkApart({ holdOut }: Study, configurations: readonly Configuration[]): void {
   if (holdOut > 0 || !configurations.some(({ holdsOut }) => holdsOut)) return;
   throw new UserError(
@@ -61,7 +61,7 @@ function checkApart({ holdOut }: Study, configurations: readonly Configuration[]
   );
 }
 
-/** What is known of a configuration's learning rates, by their place: half decades above the recipe's. */
+/** Results of a configuration by learning rate, in half decades relative to the recipe's rate. */
 interface Line {
   configuration: Configuration;
   recipe: { learningRate: number; headLearningRate: number };
@@ -93,22 +93,23 @@ async function* roundsOf(plan: StudyPlan, results: SearchResults, trials: number
 }
 
 function withRate({ configuration: { values, options }, recipe }: Line, place: number): Wanted {
-  // Rounded, so that rates read well in tables.
+  // Rounded for readable tables.
   const scaled = (rate: number): number => Number((rate * 10 ** (place / 2)).toPrecision(2));
   const rates = { learningRate: scaled(recipe.learningRate), headLearningRate: scaled(recipe.headLearningRate) };
   return { values, options: { ...options, ...rates }, found: { learningRate: String(rates.learningRate) } };
 }
 
-/** The place that is best so far; undefined where no trial has finished. */
+/** The best place so far; undefined if no trial has finished. */
 async function bestPlace({ tried }: Line, results: SearchResults): Promise<number | undefined> {
   const [best] = await results.ranked([...tried.values()]);
   return [...tried].find(([, candidate]) => candidate === best)?.[0];
 }
 
 /**
- * Which place to try next: the recipe's, 0, then the untried one nearest the best so far, of two the higher; below them
- * all where all failed.
- * @param tried places, in any order
+ * The next place to try: first the recipe's (0), then the untried one nearest to the best, the higher of two. If all failed, the place
+ * below
+ * the lowest.
+ * @param tried places in any order
  */
 export function nextPlace(tried: readonly number[], best: number | undefined): number {
   if (tried.length === 0) return 0;

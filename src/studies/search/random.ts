@@ -4,15 +4,15 @@ import { type Choice, checkAllTakePart, drawChoice } from "../factors.ts";
 import type { SearchAlgorithm, Study } from "../study.ts";
 import { allToTheEnd } from "./grid.ts";
 
-/** Of the draws: a study drawn again is the same. */
+/** Seed of the draws, so that a repeated study is the same. */
 const DRAW_SEED = 0;
 
-/** Draws that are made for one that is new. */
+/** Number of draws to attempt per new combination. */
 const PATIENCE = 100;
 
 const options = z.object({ trials: z.int().positive().describe("number of random combinations") });
 
-/** So many draws of every factor. */
+/** A number of draws of every factor. */
 export const random: SearchAlgorithm<typeof options> = {
   name: "random",
   summary: "a number of random combinations",
@@ -22,7 +22,7 @@ export const random: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** Draws that differ from each other, at most so many. */
+/** At most `count` distinct draws. */
 export function drawn({ factors, options }: Pick<Study, "factors" | "options">, count: number): Choice[] {
   const generator = xoroshiro128plus(DRAW_SEED);
   const found = new Map<string, Choice>();

@@ -20,31 +20,31 @@ import { holdingOut, optionsOfMethod } from "../trial-options.ts";
 import { allToTheEnd } from "./grid.ts";
 import { epochsOf, halve, rungsOf } from "./halving.ts";
 
-/** What the winner's last trials are called. */
+/** Title of the winner's last trials. */
 export const ONCE_MORE = "The best settings once more, with more of the examples";
 
 const REDUCTION = 3;
-/** Share of the training examples that is held out where nothing is chosen by it but the epoch. */
+/** Held-out share of the training examples if they choose the epoch only. */
 const HELD_OUT_AT_LAST = 0.1;
-/** Epochs of trials that are compared, and batches, are no less than this share of the defaults'. */
+/** Lower limit on the epochs and batch sizes of compared trials, as a share of the defaults'. */
 export const SHORTEST = 1 / 4;
-/** Candidates at most: more than these are hardly told apart on a held-out part. */
+/** Maximum number of candidates. A held-out part can hardly distinguish more. */
 const MOST = 40;
-/** Share of the time in which the search is planned to end, and in which it is ended: the rest is for writing the winner. */
+/** Shares of the time in which the search should end, and must end. The rest is for writing the winner. */
 const PLANNED = 0.8;
 const ENDED = 0.93;
-/** Share of the planned time that the defaults may take where other settings are compared with them. */
+/** Share of the planned time for the defaults if other settings are compared with them. */
 const WHOLE = 1 / 2;
-/** The same where they are shortened: three others fit beside them. */
+/** The same if trials are shortened, so that three other settings fit. */
 const SHORTENED = 3 / 8;
-/** Share of the time in which one run alone is planned to end: no search follows it. */
+/** Share of the time in which a single run should end if no search follows. */
 const ALONE = 0.85;
 
 const options = z.object({ minutes: z.number().positive().describe("total time in minutes") });
 
 /**
- * What fits into a time: the options as they are, to their end, then successive halving over as many draws of the factors as
- * the time that is left allows. What the search leaves trains the best settings again, with more of the examples.
+ * As much as fits into a time: the given options to their end, then successive halving over as many draws of the factors as the remaining
+ * time allows. Time that is left trains the best settings again, with more of the examples.
  */
 export const withinMinutes: SearchAlgorithm<typeof options> = {
   name: "minutes",
@@ -68,7 +68,7 @@ export const withinMinutes: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** The options as they are, in as many epochs as fit. What suits the examples is named: candidates are drawn around it. */
+/** The given options, in as many epochs as fit. Names the settings that suit the examples: candidates are drawn around them. */
 function firstOf(study: Study, timing: Timing, { epochs, batchSize, compares }: Length): Wanted {
   const { patience: _, ...untilTheEnd } = study.options;
   const options = {
@@ -81,7 +81,7 @@ function firstOf(study: Study, timing: Timing, { epochs, batchSize, compares }: 
   return { values: valuesOf(options, study), options, ...how };
 }
 
-/** What options that were not drawn have of what is drawn. */
+/** Values of the factors in options that were not drawn. */
 function valuesOf(options: Readonly<Record<string, unknown>>, { factors }: Study): Values {
   const all = flatOptions(resolveConfig(optionsOfMethod(options)));
   return Object.fromEntries(factors.flatMap(({ name }) => (all[name] === undefined ? [] : [[name, shown(all[name])]])));
@@ -107,7 +107,7 @@ async function* roundsOf(
   const defaults = await results.outcomesOf(first);
   if (!compares || !areFinished(defaults)) return;
 
-  // What the defaults took says what the others will: so much an epoch, and the rest once for each start.
+  // Estimates the other trials from the defaults: time per epoch, and the rest once per start.
   const took = (elapsed() - startedAt) / seeds;
   const trained = mean(defaults.map(({ records }) => records!.result!.seconds));
   const perEpoch = trained / Math.max(1, mean(defaults.map(({ epochs }) => epochs)));
@@ -160,10 +160,10 @@ async function firstFinished(
   return undefined;
 }
 
-/** So many draws beside the first configuration, each other than those before it; the same each time. */
+/** At most `count` draws that differ from each other and from the first configuration; the same each time. */
 async function candidates(plan: StudyPlan, first: Configuration, count: number): Promise<Configuration[]> {
   const random = xoroshiro128plus(0);
-  // A kind that the data told may have a recipe of its own, which draws start from.
+  // A kind that was detected from the data may have its own recipe, which draws start from.
   const { kind } = first.trials[0]!.config;
   const options = kind === undefined ? first.options : { ...first.options, kind };
   const found = new Map([[first.trials[0]!.id, first]]);
@@ -174,7 +174,7 @@ async function candidates(plan: StudyPlan, first: Configuration, count: number):
   return [...found.values()].slice(1);
 }
 
-/** How long all trials are. */
+/** Length of all trials. */
 interface Length {
   epochs: number;
   batchSize: number;
@@ -183,12 +183,14 @@ interface Length {
 }
 
 /**
- * The options' own length where that leaves half of the time for other settings. Else fewer epochs, in smaller batches that
- * keep the steps, unless these are compared; and where even fewer would be needed, one run of all that fits: such short ones teach little to compare.
- * @param timing in seconds, of the options as they are
- * @param batchIsGiven by the user, and stays as it is
- * @param minutes of one seed
- * @throws UserError where not even one epoch fits.
+ * Returns the options' own length if that leaves half of the time for other settings. Otherwise fewer epochs, in smaller batches that
+ * keep
+ * the number of steps unless batch sizes are compared. If even fewer epochs were needed, a single run of all that fits: comparing such
+ * short runs teaches little.
+ * @param timing in seconds, for the given options
+ * @param batchIsGiven whether the user gave the batch size, which stays
+ * @param minutes for one seed
+ * @throws UserError if not even one epoch fits
  */
 export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: number, holdOut: number): Length {
   const { epochs: wanted, batchSize } = timing.length;
@@ -216,7 +218,7 @@ export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: n
   return { epochs, batchSize: stays ? batchSize : Math.max(1, Math.floor(batchSize * share)), compares };
 }
 
-/** What a run takes that is compared with nothing, and holds out less, from what one takes that is compared. */
+/** Timing of a run that is compared with nothing and holds out less, from that of a compared one. */
 function timingAlone(timing: Timing, holdOut: number): Timing {
   const { stepsPerEpoch, validation } = timing.length;
   const length = {
@@ -227,7 +229,7 @@ function timingAlone(timing: Timing, holdOut: number): Timing {
   return { ...timing, length };
 }
 
-/** What the user is told of it. */
+/** Note to the user about shortened trials. */
 function shortening(timing: Timing, { epochs, batchSize, compares }: Length, minutes: number): string | undefined {
   const { epochs: wanted, batchSize: whole } = timing.length;
   const smaller = batchSize < whole ? `, in batches of ${batchSize} in place of ${whole}` : "";
