@@ -5,20 +5,20 @@ import type { BaseOptions } from "../model/open-adapter-node.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 
-/** What a command says of the base model of the run that it asks. */
+/** Flags about the base model of a run. */
 export interface BaseFlags {
   model?: string | undefined;
   base?: BaseFormat | undefined;
   offline?: boolean | undefined;
 }
 
-/** The same as loading takes it, with a line that shows a download. @throws UserError where it is malformed. */
+/** Options for loading, with a line that shows a download. @throws UserError if a flag is malformed */
 export function baseOptions({ model, offline, base }: BaseFlags): BaseOptions {
   const checked = checkOptions(askingOptions.pick({ base: true }), { base });
   return { model, offline, base: checked.base, onProgress: downloadLine() };
 }
 
-/** Says on stderr where a base is stored in fewer bits than float32's, and why. */
+/** Notes on stderr why a base model is stored in fewer bits than float32. */
 export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: BaseFlags): void {
   if (base !== undefined || format === "float32") return;
   const why = BASE_FORMATS.includes(format)

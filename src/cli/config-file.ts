@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 
 /**
- * Reads a JSON or YAML file of options; keys may be written with dashes or underscores.
- * @throws UserError where it cannot be read or holds anything but options.
+ * Reads a JSON or YAML file of options. Keys may contain dashes or underscores.
+ * @throws UserError if the file cannot be read, or holds anything other than options
  */
 export async function readConfigFile(path: string): Promise<Record<string, unknown>> {
   let text: string;
@@ -26,10 +26,10 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   return camelKeys(options);
 }
 
-/** An object's entries under names in camel case; nothing of what is no object. */
+/** Entries of an object with names in camel case; none if it is no object. */
 export const camelKeys = (options: unknown): Record<string, unknown> =>
   Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camelCase(name), value]));
 
-/** `learning-rate` or `learning_rate` → `learningRate` */
+/** Converts `learning-rate` or `learning_rate` to `learningRate`. */
 export const camelCase = (name: string): string =>
   name.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());

@@ -1,9 +1,9 @@
 import { linesOf } from "../datasets/parse-table.ts";
 
-/** Line breaks and tabs would end the line or its column. */
+/** Replaces line breaks and tabs, which would end the line or its column. */
 export const inOneLine = (text: string): string => text.replace(/\s*[\r\n\t]\s*/g, " ");
 
-/** The lines of stdin, empty ones among them, where something is piped in. */
+/** Lines of stdin, including empty ones, if input is piped. */
 export async function linesOfStdin(): Promise<string[]> {
   if (process.stdin.isTTY) return [];
   const chunks: Buffer[] = [];

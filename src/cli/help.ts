@@ -1,22 +1,22 @@
 import { type Command, Help } from "commander";
 
 /**
- * What a user types to start aflora: `npx aflora` where npm started it (npx, or a script of package.json), whose
- * command is not on the path, else `aflora`.
+ * Command that starts aflora: `npx aflora` if npm started it (npx, or a script of package.json), because it is not on the path then;
+ * otherwise `aflora`.
  */
 export const STARTED_AS = process.env.npm_command === undefined ? "aflora" : "npx aflora";
 
-/** `learningRate` → `learning-rate` */
+/** Converts `learningRate` to `learning-rate`. */
 export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** Adds command lines to a command's help, without the program's name, and a note below them. */
+/** Adds example command lines, without the program's name, and a note to a command's help. */
 export function addExamples(command: Command, lines: readonly string[], note?: string): Command {
-  // Not the method of that name.
+  // Matches the program's name, but not a method of that name.
   const shown = lines.map((line) => `  $ ${line.replace(/(?<!--\S+ )aflora /g, `${STARTED_AS} `)}\n`).join("");
   return command.addHelpText("after", `\nExamples:\n${shown}${note === undefined ? "" : `\n${note}\n`}`);
 }
 
-/** Shows these options alone in a command's help, by their names in camel case; all of them with `--help-all`. */
+/** Shows only these options in a command's help, by their names in camel case. `--help-all` shows all. */
 export function everydayHelp(command: Command, everyday: readonly string[]): void {
   let all = false;
   command.option("--help-all", "show every option").on("option:help-all", () => {

@@ -3,12 +3,12 @@ import { readJsonFile } from "../files/json-file-node.ts";
 import { grammarOfSchema } from "../inference/generation/constrained/json-schema.ts";
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
 
-/** What `--json-schema` says of itself. */
+/** Description of `--json-schema`. */
 export const JSON_SCHEMA = "file with a JSON schema that a language model's answers must follow";
 
 /**
- * The schema that answers are held to, where a file of one is given; it is looked at before a model is loaded.
- * @throws UserError where the file cannot be read, or the schema is not supported.
+ * Reads the JSON schema for answers, if a file is given. Checks it before a model is loaded.
+ * @throws UserError if the file cannot be read, or the schema is not supported
  */
 export async function givenSchema(file: string | undefined): Promise<{ jsonSchema?: JsonSchema }> {
   if (file === undefined) return {};

@@ -6,13 +6,13 @@ export const THRESHOLD =
 export const NONE_OF_THESE =
   "answer none of these for texts unlike every class; the share, such as 0.05, is how many texts of known classes may get this answer";
 
-/** Flags by which a classifier may leave its answer open. */
+/** Flags that let a classifier give no answer. */
 export interface OpenAnswers {
   threshold?: string | undefined;
   noneOfThese?: number | undefined;
 }
 
-/** @throws UserError where the model chooses no class, or cannot tell. */
+/** @throws UserError if the model does not classify, or has no basis for such a decision */
 export function leaveOpen(model: FineTunedModel, { threshold, noneOfThese }: OpenAnswers): void {
   if (threshold !== undefined) model.requireConfidence(threshold);
   if (noneOfThese !== undefined) model.allowNoneOfThese(noneOfThese);

@@ -5,10 +5,10 @@ import { packageVersion } from "./version.ts";
 
 const USER_ERROR = 2;
 const OUR_ERROR = 1;
-/** Columns of help and messages: longer lines are hard to read. */
+/** Maximum width of help and messages, in columns. Longer lines are hard to read. */
 const MAX_WIDTH = 100;
 
-/** Every command: what it does, and how its module is loaded, which is when it is called. */
+/** Summary of each command, and a function that loads its module when the command is called. */
 const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
   demo: [
     "fine-tune the bundled encoder on bundled film reviews with AFLoRA; needs no network",
@@ -105,7 +105,7 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
   ],
 };
 
-/** Reads a command line, such as `["train", "--train", "tickets.csv"]`, and does what it asks for; what fails is said on stderr. */
+/** Runs a command line, such as `["train", "--train", "tickets.csv"]`. Prints errors on stderr. */
 export async function runCommandLine(args: readonly string[]): Promise<void> {
   const [given, texts] = splitAtDashes(args);
   const verbose = given.includes("--verbose");
@@ -132,12 +132,12 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
   }
 }
 
-/** Adds the command that is called, and of the others what a list of them shows. */
+/** Adds the called command, and the names and summaries of the others. */
 async function addCommands(program: Command, called: string | undefined): Promise<void> {
   for (const [name, [summary, load]] of Object.entries(COMMANDS)) {
     program.addCommand((name === called ? await loaded(load) : new Command(name)).description(summary));
   }
-  // What a study starts for each of its trials.
+  // A study starts this command for each of its trials.
   if (called === "trial")
     program.addCommand(await loaded(async () => (await import("./commands/trial.ts")).trialCommand()));
   const helpWidth = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH);
@@ -151,23 +151,23 @@ async function addCommands(program: Command, called: string | undefined): Promis
 
 async function loaded(load: () => Promise<Command>): Promise<Command> {
   const { env } = await import("onnxruntime-node");
-  // What fails is said once, by the error that it becomes.
+  // Each error is printed once, as the error that it becomes.
   env.logLevel = "fatal";
   return load();
 }
 
-/** Arguments up to `--`, and the rest, which is no flags. */
+/** Arguments up to `--`, and the rest, which are not flags. */
 function splitAtDashes(all: readonly string[]): [flags: string[], rest: string[]] {
   const end = all.indexOf("--");
   return end < 0 ? [[...all], []] : [all.slice(0, end), all.slice(end)];
 }
 
-/** Flags may be written with underscores, as other training tools do. */
+/** Replaces underscores in flags, which other training tools use. */
 function withDashes(argument: string): string {
   return argument.startsWith("--") ? argument.replace(/^[^=]*/, (flag) => flag.replaceAll("_", "-")) : argument;
 }
 
-/** Commander puts its suggestion on a line of its own. */
+/** Commander prints its suggestion on a separate line. */
 function inOneLine(message: string): string {
   return message.replace(/\n\(Did you mean (.*)\?\)/, "; did you mean $1?");
 }
@@ -184,7 +184,7 @@ function explain(error: unknown, verbose: boolean, flags: readonly string[]): vo
   else if (!(error instanceof UserError)) process.stderr.write("this is a defect of aflora; --verbose shows where\n");
 }
 
-/** Options that were given as flags are named as they were given, not as in a file of options. */
+/** Names options in a message as flags if they were given as flags, rather than in a file. */
 function withFlags(message: string, flags: readonly string[]): string {
   return message.replace(/option "(\w+)"/g, (named, name: string) => {
     const flag = `--${kebabCase(name)}`;

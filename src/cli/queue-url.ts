@@ -1,9 +1,9 @@
 import { UserError } from "../errors.ts";
 
-/** Where the queue is, where no flag says so: flags show in a list of processes, with passwords. */
+/** Environment variable with the queue's address. Flags, and the passwords in them, are visible in a list of processes. */
 export const QUEUE_VARIABLE = "AFLORA_QUEUE";
 
-/** The queue's address, as a flag or the environment has it. @throws UserError where neither does. */
+/** Address of the queue from a flag or the environment. @throws UserError if neither has it */
 export function queueUrl(flag: string | true | undefined): string {
   const url = typeof flag === "string" ? flag : process.env[QUEUE_VARIABLE];
   if (url) return url;

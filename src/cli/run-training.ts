@@ -9,9 +9,9 @@ import { onStopSignal } from "./terminal/stop-signals.ts";
 export const INTERRUPTED = 130;
 
 /**
- * A run under the eyes of a user: progress on stderr; Ctrl-C ends it after the computation at hand with everything saved,
- * a second Ctrl-C at once.
- * @param options.queue server whose workers compute its steps
+ * Trains with progress on stderr. Ctrl-C ends the run after the current computation and saves everything; a second Ctrl-C ends it at
+ * once.
+ * @param options.queue server whose workers compute the steps
  */
 export async function runTraining(
   given: Readonly<Record<string, unknown>>,
@@ -25,7 +25,7 @@ export async function runTraining(
   let begun = false;
   const stopListening = onStopSignal(() => {
     if (!begun) {
-      // Nothing is written yet, and what was fetched is kept: no need to wait for a download or a load.
+      // Nothing is written yet, and downloads are kept: no need to wait for a download or a load.
       process.stderr.write("interrupted before training began\n");
       process.exit(INTERRUPTED);
     }
@@ -35,7 +35,7 @@ export async function runTraining(
   try {
     const { watch, queue, ...rest } = options;
     const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
-    // The options were given as text: it is there that they are checked.
+    // The options were given as text. `fineTune` checks them.
     const outcome = await fineTune(given as FineTuneConfig, {
       ...rest,
       onFitting: (done) => progress.fitting(done),

@@ -6,22 +6,22 @@ import { METHODS } from "../methods/methods.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 import { kebabCase } from "./help.ts";
 
-/** What a flag needs to know of an option's schema. */
+/** The parts of an option's JSON schema that a flag needs. */
 interface Property {
   type?: string;
   enum?: unknown[];
   const?: unknown;
   default?: unknown;
   description?: string;
-  /** As `repeatsPapers` of methods/published.ts marks it. */
+  /** Mark of `repeatsPapers` in methods/published.ts. */
   repeatsPapers?: boolean;
-  /** Of a switch that may say something else instead. */
+  /** Alternatives of a switch that also takes a word. */
   anyOf?: Property[];
 }
 
 type Properties = Readonly<Record<string, Property>>;
 
-/** Those of schemas seen so far: a method's are asked for twice, a run's for each heading. */
+/** Cache: a method's schema is used twice, a run's for each heading. */
 const known = new WeakMap<z.ZodObject, Properties>();
 
 function propertiesOf(schema: z.ZodObject): Properties {
@@ -33,10 +33,9 @@ function propertiesOf(schema: z.ZodObject): Properties {
 }
 
 /**
- * Adds a flag for each option of a schema, under a heading. Flags that the command has already are named there with the
- * default that holds here.
+ * Adds a flag for each option of a schema, under a heading. If the command has a flag already, adds this default to its description.
  * @param except names of options that the command does not take
- * @param names of those that stand under the heading, in order
+ * @param names of the options under the heading, in order
  */
 export function addSchemaOptions(
   command: Command,
@@ -60,7 +59,7 @@ export function addSchemaOptions(
   }
 }
 
-/** Headings of a run's options in help, in order; what stands under none of them is of training. */
+/** Headings of a run's options in help, in order. Other options are under Training. */
 const HEADINGS: Readonly<Record<string, readonly string[]>> = {
   Data: [
     ...["train", "validation", "dataset", "datasetConfig", "task", "data", "text", "textPair", "label", "kind"],
@@ -73,7 +72,7 @@ const HEADINGS: Readonly<Record<string, readonly string[]>> = {
   "Run folder": ["output", "checkpointEvery"],
 };
 
-/** Adds the options of a run, of every kind of task and of every method. @param except as of `addSchemaOptions` */
+/** Adds the options of a run, and those of all kinds of task and methods. @param except as in `addSchemaOptions` */
 export function addRunOptions(command: Command, except: readonly string[] = []): void {
   const headed = Object.values(HEADINGS).flat();
   const others = Object.keys(runOptions.shape).filter((name) => !headed.includes(name));
@@ -96,7 +95,7 @@ export function addMethodOptions(command: Command, except: readonly string[] = [
   }
 }
 
-/** Adds those options that only repeat what papers published, each with the methods that have it. */
+/** Adds options that only reproduce published settings, each with the methods that have it. */
 export function addPaperOptions(
   command: Command,
   schemas: readonly z.ZodObject[] = METHODS.all.map(({ options }) => options),
@@ -115,10 +114,10 @@ export function addPaperOptions(
   }
 }
 
-/** Indented, and broken between flags where a line would be too long for help. */
+/** Indents flags, and wraps them into lines short enough for help. */
 const inLines = (flags: string): string => flags.replace(/(.{1,90})(,|$) ?/g, "  $1$2\n").trimEnd();
 
-/** The flag of an option; a switch has two, of which help shows the one that changes something. */
+/** Flags of an option. A switch has two; help shows the one that changes the default. */
 function flagsFor(
   name: string,
   { type, enum: choices, const: only, default: value, description = "", anyOf = [] }: Property,
@@ -143,7 +142,7 @@ function flagsFor(
   return [isNumber ? numberOption(...given) : new Option(...given)];
 }
 
-/** An option whose value is a number; any other is refused by a UserError that names the flag. */
+/** An option whose value is a number. Other values throw a UserError that names the flag. */
 export function numberOption(flags: string, description: string): Option {
   const option = new Option(flags, description);
   return option.argParser((text) => {
@@ -154,7 +153,7 @@ export function numberOption(flags: string, description: string): Option {
   });
 }
 
-/** Flags that were really given, by option name: commander reports `--no-x` flags as true where they were not. */
+/** Flags that were given, by option name. Commander reports `--no-x` flags as true even if they were not given. */
 export function givenOptions<Options extends object = Record<string, unknown>>(command: Command): Options {
   const given = Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) === "cli");
   return Object.fromEntries(given) as Options;

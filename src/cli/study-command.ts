@@ -19,7 +19,7 @@ import { runTrialInProcess } from "./trial-process.ts";
 
 const FAILED = 1;
 
-/** Flags of a command that runs a study, by their names. */
+/** Flags of a command that runs a study. */
 export interface StudyFlags {
   seeds?: number[] | undefined;
   metric?: string | undefined;
@@ -33,13 +33,13 @@ export interface StudyFlags {
   json?: boolean | undefined;
 }
 
-/** Names of those that help always shows. */
+/** Names of the flags that help always shows. */
 export const STUDY_FLAGS = [
   ...["seeds", "metric", "holdOut", "generate", "output"],
   ...["dryRun", "queue", "status", "markdown", "json"],
 ];
 
-/** @param defaults what help says of the flags that commands differ in */
+/** @param defaults in the help for flags that differ between commands */
 export function addStudyFlags(command: Command, defaults: { output: string; holdOut: string }): void {
   command
     .option("--seeds <numbers>", "seeds of every setting, separated by commas (default: 42)", numbers)
@@ -64,7 +64,7 @@ export function addStudyFlags(command: Command, defaults: { output: string; hold
     .option("--json", "print all numbers as JSON");
 }
 
-/** Runs a study, here or on a queue, shows what it comes to and sets the exit code; or shows its plan or its state. */
+/** Runs a study here or on a queue, prints the results and sets the exit code; or prints its plan or state. */
 export async function doStudy(study: Study, output: string, flags: StudyFlags): Promise<void> {
   const { dryRun, queue, status, markdown, json } = flags;
   const plan = await planStudy(study);
@@ -106,7 +106,7 @@ async function runHere(plan: StudyPlan, output: string): Promise<StudyOutcome> {
   }
 }
 
-/** Does a trial in a process, no longer than until its time is over. */
+/** Runs a trial in a process, at most until its time is over. */
 export async function runJob(job: TrialJob, signal: AbortSignal, lines: StudyProgressLines) {
   const { until } = job;
   const left = until && Math.max(0, Math.round(until.time - performance.now()));
@@ -152,14 +152,14 @@ function terminalText(results: StudyResults): string {
   return `${table(settingsTable(results))}\n\n${said.join("\n")}\n`;
 }
 
-/** `rte, cola` */
+/** Splits text such as `rte, cola`. */
 export const words = (text: string): string[] =>
   text
     .split(",")
     .map((word) => word.trim())
     .filter((word) => word !== "");
 
-/** `1, 2, 3` @throws UserError where one is no whole number. */
+/** Parses text such as `1, 2, 3`. @throws UserError if an item is no integer */
 export const numbers = (text: string): number[] =>
   words(text).map((word) => {
     if (!/^\d+$/.test(word)) throw new UserError(`"${word}" is not a whole number; give numbers separated by commas`);

@@ -8,10 +8,10 @@ import { counted, duration, table } from "./terminal/format.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
 import { StudyProgressLines } from "./terminal/study-progress.ts";
 
-/** Milliseconds between two looks at what workers say. */
+/** Milliseconds between two polls of the workers' progress. */
 const LOOK = 2000;
 
-/** Puts a study's trials on a queue, waits for what workers make of them, and says how far it is. */
+/** Adds a study's trials to a queue, waits for the results, and shows the progress. */
 export async function runOnQueue(plan: StudyPlan, output: string, url: string): Promise<StudyOutcome> {
   if (plan.study.search.algorithm === withinMinutes) {
     throw new UserError("a search within minutes counts this machine's time; leave --queue out");
@@ -29,13 +29,13 @@ export async function runOnQueue(plan: StudyPlan, output: string, url: string): 
     clearInterval(looking);
     stopListening();
     lines.stop();
-    // Where one trial could not be put on the queue, the others are waited for no more.
+    // If one trial could not be added to the queue, stops waiting for the others.
     abort.abort();
     await queue.close();
   }
 }
 
-/** How far a study on a queue is: a line for each trial that has come in, and on a terminal what workers do. */
+/** Progress of a study on a queue: a line for each finished trial, and on a terminal the workers' progress. */
 class QueueProgressLines extends StudyProgressLines {
   #asked = 0;
   #done = 0;
@@ -50,7 +50,7 @@ class QueueProgressLines extends StudyProgressLines {
     this.log(`[${this.#done}/${this.#asked}] ${label}, seed ${seed}`);
   }
 
-  /** Asks whether workers are there, and, where there is a terminal to show it on, what they say. */
+  /** Notes if there are no workers, and shows their progress on a terminal. */
   look(queue: TrialQueue): void {
     void queue.workers().then(
       (workers) => {
@@ -58,7 +58,7 @@ class QueueProgressLines extends StudyProgressLines {
           this.log(`no worker is there; aflora work --queue ${queue.address} takes trials`);
         this.#alone = workers === 0;
       },
-      // Some servers do not tell who is connected.
+      // Some servers do not list their connections.
       () => undefined,
     );
     const { status } = this;
@@ -73,7 +73,7 @@ class QueueProgressLines extends StudyProgressLines {
 const lineOf = ({ worker, label, step, totalSteps }: QueuedProgress): string =>
   `${worker}: ${label}, step ${step}/${totalSteps}`;
 
-/** How far a study is: what has come in, what lies on the server, what workers have. */
+/** Describes the state of a study: finished trials, trials on the server, and the workers' progress. */
 export async function statusOnQueue(plan: StudyPlan, output: string, url: string): Promise<string> {
   const queue = await TrialQueue.open(url);
   try {

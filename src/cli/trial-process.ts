@@ -6,21 +6,22 @@ import type { TrialEnd, TrialJob } from "../studies/run-study.ts";
 import type { TrialOrder, TrialProgress } from "./commands/trial.ts";
 import { INTERRUPTED } from "./run-training.ts";
 
-/** Characters of what a trial says that are kept, to know why it failed. */
+/** Number of characters of a trial's stderr to keep, for the reason of a failure. */
 const KEPT = 10_000;
 
-/** How a trial's process is watched and ended. */
+/** Options of a trial's process. */
 export interface TrialProcessOptions {
-  /** Aborting asks it to save what `resume` needs and to end. */
+  /** Aborting asks the process to save what `resume` needs and to end. */
   signal?: AbortSignal;
-  /** Milliseconds after which training ends by its best evaluation so far. */
+  /** Milliseconds after which training ends with its best evaluation so far. */
   timeUpAfter?: number | undefined;
   onNews?(news: TrialProgress): void;
 }
 
 /**
- * A trial in a process of its own, so that its peak memory is its own, a crash takes nothing else with it, and this process
- * stays free to answer. What it says is kept for the reason of a failure.
+ * Runs a trial in a separate process. So it has its own peak memory, a crash affects nothing else, and this process stays responsive.
+ * Keeps
+ * the end of its stderr for the reason of a failure.
  */
 export async function runTrialInProcess(
   {
@@ -36,7 +37,7 @@ export async function runTrialInProcess(
   const folder = await mkdtemp(join(tmpdir(), "aflora-"));
   try {
     const file = join(folder, "trial.json");
-    // A run that goes on has its options already, but for where to compute.
+    // A resumed run has its options already, except those that say where to compute.
     const { output, threads, device, offline } = config;
     const order: TrialOrder = {
       config: resume ? { output, threads, device, offline } : config,
@@ -47,7 +48,7 @@ export async function runTrialInProcess(
       reported,
     };
     await writeFile(file, JSON.stringify(order));
-    // A group of its own: a terminal sends Ctrl-C to whole groups, and a second one would end the run unsaved.
+    // A separate process group: a terminal sends Ctrl-C to whole groups, and a second signal would end the run unsaved.
     const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, "trial", file], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       detached: process.platform !== "win32",
@@ -57,10 +58,10 @@ export async function runTrialInProcess(
       said = (said + text).slice(-KEPT);
     });
     child.on("message", (news) => onNews?.(news as TrialProgress));
-    // Where there are no signals, it takes the end of the channel for one.
+    // Windows has no signals; the process ends when the channel closes.
     const end = (): void => void (process.platform === "win32" ? child.disconnect() : child.kill("SIGTERM"));
     signal?.addEventListener("abort", end, { once: true });
-    // It may have been aborted while the folder was made.
+    // The signal may have aborted while the folder was created.
     if (signal?.aborted) end();
     try {
       const [code, by] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
@@ -78,5 +79,5 @@ export async function runTrialInProcess(
   }
 }
 
-/** The last error that a process told. */
+/** The last error that a process printed. */
 const reasonIn = (said: string): string | undefined => [...said.matchAll(/^error: (.*)$/gm)].at(-1)?.[1];

@@ -115,7 +115,7 @@ async function talk(model: FineTunedModel, system: string | undefined, options: 
         const answer = await show(model.answer(asked, { ...options, signal: answering.signal }));
         history = [...asked, { role: "assistant", content: answer }];
       } catch (error) {
-        // What cannot be answered, such as a talk grown too long, ends no talk.
+        // An error, such as a conversation that became too long, does not end the conversation.
         if (!(error instanceof UserError)) throw error;
         process.stderr.write(`error: ${error.message} (${HELP})\n`);
       }
@@ -126,7 +126,7 @@ async function talk(model: FineTunedModel, system: string | undefined, options: 
   lines.close();
 }
 
-/** Writes an answer as it comes. @returns it whole */
+/** Prints an answer as it is generated. @returns the whole answer */
 async function show(answer: AsyncIterable<string>): Promise<string> {
   let text = "";
   for await (const piece of answer) {

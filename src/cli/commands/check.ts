@@ -28,7 +28,7 @@ const NOTE = `Fits a linear head on a frozen encoder and predicts each row with 
 Shows the labels that this prediction contradicts most. The prediction can be wrong: look at a row
 before you change its label.`;
 
-/** Rows of each kind that are shown; --output has all. */
+/** Number of rows of each kind to print. `--output` has all. */
 const SHOWN = 10;
 const TEXT_WIDTH = 60;
 
@@ -72,7 +72,7 @@ export function checkCommand(): Command {
   });
 }
 
-/** A file's rows; where no columns are named, those that most look like text and label. */
+/** Rows of a file. If no columns are named, guesses those of the text and label. */
 async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[]; header: string | undefined }> {
   const found = await readTable(file, await fileFormat(file));
   const guessed = guessColumns(found);

@@ -95,7 +95,7 @@ function lineOf(text: string, scores: readonly LabelScore[], json = false): stri
   return `${best!.label} ${best!.score.toFixed(3)}\t${inOneLine(text)}\n`;
 }
 
-/** `billing 12, bug 30` */
+/** Text such as `billing 12, bug 30`. */
 function summaryOf(labels: readonly NamedLabel[], scores: readonly (readonly LabelScore[])[]): string {
   const counts = labels.map(({ name }) => `${name} ${scores.filter(([best]) => best!.label === name).length}`);
   return `${counted(scores.length, "text")}: ${counts.join(", ")}`;

@@ -14,16 +14,16 @@ const EXAMPLES = [
 
 const NOTE = "Run the same command again to continue an interrupted comparison: finished trials are kept.";
 
-/** What most comparisons are given. */
+/** Options of most comparisons. */
 const EVERYDAY = [
   ...["methods", "tasks", "ranks", "preset", "search", "model", "data"],
   ...["train", "validation", "text", "label", "epochs", "batchSize"],
 ];
 
-/** Options of a run that a comparison sets itself; one rank for every method is --ranks with one number. */
+/** Options of a run that a comparison sets itself. For one rank for every method, use --ranks with one number. */
 const OWN = ["method", "task", "seed", "output", "validationSplit", "rank"];
 
-/** Learning rates that `--search` tries. */
+/** Number of learning rates that `--search` tries. */
 const TRIALS = 4;
 
 /** `aflora compare` */

@@ -9,7 +9,7 @@ import { addExamples, STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
 import { bytes, duration, integer, table } from "../terminal/format.ts";
 
-/** Settings for a run of minutes; the paper's are for far longer ones. */
+/** Settings for a run of minutes. The paper's are for far longer runs. */
 const SETTINGS = {
   task: "sst2",
   data: fileURLToPath(new URL("../../../assets/sst2", import.meta.url)),
@@ -46,7 +46,7 @@ async function run(
   return result && { directory, result };
 }
 
-/** The demo's result as a person would tell it: what was gained, with how many parameters, and what froze when. */
+/** Describes the demo's result: the gain, the number of parameters, and the freezing. */
 async function story(
   baseline: RunResult,
   { directory, result }: { directory: string; result: RunResult },
@@ -76,7 +76,7 @@ async function story(
   ].join("\n");
 }
 
-/** Projection matrix × block, as in the paper's figure. */
+/** Table of projection matrix × block, as in the paper's figure. */
 function freezingTable({ frozenAtStep }: RunResult): string {
   const blocks = new Set<string>();
   const rows = new Map<string, Map<string, string>>();

@@ -73,7 +73,7 @@ export function embedCommand(): Command {
   });
 }
 
-/** @throws UserError where nothing is piped in. */
+/** @throws UserError if stdin is a terminal */
 async function* stdinLines(): AsyncGenerator<string> {
   if (process.stdin.isTTY) throw new UserError("nothing to embed: give texts, --file FILE, or text on stdin");
   yield* createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });

@@ -22,7 +22,7 @@ const EXAMPLES = [
   "aflora estimate --workers 4 --train tickets.csv --text message --label team",
 ];
 
-/** Mb/s of a network where nothing is said of it. */
+/** Default network speed in Mb/s. */
 const NETWORK = 100;
 const MOST_WORKERS = 1000;
 

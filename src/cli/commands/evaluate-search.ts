@@ -12,11 +12,11 @@ import { ProgressLine } from "../terminal/progress-line.ts";
 
 type CorpusFiles = Pick<SearchEvaluationOptions, "corpus" | "queries" | "qrels" | "dimensions"> & { output?: string };
 
-/** Whether somebody asks for what only a search on a corpus has. */
+/** Whether a flag is given that only a search on a corpus has. */
 export const asksForSearch = (given: Partial<CorpusFiles>): boolean =>
   [given.corpus, given.queries, given.qrels, given.dimensions, given.output].some((each) => each !== undefined);
 
-/** Measures a run's search and shows it. @throws UserError where one of the files is not given. */
+/** Measures a run's search and prints the scores. @throws UserError if one of the files is not given */
 export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>, json: boolean): Promise<void> {
   const { corpus, queries, qrels, output, ...others } = given;
   if (corpus === undefined || queries === undefined || qrels === undefined) {

@@ -62,7 +62,7 @@ export function evaluateCommand(): Command {
         progress?.at(done, { of });
         if (done < of) return;
         progress?.end();
-        // Answers are written when all is read, and slower.
+        // Answers are generated after all texts are read, and slower.
         progress = new ProgressLine("examples");
       },
       onAnswer: (done, of) => progress?.at(done, { of }),

@@ -14,7 +14,7 @@ the Hugging Face hub.`;
 
 const inPackage = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
-/** Files of each kind of project, apart from its folder in templates/. */
+/** Files of each kind of project, in addition to its folder in templates/. */
 const PROJECTS: Readonly<Record<string, readonly string[]>> = {
   classification: ["examples/tickets.csv"],
   search: [],
@@ -40,7 +40,7 @@ export function initCommand(): Command {
   });
 }
 
-/** What a project has beside its programs: installing must not download onnxruntime-node's CUDA files. */
+/** Settings files of a project. Its installation must not download onnxruntime-node's CUDA files. */
 function settingsOf(directory: string): Record<string, string> {
   const manifest = {
     name: basename(directory)
@@ -51,7 +51,7 @@ function settingsOf(directory: string): Record<string, string> {
     scripts: { train: "tsx train.ts", predict: "tsx predict.ts" },
     dependencies: { aflora: specifier() },
     devDependencies: { "@types/node": "^20.19.0", tsx: "^4.23.0", typescript: "^6.0.0" },
-    // npm 11 runs no other scripts; npm 10 reads .npmrc, and pnpm its own file.
+    // npm 11 runs no other scripts. npm 10 reads .npmrc, and pnpm its own file.
     allowScripts: { aflora: false, "onnxruntime-node": false, esbuild: true, protobufjs: false },
   };
   const compiler = { module: "nodenext", target: "es2023", strict: true, noEmit: true, types: ["node"] };
@@ -66,7 +66,7 @@ function settingsOf(directory: string): Record<string, string> {
   };
 }
 
-/** What npm is to install: the tarball or folder that this project has aflora from, else this version. */
+/** Version for npm to install: the tarball or folder that the current project uses for aflora, or this version. */
 function specifier(): string {
   const manifest = resolve("package.json");
   const text = existsSync(manifest) ? readFileSync(manifest, "utf8") : "";

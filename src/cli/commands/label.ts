@@ -29,7 +29,7 @@ once more; rows that still have no label go to OUTPUT.unsure.csv. It saves each 
 OUTPUT.answers.jsonl: after Ctrl-C or a failure, run the same command again to continue. It reads
 the key from an environment variable and never writes it to a file.`;
 
-/** Where an OpenAI client looks for its key. */
+/** Environment variable in which OpenAI clients look for the key. */
 const USUAL_KEY = "OPENAI_API_KEY";
 
 const labelOptions = z.object({
@@ -57,7 +57,7 @@ interface Given {
   pricePerMillion?: Price;
 }
 
-/** Of a million tokens, in whatever currency. */
+/** Price of a million tokens, in any currency. */
 interface Price {
   read: number;
   written: number;
@@ -116,7 +116,7 @@ export function labelCommand(): Command {
   });
 }
 
-/** The key of the environment. @throws UserError where the variable was named and is not set. */
+/** The key from the environment. @throws UserError if the named variable is not set */
 function keyFor({ keyEnv, endpoint }: Given): string | undefined {
   const key = process.env[keyEnv ?? USUAL_KEY]?.trim() || undefined;
   if (keyEnv !== undefined && key === undefined) {
@@ -133,7 +133,7 @@ type Asked = Parameters<typeof labelByModel>[3] & {
   votes: number;
 };
 
-/** Asks for what is missing. @returns undefined where a signal ended it */
+/** Asks for missing votes. @returns undefined if a signal ended it */
 async function ask(
   { texts }: TextRows,
   { labels, endpoint, ...options }: Asked,
@@ -186,7 +186,7 @@ async function ask(
 
 const unsureFile = (output: string): string => output.replace(/\.csv$/i, ".unsure.csv");
 
-/** Rows with a label into the one file, the others into one beside it. */
+/** Writes rows with a label to the output file, and the others to a second file. */
 async function write(
   rows: TextRows,
   columns: readonly string[],

@@ -73,7 +73,7 @@ export function predictCommand(): Command {
       }
       const inputs = await readInputs(texts, options, model.description.task.kind);
       if (options.choices !== undefined) return await choose(model, inputs, options.choices, options);
-      // A text with what follows it is not answered: it is said how likely that is.
+      // A text with a continuation is not answered, but scored.
       if (model.writes && options.textPair === undefined)
         await answer(model, inputs, { ...writing, alone: inputs.length === 1 }, options);
       else await label(model, inputs, options);
@@ -124,7 +124,7 @@ async function choose(
   });
 }
 
-/** Answers each text: one alone piece by piece as it is written, several on a line each. */
+/** Answers each text. Prints a single answer while it is generated, several on one line each. */
 async function answer(
   model: FineTunedModel,
   inputs: readonly TextInput[],

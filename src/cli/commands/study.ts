@@ -54,7 +54,7 @@ interface Flags extends StudyFlags {
   [option: string]: unknown;
 }
 
-/** The study of a file and flags, of which flags win. */
+/** Makes a study from a file and flags. Flags override the file. */
 export async function studyOf(file: string | undefined, flags: Flags): Promise<Study> {
   const { vary = [], ...others } = flags;
   const keys = ["search", "seeds", "metric", "holdOut", "generate", ...searchKeys()];
@@ -75,7 +75,7 @@ export async function studyOf(file: string | undefined, flags: Flags): Promise<S
   return study;
 }
 
-/** @throws UserError where a flag's option is a factor's, whose values would win without a word. */
+/** @throws UserError if a flag sets an option that a factor varies, which would override it silently */
 function checkNotVaried(name: string, { factors }: Study): void {
   const factor = factors.find(
     ({ name: own, levels }) => own === name || levels?.some(({ options }) => name in options),
@@ -88,7 +88,7 @@ function checkNotVaried(name: string, { factors }: Study): void {
   );
 }
 
-/** `beta1=0.5,0.85` */
+/** Parses text such as `beta1=0.5,0.85`. */
 function collect(text: string, before: [string, unknown[]][] = []): [string, unknown[]][] {
   const [, name, values] = /^([\w-]+)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || values === undefined) {

@@ -84,7 +84,7 @@ export function suggestCommand(): Command {
   });
 }
 
-/** Rows with a text that has no label yet, each text once. @throws UserError where there are none. */
+/** Rows with a text that has no label yet, each text once. @throws UserError if there are none */
 function candidatesOf({ texts, table }: TextRows, met: Set<string>): number[] {
   const candidates = [...texts.keys()].filter((row) => {
     const isNew = texts[row]!.trim() !== "" && !met.has(texts[row]!);
@@ -97,7 +97,7 @@ function candidatesOf({ texts, table }: TextRows, met: Set<string>): number[] {
 
 type Labelled = Awaited<ReturnType<typeof readLabelledTexts>>;
 
-/** The rows to label, best first, with what the model takes each for, where there is one. */
+/** Chooses the rows to label, best first, with the model's guess if there is a model. */
 async function choose(
   texts: readonly string[],
   count: number,
@@ -126,7 +126,7 @@ function guessAll(pool: readonly Float32Array[], taught: readonly Float32Array[]
   return pool.map((vector) => ranked(labels, classifier(vector)));
 }
 
-/** What a run's model says of texts, and its base model. @throws UserError where it does not tell classes apart. */
+/** Predictions of a run's model for texts, and its base model. @throws UserError if the model does not classify */
 async function askRun(
   run: string,
   texts: readonly string[],

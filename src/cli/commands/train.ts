@@ -16,7 +16,7 @@ const EXAMPLES = [
   "aflora train --resume runs/rte",
 ];
 
-/** What most runs are given, and what ends or follows one. */
+/** Options of most runs, and options about ending or resuming one. */
 const EVERYDAY = [
   ...[
     "config",
@@ -51,7 +51,7 @@ export function trainCommand(): Command {
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
-    // Help and a wrong option need none of what trains.
+    // Help and invalid options need no modules for training.
     const { INTERRUPTED, runTraining } = await import("../run-training.ts");
     const {
       config,
@@ -88,7 +88,7 @@ export function trainCommand(): Command {
   });
 }
 
-/** What a run came to, in a few lines. */
+/** Summarises a run's result in a few lines. */
 export function summary(directory: string, result: RunResult): string {
   const { trainable, frozen, blocks, memoryEstimate } = result;
   return [
@@ -105,7 +105,7 @@ export function summary(directory: string, result: RunResult): string {
   ].join("\n");
 }
 
-/** What the time of steps went into. */
+/** Describes how the time of the steps was spent. */
 function rolloutSummary({ answers, failed, generating, scoring, stepping }: NonNullable<RunResult["rollout"]>): string {
   const all = generating + scoring + stepping;
   const share = (seconds: number): string => `${((100 * seconds) / all).toFixed(1)} %`;
@@ -113,7 +113,7 @@ function rolloutSummary({ answers, failed, generating, scoring, stepping }: NonN
   return `${counted(answers, "answer")}${lost}; time of the steps: ${share(generating)} writing answers, ${share(scoring)} rewards, ${share(stepping)} learning`;
 }
 
-/** What blocks that left training came to. */
+/** Describes the effect of freezing blocks. */
 function frozenBlockSummary({ frozenAtStep, flopsSaved, secondsSaved }: FrozenBlocksResult, flops: number): string {
   const steps = frozenAtStep.filter((step) => step !== null);
   const count = `blocks frozen: ${steps.length} of ${frozenAtStep.length}`;

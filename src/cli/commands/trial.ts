@@ -12,25 +12,25 @@ import { TRIAL_TIME } from "../../studies/run-study.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 
-/** What the process of a trial is told, as JSON in a file. */
+/** Arguments for the process of a trial, as JSON in a file. */
 export interface TrialOrder {
   config: Readonly<Record<string, unknown>>;
   resume: boolean;
   stopAfter?: number | undefined;
-  /** Milliseconds after which training ends by its best evaluation so far. */
+  /** Milliseconds after which training ends with its best evaluation so far. */
   timeUpAfter?: number | undefined;
   refit?: boolean | undefined;
   reported: Reported | undefined;
 }
 
-/** What it says to the process that started it. */
+/** Message to the parent process. */
 export interface TrialProgress {
   step: number;
   totalSteps: number;
   epoch: number;
 }
 
-/** The process of one trial: it trains, and scores the adapter on data that played no part in any choice. */
+/** Command for the process of one trial: trains, and scores the adapter on data that had no part in any choice. */
 export function trialCommand(): Command {
   return new Command("trial").argument("<file>").action(async (file: string) => {
     const {
@@ -44,11 +44,11 @@ export function trialCommand(): Command {
     const directory = String(config.output);
     const abort = new AbortController();
     onStopSignal(() => abort.abort());
-    // Whoever started it has ended, and its place may be another's now.
+    // The parent process has ended, and another may own its folder now.
     process.on("disconnect", () => abort.abort());
-    // Open, the channel would keep a process that failed.
+    // An open channel would keep a failed process alive.
     process.channel?.unref();
-    /** Of all processes that worked at it, from their start to their end. */
+    /** Adds this process's time to the total of all processes of the trial. */
     const addTime = async (): Promise<void> => {
       const path = join(directory, TRIAL_TIME);
       const { seconds = 0 } = ((await readJsonFile(path)) ?? {}) as { seconds?: number };
@@ -82,7 +82,7 @@ export function trialCommand(): Command {
   });
 }
 
-/** How a trial does on what it is reported on. */
+/** Scores a trial on the data that it is reported on. */
 async function reportedScores(
   directory: string,
   reported: Reported,

@@ -43,7 +43,6 @@ const EVERYDAY = [
 ];
 
 /** `aflora tune` */
-// Long because what ends a search (its time, a signal, an error) must give back all that the steps before it took.
 export function tuneCommand(): Command {
   const command = new Command("tune")
     .requiredOption("--minutes <n>", "total time in minutes", Number)
@@ -92,7 +91,7 @@ export function tuneCommand(): Command {
   });
 }
 
-/** What won, by how much more than chance, and how what is kept does. */
+/** Describes the winner, whether its gain is beyond chance, and the score of the kept run. */
 async function storyOf(
   { plan: { study }, outcome, winner: _, again, defaults, shortenedFrom }: TuneOutcome,
   winner: TrialOutcome,
@@ -114,7 +113,7 @@ async function storyOf(
   return again ? `${story} ${storyOfKept(again, study)}` : story;
 }
 
-/** How the winner does that was trained once more. */
+/** Describes the score of the winner that was trained once more. */
 function storyOfKept(kept: TrialOutcome, study: Study): string {
   const { metric, score } = heldOutScore(kept, study)!;
   const reported = kept.reported?.metrics[metric];
@@ -123,7 +122,7 @@ function storyOfKept(kept: TrialOutcome, study: Study): string {
   return `The run that is kept was trained with these settings once more, on nine tenths of the examples. Its ${metric} is ${score.toFixed(4)} on the other tenth${there}.`;
 }
 
-/** Options of how to compute, as they were given. */
+/** Given options of how to compute. */
 const howToCompute = ({ threads, device, offline }: Record<string, unknown>): EvaluationSource =>
   Object.fromEntries(Object.entries({ threads, device, offline }).filter(([, value]) => value !== undefined));
 
@@ -135,7 +134,7 @@ interface Flags {
   [option: string]: unknown;
 }
 
-/** What won, and by how much more than chance. */
+/** Describes the winner, and whether its gain is beyond chance. */
 function storyOfWinner(of: {
   tried: number;
   label: string;

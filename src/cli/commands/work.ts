@@ -56,7 +56,7 @@ export function workCommand(): Command {
         onReady: (address) => log(`waiting for trials and runs at ${address}`),
         onNote: log,
       });
-      // A server that is gone would be looked for, for ever.
+      // The client would look for a missing server forever.
       process.exit();
     } finally {
       stopListening();

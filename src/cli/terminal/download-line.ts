@@ -4,8 +4,9 @@ import { bytes } from "./format.ts";
 const BAR_SIZE = 20;
 
 /**
- * Shows on stderr how a download from the hub is getting on: a bar on a terminal, elsewhere a line for each file.
- * A bar of the library would keep the process alive after a download that fails.
+ * Shows the progress of a download from the hub on stderr: a bar on a terminal, otherwise a line for each file. A bar of the library
+ * would
+ * keep the process alive after a failed download.
  */
 export function downloadLine(): (progress: DownloadProgress) => void {
   let file = "";

@@ -1,4 +1,4 @@
-/** `1 h 02 min`, `3 min 20 s`, `12 s` */
+/** Text such as `1 h 02 min`, `3 min 20 s` or `12 s`. */
 export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   if (whole >= 3600)
@@ -7,20 +7,20 @@ export function duration(seconds: number): string {
   return `${seconds < 10 ? seconds.toFixed(1) : whole} s`;
 }
 
-/** `343 MB`, `1.2 GB`, in powers of 1000 */
+/** Text such as `343 MB` or `1.2 GB`, in powers of 1000. */
 export function bytes(count: number): string {
   if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
   if (count >= 1e6) return `${Math.round(count / 1e6)} MB`;
   return `${Math.round(count / 1e3)} kB`;
 }
 
-/** `3`, `2.67` */
+/** Text such as `3` or `2.67`. */
 export const epochs = (done: number): string => String(Number(done.toFixed(2)));
 
-/** `113,040` */
+/** Text such as `113,040`. */
 export const integer = (count: number): string => Math.round(count).toLocaleString("en-US");
 
-/** `accuracy 0.8521 ± 0.0110, f1 0.8990 ± 0.0080`, with standard errors where they are known. */
+/** Text such as `accuracy 0.8521 ± 0.0110, f1 0.8990 ± 0.0080`, with standard errors if they are known. */
 export const metrics = (
   values: Readonly<Record<string, number>>,
   errors: Readonly<Record<string, number>> = {},
@@ -29,7 +29,7 @@ export const metrics = (
     .map(([name, value]) => `${name} ${value.toFixed(4)}${name in errors ? ` ± ${errors[name]!.toFixed(4)}` : ""}`)
     .join(", ");
 
-/** Columns padded to equal width, numbers to the right. */
+/** Formats rows in padded columns, with numbers right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => rows.reduce((most, row) => Math.max(most, row[column]!.length), 0));
   const isNumber = rows[0]!.map((_, column) => rows.slice(1).every((row) => /^[\d.,%×–-]*$/.test(row[column]!)));
@@ -43,7 +43,7 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-/** Metrics of several, side by side; a dash where one has no such metric. */
+/** Table of metrics of several systems; a dash for a missing metric. */
 export function comparedTable(systems: Readonly<Record<string, Readonly<Record<string, number>>>>): string {
   const [names, values] = [Object.keys(systems), Object.values(systems)];
   return table([
@@ -52,6 +52,6 @@ export function comparedTable(systems: Readonly<Record<string, Readonly<Record<s
   ]);
 }
 
-/** `1 step`, `1,200 steps` */
+/** Text such as `1 step` or `1,200 steps`. */
 export const counted = (count: number, noun: string, plural = `${noun}s`): string =>
   `${integer(count)} ${count === 1 ? noun : plural}`;

@@ -1,10 +1,10 @@
 import { duration, integer } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 
-/** Plain lines come at most this often, milliseconds. */
+/** Minimum milliseconds between two plain lines. */
 const INTERVAL = 10_000;
 
-/** How far something of many equal parts is, on stderr: a line that changes on a terminal, else one every ten seconds. */
+/** Progress of a task with many equal parts, on stderr: a line that changes on a terminal, otherwise a line every ten seconds. */
 export class ProgressLine {
   readonly #what: string;
   readonly #of: number | undefined;
@@ -12,13 +12,13 @@ export class ProgressLine {
   readonly #started = performance.now();
   #said = this.#started;
 
-  /** @param of how many there are, where it is known */
+  /** @param of total number, if known */
   constructor(what: string, of?: number) {
     this.#what = what;
     this.#of = of;
   }
 
-  /** @param of where it became known later @param more what else is known by now */
+  /** @param of total number, if it became known later @param more additional text */
   at(done: number, { of = this.#of, more = "" }: { of?: number | undefined; more?: string } = {}): void {
     const now = performance.now();
     const seconds = (now - this.#started) / 1000;

@@ -5,11 +5,11 @@ import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 
-/** Plain lines come at most this often, seconds. */
+/** Minimum seconds between two plain lines. */
 const LINE_INTERVAL = 10;
 const BAR_SIZE = 16;
 
-/** Shows a run's progress: a bar on a terminal, plain lines elsewhere. Everything goes to stderr. */
+/** Shows a run's progress on stderr: a bar on a terminal, otherwise plain lines. */
 export class TrainingProgress {
   readonly #status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
   #start: RunStart | undefined;
@@ -20,11 +20,11 @@ export class TrainingProgress {
   #peakMemory = 0;
   #metric = "";
   #lastLine = 0;
-  /** What is done before training: since when, how much was done by then, and when it was last told; milliseconds. */
+  /** Work before training: its start, the amount done at that time, and the time of the last line (milliseconds). */
   #before: { doing: string; since: number; from: number; said: number } | undefined;
   readonly #said = new Set<string>();
 
-  /** Hears what a run tells. */
+  /** Shows an event of a run. */
   take(event: RunEvent): void {
     if (event.kind === "start") this.#begin(event);
     else if (event.kind === "step") this.#step(event);
@@ -32,13 +32,13 @@ export class TrainingProgress {
     else if (event.kind === "evaluation") this.#evaluation(event);
   }
 
-  /** Says what is known before training begins, once. */
+  /** Prints a note from before training, once. */
   note(text: string): void {
     if (!this.#said.has(text)) this.log(text);
     this.#said.add(text);
   }
 
-  /** Hears how far what is done before training is. */
+  /** Shows the progress of work before training. */
   fitting({ doing, done, of }: FittingProgress): void {
     const now = performance.now();
     if (this.#before?.doing !== doing) this.#before = { doing, since: now, from: done, said: now };
@@ -58,7 +58,7 @@ export class TrainingProgress {
     this.#status?.end();
   }
 
-  /** Writes a line above the bar. */
+  /** Prints a line above the bar. */
   log(line: string): void {
     if (this.#status) this.#status.log(line);
     else process.stderr.write(`${line}\n`);
@@ -124,7 +124,7 @@ export class TrainingProgress {
     );
   }
 
-  /** The bar, and what is known of the run under it: one line would be too long for most terminals. */
+  /** Draws the bar, with numbers on a second line: one line would be too long for most terminals. */
   #show(): void {
     const { totalSteps, stepsDone } = this.#start!;
     const done = this.#latest ? this.#latest.step + 1 : stepsDone;
@@ -156,10 +156,10 @@ export class TrainingProgress {
   }
 }
 
-/** Workers that are shown at most. */
+/** Maximum number of workers to show. */
 const MOST_WORKERS = 4;
 
-/** What the workers of a step did. */
+/** Describes the workers' parts of a step. */
 function workers({ workers = [], seconds }: StepRecord): string {
   if (workers.length === 0) return "";
   const waits = (computing: number): string => `${Math.round(100 * Math.max(0, 1 - computing / seconds))} %`;
@@ -171,14 +171,14 @@ function workers({ workers = [], seconds }: StepRecord): string {
   return `shards: ${shown.join(", ")}${others > 0 ? ` and ${counted(others, "more worker")}` : ""}, ${bytes(sum)} sent`;
 }
 
-/** What a step's answers were like. */
+/** Describes the answers of a step. */
 const rewarded = ({ reward, spread, answerTokens }: NonNullable<StepRecord["rollout"]>): string =>
   `reward ${reward === null ? "none" : `${reward.toFixed(3)}${spread === null ? "" : ` ± ${spread.toFixed(3)}`}`}, ${answerTokens.toFixed(0)} tokens an answer`;
 
-/** Characters of an example that are shown at most. */
+/** Maximum number of characters of an example to show. */
 const SHOWN = 1500;
 
-/** An example as the model reads it, what counts between brackets. */
+/** An example as the model reads it, with the parts that count for the loss in brackets. */
 function sampleLines(parts: NonNullable<RunStart["sample"]>): string[] {
   if (parts.length === 0) return [];
   const marked = parts.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");

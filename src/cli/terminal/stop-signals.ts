@@ -1,13 +1,14 @@
-/** Signals that ask a process to end: Ctrl-C, a system that shuts down, a terminal that is closed. */
+/** Signals that ask a process to end: Ctrl-C, a system shutdown, a closed terminal. */
 export const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** Milliseconds in which one event may come as several signals: a terminal's, and once more by npx or a shell. */
+/** Milliseconds in which one event may arrive as several signals: from the terminal, and again from npx or a shell. */
 const ONE_EVENT = 1000;
 
 /**
- * Tells of the first signal that asks this process to end. Later ones are the system's to act on, also while a
- * computation keeps the thread: they end the process.
- * @returns what ends the listening
+ * Calls `asked` at the first signal that asks this process to end. Later signals get the system's default action and end the process,
+ * even
+ * while a computation blocks the thread.
+ * @returns a function that stops listening
  */
 export function onStopSignal(asked: () => void): () => void {
   let timer: NodeJS.Timeout | undefined;
@@ -24,7 +25,7 @@ export function onStopSignal(asked: () => void): () => void {
   return stop;
 }
 
-/** Waits for Ctrl-C, or what else ends a program. */
+/** Waits for Ctrl-C or another stop signal. */
 export async function untilStopSignal(): Promise<void> {
   await new Promise<void>((resolve) => {
     for (const signal of SIGNALS) process.once(signal, () => resolve());

@@ -4,9 +4,9 @@ import type { TrialProgress } from "../commands/trial.ts";
 import { duration } from "./format.ts";
 import { StatusLines } from "./status-lines.ts";
 
-/** How far a study is, on stderr: a line for each trial, and on a terminal how far that one is. */
+/** Progress of a study on stderr: a line for each trial, and on a terminal the progress of the current one. */
 export class StudyProgressLines implements StudyProgress {
-  /** Absent where stderr is no terminal. */
+  /** Undefined if stderr is no terminal. */
   protected readonly status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
   readonly #started = performance.now();
   #begun = 0;
@@ -15,7 +15,7 @@ export class StudyProgressLines implements StudyProgress {
 
   onTrial({ seed }: Trial, label: string, count: number, total: number): void {
     const seconds = (performance.now() - this.#started) / 1000;
-    // What was there before took no time.
+    // Finished trials from before took no time.
     this.#left = total - count + 1;
     const eta = this.#begun > 0 ? `, about ${duration((seconds / this.#begun) * this.#left)} left` : "";
     this.#begun++;
