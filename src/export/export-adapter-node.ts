@@ -17,9 +17,9 @@ import type { OnWriting } from "./output-folder.ts";
 export interface ExportReport extends ExportAgreement {
   format: keyof ExportFormats;
   directory: string;
-  /** By path within the folder, bytes. */
+  /** Sizes in bytes, by path within the folder. */
   files: Record<string, number>;
-  /** Texts on which the exported model was compared with the run's. */
+  /** Number of texts on which the exported model was compared with the run's. */
   comparedTexts: number;
   /**
    * Facts that the user should know, such as why the comparison used built-in sentences, or that the base model's file has only rounded
@@ -28,10 +28,10 @@ export interface ExportReport extends ExportAgreement {
   notes: readonly string[];
 }
 
-/** Largest difference between the logits of an exported model and those of the run that is let pass. */
+/** Largest accepted difference between the logits of an exported model and those of the run. */
 const TOLERANCE = 1e-4;
 
-/** Told what comes next, in a few words, and what of its size is known: bytes to write in float32, seconds that it will take. */
+/** Receives the next stage in a few words, and its expected size if known: bytes to write in float32, or seconds. */
 export type OnStage = (stage: string, expected?: { bytes?: number; seconds?: number }) => void;
 
 /** See {@link exportAdapter}. */
@@ -42,12 +42,12 @@ interface ExportHooks {
 }
 
 /**
- * Exports an adapter to another tool's format and compares the result with the adapter's own model before it is put in
- * place: where their logits differ by more than 1e-4, nothing is left behind.
- * @param given what to compare on
- * @param hooks `onStage` is told what comes next, in a few words, `onWriting` how far the weights are; where `takesWeights`, the base model is the export's own, and its
- *   weights are given back as soon as they are written, where the format compares without them
- * @throws UserError where the output is not empty, an option is not the format's, or it has no place for the method.
+ * Exports an adapter to another tool's format. First compares the result with the adapter's own model; if their logits differ by more
+ * than 1e-4, no output is left behind.
+ * @param given examples to compare on
+ * @param hooks `onStage` receives the next stage, `onWriting` the progress of the weights. With `takesWeights`, the export owns the base
+ * model and frees its weights as soon as they are written, if the format compares without them
+ * @throws UserError if the output folder is not empty, an option does not belong to the format, or the format cannot hold the method
  */
 export async function exportAdapter(
   base: BaseModel,
@@ -60,7 +60,7 @@ export async function exportAdapter(
   const format = EXPORT_FORMATS.find(name);
   const options = EXPORT_FORMATS.parseOptions(format, own);
   await refuseIfNotEmpty(output);
-  // One text of each is enough.
+  // One text per example is enough.
   const examples = given.map(({ texts: _, ...example }) => example);
   const logitsOf = async (model: BaseModel, its: Adapter): Promise<Float32Array[]> => {
     const adapted = await FineTunedModel.adapt(model, its, runtime);
@@ -99,7 +99,7 @@ export async function exportAdapter(
       },
     });
     const { largestDifference } = agreement;
-    // Written so that a difference that is no number is refused too.
+    // Written so that NaN is refused, too.
     if (!(largestDifference <= TOLERANCE)) {
       throw new Error(
         `the exported model's logits differ from the run's by ${largestDifference}, more than ${TOLERANCE}; nothing was written to ${output}`,
@@ -114,7 +114,7 @@ export async function exportAdapter(
   }
 }
 
-/** @throws UserError where there is something in the folder, or it is a file. */
+/** @throws UserError if the folder is not empty, or is a file */
 export async function refuseIfNotEmpty(output: string): Promise<void> {
   const found = await stat(output).catch(() => undefined);
   if (!found) return;

@@ -3,12 +3,12 @@ import { MessageChannel } from "node:worker_threads";
 import type { Tensor } from "../graph/tensor.ts";
 import { collectGarbage } from "../runtime/collect-garbage-node.ts";
 
-/** Bytes from which an array is worth it; small ones of a file may share memory. */
+/** Smallest size in bytes that is worth the effort. Small arrays of a file may share memory. */
 const LARGE = 2 ** 20;
 
 /**
- * Gives back the memory of tensors that nobody reads any more. V8 would keep it for as long as it sees no need of its own, and does not
- * see what ONNX Runtime takes beside it: so the arrays are sent to where they are thrown away.
+ * Frees the memory of unused tensors. V8 would keep it until it needs memory itself, and does not see ONNX Runtime's needs. So this sends
+ * the arrays to a port that drops them.
  */
 export async function freeMemory(tensors: Iterable<Tensor>): Promise<void> {
   const buffers = new Set([...tensors].map(({ data }) => data.buffer as ArrayBuffer));
@@ -18,14 +18,14 @@ export async function freeMemory(tensors: Iterable<Tensor>): Promise<void> {
     try {
       port1.postMessage(undefined, [buffer]);
     } catch {
-      // What ONNX Runtime made cannot be sent: it goes when it is collected.
+      // Arrays of ONNX Runtime cannot be transferred: garbage collection frees them.
     }
   }
   port1.close();
   port2.close();
-  // Ports end with a turn of the event loop, and what they hold with them.
+  // Ports close with a turn of the event loop, and free their messages.
   await turn();
   await turn();
-  // What was made while files were written.
+  // Frees objects from writing the files.
   collectGarbage();
 }

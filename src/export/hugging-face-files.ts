@@ -10,7 +10,7 @@ import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 import { className, labelNames } from "./hugging-face.ts";
 import { type OutputFolder, writeJson } from "./output-folder.ts";
 
-/** The base model's config.json with the task's head. @param more settings to add */
+/** Writes the base model's config.json with the task's head. @param more settings to add */
 export async function writeConfig(
   folder: OutputFolder,
   base: BaseModel,
@@ -35,7 +35,7 @@ export async function writeConfig(
   await folder.write("config.json", `${withDecimals(JSON.stringify(written, null, 2), original)}\n`);
 }
 
-/** What pipelines put before each text: the prefix that the model was trained with, and no other. */
+/** Settings of a pipeline: the prefix that the model was trained with, and no other. */
 function prefixSettings({ kind, options }: AdapterDescription["task"]): Record<string, unknown> {
   const { pipeline } = findTaskKind(kind).huggingFace;
   const prefix = options?.prefix;
@@ -46,13 +46,13 @@ function prefixSettings({ kind, options }: AdapterDescription["task"]): Record<s
   };
 }
 
-/** What Transformers had in config.json before there was a generation_config.json. */
+/** Keys that Transformers kept in config.json before generation_config.json existed. */
 const GENERATION_KEYS = [
   ...["num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size", "repetition_penalty", "min_length"],
   ...["max_length", "forced_bos_token_id", "forced_eos_token_id", "bos_token_id", "pad_token_id"],
 ];
 
-/** How a model that writes does so: as the base model's files say; a decoder takes the likeliest token each time. */
+/** Writes the settings for generation from the base model's files. A decoder takes the likeliest token (greedy search). */
 export async function writeGenerationConfig(folder: OutputFolder, base: BaseModel): Promise<void> {
   const { tokens } = await readGenerationSettings(base);
   const { decoderStart } = base.tokenizer.specialTokens;
@@ -66,7 +66,7 @@ export async function writeGenerationConfig(folder: OutputFolder, base: BaseMode
   await writeJson(folder, "generation_config.json", { ...settings, eos_token_id: tokens.eosTokenIds });
 }
 
-/** Python tells 2.0 from 2, and Transformers refuses the one for the other: numbers are written as they were. */
+/** Keeps the form of numbers: Python distinguishes 2.0 from 2, and Transformers refuses one for the other. */
 function withDecimals(json: string, original: string): string {
   const literals = new Map(
     [...original.matchAll(/("[^"]+")\s*:\s*(-?\d+\.0+)(?=\s*[,}])/g)].map(([, key, literal]) => [key!, literal!]),
@@ -77,7 +77,7 @@ function withDecimals(json: string, original: string): string {
   });
 }
 
-/** Files that tokenizers of Hugging Face consist of. */
+/** Files of Hugging Face tokenizers. */
 const TOKENIZER_FILES = [
   "tokenizer.json",
   "tokenizer_config.json",
@@ -97,13 +97,13 @@ export async function copyTokenizer(folder: OutputFolder, base: BaseModel): Prom
   for (const name of TOKENIZER_FILES) await copyFile(folder, base, name);
 }
 
-/** Copies a file of the base model, where it has it. */
+/** Copies a file of the base model, if it has it. */
 export async function copyFile(folder: OutputFolder, { files }: Pick<BaseModel, "files">, name: string): Promise<void> {
   const file = await files.open(name);
   if (file) await folder.write(name, await readAll(file));
 }
 
-/** The base model's tokenizer as tokenizer.json, built from older files where need be; texts are cut as in training. */
+/** Writes the base model's tokenizer as tokenizer.json, converted from older files if necessary. Texts are cut as in training. */
 export async function writeTokenizerJson(folder: OutputFolder, base: BaseModel, maxLength: number): Promise<void> {
   const json = await readJson(base.files, "tokenizer.json");
   const settings = (await readJson(base.files, "tokenizer_config.json")) as object | undefined;
@@ -111,11 +111,11 @@ export async function writeTokenizerJson(folder: OutputFolder, base: BaseModel, 
   const built = json === undefined ? await readVocabularyFiles(base.files) : undefined;
   await writeJson(folder, "tokenizer.json", json ?? built!.tokenizer);
   await writeJson(folder, "tokenizer_config.json", {
-    // Transformers.js tells the second text of a pair by BERT's class alone.
+    // Transformers.js supports token types for pairs only in BERT's class.
     tokenizer_class: base.config.usesTokenTypes ? "BertTokenizer" : "PreTrainedTokenizerFast",
     ...built?.config,
     ...settings,
-    // Transformers.js looks for it here alone.
+    // Transformers.js reads the chat template only from here.
     ...(template && { chat_template: await readText(template) }),
     model_max_length: maxLength,
   });

@@ -8,7 +8,7 @@ import type { LinearModule, WeightSpec } from "../models/model-parts.ts";
 import { isPretrained } from "../models/trace.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
-/** Class of Hugging Face Transformers that a fine-tuned model is. */
+/** Hugging Face Transformers' class of a fine-tuned model. */
 export function className(model: ModelDescription, kind: string): string {
   const { autoClass, className: own } = findTaskKind(kind).huggingFace;
   if (autoClass === "AutoModel" && !own) return backboneClass(model);
@@ -20,11 +20,11 @@ export const backboneClass = (model: ModelDescription): string => `${familyName(
 
 const familyName = ({ architecture, config }: ModelDescription): string => architecture.modelTypes[config.modelType]!;
 
-/** Whether what other tools load is the backbone alone, and a folder of sentence-transformers stands around it. */
+/** Whether other tools load only the backbone, within a folder of sentence-transformers. */
 export const isSentenceModel = ({ head, features }: Pick<BaseModel, "head" | "features">): boolean =>
   head === "pooled" || readsPooled(head, features);
 
-/** A module or weight in a checkpoint of the task's model: what belongs to the backbone stands under its prefix. */
+/** Name of a module or weight in a checkpoint of the task's model. The backbone's names have its prefix. */
 export function fullName(
   { architecture, head = "sequence", features }: ModelDescription & { head?: HeadName },
   { name, part }: Pick<WeightSpec, "name" | "part">,
@@ -41,11 +41,11 @@ export function fullName(
 /** The base model's name for other tools. */
 export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
 
-/** A linear layer's module in such a checkpoint. */
+/** Name of a linear layer's module in such a checkpoint. */
 export const fullModuleName = (base: BaseModel, { name }: LinearModule): string =>
   fullName(base, { name, part: "backbone" });
 
-/** Names of a task's outputs; where its kind has no labels, their numbers; none where they are the words of a vocabulary. */
+/** Names of a task's outputs; numbered if its kind has no labels; none if the outputs are the words of a vocabulary. */
 export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
   const { head, outputs } = findTaskKind(kind);
   if (isPretrained(head) || head === "pooled") return [];

@@ -18,7 +18,7 @@ import type { OnWriting } from "./output-folder.ts";
 import { diskFolder } from "./output-folder-node.ts";
 import { readSentenceHead, sentenceReadme, writeSentenceFiles } from "./sentence-transformers.ts";
 
-/** A model folder of Hugging Face Transformers. */
+/** A model folder for Hugging Face Transformers. */
 export const mergedFormat: ExportFormat = {
   name: "merged",
   summary: "a model folder for Hugging Face Transformers",
@@ -66,7 +66,7 @@ async function writeMergedFolder(
   }
 }
 
-/** What Transformers has in a model without a head, though nothing of an embedding reads it, such as BERT's pooler. */
+/** Weights of Transformers' model without a head that an embedding does not use, such as BERT's pooler. */
 async function kept({ files, architecture, unused }: BaseModel): Promise<[string, Tensor<"float32">][]> {
   const { weights } = await openModelFolder(files);
   const plain = (name: string): string => name.replace(new RegExp(`^${architecture.prefix}\\.`), "");

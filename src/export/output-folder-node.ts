@@ -6,7 +6,7 @@ import { type OutputFolder, piecesOf } from "./output-folder.ts";
 /** A folder on the disk. */
 export function diskFolder(path: string): OutputFolder {
   return {
-    /** @throws UserError where the disk is full or the place cannot be written. */
+    /** @throws UserError if the disk is full or the folder cannot be written */
     async write(name, content) {
       const place = join(path, name);
       await mkdir(dirname(place), { recursive: true });

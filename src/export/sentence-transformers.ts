@@ -11,9 +11,9 @@ import { labelNames } from "./hugging-face.ts";
 import { type OutputFolder, writeJson } from "./output-folder.ts";
 
 /**
- * Files by which sentence-transformers makes vectors of what the folder's model gives, as every version of it reads them. A head
- * on pooled hidden states is the last module: its outputs are the vectors.
- * @param weights the head's among them, where there is one
+ * Writes the files for sentence-transformers to compute vectors with the folder's model, in the form that every version reads. A head on
+ * pooled hidden states is the last module: its outputs are the vectors.
+ * @param weights includes the head's, if there is one
  */
 export async function writeSentenceFiles(
   folder: OutputFolder,
@@ -63,7 +63,7 @@ export async function writeSentenceFiles(
   });
 }
 
-/** The head of such a folder, by the names that a model has for it; nothing where it has none. */
+/** The head of such a folder, by a model's names; empty if there is none. */
 export async function readSentenceHead(
   files: ModelFiles,
   { trace }: Pick<BaseModel, "trace">,
@@ -75,7 +75,7 @@ export async function readSentenceHead(
   return new Map([...layer].map(([name, values]) => [name.replace("linear", trace.classifier!), values]));
 }
 
-/** What the README of such a folder says. @param needs what must be installed beside sentence-transformers */
+/** README of such a folder. @param needs packages to install in addition to sentence-transformers */
 export function sentenceReadme(base: BaseModel, { task }: AdapterDescription, needs = ""): string {
   const call = `\`\`\`python
 from sentence_transformers import SentenceTransformer

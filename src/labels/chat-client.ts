@@ -3,18 +3,18 @@ import { UserError } from "../errors.ts";
 import { boundedFetch } from "../files/bounded-fetch.ts";
 import { RequestPace } from "./request-pace.ts";
 
-/** A server that answers in OpenAI's shapes, and how it is asked. */
+/** A server with OpenAI's API, and the settings of requests. */
 export interface ChatEndpoint {
-  /** What OpenAI's clients call the base URL, such as `http://127.0.0.1:11434/v1`. */
+  /** Base URL as for OpenAI's clients, such as `http://127.0.0.1:11434/v1`. */
   url: string;
   model: string;
-  /** Sent as a bearer token, over HTTPS or to this machine alone; it is in no message. */
+  /** Bearer token. Sent only over HTTPS or to this machine; never part of a message. */
   key?: string | undefined;
-  /** Seconds after which an answer counts as lost; 120 unless given. */
+  /** Seconds to wait for an answer (default: 120). */
   timeout?: number | undefined;
-  /** Most requests a minute; as many as come unless given. */
+  /** Maximum number of requests per minute (default: no limit). */
   perMinute?: number | undefined;
-  /** Milliseconds before the first repeat of a failed request, twice as many before each further one; 500 unless given. */
+  /** Milliseconds before the first retry of a failed request; doubles for each further one (default: 500). */
   firstWait?: number | undefined;
 }
 
@@ -23,25 +23,25 @@ export interface ChatTurn {
   content: string;
 }
 
-/** What a model said, and the tokens that the server counted. */
+/** A model's answer, and the tokens that the server counted. */
 export interface ChatAnswer {
   text: string;
   tokens: { read: number; written: number };
 }
 
-/** A request that this server does not answer, while it may answer others. */
+/** The server did not answer this request. It may answer others. */
 export class UnansweredError extends Error {
   override name = "UnansweredError";
 }
 
-/** How often a request is repeated that the server was too busy for. */
+/** Number of retries if the server is too busy. */
 const REPEATS = 6;
-/** Most milliseconds before a repeat where the server does not say; and most that a server may ask for. */
+/** Maximum milliseconds before a retry, and the maximum that a server may request. */
 const LONGEST_WAIT = 60_000;
 const LONGEST_REST = 600_000;
-/** Bytes of an answer. */
+/** Maximum size of an answer in bytes. */
 const MAX_BYTES = 2 ** 20;
-/** Tokens of an answer: a name of a label, and what a model may think before it. */
+/** Maximum number of tokens of an answer: a label's name, and what the model may think before it. */
 const MAX_TOKENS = 1024;
 
 const completion = z.object({
@@ -49,19 +49,19 @@ const completion = z.object({
   usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number().optional() }).nullish(),
 });
 
-/** What came of sending a request once. */
+/** Outcome of sending a request once. */
 type Outcome = { answer: ChatAnswer } | { again: string; after?: number | undefined } | { refused: string };
 
-/** Asks a server for chat completions: one request after another or several at once, repeated where it is busy. */
+/** Requests chat completions from a server, one or several at a time. Retries if the server is busy. */
 export class ChatClient {
   readonly #endpoint: ChatEndpoint;
   readonly #url: URL;
   readonly #pace: RequestPace;
-  /** What models disagree on: sent until the server refuses it. */
+  /** Settings that some models do not support: sent until the server refuses them. */
   readonly #more: Record<string, unknown> = { max_tokens: MAX_TOKENS, temperature: 0 };
   #answered = false;
 
-  /** @throws UserError where the address is none, or the key would go over an open line. */
+  /** @throws UserError if the address is invalid, or the key would be sent unencrypted */
   constructor(endpoint: ChatEndpoint) {
     this.#endpoint = endpoint;
     this.#url = completionsAt(endpoint.url);
@@ -72,11 +72,10 @@ export class ChatClient {
   }
 
   /**
-   * A model's answer.
-   * @param signal ends the waiting for a turn; what was sent is waited for
+   * Requests a model's answer.
+   * @param signal ends the waiting for a turn, but not for an answer
    * @param broken ends everything
-   * @throws UserError where nothing is to be had of the server; {@link UnansweredError} where it does not answer this request;
-   * the signals' reasons.
+   * @throws UserError if the server cannot be used; {@link UnansweredError} if it does not answer this request; the signals' reasons
    */
   async ask(
     messages: readonly ChatTurn[],
@@ -92,18 +91,18 @@ export class ChatClient {
       if ("refused" in outcome) throw this.#failure(outcome.refused);
       if (repeat === REPEATS) throw new UnansweredError(outcome.again);
       const { firstWait = 500 } = this.#endpoint;
-      // Drawn, so that requests that failed together do not come back together.
+      // Random, so that requests that failed together are not retried together.
       const wait = Math.min(firstWait * 2 ** repeat, LONGEST_WAIT) * (0.5 + Math.random() / 2);
       this.#pace.rest(outcome.after ?? wait);
     }
   }
 
-  /** Host and path, without what a query may hold. */
+  /** Host and path, without a query, which may contain secrets. */
   get #place(): string {
     return this.#url.origin + this.#url.pathname;
   }
 
-  /** Where a server has answered before, what fails is the request's fault, else the address's, the model's or the key's. */
+  /** If the server has answered before, a failure is the request's fault, otherwise that of the address, the model or the key. */
   #failure(what: string): Error {
     if (this.#answered) return new UnansweredError(what);
     return new UserError(`${this.#place} does not answer: ${what}; check --endpoint and --model`);
@@ -120,7 +119,7 @@ export class ChatClient {
           method: "POST",
           headers: { "Content-Type": "application/json", ...(key !== undefined && { Authorization: `Bearer ${key}` }) },
           body: JSON.stringify({ model, messages, ...more }),
-          // A key is for the address that was given.
+          // The key is only for the given address.
           redirect: "manual",
         },
         { silence: timeout * 1000, deadline: timeout * 1000, maxBytes: MAX_BYTES, signal },
@@ -132,7 +131,7 @@ export class ChatClient {
       const { message, cause } = error as Error;
       const { code = "" } = (cause ?? {}) as { code?: string };
       const what = cause instanceof Error ? cause.message || code : message;
-      // Nobody listens, or there is no such host: that does not pass by itself.
+      // No server listens, or the host does not exist: retrying does not help.
       return !this.#answered && /^(ECONNREFUSED|ENOTFOUND)$/.test(code) ? { refused: what } : { again: what };
     }
     if (status === 200) return answerIn(text);
@@ -146,7 +145,7 @@ export class ChatClient {
     return this.#leaveOut(text) ? { again: what, after: 0 } : { refused: what };
   }
 
-  /** Leaves out a setting that a refusal names, or calls it as newer models do. @returns whether there was one */
+  /** Removes a setting that an error message names, or renames it as newer models require. @returns whether there was one */
   #leaveOut(text: string): boolean {
     const name = Object.keys(this.#more).find((each) => text.includes(each));
     if (name === undefined) return false;
@@ -156,7 +155,7 @@ export class ChatClient {
     return true;
   }
 
-  /** Milliseconds that the server asks to wait. @throws UserError where that is longer than anybody waits. */
+  /** Milliseconds that the server asks to wait. @throws UserError if that is too long */
   #restIn(headers: Headers, what: string): number | undefined {
     const asked = headers.get("Retry-After");
     if (asked === null) return undefined;
@@ -168,14 +167,14 @@ export class ChatClient {
     );
   }
 
-  /** What a server says is wrong, in a line, without the key that some repeat. */
+  /** A server's error message in one line, without the key, which some servers repeat. */
   #messageIn(text: string): string {
     let message = text;
     try {
       const { error } = JSON.parse(text) as { error?: { message?: unknown } | string };
       message = String((typeof error === "object" ? error.message : error) ?? text);
     } catch {
-      // As it stands, then.
+      // Not JSON: use the text.
     }
     const { key } = this.#endpoint;
     const told = key ? message.replaceAll(key, "***") : message;
@@ -193,7 +192,7 @@ function answerIn(text: string): Outcome {
   }
 }
 
-/** @throws UserError where it is no address of a web server, or holds a password. */
+/** @throws UserError if it is no HTTP address, or contains a password */
 function completionsAt(endpoint: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
@@ -207,7 +206,7 @@ function completionsAt(endpoint: string): URL {
   return url;
 }
 
-/** Whether a key may be sent there: nobody between can read it. */
+/** Whether a key may be sent to an address: only if no one on the way can read it. */
 export function mayHaveKey(endpoint: string): boolean {
   if (!URL.canParse(endpoint)) return false;
   const { protocol, hostname } = new URL(endpoint);

@@ -4,24 +4,26 @@ import { choosePenalty } from "../training/linear-head/linear-head.ts";
 import { classRows, linearClassifier } from "./frozen-classifier.ts";
 
 const FOLDS = 5;
-/** How much likelier another class must be: of 1,000 rows of AG News, see `npm run bench:check`. */
+/** How much likelier another class must be; found on 1,000 rows of AG News with `npm run bench:check`. */
 const MARGIN = 0.5;
 
-/** A row whose label others contradict. */
+/** A row whose label is probably wrong. */
 export interface DoubtfulLabel {
   row: number;
-  /** Number of the class that rows like it have. */
+  /** Index of the class of similar rows. */
   instead: number;
-  /** Probabilities of its own label and of that one, by classifiers that did not see the row. */
+  /** Probabilities of the given label and of the other, by classifiers that did not see the row. */
   given: number;
   other: number;
 }
 
 /**
- * Rows whose labels are probably wrong: a classifier that did not see the row is much surer of another class. Its probabilities are
+ * Finds rows whose labels are probably wrong: a classifier that did not see the row is much surer of another class. Its probabilities are
  * calibrated by cross-validation, too.
- * @param vectors of the texts, by a frozen encoder @param classes number of each row's label @param outputs number of labels
- * @returns those that are most contradicted first
+ * @param vectors of the texts, by a frozen encoder
+ * @param classes index of each row's label
+ * @param outputs number of labels
+ * @returns the most contradicted rows first
  */
 export function doubtfulLabels(
   vectors: readonly Float32Array[],

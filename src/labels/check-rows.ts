@@ -2,29 +2,29 @@ import { columnOf, type Table, textOf } from "../tasks/rows.ts";
 import { doubtfulLabels } from "./check-labels.ts";
 import { nearDuplicates } from "./near-duplicates.ts";
 
-/** Rows of a class below which little can be learned of it, and nothing held out. */
+/** Classes with fewer rows can hardly be learned, or held out. */
 const FEW = 8;
 
-/** A row to check: its text, its label where it has one, and where it stands. */
+/** A row to check: its text, its label (may be empty) and its place. */
 export interface CheckedRow {
   text: string;
   label: string;
-  /** `rows.csv, line 12` */
+  /** Such as `rows.csv, line 12`. */
   place: string;
   /** Whether it is a validation row, which must not be among the training rows. */
   held?: boolean;
 }
 
-/** What may be wrong with a row, or with a class as a whole. */
+/** A problem of a row, or of a whole class. */
 export interface RowProblem {
   kind: "no text" | "no label" | "label" | "duplicate" | "other label" | "in validation" | "few rows";
-  /** Number of the row; absent of a class. */
+  /** Index of the row; undefined for a problem of a class. */
   row?: number;
-  /** In a few words, what was found. */
+  /** Short description. */
   detail: string;
 }
 
-/** What each kind of problem is called above its rows. */
+/** Title of each kind of problem, above its rows. */
 const PROBLEM_TITLES: Readonly<Record<RowProblem["kind"], string>> = {
   "few rows": "classes with few rows",
   "no text": "rows without a text",
@@ -35,7 +35,7 @@ const PROBLEM_TITLES: Readonly<Record<RowProblem["kind"], string>> = {
   duplicate: "near duplicates",
 };
 
-/** A table's rows by the columns of text and label. @throws UserError where a column is missing. */
+/** Rows of a table. @throws UserError if a column is missing */
 export function rowsToCheck(table: Table, { text, label }: { text: string; label: string }): CheckedRow[] {
   const labels = columnOf(table, label);
   return columnOf(table, text).map((cell, i) => ({
@@ -45,7 +45,7 @@ export function rowsToCheck(table: Table, { text, label }: { text: string; label
   }));
 }
 
-/** Problems by what they are, in the order of their titles. */
+/** Groups problems by kind, in the order of their titles. */
 export function problemGroups(problems: readonly RowProblem[]): { title: string; problems: RowProblem[] }[] {
   return Object.entries(PROBLEM_TITLES).flatMap(([kind, title]) => {
     const own = problems.filter((problem) => problem.kind === kind);
@@ -54,9 +54,9 @@ export function problemGroups(problems: readonly RowProblem[]): { title: string;
 }
 
 /**
- * Rows that look wrong: without a text or a label; nearly the same as another row, with another label than that, or in both training and
- * validation; in a class of few rows; and, where vectors are given, with labels that rows like them do not have.
- * @param vectors of the rows' texts, of length 1, by a frozen encoder; without them labels are not compared
+ * Finds rows that look wrong: without a text or a label; nearly the same as another row, with a different label or in both training and
+ * validation; in a class of few rows; and, if vectors are given, with a label that similar rows do not have.
+ * @param vectors of the rows' texts, of length 1, by a frozen encoder; undefined if labels are not compared
  */
 export function checkRows(rows: readonly CheckedRow[], vectors?: readonly Float32Array[]): RowProblem[] {
   const problems: RowProblem[] = [];

@@ -3,23 +3,23 @@ import { unitVectors } from "../inference/retrieval/embed-texts.ts";
 import { dot, unitVector } from "../tasks/vectors.ts";
 import type { NamedLabel } from "./named-labels.ts";
 
-/** A label, and how near a text is to it. */
+/** A label, and its similarity to a text. */
 export interface LabelScore {
   label: string;
-  /** Cosine of the text's vector with the label's, from -1 to 1: no probability. */
+  /** Cosine of the text's vector with the label's, from -1 to 1. Not a probability. */
   score: number;
 }
 
 /**
- * Labels texts without any training: a text gets the label whose name and descriptions are nearest to it, by the vectors of
- * an embedding model. Descriptions say more than names do.
+ * Labels texts without training: a text gets the label whose name and descriptions are nearest to it, by the vectors of an
+ * embedding model. Descriptions work better than names only.
  *
  *     const encoder = await loadEmbedder();
  *     const [scores] = await classifyByLabels(encoder, ["billing", { name: "bug", descriptions: ["the app fails"] }], texts);
  *
- * @param encoder a model that embeds, such as `loadEmbedder` gives
- * @returns for each text every label, the nearest first
- * @throws UserError where the model does not embed.
+ * @param encoder an embedding model, such as from `loadEmbedder`
+ * @returns all labels for each text, nearest first
+ * @throws UserError if the model is no embedding model
  */
 export async function classifyByLabels(
   encoder: FineTunedModel,
@@ -35,10 +35,10 @@ export async function classifyByLabels(
   );
 }
 
-/** A vector of length 1 for each label: the mean of those of its descriptions. */
+/** A vector of length 1 for each label: the mean over its descriptions. */
 async function labelVectors(encoder: FineTunedModel, labels: readonly NamedLabel[]): Promise<Float32Array[]> {
   const sayings = labels.map(({ name, descriptions }) => {
-    // Names of labels are often words joined by underscores, which no text has.
+    // Names of labels are often words joined by underscores, which texts do not have.
     const words = name.replaceAll("_", " ");
     return descriptions.length === 0 ? [words] : descriptions.map((description) => `${words}: ${description}`);
   });

@@ -4,10 +4,10 @@ import type { CrossValidated } from "../training/linear-head/cross-validation.ts
 import type { FeatureRows } from "../training/linear-head/design.ts";
 import { choosePenalty, fitLinear } from "../training/linear-head/linear-head.ts";
 
-/** Probabilities of the classes, for a text's vector. */
+/** Returns the probabilities of the classes for a text's vector. */
 export type VectorClassifier = (vector: Float32Array) => Float32Array;
 
-/** Rows of vectors with their classes, as the linear head takes them. */
+/** Rows of vectors with their classes, in the form of the linear head. */
 export function classRows(vectors: readonly Float32Array[], classes: readonly number[], outputs: number): FeatureRows {
   const width = vectors[0]!.length;
   const features = new Float32Array(vectors.length * width);
@@ -19,7 +19,7 @@ export function classRows(vectors: readonly Float32Array[], classes: readonly nu
   return { rows: vectors.length, width, outputs, features, targets, weights: new Float32Array(vectors.length).fill(1) };
 }
 
-/** The best linear head on frozen vectors, its penalty and temperature by cross-validation. @param outputs number of classes */
+/** Fits a linear head to frozen vectors, with penalty and temperature by cross-validation. @param outputs number of classes */
 export function fitClassifier(
   vectors: readonly Float32Array[],
   classes: readonly number[],
@@ -29,7 +29,7 @@ export function fitClassifier(
   return linearClassifier(vectors, classes, outputs, choice);
 }
 
-/** A linear head on frozen vectors with a penalty and a factor of its outputs that were chosen before. */
+/** Fits a linear head to frozen vectors, with a given penalty and output factor. */
 export function linearClassifier(
   vectors: readonly Float32Array[],
   classes: readonly number[],

@@ -3,55 +3,55 @@ import { UNSURE } from "../inference/confidence-threshold.ts";
 import { type ChatAnswer, ChatClient, type ChatEndpoint, type ChatTurn, UnansweredError } from "./chat-client.ts";
 import type { NamedLabel } from "./named-labels.ts";
 
-/** One time that a model was asked for a text's label. */
+/** One vote of a model on a text's label. */
 export interface LabelVote {
   text: string;
-  /** Which vote on the text it is, from 0. */
+  /** Index of the vote on the text, from 0. */
   vote: number;
-  /** Null where the model was unsure, or named none of the labels twice. */
+  /** Null if the model was unsure, or named no label twice. */
   label: string | null;
-  /** What it said in place of a label, shortened. */
+  /** Answer that was no label, shortened. */
   said?: string | undefined;
   /** Tokens that the server counted. */
   tokens: ChatAnswer["tokens"];
 }
 
 export interface LabelByModelOptions {
-  /** What the model is told beside the labels, such as whom the texts are for. */
+  /** Instructions in addition to the labels, such as the texts' audience. */
   instructions?: string | undefined;
-  /** How often each text is asked for; from the second on with the labels in another order, and warmer. 1 unless given. */
+  /** Votes per text. From the second vote on, labels are in another order and the temperature is higher (default: 1). */
   votes?: number | undefined;
-  /** Requests at once; 4 unless given. */
+  /** Number of concurrent requests (default: 4). */
   concurrency?: number | undefined;
-  /** Votes of an earlier time, which are not asked for again. */
+  /** Earlier votes, which are not requested again. */
   known?: readonly LabelVote[] | undefined;
-  /** Told of each vote, which is waited for before the next text is asked: what it keeps is never asked twice. */
+  /** Receives each vote. A returned promise is awaited before the next request, so that a stored vote is never requested twice. */
   onVote?: ((vote: LabelVote) => Promise<void> | void) | undefined;
-  /** Ends it: nothing new is asked, what was asked is waited for. */
+  /** Aborting sends no new requests, but waits for those that were sent. */
   signal?: AbortSignal | undefined;
 }
 
-/** What the votes on a text come to. */
+/** Result of the votes on a text. */
 export interface TextVerdict {
-  /** What most say; undefined where most are unsure, no label has most, or there is no vote. */
+  /** Label with most votes; undefined if most are unsure, two labels are equal, or there are no votes. */
   label: string | undefined;
-  /** Share of the votes that say so, of those that there are; 0 without. */
+  /** Share of the votes for it; 0 without votes. */
   agreement: number;
-  /** What was said in place of a label, or why there is no answer. */
+  /** Answer that was no label, or why there is none. */
   reason?: string | undefined;
 }
 
-/** Failures one after another after which a server is given up. */
+/** Consecutive failures after which the server is given up. */
 const GIVEN_UP = 3;
 const WARM = 0.7;
 const SHOWN = 200;
 
 /**
- * Labels texts by asking a language model on any server of OpenAI's shapes. An answer counts only where it is one of the
- * labels; else it is asked once more with a reminder. Texts that stand twice are asked for once.
- * @param endpoint the server, the model and perhaps a key
- * @returns what came of each text, in order
- * @throws UserError where the server cannot be asked at all, or fails again and again; the signal's reason.
+ * Labels texts by asking a language model on any server with OpenAI's API. If an answer is none of the labels, asks once more with a
+ * reminder. Requests equal texts once.
+ * @param endpoint the server, the model and optionally a key
+ * @returns the verdict on each text, in order
+ * @throws UserError if the server cannot be used, or fails repeatedly; the signal's reason
  */
 export async function labelByModel(
   endpoint: ChatEndpoint,
@@ -81,7 +81,7 @@ export async function labelByModel(
       found.get(text)!.push(cast);
       await onVote?.(cast);
     } catch (error) {
-      // Others that were sent are waited for.
+      // Other requests that were sent are awaited.
       if (signal?.aborted && error === signal.reason) return;
       if (!(error instanceof UnansweredError)) throw error;
       unanswered.set(text, error.message);
@@ -101,7 +101,7 @@ export async function labelByModel(
       broken.abort(error);
     }
   };
-  // The first alone: it shows whether the server answers, and what it takes.
+  // A single request first: it shows whether the server answers, and which settings it accepts.
   await work(1);
   await Promise.all(Array.from({ length: concurrency }, () => work(asked.length)));
   broken.signal.throwIfAborted();
@@ -109,7 +109,7 @@ export async function labelByModel(
   return texts.map((text) => verdictOf(found.get(text)!, text.trim() === "" ? "no text" : unanswered.get(text)));
 }
 
-/** Asks for one label, and once more where the answer is none. */
+/** Asks for one label, and once more if the answer is none. */
 async function askForLabel(
   client: ChatClient,
   turns: readonly ChatTurn[],
@@ -131,8 +131,9 @@ async function askForLabel(
 }
 
 /**
- * The label that an answer is, whatever its case and with what models put around a name: quotes, a full stop, `Label:`, a
- * JSON object, thoughts before it. Null where it says that it is unsure; undefined where it is neither.
+ * Finds the label in an answer. Ignores case and text that models put around a name: quotes, a full stop, `Label:`, a JSON object,
+ * thoughts
+ * before it. Returns null if the model is unsure; undefined if the answer is no label.
  */
 export function labelIn(answer: string, labels: readonly NamedLabel[]): string | null | undefined {
   const said = answer.replace(/^\s*<think>[\s\S]*?<\/think>/, "").replace(/^\s*```\w*\s*([\s\S]*?)\s*```\s*$/, "$1");
@@ -141,7 +142,7 @@ export function labelIn(answer: string, labels: readonly NamedLabel[]): string |
     const { label } = JSON.parse(name) as { label?: unknown };
     if (typeof label === "string") name = label;
   } catch {
-    // No JSON, then.
+    // Not JSON: use the text.
   }
   name = name.replace(/^label\s*:\s*/i, "");
   const plain = name.replace(/^["'`*[\s]+|["'`*\].\s]+$/g, "");
@@ -165,13 +166,13 @@ function labelTurns(labels: readonly NamedLabel[], instructions: string | undefi
   ];
 }
 
-/** Labels from another one on: models prefer some places of a list. */
+/** Rotates the labels: models prefer some places of a list. */
 const inOrder = (labels: readonly NamedLabel[], vote: number): NamedLabel[] => {
   const from = vote % labels.length;
   return [...labels.slice(from), ...labels.slice(0, from)];
 };
 
-/** What votes on a text come to. @param failure why some are missing */
+/** Counts the votes on a text. @param failure why votes are missing */
 function verdictOf(votes: readonly LabelVote[], failure?: string): TextVerdict {
   const counts = new Map<string | null, number>();
   for (const { label } of votes) counts.set(label, (counts.get(label) ?? 0) + 1);

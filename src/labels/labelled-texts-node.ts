@@ -3,16 +3,16 @@ import { readTextRows, type TextRows } from "./text-rows-node.ts";
 
 /** Texts with one label each. */
 export interface LabelledTexts extends TextRows {
-  /** Their different labels, sorted. */
+  /** Distinct labels, sorted. */
   labels: string[];
-  /** By row, the number of its label. */
+  /** Index of each row's label. */
   classes: number[];
 }
 
 /**
  * Reads rows with labels.
- * @param named columns; where absent, `text` (or the only one) and `label`
- * @throws UserError where the file cannot be read, a column is missing, a row has no label, or there are fewer than two labels.
+ * @param named columns (default: `text` or the only other column, and `label`)
+ * @throws UserError if the file cannot be read, a column is missing, a row has no label, or there are fewer than two labels
  */
 export async function readLabelledTexts(
   file: string,

@@ -1,15 +1,15 @@
 import { UserError } from "../errors.ts";
 import { columnOf, type Table, textOf } from "../tasks/rows.ts";
 
-/** A label that texts may get, and what it means. */
+/** A label for texts, and its meaning. */
 export interface NamedLabel {
   name: string;
-  /** What texts of it are about; where there are several, each is one way to say it. */
+  /** Descriptions of its texts. Several are alternatives. */
   descriptions: readonly string[];
 }
 
 /**
- * Labels of a list such as `billing,bug` or `billing=invoices and refunds,bug=the app fails`.
+ * Parses labels such as `billing,bug` or `billing=invoices and refunds,bug=the app fails`.
  * @throws UserError as {@link checkedLabels}
  */
 export function labelsOfList(list: string): NamedLabel[] {
@@ -17,8 +17,8 @@ export function labelsOfList(list: string): NamedLabel[] {
 }
 
 /**
- * Labels of a table: one for each row, or each line of a text file (`name` or `name=description`). Columns are `label` and
- * `description`, else the first and the second. A label may have several rows.
+ * Labels of a table, one per row, or per line of a text file (`name` or `name=description`). The columns are `label` and `description`,
+ * or the first two. A label may have several rows.
  * @throws UserError as {@link checkedLabels}
  */
 export function labelsOfTable(table: Table): NamedLabel[] {
@@ -44,9 +44,9 @@ function nameAndDescription(text: string): [name: string, description: string] {
 }
 
 /**
- * Labels with all that is said of each.
- * @param where what named them, for error messages
- * @throws UserError where a label has no name, or there are fewer than two.
+ * Collects the descriptions of each label.
+ * @param where source of the labels, for error messages
+ * @throws UserError if a label has no name, or there are fewer than two
  */
 function checkedLabels(named: readonly (readonly [name: string, description: string])[], where: string): NamedLabel[] {
   const labels = new Map<string, string[]>();

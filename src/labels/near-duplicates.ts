@@ -1,25 +1,25 @@
-/** Characters of a piece by which texts are compared. */
+/** Number of characters in a piece. Texts are compared by their pieces. */
 const PIECE = 5;
-/** Bands of hashes, and hashes of a band: texts that share most pieces agree in some band, those that share few seldom do. */
+/** Number of bands, and of hashes in a band. Texts that share most pieces agree in some band; those that share few seldom do. */
 const BANDS = 16;
 const HASHES = 4;
-/** Share of the pieces of both that near duplicates have in common. */
+/** Minimum share of common pieces of near duplicates. */
 const ALIKE = 0.8;
-/** Rows of one band that are compared with a row: of a text that stands a thousand times, its neighbours are enough. */
+/** Number of rows in a band to compare a row with. If a text occurs a thousand times, its nearest copies are enough. */
 const COMPARED = 20;
 
-/** Two rows that say nearly the same; `share` of their pieces are in both, 1 where they differ in case and punctuation at most. */
+/** Two similar rows. `share` is the share of common pieces; 1 if they differ at most in case and punctuation. */
 export interface NearDuplicate {
   row: number;
-  /** A row before it. */
+  /** Index of an earlier row. */
   of: number;
   share: number;
 }
 
 /**
- * Rows whose texts nearly equal one before them, by the pieces of five letters that they share (Jaccard's index), whatever the case,
- * the spaces and the punctuation. Candidates are found by MinHash (Broder 1997), so that time grows with the number of rows.
- * @returns for each such row the one before it that is most alike
+ * Finds rows whose texts nearly equal an earlier one, by common pieces of five letters (Jaccard's index). Ignores case, spaces and
+ * punctuation. MinHash (Broder 1997) finds the candidates, so that the time grows with the number of rows.
+ * @returns for each such row, the most similar earlier row
  */
 export function nearDuplicates(texts: readonly string[]): NearDuplicate[] {
   const buckets = Array.from({ length: BANDS }, () => new Map<string, number[]>());
@@ -44,7 +44,7 @@ export function nearDuplicates(texts: readonly string[]): NearDuplicate[] {
   return found;
 }
 
-/** Hashes of the different pieces of a text's letters and digits; a text that is shorter than a piece is one. */
+/** Hashes of the distinct pieces of a text's letters and digits. A text shorter than a piece is one piece. */
 function piecesOf(text: string): Set<number> {
   const plain = text
     .normalize("NFKC")
@@ -56,14 +56,14 @@ function piecesOf(text: string): Set<number> {
   return new Set(Array.from({ length: count }, (_, i) => hashOf(plain, i, i + PIECE)));
 }
 
-/** FNV-1a of a part of a text. */
+/** FNV-1a hash of a part of a text. */
 function hashOf(text: string, from: number, to: number): number {
   let hash = 0x811c9dc5;
   for (let i = from; i < Math.min(to, text.length); i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;
 }
 
-/** For each band the least values of its hashes, which are the same for two texts as often as they share pieces. */
+/** Minima of each band's hashes. They are equal for two texts with the probability that they share pieces. */
 function bandsOf(pieces: ReadonlySet<number>): string[] {
   const least = new Uint32Array(BANDS * HASHES).fill(0xffffffff);
   for (const piece of pieces) {
@@ -75,7 +75,7 @@ function bandsOf(pieces: ReadonlySet<number>): string[] {
   return Array.from({ length: BANDS }, (_, band) => least.subarray(band * HASHES, (band + 1) * HASHES).join());
 }
 
-/** A hash of a hash, another for each `seed`: the last steps of MurmurHash3. */
+/** Hash of a hash, different for each `seed`: the last steps of MurmurHash3. */
 function mixed(value: number, seed: number): number {
   let hash = Math.imul(value ^ Math.imul(seed + 1, 0x9e3779b1), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

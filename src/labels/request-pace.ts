@@ -1,14 +1,14 @@
-/** When requests may be sent: not more often than agreed, and none while the server asks for rest. */
+/** Limits the rate of requests, and pauses while the server asks for it. */
 export class RequestPace {
   readonly #interval: number;
   #next = 0;
 
-  /** @param perMinute most requests a minute; as many as come where absent */
+  /** @param perMinute maximum number of requests per minute (default: no limit) */
   constructor(perMinute?: number) {
     this.#interval = perMinute === undefined ? 0 : 60_000 / perMinute;
   }
 
-  /** Waits until it is a request's turn. @throws the signal's reason */
+  /** Waits for a request's turn. @throws the signal's reason */
   async turn(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     for (let left = this.#next - performance.now(); left > 0; left = this.#next - performance.now()) {
@@ -17,7 +17,7 @@ export class RequestPace {
     this.#next = performance.now() + this.#interval;
   }
 
-  /** No request is sent for so many milliseconds. */
+  /** Sends no request for this time. */
   rest(milliseconds: number): void {
     this.#next = Math.max(this.#next, performance.now() + milliseconds);
   }

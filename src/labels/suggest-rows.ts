@@ -4,23 +4,23 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { dot, unitVector } from "../tasks/vectors.ts";
 
 const SEED = 0;
-/** Rounds of k-means: after these few vectors still change their cluster. */
+/** Rounds of k-means. Few vectors change their cluster after these. */
 const ROUNDS = 15;
 
 /**
- * Rows that teach most if somebody labels them next: unlike each other, and such that a model is in doubt about them. Rows fall into
- * `count` clusters by k-means in which a row counts by its doubt, and of each cluster the row in its middle is taken (Zhdanov 2019,
- * "Diverse mini-batch Active Learning", arXiv 1901.05954). The same rows give the same answer.
- * @param vectors of length 1, one for each row
- * @param doubts of each row, 0 or more, such as {@link doubtOf} gives; where absent all are alike, as before there is a model
- * @returns numbers of rows, those that stand for most doubt first; all rows where there are no more than `count`
+ * Chooses the rows that teach most if they are labelled next: rows that differ from each other, and about which a model is uncertain.
+ * Divides the rows into `count` clusters by k-means, weighted by doubt, and takes the row in the middle of each cluster (Zhdanov 2019,
+ * "Diverse mini-batch Active Learning", arXiv 1901.05954). Deterministic.
+ * @param vectors of length 1, one per row
+ * @param doubts of each row, 0 or more, such as from {@link doubtOf} (default: all equal, if there is no model yet)
+ * @returns indices of rows, sorted by the doubt that they represent; all rows if there are at most `count`
  */
 export function suggestRows(
   vectors: readonly Float32Array[],
   count: number,
   doubts: readonly number[] = vectors.map(() => 1),
 ): number[] {
-  // A model that is in no doubt anywhere still has rows that stand for many.
+  // Without any doubt, rows still represent others.
   const weights = doubts.map((doubt) => doubt + 1e-9);
   const centres = firstCentres(vectors, weights, Math.min(count, vectors.length));
   let nearest: Int32Array = nearestCentres(vectors, centres);
@@ -42,7 +42,7 @@ export function suggestRows(
   return [...taken];
 }
 
-/** Draws rows, each by its weight and its distance from those before: k-means++ (Arthur and Vassilvitskii 2007). */
+/** Draws rows by their weight and their distance from those drawn before: k-means++ (Arthur and Vassilvitskii 2007). */
 function firstCentres(vectors: readonly Float32Array[], weights: readonly number[], count: number): Float32Array[] {
   const random = xoroshiro128plus(SEED);
   const chances = [...weights];
@@ -57,7 +57,7 @@ function firstCentres(vectors: readonly Float32Array[], weights: readonly number
   });
 }
 
-/** A place in a list, drawn by its numbers. */
+/** Draws an index of a list, with its numbers as weights. */
 function drawn(chances: readonly number[], random: RandomGenerator): number {
   const total = chances.reduce((sum, chance) => sum + chance, 0);
   let left = (uniformInt(random, 0, 0x7fffffff) / 0x80000000) * total;
@@ -79,7 +79,7 @@ function nearestCentres(vectors: readonly Float32Array[], centres: readonly Floa
   });
 }
 
-/** Puts each centre into the middle of its rows. One without rows stays where it is. */
+/** Moves each centre to the middle of its rows. A centre without rows stays. */
 function moveCentres(
   centres: Float32Array[],
   vectors: readonly Float32Array[],
@@ -96,6 +96,6 @@ function moveCentres(
   }
 }
 
-/** How little probabilities of classes, which sum to 1, say: their entropy in nats, from 0 to the logarithm of their number. */
+/** Uncertainty of class probabilities, which sum to 1: their entropy in nats, from 0 to the logarithm of their number. */
 export const doubtOf = (probabilities: Iterable<number>): number =>
   [...probabilities].reduce((sum, share) => (share > 0 ? sum - share * Math.log(share) : sum), 0);

@@ -7,16 +7,16 @@ import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
 /** Rows of a file, with the text of each. */
 export interface TextRows {
   table: Table;
-  /** Name of the column that holds the texts. */
+  /** Name of the column with the texts. */
   column: string;
   /** In the order of the rows. */
   texts: string[];
 }
 
 /**
- * Reads rows that are to be labelled: CSV, TSV or JSONL, or a TXT file of a text a line.
- * @param named the column of the text; where absent `text`, or the only one
- * @throws UserError where the file cannot be read, has no such column, or does not tell which it is.
+ * Reads rows to label: CSV, TSV or JSONL, or a TXT file with one text per line.
+ * @param named column of the text (default: `text`, or the only one)
+ * @throws UserError if the file cannot be read, has no such column, or several other columns
  */
 export async function readTextRows(file: string, named?: string): Promise<TextRows> {
   const format = await fileFormat(file);
@@ -34,7 +34,7 @@ function defaultColumn({ columns }: Table): string | undefined {
   return columns.length === 1 ? columns[0] : undefined;
 }
 
-/** @throws UserError where new columns have names that the rows have already, or the file is no CSV file. */
+/** @throws UserError if the rows already have one of the new columns, or the file is no CSV file */
 export function refuseOutput({ table }: TextRows, output: string, added: readonly string[]): void {
   if (!/\.csv$/i.test(output)) throw new UserError(`${output}: rows are written as CSV; name a file.csv`);
   const taken = added.find((name) => table.columns.includes(name));
@@ -44,8 +44,8 @@ export function refuseOutput({ table }: TextRows, output: string, added: readonl
 }
 
 /**
- * Writes rows as CSV, the file whole or not at all.
- * @param added names of further columns
+ * Writes rows as CSV, atomically.
+ * @param added names of additional columns
  * @param chosen indices of rows, each with its cells in those columns
  */
 export async function writeTextRows(

@@ -7,7 +7,7 @@ import { holdFolder, type Release } from "../files/kernel-lock-node.ts";
 import type { LabelVote } from "./label-by-model.ts";
 import type { NamedLabel } from "./named-labels.ts";
 
-/** What votes are answers to: where any of it differs, others would be given. */
+/** Question behind votes. If any part differs, the answers would differ. */
 export interface VoteQuestion {
   labels: readonly NamedLabel[];
   model: string;
@@ -26,8 +26,8 @@ const voteSchema = z.object({
 type StoredVote = z.output<typeof voteSchema>;
 
 /**
- * A file of the votes that were paid for, one a line as it comes (JSON Lines; the first line is the question). A process
- * that is killed loses none but those under way: a line without its end is cut away when the file is opened again.
+ * A file of paid votes in JSON Lines: the question, then one vote per line as they come. A killed process loses only its unfinished
+ * requests: an incomplete line is removed when the file is opened again.
  */
 export class VoteFile {
   readonly #path: string;
@@ -44,8 +44,8 @@ export class VoteFile {
   }
 
   /**
-   * Opens a file of votes, or begins one; no other process of this host may meanwhile.
-   * @throws UserError where it holds answers to another question, is damaged, held by another process, or cannot be written.
+   * Opens or creates a file of votes. Locks it against other processes of this host.
+   * @throws UserError if it holds answers to another question, is damaged, is locked by another process, or cannot be written
    */
   static async open(path: string, question: VoteQuestion): Promise<VoteFile> {
     const file = await open(path, "a+").catch((error: unknown) => {
@@ -80,7 +80,7 @@ export class VoteFile {
     }
   }
 
-  /** The votes on these texts that are there already. */
+  /** Stored votes on these texts. */
   votesOn(texts: readonly string[]): LabelVote[] {
     const byHash = new Map([...new Set(texts)].map((text) => [hashOf(text), text]));
     return this.#stored.flatMap(({ text: hash, ...vote }) => {
@@ -89,7 +89,7 @@ export class VoteFile {
     });
   }
 
-  /** Writes a vote behind those that are there, one after another. @throws UserError where the disk is full. */
+  /** Appends a vote. @throws UserError if the disk is full */
   add({ text, ...vote }: LabelVote): Promise<void> {
     const line = `${JSON.stringify({ text: hashOf(text), ...vote })}\n`;
     this.#written = this.#written
@@ -100,7 +100,7 @@ export class VoteFile {
     return this.#written;
   }
 
-  /** Flushes it to the disk and gives it back. */
+  /** Flushes the file to the disk, closes it and releases its lock. */
   async close(): Promise<void> {
     await this.#file.sync();
     await this.#file.close();

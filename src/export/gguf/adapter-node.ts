@@ -24,16 +24,16 @@ import { isPretrained } from "../../models/trace.ts";
 import { fullModuleName } from "../hugging-face.ts";
 import { writeModelfile } from "./modelfile-node.ts";
 
-/** What GGUF calls an adapter that llama.cpp adds to a layer, whatever method made it. */
+/** GGUF's name for an adapter that llama.cpp adds to a layer, for any method. */
 const ADAPTER_TYPE = "lora";
 
 /** File of the adapter in its folder. */
 export const GGUF_ADAPTER = "adapter.gguf";
 
 /**
- * Writes an adapter as LoRA in GGUF, which llama.cpp puts on the base model in GGUF (`convert_lora_to_gguf.py`'s form), with a
+ * Writes an adapter as LoRA in GGUF, which llama.cpp applies to the base model in GGUF (the form of `convert_lora_to_gguf.py`), with a
  * Modelfile from which `ollama create` makes a model of both.
- * @throws UserError where llama.cpp has no place for the model, its head or the method.
+ * @throws UserError if llama.cpp cannot hold the model, its head or the method
  */
 export async function writeGgufFolder(folder: string, base: BaseModel, adapter: FittedAdapter): Promise<void> {
   const { description, adaptation, parameters } = adapter;
@@ -48,7 +48,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
   const config = await readModelConfig(base.files);
   const folded = adaptation.modules.map((module) => ({ module, ...asLora(module, parameters) }));
   if (folded.some(({ magnitude }) => magnitude)) throw noLora("DoRA");
-  // A file has one alpha, which each layer divides by a rank of its own.
+  // A file has one alpha, which each layer divides by its own rank.
   const { alpha } = folded[0]!;
   const tensors = new Map<string, Tensor<"float32">>();
   for (const { module, A, B, ...own } of folded) {
@@ -80,7 +80,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
 const noLora = (method: string): UserError =>
   new UserError(`${method} does not make a plain LoRA, the only kind of adapter that GGUF holds; use --format merged`);
 
-/** @throws UserError where llama.cpp knows no such models, or we not what it calls their layers. */
+/** @throws UserError if llama.cpp does not support such models, or aflora does not know its names for their layers */
 function architectureFor({ config }: BaseModel): GgufArchitecture {
   const found = GGUF_ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(config.modelType));
   if (found) return found;
@@ -91,8 +91,8 @@ function architectureFor({ config }: BaseModel): GgufArchitecture {
 
 /**
  * Reads the LoRA adapter of a GGUF file for a base model, as llama.cpp would compute it.
- * @param like the task that it is for
- * @throws UserError where the file is damaged, no such adapter, or does not fit the base model.
+ * @param like task of the adapter
+ * @throws UserError if the file is damaged, holds no such adapter, or does not fit the base model
  */
 export async function readGgufAdapter(
   path: string,

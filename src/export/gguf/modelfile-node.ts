@@ -5,14 +5,14 @@ import type { BaseModel } from "../../model/base-model.ts";
 import type { ChatTemplate } from "../../tokenization/chat-template.ts";
 
 /**
- * Writes what `ollama create NAME -f Modelfile` reads (docs.ollama.com/modelfile): the base model, the adapter, and how
- * conversations are written, as far as Ollama's templates can say that.
- * @param adapter the adapter's file in the same folder
+ * Writes the file for `ollama create NAME -f Modelfile` (docs.ollama.com/modelfile): the base model, the adapter, and the chat template
+ * as far as Ollama's templates can express it.
+ * @param adapter name of the adapter's file in the same folder
  */
 export async function writeModelfile(folder: string, base: BaseModel, adapter: string): Promise<void> {
   const { chatTemplate, specialTokens } = base.tokenizer;
   const { bos } = specialTokens;
-  // Where texts begin with a token of their own, Ollama puts it there itself.
+  // Ollama adds the first token itself.
   const begins = bos && base.tokenizer.encode("a", undefined, 8).inputIds[0] === bos.id;
   const written = chatTemplate && ollamaTemplate(chatTemplate, begins ? bos.text : "");
   const { location } = base.files;
@@ -30,13 +30,13 @@ export async function writeModelfile(folder: string, base: BaseModel, adapter: s
   await writeFile(join(folder, "Modelfile"), `${lines.join("\n")}\n`);
 }
 
-/** Texts that stand where those of a conversation will; templates copy them, and no template has them. */
+/** Markers for the texts of a conversation. Templates copy them, and no template contains them. */
 const [SYSTEM, FIRST, ANSWER, SECOND] = ["\ufdd0s", "\ufdd0a", "\ufdd0b", "\ufdd0c"];
 
 /**
- * A chat template as Ollama's (Go's text/template), which writes one exchange: read off what it makes of conversations.
- * @param bosToken token that Ollama puts before each text, empty where it puts none
- * @returns undefined where turns of a conversation are not written one after the other, each in its own way
+ * Translates a chat template to Ollama's form (Go's text/template), which writes one exchange. Derived from rendered conversations.
+ * @param bosToken token that Ollama puts before each text; empty if there is none
+ * @returns undefined if the template does not write the turns of a conversation one after the other, each role in the same way
  */
 export function ollamaTemplate(
   chat: ChatTemplate,
@@ -55,14 +55,14 @@ export function ollamaTemplate(
   const [start, toAnswer, next, prompt] = all as [string, string, string, string];
   const end = ended[2]!;
   const begin = next.slice(end.length);
-  // A turn is written in the same way wherever it stands.
+  // A turn must look the same at each position.
   if (prompt !== toAnswer || !next.startsWith(end) || begin === "" || !start.endsWith(begin)) return undefined;
   const turn = `{{ if .Prompt }}${begin}{{ .Prompt }}${prompt}{{ end }}{{ .Response }}${end}`;
   const [open = "", toUser = ""] = withSystem ?? [];
   if (!toUser.endsWith(begin)) return start === begin ? { template: turn } : undefined;
   const close = toUser.slice(0, -begin.length);
   const template = `{{ if .System }}${open}{{ .System }}${close}{{ end }}${turn}`;
-  // What stands first without a system's turn is one that the template makes up.
+  // Text before the first turn without a system prompt is the template's default system prompt.
   const first = start.slice(0, -begin.length);
   if (first === "") return { template };
   if (!first.startsWith(open) || !first.endsWith(close)) return undefined;
@@ -73,13 +73,13 @@ function written(chat: ChatTemplate, messages: readonly { role: string; content:
   try {
     return chat.render(messages, { addGenerationPrompt: prompt });
   } catch (error) {
-    // Some models know no system.
+    // Some models have no system role.
     if (error instanceof UserError) return undefined;
     throw error;
   }
 }
 
-/** What stands before, between and after the marks; undefined where they do not stand in this order. */
+/** Texts before, between and after the marks; undefined if the marks are not in this order. */
 function between(text: string | undefined, marks: readonly string[], bosToken: string): string[] | undefined {
   if (text === undefined) return undefined;
   const parts: string[] = [];

@@ -23,28 +23,29 @@ import { type OnnxQuantization, quantizeOnnx } from "./quantize.ts";
 
 export type OnnxType = "float32" | OnnxQuantization;
 
-/** Names that Transformers.js has for a model's files: one, or an encoder's beside its decoder's. */
+/** Transformers.js's names for a model's files: one, or an encoder's and its decoder's. */
 export const onnxNames = (base: Pick<BaseModel, "architecture">): { own: string; encoder?: string } =>
   readsSource(base) ? { own: "decoder_model_merged", encoder: "encoder_model" } : { own: "model" };
 
-/** What they end in, as they are and with weights in fewer bits, by Transformers.js's `dtype`. */
+/** Endings of the names by Transformers.js's `dtype`. */
 const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: "_q4" };
 
-/** Where Transformers.js looks for a file. */
+/** Path where Transformers.js looks for a file. */
 export const onnxFile = (name: string, type: OnnxType): string => `onnx/${name}${SUFFIXES[type]}.onnx`;
 
 export interface OnnxFolderOptions {
-  /** How the weights of a second file are stored; where absent there is none. */
+  /** Quantization of the weights of a second file; undefined for no second file. */
   quantization?: OnnxQuantization | undefined;
-  /** Bytes of weights in one file. */
+  /** Maximum bytes of weights in one file. */
   most?: number;
   onWriting?: OnWriting | undefined;
 }
 
 /**
- * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model with `weights` in it or, where they
- * are too many for one file, beside it.
- * @throws UserError where an encoder-decoder writes no texts.
+ * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model. `weights` are in the model's file, or
+ * in
+ * further files if they are too large.
+ * @throws UserError if an encoder-decoder does not generate text
  */
 export async function writeOnnxFolder(
   folder: OutputFolder,
@@ -57,7 +58,7 @@ export async function writeOnnxFolder(
   if (encoder && !isPretrained(base.head)) {
     throw new UserError("an encoder-decoder that does not write texts cannot be exported as ONNX; use --format merged");
   }
-  // A language model goes on beyond the length of what it was taught.
+  // A language model continues beyond the length of its training texts.
   const maxLength = isPretrained(base.head)
     ? base.config.maxLength
     : Math.min(description.maxLength, base.config.maxLength);
@@ -80,7 +81,7 @@ export async function writeOnnxFolder(
     ),
   );
   const asked = {
-    // In a page Transformers.js would otherwise ask for int8.
+    // Transformers.js in a page would request int8 otherwise.
     ...(quantization !== "q8" && { dtype: "fp32" }),
     ...(Object.keys(filesBeside).length > 0 && { use_external_data_format: filesBeside }),
   };
@@ -99,7 +100,7 @@ export async function writeOnnxFolder(
   const all = written.reduce((sum, { bytes }) => sum + bytes, 0);
   let done = 0;
   for (const { files, bytes } of written) {
-    // Weights in fewer bits are made as they are written: their file takes no less time than the whole one.
+    // Quantized weights are computed while they are written, so their file takes as long as the float32 one.
     const each = bytes / bytesIn(files);
     const tell = (size: number): void => {
       done += size * each;
@@ -111,7 +112,7 @@ export async function writeOnnxFolder(
 
 const bytesIn = (files: readonly PiecedFile[]): number => files.reduce((sum, { size }) => sum + size, 0);
 
-/** The same pieces, of which each is told once it is written. */
+/** Yields the pieces, and reports the size of each after it is written. */
 function* told(pieces: Iterable<Uint8Array>, tell: (size: number) => void): Generator<Uint8Array> {
   for (const piece of pieces) {
     yield piece;
@@ -121,7 +122,7 @@ function* told(pieces: Iterable<Uint8Array>, tell: (size: number) => void): Gene
 
 const basename = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
-/** The model with its weights, with the inputs and the output that Transformers.js knows. */
+/** The model with its weights, and with the input and output names of Transformers.js. */
 function* encodeWhole(
   base: BaseModel,
   weights: Tensors,
@@ -136,8 +137,8 @@ function* encodeWhole(
 }
 
 /**
- * An encoder-decoder as two files: what its encoder makes of a text, and what its decoder goes on with, given that. The keys and
- * values of the encoder's text are outputs of the decoder's first run, and inputs of the others.
+ * An encoder-decoder as two files: the encoder, and the decoder that reads its output. The keys and values of the encoder's text are
+ * outputs of the decoder's first run, and inputs of later runs.
  */
 function* encodeTwoTexts(
   base: BaseModel,
@@ -164,27 +165,27 @@ function* encodeTwoTexts(
 const contextOf = (graph: Graph, hooks: Pick<ForwardHooks, "stream" | "encoded">): ForwardContext =>
   new ForwardContext(graph, { trains: () => false, dropout: false, ...hooks });
 
-/** Transformers.js tells the number of texts by this name, and takes any other of a cache for 0. */
+/** Transformers.js recognises the batch size by this name, and sets all other symbols of a cache to 0. */
 const SYMBOLS = { batch: "batch_size" };
 
 const encode = (outputs: Record<string, Value>, weights: Tensors, { tables }: PaddedStream): OnnxModel =>
   onnxModel(outputs, { embedded: new Map([...weights, ...tables]), symbols: SYMBOLS }).model;
 
-/** A language model's texts, with outputs for each token, as other tools expect them. */
+/** A language model's texts, with outputs for each token, as other tools expect. */
 class WholeCachedStream extends CachedStream {
   override outputRows(rows: Value): Value {
     return rows;
   }
 }
 
-/** The same of what an encoder-decoder writes. */
+/** The same for the texts that an encoder-decoder writes. */
 class WholeWrittenStream extends WrittenStream {
   override outputRows(rows: Value): Value {
     return rows;
   }
 }
 
-/** By the names that Transformers.js knows: `logits`; of a model that embeds, its tokens' hidden states, and their pooling. */
+/** Outputs by Transformers.js's names: `logits`; for an embedding model, the tokens' hidden states and their pooling. */
 function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseModel): Record<string, Value> {
   const { labelCount, head, config, pooling = MEAN_POOLING } = base;
   if (head === "pooled") {
@@ -198,7 +199,7 @@ function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseM
   return { logits: labelsTokens(head) ? reshape(logits, ["batch", "sequence", labelCount]) : logits };
 }
 
-/** Output of a model that embeds: a vector for each text, or for each picture as Transformers.js asks for it. */
+/** Output of an embedding model: a vector for each text, or for each picture under Transformers.js's name. */
 export const vectorOutput = ({ config }: Pick<BaseModel, "config">): string =>
   config.picture ? "pooler_output" : "sentence_embedding";
 
@@ -286,7 +287,7 @@ search: it writes what \`aflora predict --num-beams 1\` writes. Give it one text
 until all have ended.`;
 }
 
-/** Transformers.js's names of ways of pooling. */
+/** Transformers.js's names for poolings. */
 const POOLING_IN_JS: Record<PoolingMode, string> = { mean: "mean", cls: "cls", lasttoken: "last_token" };
 
 function embeddingReadme(base: BaseModel): string {

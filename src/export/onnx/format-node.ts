@@ -39,13 +39,13 @@ export const onnxFormat: ExportFormat<typeof options> = {
   },
 };
 
-/** Of all rows of outputs, how many have the same largest one. */
+/** Share of output rows whose largest output has the same index. */
 function shareOfSameLabels(expected: readonly Int32Array[], found: readonly Int32Array[]): number {
   const same = expected.map((likeliest, i) => likeliest.filter((output, row) => output === found[i]![row]).length);
   const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
   return sum(same) / sum(expected.map(({ length }) => length));
 }
 
-/** Of pairs of vectors. */
+/** Smallest cosine of paired vectors. */
 const leastCosine = (expected: readonly Float32Array[], found: readonly Float32Array[]): number =>
   Math.min(...expected.map((vector, i) => dot(unitVector(vector), unitVector(found[i]!))));

@@ -15,18 +15,18 @@ import { inputsBeside } from "../../training/batches/model-inputs.ts";
 import { readerOf } from "../../training/step-graph.ts";
 import { type OnnxType, onnxFile, onnxNames, vectorOutput } from "./folder.ts";
 
-/** Texts that an ONNX file is given at once: padding must make no difference. */
+/** Texts per run of an ONNX file. Padding must make no difference. */
 const BATCH = 8;
 
-/** What an exported file says of each text. */
+/** Outputs of an exported file. */
 export interface OnnxOutputs {
-  /** `[rows, outputs]`, or what the kind of task reads of them, `[rows, width]`. */
+  /** `[rows, outputs]`, or `[rows, width]` after the readout of the kind of task. */
   values: Float32Array[];
   /** Index of each row's largest output, `[rows]`. */
   likeliest: Int32Array[];
 }
 
-/** Runs an exported model as Transformers.js does, with inputs as its tokenizer pads them, and nothing read before. */
+/** Runs an exported model as Transformers.js does, with inputs padded as by its tokenizer, and an empty cache. */
 export async function onnxOutputs(
   folder: string,
   type: OnnxType,
@@ -60,7 +60,7 @@ export async function onnxOutputs(
       const all = (results[vectorOutput(base)] ?? results.logits)!.data as Float32Array;
       const sequence = longestOf(own);
       for (const [i, each] of encoded.entries()) {
-        // `[batch, outputs]`, or of tokens `[batch, sequence, outputs]`.
+        // `[batch, outputs]`, or for tokens `[batch, sequence, outputs]`.
         const rows = each.rows ? Array.from(each.rows, (token) => i * sequence + token) : [i];
         const own = new Float32Array(rows.length * labelCount);
         rows.forEach((row, at) => {
@@ -78,7 +78,7 @@ export async function onnxOutputs(
   }
 }
 
-/** What examples have beside tokens, by the names of the model's inputs. */
+/** Inputs of examples in addition to tokens, by the model's input names. */
 function besideTokens(encoded: readonly EncodedExample[]): Record<string, Tensor> {
   const inputs = Object.entries(inputsBeside(encoded));
   return Object.fromEntries(inputs.map(([name, { data, shape }]) => [name, new Tensor("float32", data, shape)]));
@@ -87,7 +87,7 @@ function besideTokens(encoded: readonly EncodedExample[]): Record<string, Tensor
 const longestOf = (encodings: readonly Encoding[]): number =>
   Math.max(...encodings.map(({ inputIds }) => inputIds.length));
 
-/** What a decoder is given of the texts that an encoder reads. */
+/** Inputs of a decoder, from the texts that an encoder reads. */
 async function readBy(
   encoder: InferenceSession,
   encoded: readonly EncodedExample[],
@@ -102,7 +102,7 @@ async function readBy(
   return { encoder_hidden_states: hidden!, encoder_attention_mask: inputs.attention_mask! };
 }
 
-/** By the names that the file has for them. @param given what is there already */
+/** Inputs by the file's names. @param given existing inputs */
 function inputsOf(
   session: InferenceSession,
   encodings: readonly Encoding[],
@@ -159,7 +159,7 @@ interface CompiledReadout {
   read(outputs: Float32Array, targets: Values): Promise<Float32Array>;
 }
 
-/** What a kind reads of a text's outputs within the graph; undefined where it reads the outputs themselves. */
+/** Readout that a kind computes from a text's outputs in a graph; undefined if it reads the outputs themselves. */
 async function compileReadout(kind: TaskKind, outputs: number, runtime: Runtime): Promise<CompiledReadout | undefined> {
   const read = readerOf(kind);
   if (!read) return undefined;

@@ -10,30 +10,30 @@ import {
 } from "../../graph/quantize.ts";
 import type { DataType } from "../../graph/tensor.ts";
 
-/** Weights in fewer bits, in Transformers.js's names of them. */
+/** Quantizations, by Transformers.js's names. */
 export const ONNX_QUANTIZATIONS = ["q8", "q4"] as const;
 export type OnnxQuantization = (typeof ONNX_QUANTIZATIONS)[number];
 
-/** Which weights `[out, in]` are what, by name. */
+/** Names of the weights `[out, in]` to quantize. */
 export interface QuantizableWeights {
-  /** Those of the blocks' linear layers. */
+  /** Weights of the blocks' linear layers. */
   linear: ReadonlySet<string>;
-  /** Tables of words, which a language model's output layer multiplies with. */
+  /** Tables of word embeddings, which a language model's output layer multiplies with. */
   tables: ReadonlySet<string>;
 }
 
-/** Bound of linear layers' weights: on processors without dot products of bytes, pairs of larger ones would overflow. */
+/** Bound of quantized linear weights: processors without dot products of bytes would overflow with pairs of larger ones. */
 const LINEAR_BOUND = 64;
 
 /**
- * The same model with weights in fewer bits, which are made when they are written; small tables stay as they are.
+ * Quantizes the weights of a model. The quantized tensors are computed when they are written. Small tables stay in float32.
  *
- * `q8`: linear layers quantise their input as a whole when they run and multiply bytes; rows of tables that are looked up are scaled
- * back one by one. Weights are symmetric, with a scale for each output or row. Every build of ONNX Runtime has what this takes.
+ * `q8`: linear layers quantize their input with one scale at run time and multiply bytes; rows of looked-up tables are dequantized.
+ * Weights are symmetric, with a scale for each output or row. Every build of ONNX Runtime supports these ops.
  *
- * `q4`: linear layers in groups of 32 numbers of 4 bits (`MatMulNBits`), tables in groups of 32 of 8 bits. Inputs are not rounded.
+ * `q4`: linear layers in groups of 32 4-bit numbers (`MatMulNBits`), tables in groups of 32 8-bit numbers. Inputs are not quantized.
  *
- * In both, a table that is multiplied with is in groups of 8 bits, one copy for looking up and multiplying.
+ * In both, a table that is also multiplied with is stored once, in groups of 8 bits.
  */
 export function quantizeOnnx(
   model: OnnxModel,
@@ -62,7 +62,7 @@ export function quantizeOnnx(
   return { ...model, nodes: written.nodes, weights: [...kept, ...written.weights.values()] };
 }
 
-/** A weight of float32. */
+/** A float32 weight. */
 class Weight {
   readonly #group: TensorGroup;
 
@@ -78,7 +78,7 @@ class Weight {
     return this.#group.tensors[0]!.dims;
   }
 
-  /** Small tables would gain nothing. */
+  /** Quantizing small tables would gain nothing. */
   get isLarge(): boolean {
     return this.dims.length === 2 && this.dims[0]! * this.dims[1]! >= 2 ** 16;
   }
@@ -88,10 +88,10 @@ class Weight {
   }
 }
 
-/** The nodes and tensors of a graph that is written anew. */
+/** Nodes and tensors of the quantized graph. */
 class Rewritten {
   readonly nodes: NodeMessage[] = [];
-  /** By the name of what they stand in place of, and what they are. */
+  /** Tensors by their name, which consists of the replaced weight's name and their kind. */
   readonly weights = new Map<string, TensorGroup>();
   readonly #emitted = new Set<string>();
 
@@ -110,14 +110,14 @@ class Rewritten {
     return name;
   }
 
-  /** Adds tensors that are made together, once. @returns their names */
+  /** Adds tensors that are computed together, once. @returns their names */
   store(tensors: readonly TensorHeader[], make: () => ArrayBufferView[]): string[] {
     const names = tensors.map(({ name }) => name);
     if (!this.weights.has(names[0]!)) this.weights.set(names[0]!, { tensors, make });
     return names;
   }
 
-  /** A one-dimensional constant of whole numbers. */
+  /** A one-dimensional integer constant. */
   int64(...values: number[]): string {
     const name = `int64:${values.join()}:q`;
     this.store([header(name, "int64", [values.length])], () => [BigInt64Array.from(values, BigInt)]);
@@ -129,7 +129,7 @@ const header = (name: string, dtype: DataType, dims: readonly number[]): TensorH
 
 const TO_FLOAT = { to: ELEMENT_TYPE.float32 };
 
-/** `x Wᵀ + addend` of bytes, x rounded as a whole. */
+/** `x Wᵀ + addend` in bytes; x is quantized with one scale. */
 function multiplyBytes(written: Rewritten, { input, output: [output] }: NodeMessage, weight: Weight): void {
   const [x, , addend] = input as [string, string, string | undefined];
   const [values, scale] = linearBytes(written, weight);
@@ -142,7 +142,7 @@ function multiplyBytes(written: Rewritten, { input, output: [output] }: NodeMess
   if (addend) written.emit("Add", [product, addend], [output!]);
 }
 
-/** Rows of a table of bytes, scaled back. */
+/** Rows of a table of bytes, dequantized. */
 function lookUpBytes(written: Rewritten, { input, output: [output] }: NodeMessage, table: Weight): void {
   const ids = input[1]!;
   const [bytes, scale] = tableBytes(written, table);
@@ -152,7 +152,7 @@ function lookUpBytes(written: Rewritten, { input, output: [output] }: NodeMessag
   written.emit("Mul", [floats, scales], [output!]);
 }
 
-/** `x Wᵀ + addend` of a weight in groups; x stays as it is. */
+/** `x Wᵀ + addend` with a weight in groups; x is not quantized. */
 function multiplyGroups(
   written: Rewritten,
   { input, output: [output] }: NodeMessage,
@@ -169,7 +169,7 @@ function multiplyGroups(
   if (addend) written.emit("Add", [product, addend], [output!]);
 }
 
-/** Rows of a table in groups of 8 bits, scaled back. */
+/** Rows of a table in groups of 8 bits, dequantized. */
 function lookUpGroups(written: Rewritten, { input, output: [output] }: NodeMessage, table: Weight): void {
   const ids = input[1]!;
   const width = table.dims[1]!;
@@ -177,7 +177,7 @@ function lookUpGroups(written: Rewritten, { input, output: [output] }: NodeMessa
   const name = (part: string): [string] => [`${output}:${part}`];
   const rows = written.emit("Gather", [bytes, ids], name("rows"), { axis: 0 });
   const scales = written.emit("Gather", [scale, ids], name("scales"), { axis: 0 });
-  // Bytes count from 128.
+  // Bytes have their zero at 128.
   const [middle] = written.store([header("middle:q", "float32", [])], () => [Float32Array.of(128)]);
   const numbers = written.emit(
     "Sub",
@@ -194,7 +194,7 @@ function lookUpGroups(written: Rewritten, { input, output: [output] }: NodeMessa
   written.emit("Slice", [whole, written.int64(0), written.int64(width), written.int64(-1)], [output!]);
 }
 
-/** Names of `[out, in]` float32 as `[in, out]` int8, and of a scale for each output. */
+/** Names of the weight `[out, in]` as int8 `[in, out]`, and of its scales, one per output. */
 function linearBytes(written: Rewritten, weight: Weight): [string, string] {
   const { name, dims } = weight;
   const [rows, width] = dims as [number, number];
@@ -205,7 +205,7 @@ function linearBytes(written: Rewritten, weight: Weight): [string, string] {
   }) as [string, string];
 }
 
-/** Names of `[rows, width]` float32 as int8, and of a scale for each row. */
+/** Names of the table `[rows, width]` as int8, and of its scales, one per row. */
 function tableBytes(written: Rewritten, table: Weight): [string, string] {
   const { name, dims } = table;
   const [rows, width] = dims as [number, number];
@@ -216,7 +216,7 @@ function tableBytes(written: Rewritten, table: Weight): [string, string] {
   }) as [string, string];
 }
 
-/** Names of a matrix `[rows, width]` as `MatMulNBits` has it: `[rows, groups, bytes]` and the groups' scales `[rows, groups]`. */
+/** Names of a matrix `[rows, width]` in the form of `MatMulNBits`: `[rows, groups, bytes]`, and the groups' scales `[rows, groups]`. */
 function storedGroups(written: Rewritten, weight: Weight, bits: 4 | 8): [string, string] {
   const [rows, width] = weight.dims as [number, number];
   const groups = Math.ceil(width / GROUP);
@@ -231,7 +231,7 @@ function storedGroups(written: Rewritten, weight: Weight, bits: 4 | 8): [string,
   }) as [string, string];
 }
 
-/** A matrix whose rows are filled with zeros to whole groups. */
+/** Pads a matrix's rows with zeros to whole groups. */
 function filledRows(given: Float32Array, width: number): Float32Array {
   if (width % GROUP === 0) return given;
   const [rows, wide] = [given.length / width, Math.ceil(width / GROUP) * GROUP];
@@ -240,13 +240,13 @@ function filledRows(given: Float32Array, width: number): Float32Array {
   return filled;
 }
 
-/** Numbers side by side share a byte, where ours are half a group apart. */
+/** Puts neighbouring numbers into one byte, where aflora's format has numbers half a group apart. */
 function pairsOf(values: Float32Array): [Uint8Array, Float32Array] {
   const { packed, scales } = quantizeGroups(values);
   return [pairAdjacent(packed), scales];
 }
 
-/** 8 bits that count from 128. */
+/** 8-bit numbers with their zero at 128. */
 function bytesFromMiddle(filled: Float32Array): [Uint8Array, Float32Array] {
   const { values, scales } = quantizeMatrix(filled, GROUP);
   return [toUnsigned(values), scales];

@@ -15,7 +15,7 @@ const options = z.object({
     ),
 });
 
-/** An adapter's folder for Hugging Face PEFT. */
+/** An adapter folder for Hugging Face PEFT. */
 export const peftFormat: ExportFormat<typeof options> = {
   name: "peft",
   summary: "an adapter for Hugging Face PEFT",
@@ -23,11 +23,11 @@ export const peftFormat: ExportFormat<typeof options> = {
   async write({ folder, base, adapter, fitted, options, compare }) {
     await writePeftFolder(diskFolder(folder), base, fitted, adapter.parameters, options.as);
     const read = await readPeftAdapter(folder, { model: base.files.location });
-    // PEFT knows neither the task nor its lengths.
+    // PEFT stores neither the task nor its lengths.
     const { task, maxLength } = adapter.description;
     return compare(base, {
       description: { ...read.description, task, maxLength },
-      // A head that reads pooled hidden states is sentence-transformers' file, not PEFT's.
+      // A head that reads pooled hidden states is in sentence-transformers' file, not in PEFT's.
       parameters: new Map([...read.parameters, ...(await readSentenceHead(folderFiles(folder), base))]),
     });
   },

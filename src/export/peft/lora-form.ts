@@ -3,9 +3,10 @@ import type { Adaptation } from "../../methods/method.ts";
 import type { NamedLayer, PeftForm } from "../../methods/peft.ts";
 
 /**
- * An adapter as PEFT's LoRA, of any method whose layers are one; undefined for others. Layers of other ranks or alphas than
- * the largest's have them in patterns.
- * @throws UserError where a layer's would be larger than the layer
+ * An adapter in the form of PEFT's LoRA, for methods whose layers are low-rank products; undefined for others. Ranks and alphas that
+ * differ
+ * from the largest layer's are patterns.
+ * @throws UserError if a layer's adapter would be larger than the layer
  */
 export function loraForm(
   { asLora, inputDropout = 0 }: Adaptation,

@@ -18,14 +18,14 @@ import { type OutputFolder, writeJson } from "../output-folder.ts";
 import { sentenceReadme, writeSentenceFiles } from "../sentence-transformers.ts";
 import { loraForm } from "./lora-form.ts";
 
-/** Forms that an adapter may be written in, where PEFT has another one for its method. */
+/** Alternative forms of an adapter whose method has its own form in PEFT. */
 export const PEFT_FORMS = ["lora"] as const;
 export type PeftFormName = (typeof PEFT_FORMS)[number];
 
 /**
- * Writes an adapter folder of Hugging Face PEFT: in the form that its method has there, else or where asked for as LoRA.
- * @param parameters the adapter's own: parts of the head that are the base model's are not among them
- * @throws UserError where PEFT has nothing that the adapter could be.
+ * Writes an adapter folder for Hugging Face PEFT: in its method's own form, or as LoRA if there is none or if requested.
+ * @param parameters the adapter's parameters, without parts of the head that belong to the base model
+ * @throws UserError if PEFT has no form for the adapter
  */
 export async function writePeftFolder(
   folder: OutputFolder,
@@ -81,7 +81,7 @@ function formOf(
   );
 }
 
-/** Ends of names, such as `attention.self.query`, where they name the adapted layers and no others; else whole names. */
+/** Ends of names, such as `attention.self.query`, if they match only the adapted layers; otherwise whole names. */
 function targetModules(base: BaseModel, modules: readonly LinearModule[]): string[] {
   const ends = [...new Set(modules.map(({ name }) => name.replace(/^.*?\.\d+\./, "")))];
   const adapted = new Set(modules.map(({ name }) => name));
@@ -93,8 +93,8 @@ function targetModules(base: BaseModel, modules: readonly LinearModule[]): strin
 }
 
 /**
- * The head's modules that PEFT must keep whole: those with something in the adapter, and those that PEFT keeps whatever
- * is said (it matches `classifier` and `score` with the end of each name).
+ * Modules of the head that PEFT must save whole: those with parameters in the adapter, and those that PEFT always saves (names that end
+ * with `classifier` or `score`).
  */
 function headToSave(
   base: BaseModel,
@@ -135,7 +135,7 @@ ${readme.outputs(names, task.options)}
 `;
 }
 
-/** How Python reads a file as the model does: what is imported, the class of the processor, and lines that make `inputs`. */
+/** Python code to read a file as the model does: imports, the processor's class, and lines that define `inputs`. */
 function inputsInPython({ sound }: ModelConfig, maxLength: number): { imports: string; auto: string; lines: string } {
   if (!sound) {
     return {
@@ -154,7 +154,7 @@ inputs = processor.pad(inputs, padding="max_length", max_length=${samples}, retu
   };
 }
 
-/** How a model of pictures or sounds is put together: none of Transformers' classes has its head, which is one layer on pooled hidden states. */
+/** README for a model of pictures or sounds. No class of Transformers has its head, which is one layer on pooled hidden states. */
 function filesReadme(
   { head, features = "mean", pooling, config }: BaseModel,
   { task, maxLength }: AdapterDescription,
@@ -182,7 +182,7 @@ ${findTaskKind(task.kind).huggingFace.readme.outputs(labelNames(task), task.opti
 `;
 }
 
-/** What Transformers is given to load the base model, in Python, and which package that needs. */
+/** Arguments for loading the base model with Transformers in Python, and the package that they need. */
 function whereFrom(base: BaseModel): { from: string; needs: string } {
   const [, folder, file] = /^(?:(.*)[\\/])?([^\\/]+\.gguf)$/.exec(base.files.location) ?? [];
   if (file === undefined) return { from: JSON.stringify(publicName(base)), needs: "" };
