@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { LOOPBACK } from "./loopback.ts";
 import { RequestError } from "./openai-requests.ts";
 
-/** A page elsewhere must not reach models through its reader's browser, nor by a name that points at 127.0.0.1. */
+/** Refuses requests from pages of other sites, and to names that resolve to 127.0.0.1: they must not reach models through a browser. */
 export function checkOrigin(context: Context): void {
   const origin = context.req.header("origin");
   const from = origin === undefined ? undefined : URL.canParse(origin) ? new URL(origin).host : "";
@@ -12,7 +12,7 @@ export function checkOrigin(context: Context): void {
   }
 }
 
-/** @throws RequestError where a request does not bring the key. */
+/** @throws RequestError if a request does not have the key */
 export function checkKey(context: Context, key: string): void {
   const [given, wanted] = [Buffer.from(context.req.header("authorization") ?? ""), Buffer.from(`Bearer ${key}`)];
   if (given.length === wanted.length && timingSafeEqual(given, wanted)) return;

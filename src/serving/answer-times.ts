@@ -1,18 +1,18 @@
-/** How long an answer took, from the request on. */
+/** Measures the time of an answer from its request on. */
 export class AnswerTimes {
   readonly #asked = performance.now();
   #first: number | undefined;
   #last = 0;
   #tokens = 0;
 
-  /** A token was written. */
+  /** Counts a generated token. */
   readonly token = (): void => {
     this.#last = performance.now();
     this.#first ??= this.#last;
     this.#tokens++;
   };
 
-  /** In words, such as `answers: 12 tokens read; 31 written, the first after 0.12 s, then 25.1 a second`. */
+  /** Text such as `answers: 12 tokens read; 31 written, the first after 0.12 s, then 25.1 a second`. */
   line(model: string, promptTokens: number): string {
     if (this.#first === undefined) return `${model}: ${promptTokens} tokens read; none written`;
     const first = ((this.#first - this.#asked) / 1000).toFixed(2);

@@ -2,18 +2,18 @@ import { randomUUID } from "node:crypto";
 import { completionLogprobs, type ShownLikelihood } from "./token-logprobs.ts";
 import type { SentEvent, ShownAnswer, WritingForm } from "./writing-form.ts";
 
-/** What tells the shapes of OpenAI's older two endpoints apart, which show answers as choices. */
+/** Differences between OpenAI's two older endpoints, which return answers as choices. */
 export interface ChoiceShape {
   idPrefix: string;
   object: string;
   chunkObject: string;
   choice(text: string, finishReason: string, logprobs: object | null): object;
   logprobs(tokens: readonly ShownLikelihood[]): object;
-  /** What a piece of a streamed answer looks like; nothing where it is not shown. */
+  /** A piece of a streamed answer; undefined if it is not sent. */
   piece(text: string, logprobs: object | null): object | undefined;
-  /** What ends a streamed answer. @param text all of it */
+  /** The end of a streamed answer. @param text the whole answer */
   last(text: string, finishReason: string): object;
-  /** The first piece, where the shape has one of its own. */
+  /** The first piece, if the shape has a special one. */
   opening?: object;
 }
 
@@ -75,5 +75,5 @@ export function choices(shape: ChoiceShape): WritingForm {
   };
 }
 
-/** The time now, as OpenAI's API has it. */
+/** The time now in the unit of OpenAI's API, seconds. */
 export const nowInSeconds = (): number => Math.floor(Date.now() / 1000);

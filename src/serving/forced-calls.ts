@@ -4,9 +4,9 @@ import { CHAT, type ChoiceShape } from "./choice-forms.ts";
 import { type ChatRequest, RequestError } from "./openai-requests.ts";
 
 /**
- * What an answer is held to that must be a call: the name of a tool, and arguments by the schema of its parameters.
- * @returns nothing where a request forces no call
- * @throws RequestError where there is no such tool.
+ * Schema of an answer that must be a call: the name of a tool, and arguments by the schema of its parameters.
+ * @returns undefined if the request does not force a call
+ * @throws RequestError if there is no such tool
  */
 export function schemaOfForcedCall({ tools, tool_choice: choice }: ChatRequest): JsonSchema | undefined {
   if (!choice || choice === "auto" || choice === "none") return undefined;
@@ -26,21 +26,21 @@ export function schemaOfForcedCall({ tools, tool_choice: choice }: ChatRequest):
   };
 }
 
-/** A tool's parameters as they stand within the schema of all: what they refer to moves with them. */
+/** A tool's parameters within the schema of all tools: their references are moved. */
 function parametersOf(index: number, parameters: JsonSchema | null | undefined): unknown {
   return JSON.parse(JSON.stringify(parameters ?? { type: "object" }), (key, value) =>
     key === "$ref" && typeof value === "string" && value.startsWith("#") ? `#/$defs/${index}${value.slice(1)}` : value,
   );
 }
 
-/** A call of a function, its arguments as JSON. */
+/** A call of a function, with its arguments as JSON. */
 export interface FunctionCall {
   id: string;
   name: string;
   arguments: string;
 }
 
-/** The call that an answer is; nothing where a stop string or a client that left has cut it. */
+/** Parses an answer as a call; undefined if a stop string or a disconnected client cut it. */
 export function callOf(text: string): FunctionCall | undefined {
   try {
     const { name, arguments: given } = JSON.parse(text) as { name: string; arguments: unknown };

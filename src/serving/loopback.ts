@@ -1,14 +1,14 @@
 import type { ServerType } from "@hono/node-server";
 import { UserError } from "../errors.ts";
 
-/** Hosts by which a server of this machine alone is asked. A page elsewhere whose name was made to point at 127.0.0.1 still sends that name. */
+/** Hosts in requests to a local server. Pages of other sites whose name resolves to 127.0.0.1 still send that name. */
 export const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
 
 /**
- * Listens on 127.0.0.1 alone.
- * @param doing what the port is for, and `remedy` what to do where it cannot be had, for the error message
+ * Listens on 127.0.0.1 only.
+ * @param doing purpose of the port, and `remedy` the advice if it cannot be used, for the error message
  * @returns the port
- * @throws UserError where it cannot be had.
+ * @throws UserError if the port cannot be used
  */
 export async function listen(
   server: ServerType,
@@ -25,10 +25,10 @@ export async function listen(
   return typeof address === "object" && address ? address.port : port;
 }
 
-/** Listens no more. */
+/** Stops listening. */
 export async function close(server: ServerType): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
-  // A client that takes no answer must not keep the program from ending.
+  // A client that does not read its answer must not keep the program from ending.
   const impatience = setTimeout(() => "closeAllConnections" in server && server.closeAllConnections(), 1000);
   await closed;
   clearTimeout(impatience);

@@ -14,10 +14,10 @@ import { type ShownLikelihood, shownLikelihoods } from "./token-logprobs.ts";
 import type { SentEvent, ShownAnswer, WritingForm } from "./writing-form.ts";
 import { answerOptions, usage } from "./written-answers.ts";
 
-/** What is served, by the names that requests ask for. */
+/** Served models by name. */
 export type ServedModels = ReadonlyMap<string, FineTunedModel>;
 
-/** What models do, and where they are asked for it: the first that fits a model. */
+/** Abilities of models and their paths. The first that fits a model counts. */
 const SERVICES: readonly { does: string; paths: readonly string[]; fits(model: FineTunedModel): boolean }[] = [
   {
     does: "writes texts",
@@ -29,29 +29,29 @@ const SERVICES: readonly { does: string; paths: readonly string[]; fits(model: F
   { does: "labels texts", paths: ["/v1/classify"], fits: () => true },
 ];
 
-/** What a client is told of an error that is ours. */
+/** Response for an internal error. */
 export const DEFECT = {
   error: { message: "this is a defect of aflora", type: "server_error", param: null, code: null },
 };
 
-/** What holds for all requests. */
+/** Limits for all requests. */
 export interface ServiceOptions {
   maxWaiting: number;
   maxNewTokens: number;
-  /** Told of each answer how long it took. */
+  /** Receives the time of each answer. */
   log?: ((line: string) => void) | undefined;
 }
 
-/** What a request for answers asks of a form beyond its own fields. */
+/** A form of answers, and a schema beyond the request's own fields. */
 export interface AskedForm {
   form: WritingForm;
-  /** What answers are held to, in place of what the request's format says. */
+  /** Schema of the answers. Overrides the request's format. */
   jsonSchema?: JsonSchema | undefined;
 }
 
-/** Finds the models that requests ask for, and lets them answer: those that write several at once, the others one after the other. */
+/** Finds the models for requests and runs them: generation for several requests at once, other computations one after the other. */
 export class ModelService {
-  /** When the models were there first, in seconds. */
+  /** Time of creation, in seconds. */
   readonly created = nowInSeconds();
   readonly #models: ServedModels;
   readonly #queue: RequestQueue;
@@ -69,7 +69,7 @@ export class ModelService {
     return [...this.#models.keys()];
   }
 
-  /** @throws RequestError 404 where there is no such model. */
+  /** @throws RequestError 404 if there is no such model */
   find(name: string): FineTunedModel {
     const model = this.#models.get(name);
     if (model) return model;
@@ -77,7 +77,7 @@ export class ModelService {
     throw new RequestError(404, message, { param: "model", code: "model_not_found" });
   }
 
-  /** The model that a request asks for. @throws RequestError where it is to be asked at another path. */
+  /** Finds the model for a request. @throws RequestError if the model has another path */
   modelOf(name: string, { req: { path } }: Context): FineTunedModel {
     const model = this.find(name);
     const { does, paths } = SERVICES.find(({ fits }) => fits(model))!;
@@ -86,7 +86,7 @@ export class ModelService {
     throw new RequestError(400, message, { param: "model" });
   }
 
-  /** Whoever goes away is answered no more. */
+  /** Aborts if the client disconnects or the server closes. */
   #signalOf(context: Context): AbortSignal {
     return AbortSignal.any([this.#closing, context.req.raw.signal]);
   }
@@ -101,7 +101,7 @@ export class ModelService {
     return { ...own, ...(jsonSchema !== undefined && { jsonSchema }), signal: this.#signalOf(context), onToken };
   }
 
-  /** Answers some prompts, whole. */
+  /** Answers prompts. Returns the complete answers. */
   async write(context: Context, request: WritingRequest, prompts: readonly Prompt[], asked: AskedForm) {
     const times = new AnswerTimes();
     const model = this.modelOf(request.model, context);
@@ -118,7 +118,7 @@ export class ModelService {
     }
   }
 
-  /** Answers one prompt as it comes, once or several times. */
+  /** Streams one answer to a prompt, or several. */
   async stream(context: Context, request: WritingRequest, prompt: Prompt, asked: AskedForm) {
     const times = new AnswerTimes();
     const model = this.modelOf(request.model, context);
@@ -127,7 +127,7 @@ export class ModelService {
     const end = this.#queue.enter();
     let next: IteratorResult<AnswerPiece, void>;
     try {
-      // What is wrong with a prompt shows here, while the answer can still be an error.
+      // Errors about the prompt appear here, while the response can still be an error.
       next = await pieces.next();
     } catch (error) {
       end();
@@ -165,12 +165,12 @@ export class ModelService {
         await events.writeSSE({ data: JSON.stringify(DEFECT) });
       },
     );
-    // A stream says "keep-alive" by itself, whatever was asked for.
+    // A stream always says "keep-alive", even if the client requested otherwise.
     if (/\bclose\b/i.test(context.req.header("Connection") ?? "")) response.headers.set("Connection", "close");
     return response;
   }
 
-  /** Computes what is no writing, in its turn, unless whoever asked goes away. */
+  /** Computes other results in turn, unless the client disconnects. */
   async compute<Found>(
     context: Context,
     name: string,
@@ -189,12 +189,12 @@ export class ModelService {
   }
 }
 
-/** An answer as far as it is streamed. */
+/** A partly streamed answer. */
 class StreamedAnswer {
   readonly #model: FineTunedModel;
   readonly #tellsLikelihoods: boolean;
   #text = "";
-  /** Of tokens whose text is still to come. */
+  /** Likelihoods of tokens whose text has not been sent. */
   #held: TokenLikelihood[] = [];
   readonly #shown: ShownLikelihood[] = [];
 
@@ -203,7 +203,7 @@ class StreamedAnswer {
     this.#tellsLikelihoods = tellsLikelihoods;
   }
 
-  /** @returns how likely the tokens were that a text comes of; those of no text wait for the next */
+  /** @returns likelihoods of the tokens of a text; those without text are kept for the next call */
   take(text: string, likelihood: TokenLikelihood | undefined): ShownAnswer["logprobs"] {
     this.#text += text;
     if (likelihood) this.#held.push(likelihood);
@@ -219,7 +219,7 @@ class StreamedAnswer {
   }
 }
 
-/** How likely tokens were, where that was asked for. */
+/** Likelihoods of tokens, if they were requested. */
 function logprobsOf(
   tokens: readonly TokenLikelihood[] | undefined,
   { base: { tokenizer } }: FineTunedModel,

@@ -2,10 +2,10 @@ import { z } from "zod";
 import { inWords } from "../errors.ts";
 import { isDeep, MAX_DEPTH } from "../files/json.ts";
 
-/** A request that cannot be answered, as OpenAI's API says it. */
+/** A request that cannot be answered, in the form of OpenAI's API. */
 export class RequestError extends Error {
   readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 503;
-  /** The field that is wrong. */
+  /** Name of the invalid field. */
   readonly param: string | null;
   readonly code: string | null;
 
@@ -28,13 +28,13 @@ const text = z.union([
     .transform((parts) => parts.map((part) => part.text).join("")),
 ]);
 
-/** Answers to a prompt at most: all are written at once. */
+/** Maximum number of answers to a prompt: all are generated at once. */
 const MOST_ANSWERS = 8;
 
 const penalty = z.number().min(-2).max(2).nullish();
 export const jsonSchema = z.union([z.boolean(), z.record(z.string(), z.unknown())], "it must be a JSON schema");
 
-/** What a request may ask of how an answer is written; what this server cannot do is refused, not passed over. */
+/** Fields about generation. Unsupported values are refused rather than ignored. */
 const writing = {
   model: z.string(),
   max_tokens: z.int().positive().nullish(),
@@ -58,12 +58,12 @@ const writing = {
       "its type must be text, json_object or json_schema",
     )
     .nullish(),
-  // As llama.cpp and vLLM name them.
+  // Names as in llama.cpp and vLLM.
   top_k: z.int().min(0).nullish(),
   repetition_penalty: z.number().positive().nullish(),
 };
 
-/** Arguments of a call, which OpenAI writes as text and templates read as what it says. */
+/** Arguments of a call: OpenAI sends text, and templates read the parsed value. */
 export const callArguments = z.unknown().transform((given, context) => {
   if (typeof given !== "string") return given;
   try {
@@ -74,10 +74,10 @@ export const callArguments = z.unknown().transform((given, context) => {
   return z.NEVER;
 });
 
-/** A call that the assistant made, as it stands in a conversation. */
+/** A call by the assistant in a conversation. */
 const toolCall = z.looseObject({ function: z.looseObject({ name: z.string(), arguments: callArguments }) });
 
-/** A turn: contents may be missing where it is a call alone. Templates may look at other fields, too. */
+/** A turn. A turn with calls may have no content. Templates may read other fields, too. */
 const message = z
   .looseObject({ role: z.string().min(1), content: text.nullish(), tool_calls: z.array(toolCall).nullish() })
   .refine(({ content, tool_calls }) => typeof content === "string" || tool_calls?.length, "it has no content");
@@ -134,7 +134,7 @@ const tokens = z.array(z.int().min(0)).min(1);
 const listOf = <Each extends z.ZodType>(each: Each) =>
   z.array(each).min(1).max(2048, "a request has at most 2048 texts");
 
-/** Body of `POST /v1/embeddings`: texts, or their tokens' ids in the model's own vocabulary. */
+/** Body of `POST /v1/embeddings`: texts, or token ids in the model's own vocabulary. */
 export const embeddingsRequest = z.object({
   model: z.string(),
   input: z.union(
@@ -147,7 +147,7 @@ export const embeddingsRequest = z.object({
 
 export type EmbeddingsRequest = z.output<typeof embeddingsRequest>;
 
-/** Body of `POST /v1/rerank`, as Cohere, Jina and vLLM have it. */
+/** Body of `POST /v1/rerank`, as for Cohere, Jina and vLLM. */
 export const rerankRequest = z.object({
   model: z.string(),
   query: z.string().min(1),
@@ -165,8 +165,8 @@ export type ChatRequest = z.output<typeof chatRequest>;
 export type WritingRequest = ChatRequest | z.output<typeof completionRequest>;
 
 /**
- * A checked body.
- * @throws RequestError naming the field that is wrong.
+ * Checks a body.
+ * @throws RequestError naming the invalid field
  */
 export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
   const { success, data, error } = schema.safeParse(body, { error: inWords });

@@ -19,7 +19,7 @@ import { chatOf, responsesRequest } from "./responses-request.ts";
 import { embeddingsAnswer, rerankAnswer } from "./retrieval-answers.ts";
 import type { WritingForm } from "./writing-form.ts";
 
-/** `/v1/models` */
+/** Adds `/v1/models`. */
 export function addModelRoutes(app: Hono, service: ModelService): void {
   const shown = (id: string) => ({ id, object: "model", created: service.created, owned_by: "aflora" });
   app.get("/v1/models", (context) => context.json({ object: "list", data: service.names.map(shown) }));
@@ -30,7 +30,7 @@ export function addModelRoutes(app: Hono, service: ModelService): void {
   });
 }
 
-/** What language models are asked for. */
+/** Adds the paths of language models. */
 export function addWritingRoutes(app: Hono, service: ModelService): void {
   app.post("/v1/chat/completions", async (context) => {
     const request = parseBody(chatRequest, await jsonBody(context));
@@ -52,7 +52,7 @@ export function addWritingRoutes(app: Hono, service: ModelService): void {
   });
 }
 
-/** Answers a conversation. @param formOf the form of the answer, which is a call of a function where one is forced */
+/** Answers a conversation. @param formOf form of the answer, which is a function call if the request forces one */
 function converse(
   context: Context,
   service: ModelService,
@@ -73,7 +73,7 @@ function converse(
     : service.write(context, request, [prompt], asked);
 }
 
-/** What models that label, embed or rank are asked for. */
+/** Adds the paths of models that classify, embed or rerank. */
 export function addComputingRoutes(app: Hono, service: ModelService): void {
   app.post("/v1/classify", async (context) => {
     const { model: name, input } = parseBody(classifyRequest, await jsonBody(context));

@@ -9,39 +9,39 @@ import { RequestError } from "./openai-requests.ts";
 import { addComputingRoutes, addModelRoutes, addWritingRoutes } from "./openai-routes.ts";
 
 export interface ServeOptions {
-  /** Where to listen, on 127.0.0.1 alone; 0: any free port. */
+  /** Port on 127.0.0.1; 0 for any free one. */
   port: number;
-  /** What requests must bring as `Authorization: Bearer …`; none where absent. */
+  /** Key that requests must send as `Authorization: Bearer …` (default: none). */
   key?: string | undefined;
-  /** Most tokens of an answer, and what is given where a request names no number. */
+  /** Maximum number of tokens of an answer, which is also the default. */
   maxNewTokens: number;
-  /** Requests that wait or are answered, at the most. */
+  /** Maximum number of concurrent and waiting requests. */
   maxWaiting: number;
-  /** Bytes of a request's body, at the most. */
+  /** Maximum size of a request's body in bytes. */
   maxBodyBytes: number;
-  /** Told of each answer how long it took. */
+  /** Receives the time of each answer. */
   log?: (line: string) => void;
 }
 
 export interface OpenAiServer {
   /** Such as `http://127.0.0.1:8080/v1`. */
   readonly url: string;
-  /** Ends what is being answered, and listens no more. */
+  /** Ends running requests, and stops listening. */
   close(): Promise<void>;
 }
 
 /**
- * Serves models on 127.0.0.1 in the shapes of OpenAI's API: `/v1/models`, `/v1/chat/completions`, `/v1/completions`,
- * `/v1/responses` and `/v1/embeddings`; beside them `/v1/rerank` in Cohere's and Jina's shape and, for models that label texts, `/v1/classify` in vLLM's.
+ * Serves models on 127.0.0.1 with OpenAI's API: `/v1/models`, `/v1/chat/completions`, `/v1/completions`, `/v1/responses` and
+ * `/v1/embeddings`. In addition, `/v1/rerank` as for Cohere and Jina, and `/v1/classify` as for vLLM for models that label texts.
  * @see https://platform.openai.com/docs/api-reference
- * @throws UserError where the port cannot be had.
+ * @throws UserError if the port cannot be used
  */
 export async function serveModels(models: ServedModels, options: ServeOptions): Promise<OpenAiServer> {
   const closing = new AbortController();
   const app = createApp(models, options, closing.signal);
   const server = createAdaptorServer({
     fetch: app.fetch,
-    // Whoever sends slowly or nothing is not waited for.
+    // Slow or idle clients are disconnected.
     serverOptions: { headersTimeout: 5_000, requestTimeout: 30_000, keepAliveTimeout: 5_000 },
   });
   const port = await listen(server, options.port);
@@ -60,7 +60,7 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
 
   app.onError((error, context) => {
     if (error instanceof RequestError) return refuse(context, error);
-    // What a model cannot take is the request's fault.
+    // Inputs that a model cannot take are an error of the request.
     if (error instanceof UserError) return refuse(context, new RequestError(400, error.message));
     process.stderr.write(`${error.stack}\n`);
     return context.json(DEFECT, 500);
@@ -89,7 +89,7 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
 
 function refuse(context: Context, { status, message, param, code }: RequestError): Response {
   if (status === 503) context.header("Retry-After", "1");
-  // What was not read of a body would stand before the next request.
+  // The unread rest of the body would precede the next request.
   if (status === 413) context.header("Connection", "close");
   return context.json({ error: { message, type: "invalid_request_error", param, code } }, status);
 }

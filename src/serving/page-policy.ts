@@ -1,6 +1,6 @@
 /**
- * What the page that trains may load: its own files, and models of the hub where a person names one. Styles within the page are the pictures' and
- * the reports'; no script stands in it.
+ * Allowed sources of the training page: its own files, and models of the hub that the user names. The pictures and reports need inline
+ * styles. The page has no inline script.
  */
 export const PAGE_POLICY = [
   "default-src 'none'",

@@ -11,13 +11,13 @@ import { modelDirectory } from "../model/load-base-model-node.ts";
 import { close, LOOPBACK, listen } from "./loopback.ts";
 import { PAGE_POLICY } from "./page-policy.ts";
 
-/** Where the build puts the page; the same seen from the sources and from what they are built to. */
+/** Folder of the built page. The relative path is the same from the sources and from the build. */
 const PAGE = fileURLToPath(new URL("../../dist/page", import.meta.url));
 
-/** Where the page looks for the model that comes with it. */
+/** Path of the bundled model on the page. */
 const MODEL = `models/${BUNDLED_MODEL}`;
 
-/** Threads need a page that is isolated from others; nothing of it comes from elsewhere but a model of the hub. */
+/** Threads need a cross-origin isolated page. Only models of the hub come from other origins. */
 const HEADERS = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -34,14 +34,14 @@ export interface PageServer {
 }
 
 export interface PageOptions {
-  /** Folder that the build put the page into. */
+  /** Folder of the built page. */
   page?: string;
 }
 
 /**
  * Serves the page that trains in a browser, with the bundled model, on 127.0.0.1.
- * @param port 0: any free one
- * @throws UserError where the port cannot be had, or the page was not built.
+ * @param port 0 for any free one
+ * @throws UserError if the port cannot be used, or the page is not built
  */
 export async function servePage({ port, page = PAGE }: PageOptions & { port: number }): Promise<PageServer> {
   const root = built(page);
@@ -59,7 +59,7 @@ export async function servePage({ port, page = PAGE }: PageOptions & { port: num
     `${inModel}*`,
     serveStatic({
       root: modelDirectory(BUNDLED_MODEL),
-      // Paths were checked before: what is cut off must end where a segment does.
+      // Only removes the prefix at a segment's end, because paths were checked before.
       rewriteRequestPath: (path) => (path.startsWith(inModel) ? path.slice(inModel.length - 1) : ""),
     }),
   );
@@ -70,8 +70,8 @@ export async function servePage({ port, page = PAGE }: PageOptions & { port: num
 }
 
 /**
- * Writes the page as static files for any host, with the bundled model and a `_headers` file, as several hosts read it.
- * @throws UserError where the folder is there already, or the page was not built.
+ * Writes the page as static files for any host, with the bundled model and a `_headers` file, which several hosts read.
+ * @throws UserError if the folder exists, or the page is not built
  */
 export async function writePage(folder: string, { page = PAGE }: PageOptions = {}): Promise<void> {
   const root = built(page);
@@ -84,7 +84,7 @@ export async function writePage(folder: string, { page = PAGE }: PageOptions = {
   await writeFile(join(directory, "_headers"), `/*\n${lines.join("")}`);
 }
 
-/** @throws UserError where the page is not there. */
+/** @throws UserError if the page does not exist */
 function built(page: string): string {
   if (existsSync(join(page, "index.html"))) return page;
   throw new UserError(`the page is not built in ${page}; npm run build in the clone of aflora builds it`);

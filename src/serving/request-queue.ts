@@ -1,20 +1,20 @@
 import { RequestError } from "./openai-requests.ts";
 
-/** Requests that compute are answered one after the other: each has all threads to itself. Those that write share them. */
+/** Computing requests run one after the other, each with all threads. Generating requests share the threads. */
 export class RequestQueue {
   readonly #most: number;
   #waiting = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @param most requests that wait or are answered, at the most */
+  /** @param most maximum number of concurrent and waiting requests */
   constructor(most: number) {
     this.#most = most;
   }
 
   /**
-   * Takes a place.
-   * @returns what leaves it
-   * @throws RequestError where too many wait already.
+   * Takes a place in the queue.
+   * @returns a function that leaves the place
+   * @throws RequestError if too many requests are waiting
    */
   enter(): () => void {
     if (this.#waiting >= this.#most) {
@@ -27,9 +27,9 @@ export class RequestQueue {
   }
 
   /**
-   * Takes a place, and waits for one's turn.
-   * @returns what ends it
-   * @throws RequestError as {@link enter}.
+   * Takes a place in the queue, and waits for its turn.
+   * @returns a function that ends the turn
+   * @throws RequestError as {@link enter}
    */
   async turn(): Promise<() => void> {
     const leave = this.enter();

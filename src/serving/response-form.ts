@@ -5,8 +5,8 @@ import type { ResponsesRequest } from "./responses-request.ts";
 import type { SentEvent, ShownAnswer, Usage, WritingForm } from "./writing-form.ts";
 
 /**
- * The shape of OpenAI's responses: a list of items, and of a streamed one named events.
- * @param isCall whether an answer is a call of a function
+ * The form of OpenAI's responses: a list of items, or named events for a stream.
+ * @param isCall whether an answer is a function call
  * @see https://platform.openai.com/docs/api-reference/responses
  */
 export function responseForm(request: ResponsesRequest, isCall: boolean): WritingForm {
@@ -63,7 +63,7 @@ const ended = (response: Response, { reason }: ShownAnswer, output: Item[], used
 const statusOf = (reason: string): string => (reason === "length" ? "incomplete" : "completed");
 const itemId = (isCall: boolean): string => `${isCall ? "fc" : "msg"}_${randomUUID()}`;
 
-/** An answer as an item: a call, or a message where it is none or was cut. */
+/** An answer as an item: a call, or a message if it is none or was cut. */
 function item(answer: ShownAnswer, isCall: boolean, id: string) {
   const status = statusOf(answer.reason);
   const call = isCall ? callOf(answer.text) : undefined;
@@ -112,9 +112,9 @@ function streamOf(request: ResponsesRequest, isCall: boolean) {
       ...(isCall ? [] : begun()),
     ],
     piece: (_: number, delta: string, logprobs: ShownAnswer["logprobs"]): SentEvent[] =>
-      // Whether it is a call shows when it is whole.
+      // Only a complete answer shows whether it is a call.
       isCall || delta === "" ? [] : [sent("response.output_text.delta", { ...place, delta, logprobs: logprobs ?? [] })],
-    /** A response has one answer, so that what was used is known. */
+    /** A response has one answer, so the usage is known. */
     last(_: number, answer: ShownAnswer, used: Usage | undefined): SentEvent[] {
       const last = item(answer, isCall, id);
       const parts =

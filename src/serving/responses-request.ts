@@ -9,7 +9,7 @@ const content = z.union([
     .transform((parts) => parts.map((part) => part.text).join("")),
 ]);
 
-/** An item of a conversation: a turn, a call that the model made, or what the function gave. */
+/** An item of a conversation: a turn, a call by the model, or a function's output. */
 const item = z.union(
   [
     z.object({
@@ -38,10 +38,10 @@ const format = z.discriminatedUnion(
   "its type must be text, json_object or json_schema",
 );
 
-/** What this server does not do. */
+/** A field that this server does not support. */
 const refused = (what: string) => z.null(what).optional();
 
-/** Body of `POST /v1/responses`. Nothing is stored: a conversation is sent whole. */
+/** Body of `POST /v1/responses`. The server stores nothing: the client sends the whole conversation. */
 export const responsesRequest = z.object({
   model: z.string(),
   input: z.union([z.string(), z.array(item).min(1)], "it must be a text or a list of items"),
@@ -77,7 +77,7 @@ export const responsesRequest = z.object({
 
 export type ResponsesRequest = z.output<typeof responsesRequest>;
 
-/** The same request as one for a chat completion. */
+/** The same request as a chat completion. */
 export function chatOf(request: ResponsesRequest): ChatRequest {
   const { model, instructions, input, max_output_tokens, temperature, top_p, stream, tools, tool_choice } = request;
   const items = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
@@ -102,7 +102,7 @@ export function chatOf(request: ResponsesRequest): ChatRequest {
 }
 
 function messageOf(item: Exclude<ResponsesRequest["input"], string>[number]): ChatRequest["messages"][number] {
-  // Chat templates know of no developers.
+  // Chat templates have no developer role.
   if ("role" in item) return { role: item.role === "developer" ? "system" : item.role, content: item.content };
   if (item.type === "function_call_output") return { role: "tool", tool_call_id: item.call_id, content: item.output };
   const { call_id: id, name, arguments: given } = item;

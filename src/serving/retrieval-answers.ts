@@ -3,8 +3,8 @@ import { decimalsOf } from "../tasks/vectors.ts";
 import type { EmbeddingsRequest, RerankRequest } from "./openai-requests.ts";
 
 /**
- * What `POST /v1/embeddings` answers (https://platform.openai.com/docs/api-reference/embeddings).
- * @throws UserError as `FineTunedModel.embed`; the signal's reason.
+ * Response of `POST /v1/embeddings` (https://platform.openai.com/docs/api-reference/embeddings).
+ * @throws UserError as `FineTunedModel.embed`; the signal's reason
  */
 export async function embeddingsAnswer(model: FineTunedModel, request: EmbeddingsRequest, signal: AbortSignal) {
   const { encoding_format, dimensions } = request;
@@ -20,20 +20,20 @@ export async function embeddingsAnswer(model: FineTunedModel, request: Embedding
   };
 }
 
-/** A text alone, or the tokens of one, are a list of one. */
+/** Turns a single text, or its tokens, into a list. */
 function inputsOf(input: EmbeddingsRequest["input"]): readonly (string | readonly number[])[] {
   if (typeof input === "string") return [input];
   return typeof input[0] === "number" ? [input as number[]] : (input as string[] | number[][]);
 }
 
-/** Bytes of float32, as OpenAI's clients read them. */
+/** Bytes of float32, as OpenAI's clients expect. */
 const base64Of = ({ buffer, byteOffset, byteLength }: Float32Array): string =>
   Buffer.from(buffer, byteOffset, byteLength).toString("base64");
 
 /**
- * What `POST /v1/rerank` answers: documents by how well they answer the query, the best first. `relevance_score` is the logit's
- * sigmoid, as other servers have it.
- * @throws UserError as `FineTunedModel.rerank`; the signal's reason.
+ * Response of `POST /v1/rerank`: documents sorted by how well they answer the query. `relevance_score` is the sigmoid of the logit, as
+ * for other servers.
+ * @throws UserError as `FineTunedModel.rerank`; the signal's reason
  */
 export async function rerankAnswer(model: FineTunedModel, request: RerankRequest, signal: AbortSignal) {
   const { query, documents, top_n, return_documents } = request;

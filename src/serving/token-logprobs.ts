@@ -1,14 +1,14 @@
 import type { LikelyToken, TokenLikelihood } from "../inference/generation/token-likelihood.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 
-/** The least that is told: JSON has no infinity. */
+/** Lower limit of log probabilities: JSON has no infinity. */
 const LEAST = -9999;
 
-/** A token as OpenAI's API shows it. */
+/** A token in the form of OpenAI's API. */
 interface ShownToken {
   token: string;
   logprob: number;
-  /** Absent where it is no text. */
+  /** Null if the token has no text. */
   bytes: number[] | null;
 }
 
@@ -16,7 +16,7 @@ export interface ShownLikelihood extends ShownToken {
   top_logprobs: ShownToken[];
 }
 
-/** Of each token of an answer how likely it was; those that are no text, such as its end, are left out. */
+/** Likelihoods of an answer's tokens, without tokens that have no text, such as the end token. */
 export function shownLikelihoods(
   tokens: readonly TokenLikelihood[],
   bytes: readonly (Uint8Array | undefined)[],
@@ -35,7 +35,7 @@ export function shownLikelihoods(
     .map((each) => ({ ...shown(each), top_logprobs: each.likeliest.map(shown) }));
 }
 
-/** In the shape of completions: lists side by side. */
+/** Likelihoods in the form of completions: parallel lists. */
 export function completionLogprobs(tokens: readonly ShownLikelihood[]): object {
   let offset = 0;
   const offsets = tokens.map(({ token }) => {

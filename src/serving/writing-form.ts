@@ -1,37 +1,37 @@
 import type { ShownLikelihood } from "./token-logprobs.ts";
 import type { usage } from "./written-answers.ts";
 
-/** An answer as an endpoint shows it. */
+/** An answer for a response. */
 export interface ShownAnswer {
   text: string;
-  /** Why it ended: `stop` or `length`. */
+  /** Reason of the end: `stop` or `length`. */
   reason: string;
-  /** How likely its tokens were, where that was asked for. */
+  /** Likelihoods of its tokens, if they were requested. */
   logprobs: readonly ShownLikelihood[] | null;
 }
 
 export type Usage = ReturnType<typeof usage>;
 
-/** What a stream sends: data, and its name in shapes that name events. */
+/** An event of a stream: data, and a name if the form has named events. */
 export interface SentEvent {
   event?: string;
   data: object;
 }
 
-/** The shape in which an endpoint shows what a model writes. */
+/** The form in which an endpoint returns generated text. */
 export interface WritingForm {
-  /** The body with whole answers. */
+  /** Response body with complete answers. */
   body(model: string, answers: readonly ShownAnswer[], used: Usage): object;
-  /** How answers to one prompt are streamed. @param tellsUsage whether the stream ends with the number of tokens */
+  /** Form of a stream with the answers to one prompt. @param tellsUsage whether the stream ends with the number of tokens */
   stream(model: string, tellsUsage: boolean): StreamForm;
 }
 
-/** The events of streamed answers; `index` is an answer's place among them. */
+/** Events of streamed answers. `index` is the answer's number. */
 export interface StreamForm {
   opening(index: number): SentEvent[];
   piece(index: number, text: string, logprobs: ShownAnswer["logprobs"]): SentEvent[];
-  /** @param answer all of it @param used by all answers, where no other is still written */
+  /** @param answer the complete answer @param used tokens of all answers, after the last of them */
   last(index: number, answer: ShownAnswer, used: Usage | undefined): SentEvent[];
-  /** A word that says that the stream is whole. */
+  /** Data that marks the end of the stream. */
   readonly closing?: string;
 }

@@ -2,7 +2,7 @@ import type { JsonSchema } from "../inference/generation/constrained/schema-cons
 import type { AnswerEnd, AnswersOptions } from "../inference/write-answers.ts";
 import type { WritingRequest } from "./openai-requests.ts";
 
-/** How a request wants its answers written. @param most tokens of one */
+/** Options for generating a request's answers. @param most maximum number of tokens of an answer */
 export function answerOptions(request: WritingRequest, most: number): AnswersOptions {
   const chat = "max_completion_tokens" in request ? request.max_completion_tokens : undefined;
   const asked = chat ?? request.max_tokens ?? most;
@@ -30,13 +30,13 @@ function schemaOf({ response_format: format }: WritingRequest): JsonSchema | und
   return format?.type === "json_object" ? { type: "object" } : undefined;
 }
 
-/** How many of the likeliest tokens are told of in each place; chats ask for that in two fields, completions in one. */
+/** Number of most likely tokens to return at each position. Chat completions use two fields, completions one. */
 function likeliestOf(request: WritingRequest): number | undefined {
   if (typeof request.logprobs === "number") return request.logprobs;
   return request.logprobs === true ? ("top_logprobs" in request && request.top_logprobs) || 0 : undefined;
 }
 
-/** What answers took, in tokens. @param copies answers to each prompt, which was read once */
+/** Number of tokens used. @param copies number of answers to each prompt, which was read once */
 export function usage(answers: readonly AnswerEnd[], copies = 1) {
   const sum = (of: (answer: AnswerEnd) => number) => answers.reduce((total, answer) => total + of(answer), 0);
   const [prompt_tokens, completion_tokens] = [
