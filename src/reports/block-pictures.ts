@@ -4,12 +4,12 @@ import { bins, draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, duration, number, rangeOf } from "./quantities.ts";
 
-/** Scores are drawn and listed at about this many checks. */
+/** Approximate maximum number of checks to draw and list. */
 const mostChecks = 60;
-/** Colours of blocks in their order, in the page's style. */
+/** Number of colours for blocks in their order, in the page's style. */
 const orders = 4;
 
-/** A check of blocks, with what compiling the step again took after it. */
+/** A check of blocks, with the seconds of recompiling the step after it. */
 type Check = NonNullable<FreezingRecord["blocks"]> & Pick<FreezingRecord, "step" | "compileSeconds">;
 
 function blockChecks(records: FreezingRecord[]): Check[] {
@@ -18,7 +18,7 @@ function blockChecks(records: FreezingRecord[]): Check[] {
   );
 }
 
-/** Step at which each block froze, from the input side on; null where it has not. Empty where none may. */
+/** Step at which each block froze, from the input side; null if it has not. Empty if no block may freeze. */
 export function frozenBlockSteps(records: FreezingRecord[]): (number | null)[] {
   const checks = blockChecks(records);
   const steps: (number | null)[] = (checks[0]?.scores ?? []).map(() => null);
@@ -28,7 +28,7 @@ export function frozenBlockSteps(records: FreezingRecord[]): (number | null)[] {
 
 const movesOf = (checks: Check[]): Check[] => checks.filter(({ frozenBlocks }) => frozenBlocks > 0);
 
-/** How many blocks were frozen, from each step on at which that changed. */
+/** Number of frozen blocks, from each step at which it changed. */
 function path(checks: Check[], last: number): { step: number; boundary: number }[] {
   const moves = movesOf(checks).map(({ step, boundary }) => ({ step, boundary }));
   return [{ step: 0, boundary: 0 }, ...moves, { step: last, boundary: checks.at(-1)!.boundary }];
@@ -41,7 +41,7 @@ const axes = (of: number) => ({
   y: { label: "blocks frozen", domain: [0, of], ticks: Math.min(of, 12), tickFormat: "d", grid: true },
 });
 
-/** How many blocks had left training, over time. */
+/** Draws the number of frozen blocks over time. */
 function boundary(checks: Check[], last: number): Picture {
   const of = checks[0]!.scores.length;
   const moves = movesOf(checks);
@@ -86,7 +86,7 @@ function boundary(checks: Check[], last: number): Picture {
   };
 }
 
-/** Score of each block until it froze, with the threshold. */
+/** Draws the score of each block until it froze, with the threshold. */
 function scores(checks: Check[]): Picture {
   const blocks = checks[0]!.scores.map((_, block) => block);
   const groups = bins(blocks, orders);
@@ -153,7 +153,7 @@ function scores(checks: Check[]): Picture {
   };
 }
 
-/** Which blocks left training in each run of a setting. */
+/** Draws the frozen blocks over time in each run of a setting. */
 export function boundaryPaths(
   label: string,
   runs: { seed: number; records: FreezingRecord[]; lastStep: number }[],
@@ -201,7 +201,7 @@ export function boundaryPaths(
   ];
 }
 
-/** Which blocks left training, when and why; nothing where none may. */
+/** Pictures of which blocks froze, when and why; empty if no block may freeze. */
 export function blockPictures(records: FreezingRecord[], lastStep: number): Picture[] {
   const checks = blockChecks(records);
   if (checks.length === 0) return [];

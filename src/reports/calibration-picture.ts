@@ -5,7 +5,7 @@ import { draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { number, tick } from "./quantities.ts";
 
-/** How probabilities of the validation examples compare with the share that was right; nothing where there are none. */
+/** Compares the probabilities of the validation examples with the share that was right; empty if there are none. */
 export function calibrationPictures({ result }: Partial<Pick<RunRecords, "result">>): Picture[] {
   if (!result?.calibration) return [];
   const { temperature, before, after } = result.calibration;

@@ -6,20 +6,20 @@ import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, duration, number, rangeOf, short, tick } from "./quantities.ts";
 
-/** Scores are drawn and listed at about this many checks, however long the run. */
+/** Approximate maximum number of checks to draw and list. */
 const mostChecks = 40;
-/** Colours of the heat map, and of blocks in their order, in the page's style. */
+/** Number of colours of the heat map, and of blocks in their order, in the page's style. */
 const shades = 6;
 const orders = 4;
 
-/** A projection matrix's place: which block it stands in, and which of the block's matrices it is. */
+/** Place of a projection matrix: its block, and its name within the block. */
 interface Place {
-  /** Its number; of an encoder-decoder with the stack before it: `e0`, `d0`. */
+  /** Number of the block; for an encoder-decoder with its stack: `e0`, `d0`. */
   block: string;
   kind: string;
 }
 
-/** Finds places of a run's matrices. */
+/** Returns a function that finds the places of a run's matrices. */
 function placer(matrices: Iterable<string>): (matrix: string) => Place {
   const hasDecoder = [...matrices].some((matrix) => matrix.startsWith("decoder."));
   return (matrix) => {
@@ -29,18 +29,18 @@ function placer(matrices: Iterable<string>): (matrix: string) => Place {
   };
 }
 
-/** Blocks in their order, the encoder's first. */
+/** Sorts blocks, the encoder's first. */
 function inOrder(blocks: Iterable<string>): string[] {
   const stack = (block: string): number => Number(block.startsWith("d"));
   const number = (block: string): number => Number(block.replace(/^[de]/, ""));
   return [...new Set(blocks)].sort((a, b) => stack(a) - stack(b) || number(a) - number(b));
 }
 
-/** What the axis of blocks says. */
+/** Label of the axis of blocks. */
 const blockLabel = (blocks: readonly string[]): string =>
   blocks.some((block) => block.startsWith("d")) ? "block (e: encoder, d: decoder)" : "block";
 
-/** Step at which each matrix under the schedule froze; null where it has not. */
+/** Step at which each matrix under the schedule froze; null if it has not. */
 export function frozenSteps(checks: FreezingRecord[]): Map<string, number | null> {
   const steps = new Map<string, number | null>(
     checks.flatMap(({ scores }) => Object.keys(scores).map((m) => [m, null])),
@@ -49,7 +49,7 @@ export function frozenSteps(checks: FreezingRecord[]): Map<string, number | null
   return steps;
 }
 
-/** Shades of the heat map for these sorted values: one a value where they are few, else one a range. */
+/** Shades of the heat map for these sorted values: one per value if they are few, otherwise one per range. */
 function shading(values: number[]): { shade: (value: number) => number; swatches: { color: string; label: string }[] } {
   const color = (shade: number) => `var(--heat-${shade})`;
   const distinct = [...new Set(values)];
@@ -69,7 +69,7 @@ function shading(values: number[]): { shade: (value: number) => number; swatches
   };
 }
 
-/** A value of every matrix, laid out as matrix × block: the paper's figure. */
+/** Draws a value of every matrix as matrix × block, as the paper's figure. */
 function heatMap(
   title: string,
   values: ReadonlyMap<string, number | null>,
@@ -85,7 +85,7 @@ function heatMap(
   const fill = (value: number | null) => (value === null ? "var(--never)" : `var(--heat-${shade(value)})`);
   const ink = (value: number | null) => (value === null ? "var(--never-ink)" : `var(--heat-ink-${shade(value)})`);
   const left = labelRoom(kinds);
-  // Numbers are written into cells that are wide enough for them.
+  // Cells contain numbers if they are wide enough.
   const roomy = (width - left) / blocks.length >= 8 + 6.2 * Math.max(...known.map((value) => number(value).length), 0);
   return {
     title,
@@ -137,12 +137,12 @@ function heatMap(
   };
 }
 
-/** Iterations until frozen, matrix × block. @param frozenBlocks of each block, where blocks may freeze */
+/** Draws the iterations until frozen, matrix × block. @param frozenBlocks step of each block, if blocks may freeze */
 function untilFrozen(steps: ReadonlyMap<string, number | null>, frozenBlocks: readonly (number | null)[]): Picture {
   const frozen = [...steps].flatMap(([matrix, step]) => (step === null ? [] : [{ matrix, step }]));
   const first = frozen.reduce((a, b) => (b.step < a.step ? b : a), frozen[0]!);
   const last = frozen.reduce((a, b) => (b.step > a.step ? b : a), frozen[0]!);
-  // Of an encoder-decoder the encoder's blocks may freeze.
+  // For an encoder-decoder, only the encoder's blocks may freeze.
   const blocks = frozenBlocks.map((step, block) => [`encoder.${block}.whole block`, step] as const);
   return heatMap("Iterations until frozen", new Map([...steps, ...blocks]), {
     summary: frozen.length
@@ -153,7 +153,7 @@ function untilFrozen(steps: ReadonlyMap<string, number | null>, frozenBlocks: re
   });
 }
 
-/** What the schedule asks, r(t), beside what is frozen. */
+/** Draws the share that the schedule asks for, r(t), and the share that is frozen. */
 function schedule(checks: FreezingRecord[]): Picture {
   const matrices = frozenSteps(checks).size;
   let frozen = 0;
@@ -199,8 +199,7 @@ function schedule(checks: FreezingRecord[]): Picture {
 
 const percent = (fraction: number) => `${number(Math.round(fraction * 1000) / 10)} %`;
 
-/** Score of every matrix until it froze, one band per kind of matrix, with the threshold. */
-// Long because a picture is one description for Plot: its marks share the bands and scales that are worked out before them.
+/** Draws the score of every matrix until it froze, one band per kind of matrix, with the threshold. */
 function scores(checks: FreezingRecord[]): Picture {
   const steps = frozenSteps(checks);
   const sampled = bins(checks, mostChecks).map((bin) => bin[0]!);
@@ -285,10 +284,10 @@ function scores(checks: FreezingRecord[]): Picture {
   };
 }
 
-/** Checks from which on a schedule has a course to draw; tables have fewer. */
+/** Minimum number of checks for a picture of the schedule. Tables have fewer. */
 export const FEWEST_CHECKS = 3;
 
-/** What froze, when and why; nothing where the run has no freezing schedule, or too few checks to draw. */
+/** Pictures of what froze, when and why; empty if the run has no freezing schedule, or too few checks. */
 export function freezingPictures(checks: FreezingRecord[]): Picture[] {
   const steps = frozenSteps(checks);
   if (!steps.size || checks.length < FEWEST_CHECKS) return [];
@@ -298,7 +297,7 @@ export function freezingPictures(checks: FreezingRecord[]): Picture[] {
   return [untilFrozen(steps, frozenBlocks), schedule(ofMatrices), ...(scored ? [scores(ofMatrices)] : [])];
 }
 
-/** The freezing pattern of one method on one task, averaged over its runs, and how much it differs between them. */
+/** Mean freezing pattern of one method on one task over its runs, and its variation between them. */
 export function averagePattern(label: string, runs: FreezingRecord[][]): Picture[] {
   const patterns = runs.map(frozenSteps).filter((steps) => steps.size);
   const steps = grouped(

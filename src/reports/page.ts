@@ -1,11 +1,11 @@
-/** Text that is HTML already and is not escaped again. */
+/** HTML that is not escaped again. */
 export class Markup {
   constructor(readonly text: string) {}
 }
 
 type Content = Markup | string | number | undefined | Content[];
 
-/** HTML from a template: every value in it is escaped, but for markup, which stays as it is. */
+/** Makes HTML from a template. Escapes all values except markup. */
 export function html(strings: TemplateStringsArray, ...values: Content[]): Markup {
   return new Markup(String.raw({ raw: strings }, ...values.map(escaped)));
 }
@@ -23,10 +23,10 @@ export interface Table {
   rows: (string | number)[][];
 }
 
-/** A picture with all that makes it readable without seeing it. */
+/** A picture, with everything that makes it accessible to people who cannot see it. */
 export interface Picture {
   title: string;
-  /** What the picture shows, in words computed from its data. */
+  /** Description of the picture, computed from its data. */
   summary: string;
   legend?: { color: string; label: string }[];
   svg: Markup;
@@ -43,13 +43,13 @@ ${picture.legend && html`<ul class="legend">${picture.legend.map(({ color, label
 `;
 }
 
-/** A setting's name breaks between its options, not within one: `rank 8` stays on a line. */
+/** Lets a setting's name break only between its options, not within one such as `rank 8`. */
 function unbroken(head: string | number | undefined): Markup {
   const parts = String(head ?? "").split(/(?<=,) /);
   return html`${parts.map((part, i) => html`${i > 0 ? " " : ""}<span>${part}</span>`)}`;
 }
 
-/** A table that scrolls sideways by itself where it is wider than the page; `tabindex` lets the keyboard scroll it. */
+/** A table that scrolls sideways if it is wider than the page. `tabindex` lets the keyboard scroll it. */
 export function table({ caption, columns, rows }: Table): Markup {
   return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table><caption>${caption}</caption>
 <thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
@@ -57,8 +57,8 @@ export function table({ caption, columns, rows }: Table): Markup {
 }
 
 /**
- * A whole page without any outside resource. A page that is kept runs no script at all, and its policy forbids any;
- * a live page (`script`: the address of its script) may load that one and talk to the server it came from.
+ * A complete page without external resources. A saved page has no script, and its policy forbids scripts. A live page may load its script
+ * (`script` is the address) and connect to its server.
  */
 export function page(title: string, content: Markup, script?: string): string {
   const policy = `default-src 'none'; style-src 'unsafe-inline'; img-src data:${script ? "; script-src 'self'; connect-src 'self'" : ""}`;

@@ -5,7 +5,7 @@ const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 5 });
 const prefixes = ["", "k", "M", "G", "T", "P", "E"];
 
-/** A number with four significant digits; counts in full. JSON writes NaN and infinities as null, shown as a dash. */
+/** A number with four significant digits; integers in full. A dash for NaN and infinity, and for null, which is their form in JSON. */
 export function number(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (Number.isInteger(value)) return whole.format(value);
@@ -13,14 +13,14 @@ export function number(value: number | null | undefined): string {
   return size < 1e-4 || size >= 1e9 ? value.toExponential(2) : size >= 1e4 ? whole.format(value) : plain.format(value);
 }
 
-/** The least and the most of numbers, however many; infinities where there are none. */
+/** Minimum and maximum of any number of values; infinities if there are none. */
 export const rangeOf = (values: readonly number[]): [least: number, most: number] =>
   values.reduce<[number, number]>(
     ([least, most], value) => [Math.min(least, value), Math.max(most, value)],
     [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
   );
 
-/** A number with two significant digits, whole where it has more. */
+/** A number with two significant digits, or rounded to an integer if it has more. */
 export function short(value: number): string {
   return number(Math.abs(value) >= 10 ? Math.round(value) : Number(value.toPrecision(2)));
 }
@@ -37,7 +37,7 @@ export function tick(value: number): string {
   return compact.format(value);
 }
 
-/** Seconds in the units that people say. */
+/** Seconds in readable units. */
 export function duration(seconds: number): string {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
@@ -52,12 +52,12 @@ export function counted(count: number, one: string, several = `${one}s`): string
   return `${number(count)} ${count === 1 ? one : several}`;
 }
 
-/** A mean over seeds, with its standard deviation where there are several. */
+/** A mean over seeds, with its standard deviation if there are several. */
 export function spread({ mean, deviation }: Spread): string {
   return deviation === undefined ? number(mean) : `${number(mean)} ± ${short(deviation)}`;
 }
 
-/** `accuracy 0.9 ± 0.03, macro_f1 0.88 ± 0.04`, with standard errors where they are known. */
+/** Text such as `accuracy 0.9 ± 0.03, macro_f1 0.88 ± 0.04`, with standard errors if they are known. */
 export const metricsText = (metrics: Record<string, number>, errors: Record<string, number> = {}): string =>
   Object.entries(metrics)
     .map(([metric, value]) => `${metric} ${number(value)}${metric in errors ? ` ± ${short(errors[metric]!)}` : ""}`)

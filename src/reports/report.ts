@@ -11,9 +11,9 @@ import { type ReportedRun, runContent, runTitle, text } from "./run-page.ts";
 import { renderStudy } from "./study.ts";
 
 /**
- * The report of one run, or of several compared, as one HTML page that needs nothing from outside and runs no script.
- * Of several runs, those that have not finished are left out.
- * @throws {UserError} where there is nothing to show.
+ * Renders the report of a run, or of several compared, as one HTML page without external resources or scripts. With several runs, leaves
+ * out those that have not finished.
+ * @throws {UserError} if there is nothing to show
  */
 export function renderReport(runs: RunRecords[]): string {
   if (runs.length === 1) {
@@ -27,7 +27,7 @@ export function renderReport(runs: RunRecords[]): string {
   return renderStudy(studyResults({ title, notes: notesOn(trials) }, trials), trials);
 }
 
-/** A run of a folder as its page shows it. */
+/** Converts the records of a run for its page. */
 export function reportedRun(run: RunRecords): ReportedRun {
   const { config, ...records } = run;
   const { model, seed } = config.run;
@@ -35,7 +35,7 @@ export function reportedRun(run: RunRecords): ReportedRun {
   return { ...records, method: config.method.name, model: text(model), seed, data: scoredData([run]), options };
 }
 
-/** What the reader of several runs' numbers must know. */
+/** Notes that a reader of several runs' numbers must know. */
 function notesOn(trials: readonly ScoredTrial[]): string[] {
   const mixed =
     new Set(trials.map(({ task }) => task)).size > new Set(trials.map(({ records }) => records!.result!.task)).size;
@@ -43,8 +43,8 @@ function notesOn(trials: readonly ScoredTrial[]): string[] {
 }
 
 /**
- * Reads finished runs and writes their report to `out`, all of it or nothing.
- * @throws {UserError} where a folder is no run, a run has not finished, or the runs have nothing to compare.
+ * Reads finished runs and writes their report to `out`, atomically.
+ * @throws {UserError} if a folder is no run, a run has not finished, or the runs are not comparable
  */
 export async function writeReport(directories: readonly string[], out: string): Promise<void> {
   const runs = await Promise.all(directories.map(readFinishedRun));

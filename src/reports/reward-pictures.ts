@@ -8,7 +8,7 @@ import { counted, number, tick } from "./quantities.ts";
 
 const MOST_POINTS = 150;
 
-/** Evaluations whose answers are shown: the first, the last, and some between them. */
+/** Number of evaluations whose answers are shown: the first, the last, and some between them. */
 const SHOWN = 5;
 
 interface Point {
@@ -16,10 +16,10 @@ interface Point {
   value: number;
 }
 
-/** What steps' answers were like, and those of evaluations, step by step. */
+/** A property of answers, over steps and evaluations. */
 interface Curve {
   title: string;
-  /** Of one answer, in a sentence. */
+  /** Description of the value of one answer, for a sentence. */
   what: string;
   label: string;
   steps: readonly Point[];
@@ -69,11 +69,11 @@ const ofSteps = (steps: readonly StepRecord[], of: (answers: NonNullable<StepRec
     return value === null || value === undefined ? [] : [{ step, value }];
   });
 
-/** @param place of the metric among those of the kind */
+/** @param place index of the metric among those of the kind */
 const ofEvaluations = (evaluations: readonly EvaluationRecord[], place: number): Point[] =>
   evaluations.map(({ step, metrics }) => ({ step, value: Object.values(metrics)[place]! }));
 
-/** Rewards and lengths of answers over the steps of a run that learns from rewards; none of another run. */
+/** Draws rewards and lengths of answers over the steps of a run that learns from rewards; empty for other runs. */
 export function rewardPictures({ steps, evaluations }: Pick<RunRecords, "steps" | "evaluations">): Picture[] {
   return [
     {
@@ -95,7 +95,7 @@ export function rewardPictures({ steps, evaluations }: Pick<RunRecords, "steps" 
     .map(curve);
 }
 
-/** Answers to the same held-out prompts as training went on; nothing of a run that writes none. */
+/** Answers to the same held-out prompts over training; empty for a run that generates none. */
 export function sampleTables({ evaluations }: Pick<RunRecords, "evaluations">): Table[] {
   const sampled = evaluations.filter(({ samples }) => samples?.length);
   if (sampled.length === 0) return [];

@@ -11,23 +11,23 @@ import { scorePictures, scoreTables } from "./score-pictures.ts";
 import { trainingPictures } from "./training-pictures.ts";
 import { workerTables } from "./worker-table.ts";
 
-/** What the page of a run shows, wherever it was trained. */
+/** Data for the page of a run, wherever it was trained. */
 export interface ReportedRun extends Pick<RunRecords, "steps" | "evaluations" | "freezing" | "result"> {
   method: string;
   model: string;
   seed: number;
   data: ScoredData;
-  /** All of them, by their names. */
+  /** All options by name. */
   options: Readonly<Record<string, unknown>>;
-  /** Of runs in folders, of embeddings and rerankers. */
+  /** For embeddings and rerankers whose run has a folder. */
   scores?: RunRecords["scores"];
-  /** The run's folder, where it has one. */
+  /** The run's folder, if it has one. */
   directory?: string;
 }
 
 export const runTitle = ({ method, data }: ReportedRun): string => `${method} on ${data.name}`;
 
-/** What stands on the page of one run; of a run still being written, what there is so far. */
+/** Content of the page of a run. If the run is still being written, its records so far. */
 export function runContent(run: ReportedRun): Markup {
   const { result, steps, evaluations, data } = run;
   const state = result
@@ -37,7 +37,7 @@ export function runContent(run: ReportedRun): Markup {
   return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables, result?.notes);
 }
 
-/** Every picture of a run for which there is a record yet. */
+/** All pictures of a run for which records exist. */
 export function runPictures(
   run: Pick<ReportedRun, "steps" | "evaluations" | "freezing" | "scores" | "result">,
 ): Picture[] {
@@ -56,7 +56,7 @@ export function runPictures(
 const figures = (pictures: readonly Picture[]): Markup => html`<div class="pictures">
 ${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>`;
 
-/** A page of pictures and tables. @param notes what a person should know first */
+/** A page of pictures and tables. @param notes that the reader should see first */
 export function content(
   title: string,
   state: string,
@@ -72,11 +72,11 @@ ${figures(pictures)}
 `;
 }
 
-/** `90 training examples; scores are of 10 held out (10 %, drawn by seed 42).` */
+/** Text such as `90 training examples; scores are of 10 held out (10 %, drawn by seed 42).` */
 export const measuredOn = ({ trainedOn, scoredOn }: ScoredData): string =>
   `${trainedOn} training examples; scores are of ${scoredOn}.`;
 
-/** What the run came to. */
+/** Table of a run's results. */
 function facts(run: ReportedRun): Table {
   const { result, steps, freezing, directory } = run;
   const { name, trainedOn, scoredOn } = run.data;
@@ -126,7 +126,7 @@ function facts(run: ReportedRun): Table {
   return { caption: "Facts of the run", columns: ["fact", "value"], rows: [...rows, ...place] };
 }
 
-/** What time the answers of a run that learns from rewards took. */
+/** Times of the answers of a run that learns from rewards. */
 function rolloutFacts(rollout: NonNullable<RunResult["rollout"]>): [string, string][] {
   const { answers, failed, generating, scoring, stepping } = rollout;
   return [
@@ -138,7 +138,7 @@ function rolloutFacts(rollout: NonNullable<RunResult["rollout"]>): [string, stri
   ];
 }
 
-/** What blocks that left training came to. */
+/** Effect of freezing blocks. */
 function frozenBlockFacts({
   frozenAtStep,
   flopsSaved,
@@ -157,7 +157,7 @@ function frozenBlockFacts({
   ];
 }
 
-/** The options that the run was given or took by default. */
+/** The run's options, given or default. */
 function options({ options }: ReportedRun): Table {
   return {
     caption: "Options",
@@ -166,5 +166,5 @@ function options({ options }: ReportedRun): Table {
   };
 }
 
-/** A value of an option as a table shows it. */
+/** A value of an option, for a table. */
 export const text = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value) ?? "–"));

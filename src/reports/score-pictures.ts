@@ -6,16 +6,16 @@ import { draw } from "./drawing.ts";
 import type { Picture, Table } from "./page.ts";
 import { number } from "./quantities.ts";
 
-/** Queries that are named of those that gained and of those that lost most. */
+/** Number of queries to list among those that gained and that lost most. */
 const NAMED = 10;
 
-/** Parts of the range of scores that are counted apart. */
+/** Number of bins of scores. */
 const BINS = 30;
 
-/** Scores of what belongs together, and of what does not. */
+/** Scores of relevant pairs, and of others. */
 type Scores = Pick<PairScores, "relevant" | "others">;
 
-/** What the two sorts of scores are called: in a sentence, and beside a colour. */
+/** Names of the two groups of scores: in a sentence, and in a legend. */
 interface Sorts {
   relevant: [inSentence: string, label: string];
   others: [inSentence: string, label: string];
@@ -27,16 +27,16 @@ const OF_PAIRS: Sorts = {
   others: ["those in the lower half", "lower half"],
 };
 
-/** What measures are called to people, and what they are of. */
+/** Readable names of measures, and of the items that they score. */
 const MEASURES: Record<PairScores["measure"], { measure: string; what: string; one: string; sorts: Sorts }> = {
   ndcg_at_10: { measure: "NDCG@10", what: "Queries", one: "query", sorts: OF_QUERIES },
   rank_agreement: { measure: "agreement of ranks", what: "Pairs", one: "pair", sorts: OF_PAIRS },
 };
 
-/** What scores are read of. */
+/** The part of a run with scores. */
 type ScoredRun = Partial<Pick<RunRecords, "scores" | "result">>;
 
-/** How scores of the run's validation examples lay before training and after; nothing where there are none yet. */
+/** Draws the distribution of the validation examples' scores before and after training; empty if there are none yet. */
 export function scorePictures(run: ScoredRun): Picture[] {
   const found = beforeAndAfter(run);
   if (!found) return [];
@@ -44,7 +44,7 @@ export function scorePictures(run: ScoredRun): Picture[] {
   return scoreDistributions({ "before training": before, [now]: after }, MEASURES[before.measure].sorts);
 }
 
-/** The validation examples that gained and that lost most, likewise. */
+/** Tables of the validation examples that gained and that lost most; empty if there are no scores yet. */
 export function scoreTables(run: ScoredRun): Table[] {
   const found = beforeAndAfter(run);
   if (!found) return [];
@@ -57,19 +57,19 @@ export function scoreTables(run: ScoredRun): Table[] {
   return changeTables(changes, { what, measure, names: [one, "before training", now] });
 }
 
-/** The scores of the starting point and of the best epoch, or of the latest where the run goes on. */
+/** Scores at the start, and of the best epoch, or of the latest while the run continues. */
 function beforeAndAfter({ scores = [], result }: ScoredRun) {
   const before = scores.find(({ epoch }) => epoch === 0);
   const after = result ? scores.find(({ epoch }) => epoch === result.bestEpoch) : scores.at(-1);
   return before && after && after !== before ? { before, after, now: `after epoch ${after.epoch}` } : undefined;
 }
 
-/** How scores lie, a picture for each system. */
+/** Distributions of scores, one picture per system. */
 export const scoreDistributions = (systems: Readonly<Record<string, Scores>>, sorts = OF_QUERIES): Picture[] =>
   Object.entries(systems).map(([name, scores]) => distribution(name, scores, Object.values(systems), sorts));
 
 function distribution(system: string, { relevant, others }: Scores, all: readonly Scores[], sorts: Sorts): Picture {
-  // All systems' on one axis, so that they compare.
+  // All systems share an axis, so that they are comparable.
   const values = all.flatMap((scores) => [...scores.relevant, ...scores.others]);
   const [from, to] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [1, 0]);
   const size = (to - from || 1) / BINS;
@@ -108,13 +108,13 @@ function distribution(system: string, { relevant, others }: Scores, all: readonl
   };
 }
 
-/** A query with what it gained, and its row of a table. */
+/** Change of a query's score, and its row of a table. */
 export interface Change {
   gain: number;
   row: (string | number)[];
 }
 
-/** Those that gained and those that lost most. */
+/** Tables of the queries that gained and that lost most. */
 export function changeTables(
   changes: readonly Change[],
   { what, measure, names }: { what: string; measure: string; names: string[] },
@@ -132,5 +132,5 @@ export function changeTables(
   return [table(`${what} that gained most by training`, most(1)), table(`${what} that lost most`, most(-1))];
 }
 
-/** A text that fits into a table. */
+/** Shortens a text for a table. */
 export const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 199)}…` : text);

@@ -5,7 +5,7 @@ import { figure, html, type Picture, page, table } from "./page.ts";
 import { counted, number } from "./quantities.ts";
 import { type Change, changeTables, scoreDistributions, shortened } from "./score-pictures.ts";
 
-/** What an evaluation on a corpus found, as one HTML page that needs nothing from outside and runs no script. */
+/** Renders an evaluation on a corpus as one HTML page without external resources or scripts. */
 export function renderSearch(evaluation: SearchEvaluation): string {
   const { corpus, queries, systems, scores, changes } = evaluation;
   const title = `Search of ${counted(corpus, "text")} for ${counted(queries, "query", "queries")}`;
@@ -27,7 +27,7 @@ ${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>
   );
 }
 
-/** Of each query what it gained, with a row that says so. */
+/** Change of a query's score, with its row of a table. */
 const rowOf = ({ id, text, ndcg }: QueryOutcome): Change => ({
   gain: ndcg["fine-tuned"]! - ndcg["before training"]!,
   row: [id, number(ndcg["before training"]), number(ndcg["fine-tuned"]), number(ndcg.BM25), shortened(text)],

@@ -7,18 +7,18 @@ import { draw, labelRoom, shortened } from "./drawing.ts";
 import type { Markup, Picture } from "./page.ts";
 import { counted, number, spread, tick } from "./quantities.ts";
 
-/** Settings whose scores are drawn side by side at most. */
+/** Maximum number of settings whose scores are drawn side by side. */
 const MOST_SETTINGS = 24;
 
-/** A row of a picture: a mean with one standard deviation to each side. */
+/** A row of a picture: a mean, and one standard deviation to each side. */
 export interface Dot {
   label: string;
-  /** The part of the picture that it is in. */
+  /** Part of the picture. */
   part: string;
   score: Spread;
 }
 
-/** Means as dots, a row each label; in a part of their own for each of several measures. */
+/** Draws means as dots, one row per label. Each of several measures has its own part. */
 export function dots(all: readonly Dot[], axis: Plot.ScaleOptions): Markup {
   const points = all.map(({ label, part, score }) => {
     const { mean, deviation = 0 } = score;
@@ -51,11 +51,11 @@ export function dots(all: readonly Dot[], axis: Plot.ScaleOptions): Markup {
   });
 }
 
-/** What bars are, in pictures that have some. @param seeds of a setting, at most */
+/** Explanation of bars, in pictures that have some. @param seeds maximum number of seeds of a setting */
 export const bars = (seeds: number): string =>
   seeds > 1 ? ` Bars are one standard deviation over ${counted(seeds, "seed")} to each side.` : "";
 
-/** Metrics of every setting on one task; numbered, where their names are too long for an axis. */
+/** Draws the metrics of every setting on one task. Settings are numbered if their names are too long for an axis. */
 export function settingScores(results: TaskResults): Picture[] {
   const { task, metric, best } = results;
   const rows = results.rows.filter(({ score }) => score);
@@ -96,7 +96,7 @@ const MEASURES: Readonly<Record<string, keyof Costs>> = {
   "trainable parameters": "trainable",
 };
 
-/** What every setting costs over the tasks that all of them finished, relative to the reference's. */
+/** Draws the costs of settings over the tasks that all of them finished, relative to the reference's. */
 export function relativeCosts({ settings: { rows, sharedTasks, reference } }: StudyResults): Picture[] {
   const known = rows.flatMap(({ setting, relativeCosts: costs }) => (costs ? [{ setting, costs }] : []));
   if (reference === undefined || known.length < 2) return [];

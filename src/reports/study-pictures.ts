@@ -6,23 +6,23 @@ import type { Picture } from "./page.ts";
 import { counted, number, prefixed, rangeOf, short, spread, tick } from "./quantities.ts";
 import { bars, dots, settingScores } from "./setting-pictures.ts";
 
-/** Colours of the heat map in the page's style. */
+/** Number of colours of the heat map in the page's style. */
 const SHADES = 6;
-/** Settings from which on lines through their values show more than a table. */
+/** Minimum number of settings for which lines through their values show more than a table. */
 const FEWEST_LINES = 4;
-/** Pairs of factors that are drawn at most. */
+/** Maximum number of pairs of factors to draw. */
 const MOST_PAIRS = 10;
 
 const low = ({ mean, deviation = 0 }: Spread): number => mean - deviation;
 const high = ({ mean, deviation = 0 }: Spread): number => mean + deviation;
 
-/** The pictures of one task of a study. */
+/** Pictures of one task of a study. */
 export function studyPictures(results: TaskResults): Picture[] {
   const { effects, interactions } = results;
   const varying = effects.filter(({ levels }) => levels.length > 1);
   return [
     ...settingScores(results),
-    // One factor alone is what settings are named by, and a value that one setting has is that setting.
+    // A single factor is already the settings' name, and a level of a single setting is that setting.
     ...(varying.length > 1 ? varying.filter(areMeans).map((effect) => mainEffect(effect, results)) : []),
     ...interactions
       .filter(isGrid)
@@ -33,11 +33,11 @@ export function studyPictures(results: TaskResults): Picture[] {
   ];
 }
 
-/** Whether values have two settings or more each, on average. */
+/** Whether levels have at least two settings on average. */
 const areMeans = ({ levels }: MainEffect): boolean =>
   levels.reduce((sum, { configurations }) => sum + configurations, 0) >= 2 * levels.length;
 
-/** Whether three quarters of the pairs of values were tried, or more. */
+/** Whether at least three quarters of the pairs of levels were tried. */
 const isGrid = ({ cells }: Interaction): boolean => {
   const [rows, columns] = [0, 1].map((i) => new Set(cells.map(({ levels }) => levels[i])).size);
   return cells.length > 3 && 4 * cells.length >= 3 * rows! * columns!;
@@ -129,8 +129,7 @@ function interaction({ factors: [a, b], cells }: Interaction, results: TaskResul
   };
 }
 
-/** One line a configuration through its value of every factor to its score; those that did not finish are told apart. */
-// Long because a picture is one description for Plot: its marks share the places and scales that are worked out before them.
+/** Draws a line for each configuration through its levels to its score. Unfinished ones have other colours. */
 function coordinates(results: TaskResults): Picture[] {
   const { effects, rows, task } = results;
   const factors = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))].filter(
@@ -178,7 +177,7 @@ function coordinates(results: TaskResults): Picture[] {
   const present = [...new Set(scored.map(ended))];
   const title = `All settings, ${task}`;
   const axes = [...factors, score];
-  // Names side by side would run into each other.
+  // Too many names side by side would overlap.
   const crowded = axes.length > 5;
   return [
     {
@@ -233,17 +232,17 @@ function coordinates(results: TaskResults): Picture[] {
   ];
 }
 
-/** Labels of an axis of numbers at most: more would lie on each other. */
+/** Maximum number of labels of a numeric axis: more would overlap. */
 const LABELS = 6;
 
 const areNumbers = (levels: readonly string[]): boolean => levels.every((level) => Number.isFinite(Number(level)));
 
-/** Numbers by size, others as the study has them. */
+/** Sorts numbers by value; other levels stay in the study's order. */
 function inOrder(levels: readonly string[]): readonly string[] {
   return areNumbers(levels) ? levels.toSorted((a, b) => Number(a) - Number(b)) : levels;
 }
 
-/** Levels that get a label: of many numbers some, evenly spread, the least and the most among them. */
+/** Levels with a label: for many numbers some, evenly spread, including the minimum and maximum. */
 function labelled(levels: readonly string[]): readonly string[] {
   if (!areNumbers(levels) || levels.length <= LABELS) return levels;
   return Array.from({ length: LABELS }, (_, i) => levels[Math.round((i * (levels.length - 1)) / (LABELS - 1))]!);
@@ -275,7 +274,7 @@ const COSTS: {
   },
 ];
 
-/** The score of each configuration against what it costs, where costs differ by more than a hundredth. */
+/** Draws the score of each configuration against its costs, if costs differ by more than a hundredth. */
 function tradeOffs(results: TaskResults): Picture[] {
   const { rows, task } = results;
   return COSTS.flatMap(({ title: name, value, shown, axis }) => {

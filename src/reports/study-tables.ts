@@ -10,7 +10,7 @@ import { counted, duration, metricsText, number, prefixed, spread } from "./quan
 
 const orDash = (value: Spread | undefined): string => (value ? spread(value) : "–");
 
-/** All settings: what they score on each task, on average over tasks, and what they cost. The first row is the heading. */
+/** All settings: their scores on each task and on average, and their costs. The first row is the heading. */
 export function settingsTable({ tasks, settings }: StudyResults): string[][] {
   const rowOf = (task: TaskResults, setting: string) => task.rows.find((row) => row.setting === setting);
   const scores = tasks.flatMap((task) => scoreColumns(task).map((column) => ({ task, ...column })));
@@ -51,7 +51,7 @@ export function settingsTable({ tasks, settings }: StudyResults): string[][] {
 
 const anyOf = (counts: Record<string, number>): boolean => Object.values(counts).some((count) => count > 0);
 
-/** Metrics of what is reported, and of the held-out examples that the choice is made on where these are others. */
+/** Columns of reported metrics, and of the held-out examples that choose settings if they are others. */
 function scoreColumns({
   metric,
   reportedSeparately,
@@ -69,7 +69,7 @@ const foundText = (found: SettingRow["found"]): string =>
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
 
-/** `3 finished`; `2 finished, 1 failed`; `3 pruned at epoch 1` */
+/** Text such as `3 finished`; `2 finished, 1 failed`; `3 pruned at epoch 1`. */
 function statusText({ trials, epochs }: SettingRow): string {
   const parts = Object.entries(trials).filter(([, count]) => count > 0);
   return parts
@@ -77,7 +77,7 @@ function statusText({ trials, epochs }: SettingRow): string {
     .join(", ");
 }
 
-/** What else a search tried: a table for each of its stages. */
+/** Tables of a search's other trials, one per stage. */
 export function stageTables({ trials }: StudyResults): { title: string; rows: string[][] }[] {
   return [...new Set(trials.flatMap(({ stage }) => stage ?? []))].map((title) => {
     const own = trials.filter(({ stage }) => stage === title);
@@ -101,7 +101,7 @@ export function stageTables({ trials }: StudyResults): { title: string; rows: st
 const endOf = ({ status, reason }: Pick<TrialRow, "status" | "reason">): string =>
   reason === undefined ? status : `${status}: ${reason}`;
 
-/** What the scores of a task are of. */
+/** Describes the data of a task's scores. */
 export function measuredOn({
   data: { trainedOn, scoredOn },
   reportedSeparately,
@@ -116,7 +116,7 @@ export function measuredOn({
   return `${[`${trainedOn} training examples`, `${reportedSeparately ? "chosen on" : "scores are of"} ${scoredOn}`, ...read].join("; ")}.`;
 }
 
-/** What the numbers say of which setting is best, and no more. */
+/** Describes which setting is best, as far as the numbers show it. */
 export function summaryOf(results: TaskResults): string {
   const { task, metric, direction, reportedSeparately, rows, best, ties, next } = results;
   const row = rows.find(({ setting }) => setting === best);
@@ -143,7 +143,7 @@ export function summaryOf(results: TaskResults): string {
   return `${first} Next is ${next.setting}; the two scores differ by ${number(mean)} (standard error ${number(error)}), ${verdict}.`;
 }
 
-/** All trials, one a row. */
+/** All trials, one per row. */
 export function trialTable(trials: readonly ScoredTrial[], { trials: rows }: StudyResults): Table {
   const blocksFreeze = trials.some(({ records }) => records?.result?.blocks);
   const reportedSeparately = trials.some(({ apart }) => apart);
@@ -189,7 +189,7 @@ const costCells = ({ seconds, secondsPerStep, peakMemory, flops }: RunResult): s
   prefixed(flops, "FLOP"),
 ];
 
-/** How many blocks left training, and what of the operations that saved. */
+/** Number of frozen blocks, and the share of operations that they saved. */
 function frozenBlockCells({ blocks, flops }: RunResult): [string, string] {
   if (!blocks) return ["–", "–"];
   const frozenBlocks = blocks.frozenAtStep.filter((step) => step !== null).length;
@@ -220,7 +220,7 @@ const COLUMNS: { name: string; value: (row: TrialRow) => string | number | undef
   { name: "reason", value: ({ reason }) => reason },
 ];
 
-/** One line a trial: a column for each factor, with what a search chose for it, and at the end one for each other metric. */
+/** One line per trial: a column for each factor, with the value that a search chose, and at the end one for each other metric. */
 export function studyCsv({ trials }: StudyResults): string {
   const factors = [...new Set(trials.flatMap(({ values }) => Object.keys(values)))];
   const others = [

@@ -22,11 +22,11 @@ import {
   trialTable,
 } from "./study-tables.ts";
 
-/** Settings whose freezing pattern is drawn at most: of several seeds, and of one. */
+/** Maximum number of settings whose freezing pattern is drawn: with several seeds, and with one. */
 const MOST_PATTERNS = 6;
 const MOST_OF_ONE = 2;
 
-/** Writes a study's numbers into its folder: `report.html`, `study.md`, `study.json` and `study.csv`, each whole or not at all. */
+/** Writes a study's numbers into its folder: `report.html`, `study.md`, `study.json` and `study.csv`, each atomically. */
 export async function writeStudyPages(
   output: string,
   results: StudyResults,
@@ -46,7 +46,7 @@ export async function writeStudyPages(
   }
 }
 
-/** The page of a study, or of a comparison of runs. @param trials that the results are of */
+/** Renders the page of a study, or of a comparison of runs. @param trials of the results */
 export function renderStudy(results: StudyResults, trials: readonly ScoredTrial[]): string {
   const { title, about = "", notes, tasks } = results;
   const pictures = [...tasks.flatMap(studyPictures), ...relativeCosts(results), ...patterns(trials)];
@@ -73,7 +73,7 @@ function freezing({ freezing: { orders, agreements } }: StudyResults): Table[] {
   ];
 }
 
-/** When each matrix froze, as the paper's figure, over the seeds of each setting, and which blocks froze when. */
+/** Freezing steps of matrices over the seeds of each setting, as in the paper's figure, and of blocks. */
 function patterns(trials: readonly ScoredTrial[]): Picture[] {
   const compared = trials.filter(({ status, stage }) => status === "finished" && stage === undefined);
   const froze = compared.filter(({ records }) => records!.freezing.length >= FEWEST_CHECKS);

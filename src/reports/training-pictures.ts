@@ -9,7 +9,7 @@ import { counted, duration, number, tick } from "./quantities.ts";
 
 const mostPoints = 150;
 
-/** How many steps stand behind a point, said in a table's caption. */
+/** Describes how many steps a point of a table represents, for its caption. */
 const binning = (steps: StepRecord[], what: string) => {
   const size = Math.ceil(steps.length / mostPoints);
   return size > 1 ? `${what} of every ${size} steps` : `${what} of each step`;
@@ -60,10 +60,10 @@ interface MetricPoint {
   value: number;
 }
 
-/** Beside a metric so many times as large, another one's changes do not show; up to 1 all are of one scale. */
+/** A metric that is larger by this factor hides another's changes. Metrics up to 1 share a scale. */
 const HIDES = 10;
 
-/** Metrics of one scale in a picture: a perplexity of hundreds does not stand beside an accuracy. */
+/** Draws metrics of one scale in one picture: a perplexity of hundreds is not drawn with an accuracy. */
 function metrics(evaluations: EvaluationRecord[]): Picture[] {
   const points = evaluations.flatMap(({ epoch, metrics }) =>
     Object.entries(metrics).map(([metric, value]): MetricPoint => ({ epoch, metric, value })),
@@ -123,7 +123,7 @@ function trainable(steps: StepRecord[]): Picture {
   const changes = steps.filter((step, i) => step.trainable !== steps[i - 1]?.trainable);
   const [first, last] = [steps[0]!, steps.at(-1)!];
   const title = "Trainable parameters";
-  // AdaLoRA's and SoRA's count may change at every step.
+  // The count of AdaLoRA and SoRA may change at every step.
   const shown = bins(changes, mostPoints).map((bin) => bin[0]!);
   return {
     title,
@@ -197,13 +197,13 @@ function stepTimes(steps: StepRecord[], checks: FreezingRecord[]): Picture {
   };
 }
 
-/** Curves of one run's training: those that have two points or more, and that are not flat. */
+/** Curves of a run's training that have at least two points and are not flat. */
 export function trainingPictures({
   steps,
   evaluations,
   freezing,
 }: Pick<RunRecords, "steps" | "evaluations" | "freezing">): Picture[] {
-  // Of answers that are compared with each other, the loss is about 0 at every step, and rewards have pictures of their own.
+  // If answers are compared with each other, the loss is about 0 at every step. Rewards have separate pictures.
   const answers = steps[0]?.rollout !== undefined;
   return [
     ...(steps.length > 1 && !answers ? [loss(steps, evaluations)] : []),

@@ -10,23 +10,24 @@ export interface WatchServer {
   /** Address of the page, such as `http://127.0.0.1:41234/`. */
   readonly url: string;
   /**
-   * Takes in a record that the run has just written. Await it between steps: a step keeps the thread,
-   * and the browser is answered only while this waits for its turn.
+   * Adds a record that the run has just written. Await it between steps: a step blocks the thread, and the browser gets answers only
+   * while
+   * this waits for its turn.
    */
   push(record: MetricsRecord | FreezingRecord | ScoresRecord): Promise<void>;
-  /** Shows the run as its folder holds it now, tells the browser that it has ended, and stops serving. */
+  /** Shows the run as its folder contains it now, tells the browser that it has ended, and stops serving. */
   close(): Promise<void>;
 }
 
-/** Of the error where a port cannot be had. */
+/** Parts of the error message if a port cannot be used. */
 const WATCHING = { doing: "watch", remedy: "give another port, or none for a free one" };
 
-/** Milliseconds between two pages sent, at the least. */
+/** Minimum milliseconds between two pages sent. */
 const pause = 500;
 /** Drawing takes at most one part in this many of the training's time. */
 const share = 30;
 
-// Replaces the page's content by what the server has drawn, keeping open what the reader has opened.
+// Replaces the page's content with the server's, but keeps details open that the reader opened.
 const script = `
 const main = document.querySelector("main"), live = document.getElementById("live");
 const events = new EventSource("/events");
@@ -41,9 +42,9 @@ events.addEventListener("end", () => { events.close(); live.textContent = "The r
 `;
 
 /**
- * Serves the page of a run that is being written on 127.0.0.1 alone, at `port` or any free one. Open pages follow the run by
- * server-sent events; one opened or reloaded later starts from everything recorded so far.
- * @throws {UserError} where the folder is no run or the port can't be had.
+ * Serves the page of a run that is being written, on 127.0.0.1 only, at `port` or any free one. Open pages follow the run by server-sent
+ * events. A page that is opened or reloaded later starts with all records so far.
+ * @throws {UserError} if the folder is no run or the port cannot be used
  */
 export async function startWatchServer({
   directory,
@@ -78,7 +79,7 @@ export async function startWatchServer({
     },
     "/events": (response) => {
       response.writeHead(200, { "Content-Type": "text/event-stream", Connection: "close" });
-      // What was recorded between drawing the page and following it is not missed.
+      // Includes records from between drawing the page and following it.
       response.write(draw());
       watchers.add(response);
       response.on("close", () => watchers.delete(response));
@@ -122,8 +123,8 @@ export async function startWatchServer({
 }
 
 /**
- * Tries a port before a run folder is made for it in vain.
- * @throws {UserError} where the port can't be had.
+ * Tries a port before a run folder is created.
+ * @throws {UserError} if the port cannot be used
  */
 export async function checkPort(port: number): Promise<void> {
   const server = createServer();

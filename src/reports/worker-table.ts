@@ -2,7 +2,7 @@ import type { StepRecord } from "../runs/records.ts";
 import type { Table } from "./page.ts";
 import { number, prefixed, short } from "./quantities.ts";
 
-/** What each worker did of a run's steps, where workers computed them. */
+/** Table of each worker's part of a run's steps, if workers computed them. */
 export function workerTables(steps: readonly StepRecord[]): Table[] {
   const found = new Map<string, { shards: number; computing: number; bytes: number; seconds: number }>();
   for (const { workers = [], seconds } of steps) {
