@@ -3,7 +3,7 @@ import type { FreezingRecord } from "../runs/records.ts";
 import { deviation, grouped, mean } from "../studies/statistics.ts";
 import { frozenBlockSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
-import type { Picture } from "./page.ts";
+import type { Picture, Table } from "./page.ts";
 import { counted, duration, number, rangeOf, short, tick } from "./quantities.ts";
 
 /** Approximate maximum number of checks to draw and list. */
@@ -271,18 +271,20 @@ function scores(checks: FreezingRecord[]): Picture {
         }),
       ],
     }),
-    numbers: {
-      caption: `Scores at ${counted(sampled.length, "check")} of ${checks.length}`,
-      columns: ["step", "r(t)", "threshold", ...steps.keys()],
-      rows: sampled.map(({ step, fraction, threshold, scores }) => [
-        number(step),
-        percent(fraction),
-        number(threshold),
-        ...[...steps.keys()].map((matrix) => number(scores[matrix])),
-      ]),
-    },
+    numbers: scoreTable(sampled, checks.length, [...steps.keys()]),
   };
 }
+
+const scoreTable = (sampled: readonly FreezingRecord[], of: number, matrices: readonly string[]): Table => ({
+  caption: `Scores at ${counted(sampled.length, "check")} of ${of}`,
+  columns: ["step", "r(t)", "threshold", ...matrices],
+  rows: sampled.map(({ step, fraction, threshold, scores }) => [
+    number(step),
+    percent(fraction),
+    number(threshold),
+    ...matrices.map((matrix) => number(scores[matrix])),
+  ]),
+});
 
 /** Minimum number of checks for a picture of the schedule. Tables have fewer. */
 export const FEWEST_CHECKS = 3;

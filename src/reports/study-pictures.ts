@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import type { Spread } from "../studies/statistics.ts";
 import type { Interaction, MainEffect, SettingRow, TaskResults } from "../studies/study-results.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
-import type { Picture } from "./page.ts";
+import type { Markup, Picture } from "./page.ts";
 import { counted, number, prefixed, rangeOf, short, spread, tick } from "./quantities.ts";
 import { bars, dots, settingScores } from "./setting-pictures.ts";
 
@@ -131,41 +131,28 @@ function interaction({ factors: [a, b], cells }: Interaction, results: TaskResul
 
 /** Draws a line for each configuration through its levels to its score. Unfinished ones have other colours. */
 function coordinates(results: TaskResults): Picture[] {
-  const { effects, rows, task } = results;
+  const { rows, task } = results;
   const factors = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))].filter(
     (name) => new Set(rows.map(({ values }) => values[name])).size > 1,
   );
   const scored = rows.filter(({ score, heldOut }) => score ?? heldOut);
   if (factors.length < 2 || scored.length < FEWEST_LINES) return [];
-  const of = ({ score, heldOut }: SettingRow): number => (score ?? heldOut)!.mean;
-  const [least, most] = rangeOf(scored.map(of));
+  const [least, most] = rangeOf(scored.map(scoreOf));
   const place = (value: number): number => (most > least ? (value - least) / (most - least) : 0.5);
-  const levels = new Map(
-    factors.map((name) => {
-      const listed = effects.find(({ factor }) => factor === name)?.levels.map(({ level }) => level) ?? [];
-      return [name, inOrder([...new Set([...listed, ...rows.flatMap(({ values }) => values[name] ?? [])])])];
-    }),
-  );
+  const levels = levelsByFactor(results, factors);
   const at = (name: string, level: string): number => {
     const all = levels.get(name)!;
     return all.length > 1 ? all.indexOf(level) / (all.length - 1) : 0.5;
   };
   const score = whatScore(results);
-  const ended = (row: SettingRow): string =>
-    row.trials.failed > 0 ? "failed" : row.trials.pruned > 0 ? "pruned" : row.trials.open > 0 ? "open" : "finished";
-  const colors: Record<string, string> = {
-    pruned: "var(--series-1)",
-    failed: "var(--series-3)",
-    open: "var(--muted)",
-  };
   const color = (row: SettingRow): string =>
-    colors[ended(row)] ?? `var(--heat-${1 + Math.round(place(of(row)) * (SHADES - 2))})`;
-  const points = scored.flatMap((row) => [
+    END_COLORS[endOf(row)] ?? `var(--heat-${1 + Math.round(place(scoreOf(row)) * (SHADES - 2))})`;
+  const points = scored.flatMap((row): LinePoint[] => [
     ...factors.flatMap((name) => {
       const level = row.values[name];
       return level === undefined ? [] : [{ axis: name, y: at(name, level), row }];
     }),
-    { axis: score, y: place(of(row)), row },
+    { axis: score, y: place(scoreOf(row)), row },
   ]);
   const ticks = factors.flatMap((name) =>
     labelled(levels.get(name)!).map((level) => ({ axis: name, y: at(name, level), level: shortened(level) })),
@@ -174,62 +161,97 @@ function coordinates(results: TaskResults): Picture[] {
     { axis: score, y: 0, level: short(least) },
     { axis: score, y: 1, level: short(most) },
   ];
-  const present = [...new Set(scored.map(ended))];
+  const present = [...new Set(scored.map(endOf))];
   const title = `All settings, ${task}`;
-  const axes = [...factors, score];
-  // Too many names side by side would overlap.
-  const crowded = axes.length > 5;
   return [
     {
       title,
       summary: `Each of ${counted(scored.length, "setting")} is a line through its values to its ${score}, from ${number(least)} to ${number(most)}. The stronger a line, the higher its score.`,
-      legend: present.map((name) => ({ color: colors[name] ?? "var(--heat-4)", label: name })),
-      svg: draw({
-        height: crowded ? 340 : 280,
-        marginLeft: crowded ? 80 : 50,
-        marginRight: 50,
-        marginBottom: crowded ? 90 : 30,
-        x: {
-          type: "point",
-          domain: axes,
-          label: null,
-          padding: crowded ? 0.1 : 0.5,
-          tickSize: 0,
-          tickFormat: shortened,
-          tickRotate: crowded ? -35 : 0,
-        },
-        y: { axis: null, domain: [-0.05, 1.05] },
-        color: { type: "identity" },
-        marks: [
-          Plot.ruleX(axes, { strokeOpacity: 0.3 }),
-          Plot.line(points, {
-            x: "axis",
-            y: "y",
-            z: (point: (typeof points)[number]) => point.row.setting,
-            stroke: (point: (typeof points)[number]) => color(point.row),
-            strokeWidth: 1.5,
-            title: (point: (typeof points)[number]) =>
-              `${point.row.setting}: ${number(of(point.row))}, ${ended(point.row)}`,
-          }),
-          Plot.text([...ticks, ...ends], {
-            x: "axis",
-            y: "y",
-            text: "level",
-            textAnchor: "start",
-            dx: 4,
-            fontSize: crowded ? 9 : 11,
-            stroke: "var(--page)",
-            fill: "var(--ink)",
-          }),
-        ],
-      }),
+      legend: present.map((name) => ({ color: END_COLORS[name] ?? "var(--heat-4)", label: name })),
+      svg: drawLines([...factors, score], points, [...ticks, ...ends], color),
       numbers: {
         caption: title,
         columns: ["setting", score, "ended", "epochs"],
-        rows: scored.map((row) => [row.setting, spread((row.score ?? row.heldOut)!), ended(row), row.epochs]),
+        rows: scored.map((row) => [row.setting, spread((row.score ?? row.heldOut)!), endOf(row), row.epochs]),
       },
     },
   ];
+}
+
+/** Point of a setting's line on an axis. */
+interface LinePoint {
+  axis: string;
+  y: number;
+  row: SettingRow;
+}
+
+const scoreOf = ({ score, heldOut }: SettingRow): number => (score ?? heldOut)!.mean;
+
+const endOf = ({ trials: { failed, pruned, open } }: SettingRow): string =>
+  failed > 0 ? "failed" : pruned > 0 ? "pruned" : open > 0 ? "open" : "finished";
+
+const END_COLORS: Readonly<Record<string, string>> = {
+  pruned: "var(--series-1)",
+  failed: "var(--series-3)",
+  open: "var(--muted)",
+};
+
+function levelsByFactor({ effects, rows }: TaskResults, factors: readonly string[]): Map<string, readonly string[]> {
+  return new Map(
+    factors.map((name) => {
+      const listed = effects.find(({ factor }) => factor === name)?.levels.map(({ level }) => level) ?? [];
+      return [name, inOrder([...new Set([...listed, ...rows.flatMap(({ values }) => values[name] ?? [])])])];
+    }),
+  );
+}
+
+/** Draws lines through points on parallel axes. @param levels labels of the axes' levels */
+function drawLines(
+  axes: string[],
+  points: LinePoint[],
+  levels: { axis: string; y: number; level: string }[],
+  color: (row: SettingRow) => string,
+): Markup {
+  // Too many names side by side would overlap.
+  const crowded = axes.length > 5;
+  return draw({
+    height: crowded ? 340 : 280,
+    marginLeft: crowded ? 80 : 50,
+    marginRight: 50,
+    marginBottom: crowded ? 90 : 30,
+    x: {
+      type: "point",
+      domain: axes,
+      label: null,
+      padding: crowded ? 0.1 : 0.5,
+      tickSize: 0,
+      tickFormat: shortened,
+      tickRotate: crowded ? -35 : 0,
+    },
+    y: { axis: null, domain: [-0.05, 1.05] },
+    color: { type: "identity" },
+    marks: [
+      Plot.ruleX(axes, { strokeOpacity: 0.3 }),
+      Plot.line(points, {
+        x: "axis",
+        y: "y",
+        z: ({ row }: LinePoint) => row.setting,
+        stroke: ({ row }: LinePoint) => color(row),
+        strokeWidth: 1.5,
+        title: ({ row }: LinePoint) => `${row.setting}: ${number(scoreOf(row))}, ${endOf(row)}`,
+      }),
+      Plot.text(levels, {
+        x: "axis",
+        y: "y",
+        text: "level",
+        textAnchor: "start",
+        dx: 4,
+        fontSize: crowded ? 9 : 11,
+        stroke: "var(--page)",
+        fill: "var(--ink)",
+      }),
+    ],
+  });
 }
 
 /** Maximum number of labels of a numeric axis: more would overlap. */

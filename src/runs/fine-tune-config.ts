@@ -21,7 +21,7 @@ export type RunOptions = Omit<Given & TaskOptions, DataOption | "method" | "kind
   kind?: keyof TaskPredictions | undefined;
 };
 
-/** What to fine-tune, on which data and how: data, options of a run, a method (default: `aflora`) and the method's own options. */
+/** A run: its data, its options, a method (default: `aflora`) and the method's options. */
 export type FineTuneConfig = WithMethod<RunOptions & DataOptions>;
 
 /** A run to resume, in its folder. Options given again must be those of the run, except where and how to compute. */

@@ -10,17 +10,17 @@ import type { TrainingEvent } from "../training/events.ts";
 import { median } from "./statistics.ts";
 import type { ShardTimes } from "./workers-estimate.ts";
 
-/** What a few steps of a run took on this machine; all in seconds. */
+/** Measured times of a few steps of a run on this machine, in seconds. */
 export interface Timing {
-  /** Until training begins: reading data and model, compiling the step and the evaluation. */
+  /** Time until training begins: reading data and model, compiling the step and the evaluation. */
   start: number;
   step: number;
-  /** Of evaluation, one example. */
+  /** Time to evaluate one example. */
   evaluated: number;
   memory: RunMemory;
-  /** Share of a step's time that the run's steps are expected to take on average, where blocks leave training evenly. */
+  /** Expected mean time of the run's steps as a share of `step`, if blocks leave training evenly. */
   workLeft: number;
-  /** How long the whole run is. */
+  /** Length of the whole run. */
   length: {
     epochs: number;
     batchSize: number;
@@ -28,25 +28,25 @@ export interface Timing {
     stepsPerEpoch: number;
     validation: number;
     evaluateEvery?: number | undefined;
-    /** Of the last training on all rows; 0 where there is none. */
+    /** Steps of the last training on all rows; 0 if there is none. */
     refitSteps: number;
   };
 }
 
-/** Steps that are timed at most, and the seconds after which fewer do. */
+/** Maximum number of timed steps, and the seconds after which timing stops early. */
 const STEPS = 6;
 const ENOUGH = 15;
-/** Validation examples that are evaluated. */
+/** Number of evaluated validation examples. */
 const EVALUATED = 128;
-/** A forward pass alone takes about this share of a step: where evaluation was not timed. */
+/** Approximate share of a step that a forward pass takes. Used if no evaluation was timed. */
 const FORWARD = 1 / 3;
-/** Shares of `start` that writing a run's end takes: its adapter is read back and compared. */
+/** Time to write the results (the adapter is read back and verified), as a share of `start`. */
 const END = 0.5;
 
 /**
- * Times a few steps of a run and an evaluation of a few examples, and writes nothing.
+ * Times a few steps of a run and an evaluation of a few examples. Writes nothing.
  * @param given options of a run
- * @param signal aborting ends it with the signal's reason
+ * @param signal aborting ends the timing, with the signal's reason
  * @param shards records the parts of each step that workers could compute
  * @throws UserError if the run cannot work
  */
@@ -116,7 +116,7 @@ const lengthOf = (task: TaskData, settings: FineTuningSettings): Timing["length"
   validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
 });
 
-/** What came after the first, where anything did. */
+/** All steps but the first, unless there is only one. */
 export const warm = <Each>(steps: readonly Each[]): readonly Each[] => steps.slice(steps.length > 1 ? 1 : 0);
 
 /** Examples for a few steps and a short evaluation, in a run that is as long as the whole one. */
@@ -152,16 +152,16 @@ function spread(examples: readonly Example[], count: number): Example[] {
   return indices.map((i, index) => ({ ...examples[i]!, index }));
 }
 
-/** Evaluations from one epoch to another, the one before the first step among them. */
+/** Number of evaluations between two epochs, including the one before the first step. */
 export function evaluationsOf({ length }: Timing, { from = 0, to = length.epochs } = {}): number {
   const { stepsPerEpoch, evaluateEvery = stepsPerEpoch } = length;
   return Math.ceil(((to - from) * stepsPerEpoch) / evaluateEvery) + (from === 0 ? 1 : 0);
 }
 
 /**
- * Seconds that a run is expected to take, from its process's start to its end.
- * @param more examples that are evaluated after it, by a model that is loaded again
- * @param from epochs that were done before, `to` after which it pauses
+ * Expected seconds of a run, from the start of its process to its end.
+ * @param more examples that a freshly loaded model evaluates afterwards
+ * @param from epochs done before; the run pauses after epoch `to`
  */
 export function secondsOf(timing: Timing, more = 0, { from = 0, to = timing.length.epochs } = {}): number {
   const { start, step, evaluated, workLeft, length } = timing;

@@ -1,6 +1,6 @@
 import { UserError } from "../../src/errors.ts";
 
-/** What a browser says of a camera that it does not give, in words. */
+/** Messages for a browser's reasons not to give a camera. */
 const REASONS: Readonly<Record<string, string>> = {
   NotAllowedError: "this page may not use the camera; allow it in the browser, or choose photos",
   NotFoundError: "this device has no camera; choose photos",
@@ -18,9 +18,9 @@ export class Camera {
     this.#stream = stream;
   }
 
-  /** @throws UserError where the browser gives none. */
+  /** @throws UserError if the browser gives no camera */
   static async open(video: HTMLVideoElement): Promise<Camera> {
-    // Absent where the page did not come over a safe connection.
+    // Undefined if the page did not come over a secure connection.
     const devices = navigator.mediaDevices as MediaDevices | undefined;
     if (!devices) throw new UserError("a browser gives the camera to pages over HTTPS or from this device only");
     const size = { width: { ideal: 640 }, height: { ideal: 480 } };
@@ -33,7 +33,7 @@ export class Camera {
     return new Camera(video, stream);
   }
 
-  /** What it sees now, as a JPEG file. */
+  /** Takes the current picture as a JPEG file. */
   async photo(): Promise<Blob> {
     const { videoWidth, videoHeight } = this.#video;
     Object.assign(this.#canvas, { width: videoWidth, height: videoHeight });

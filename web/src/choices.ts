@@ -3,24 +3,24 @@ import { METHODS } from "../../src/methods/methods.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 
-/** A method as the page offers it. */
+/** A method that the page offers. */
 export interface MethodChoice {
   name: string;
   summary: string;
   recipe: MethodDefinition["recipe"];
-  /** Absent where it has none. */
+  /** Undefined if the method has no rank. */
   rank?: number;
-  /** Whether nothing trains but the head, which is fitted without epochs. */
+  /** Whether only the head trains, which is fitted without epochs. */
   headOnly?: true;
 }
 
-/** What a person may choose from. */
+/** Choices of the user. */
 export interface Choices {
   methods: MethodChoice[];
   kinds: Pick<TaskKind, "name" | "summary" | "reads">[];
 }
 
-/** The methods, each with what its recipe and its options begin with, and the kinds of task. */
+/** All methods with their recipes and default ranks, and all kinds of task. */
 export function choices(): Choices {
   return {
     methods: METHODS.all.map(({ name, summary, recipe, headOnly, options }) => {

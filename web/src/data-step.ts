@@ -8,11 +8,11 @@ import { showRowProblems } from "./row-problems-view.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
 import type { Called } from "./worker-calls.ts";
 
-/** Labels that are named with their counts. */
+/** Number of labels to show with their counts. */
 const SHOWN_LABELS = 12;
 
 export interface DataStep {
-  /** Lets no file be chosen while a run goes on. */
+  /** Disables the choice of a file while a run trains. */
   lock(locked: boolean): void;
   /** Shows a file that was read before. */
   show(
@@ -22,7 +22,7 @@ export interface DataStep {
   ): Promise<void>;
 }
 
-/** The step in which examples are chosen. @param onTask hears what the columns hold; undefined while they hold nothing */
+/** Sets up the step for choosing examples. @param onTask receives the content of the columns; undefined if there is none */
 export function setUpDataStep(
   training: Called<TrainingHandlers>,
   choices: Promise<Choices>,
@@ -101,7 +101,7 @@ export function setUpDataStep(
   };
 }
 
-/** Where examples come from. @param read reads them; undefined: there are none any more */
+/** Sets up the sources of examples. @param read reads them; undefined if there are none any more */
 function setUpSources(read: (given: GivenExamples | undefined) => Promise<void>): {
   photos: PhotoClasses;
   lock(locked: boolean): void;

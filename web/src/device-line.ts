@@ -1,7 +1,7 @@
 import { webThreads } from "../../src/runtime/threads-web.ts";
 import { byId } from "./dom.ts";
 
-/** Says where the page computes. @param card by what on the graphics card; absent: not there */
+/** Shows where the page computes. @param card API of the graphics card; undefined if there is none */
 export function sayDevice(card?: string): void {
   byId("device", HTMLElement).textContent = card ? `Computes on the graphics card, by ${card}.` : inWasm();
 }

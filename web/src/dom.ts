@@ -1,11 +1,11 @@
-/** The element with an id. @param type what it must be */
+/** Finds the element with an id. @param type expected class */
 export function byId<Of extends HTMLElement>(id: string, type: abstract new () => Of): Of {
   const found = document.getElementById(id);
   if (found instanceof type) return found;
   throw new Error(`the page has no ${type.name} #${id}`);
 }
 
-/** An element of texts and elements: texts never become markup. */
+/** Creates an element with texts and elements. Texts never become markup. */
 export function element<Name extends keyof HTMLElementTagNameMap>(
   name: Name,
   content: string | readonly (string | Node)[] = [],
@@ -17,7 +17,7 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** A table that scrolls sideways by itself, as those of reports do. The first cell of a row is its heading. */
+/** Creates a table that scrolls sideways, as in reports. The first cell of a row is its heading. */
 export function tableOf(
   caption: string,
   columns: readonly string[],
@@ -41,13 +41,13 @@ export function tableOf(
   return element("div", [table], { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" });
 }
 
-/** Fills a select anew. @param options value → what is shown */
+/** Replaces the options of a select. @param options shown text by value */
 export function fillSelect(select: HTMLSelectElement, options: Readonly<Record<string, string>>, chosen: string): void {
   select.replaceChildren(...Object.entries(options).map(([value, shown]) => element("option", shown, { value })));
   select.value = chosen;
 }
 
-/** Lets files be dropped on a field. @param onDrop is called in the event, where something may be dropped now */
+/** Accepts dropped files on a field. @param onDrop called within the event, if dropping is allowed */
 export function acceptDrops(
   field: HTMLElement,
   input: HTMLInputElement,
@@ -65,7 +65,7 @@ export function acceptDrops(
   });
 }
 
-/** A small picture of a file's, as its name says; undefined where the browser cannot read it. */
+/** Creates a thumbnail of a picture file; undefined if the browser cannot read it. */
 export async function thumbnail(name: string, file: Blob): Promise<HTMLCanvasElement | undefined> {
   const bitmap = await createImageBitmap(file, { resizeHeight: 160, resizeQuality: "medium" }).catch(() => undefined);
   if (!bitmap) return undefined;
@@ -75,11 +75,11 @@ export async function thumbnail(name: string, file: Blob): Promise<HTMLCanvasEle
   return canvas;
 }
 
-/** Hands a file to the person. */
+/** Downloads a file for the user. */
 export function download(name: string, content: Blob): void {
   const address = URL.createObjectURL(content);
   const link = element("a", name, { href: address, download: name });
   link.click();
-  // The browser has opened it by then.
+  // The browser has opened the address by then.
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

@@ -10,38 +10,38 @@ import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 import { type GivenExamples, MOST_PICTURES } from "./given-examples.ts";
 
-/** Bytes of a file of examples that a page takes. */
+/** Maximum size of a file of examples in bytes. */
 const LARGEST = 200e6;
-/** Rows that are shown, and characters of a cell. */
+/** Number of rows to show, and of characters of a cell. */
 const SHOWN = { rows: 4, characters: 160 };
 
-/** A file of examples as the page shows it. */
+/** A file of examples, for the page. */
 export interface FileFacts {
   name: string;
-  /** As a kind of task has it. */
+  /** Medium of the task kinds that can read it. */
   reads: TaskKind["reads"];
   columns: readonly string[];
   rows: number;
-  /** Its first rows, long cells cut. */
+  /** Its first rows, with long cells cut. */
   first: string[][];
   guess: Partial<Columns>;
 }
 
-/** What the chosen columns hold. */
+/** Content of the chosen columns. */
 export interface TaskFacts {
   kind: string;
   reads: TaskKind["reads"];
   refines: TaskKind["refines"];
-  /** What the kind says of itself. */
+  /** Summary of the kind of task. */
   summary: string;
   examples: number;
-  /** Examples of each label, the most frequent first; none where the kind has no classes. */
+  /** Number of examples per label, most frequent first; empty if the kind has no classes. */
   labels: { name: string; count: number }[];
 }
 
 /**
- * Reads what a person gave.
- * @throws UserError where it is too large, no text, of an unknown kind, or a row does not fit.
+ * Reads the user's examples.
+ * @throws UserError if they are too large, no text, of an unknown format, or a row is malformed
  */
 export async function readExamples({ name, file, pictures = {} }: GivenExamples): Promise<Table> {
   return file ? readFile(file, name) : readPictures(Object.keys(pictures), name);
@@ -68,7 +68,7 @@ async function readFile(file: Blob, name: string): Promise<Table> {
   return parseTable(text, name, format);
 }
 
-/** What the page shows of what was given. */
+/** Describes the user's examples for the page. */
 export function factsOf({ name, pictures }: GivenExamples, table: Table): FileFacts {
   return {
     name,
@@ -85,7 +85,7 @@ function shown(cell: unknown): string {
   return text.length > SHOWN.characters ? `${text.slice(0, SHOWN.characters)}…` : text;
 }
 
-/** @throws UserError where the columns hold no examples, naming the row. */
+/** @throws UserError if the columns hold no examples, naming the row */
 export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: string | undefined): TaskFacts {
   const task = taskOfTable(table, namedColumns(columns), { kind });
   const { summary, reads, refines } = findTaskKind(task.kind);

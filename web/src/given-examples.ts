@@ -1,16 +1,16 @@
 import { isMedia } from "../../src/tasks/media.ts";
 
-/** Pictures that a page takes: it keeps all of them, at the size that the model reads. */
+/** Maximum number of pictures. A page keeps all of them in memory, at the model's input size. */
 export const MOST_PICTURES = 5000;
 
-/** What a person gave to learn from: a file of rows, or pictures by their paths in a folder that has one for each class. */
+/** Examples from the user: a file of rows, or pictures by their paths in a folder that has a subfolder for each class. */
 export interface GivenExamples {
   name: string;
   file?: Blob;
   pictures?: Readonly<Record<string, Blob>>;
 }
 
-/** The folder that a person chose, its files by their paths in it. */
+/** Reads the folder that the user chose, with files by their relative paths. */
 export function chosenFolder(files: readonly File[]): GivenExamples {
   const [name = ""] = files[0]!.webkitRelativePath.split("/");
   return folderOf(
@@ -19,7 +19,7 @@ export function chosenFolder(files: readonly File[]): GivenExamples {
   );
 }
 
-/** The file or the folders that a person dropped. To be called in the event: afterwards what was dropped is gone. */
+/** Reads the file or folders that the user dropped. Must be called within the event: the data is gone afterwards. */
 export function dropped({ items, files }: DataTransfer): Promise<GivenExamples> {
   const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
   const [file] = files;
@@ -28,14 +28,14 @@ export function dropped({ items, files }: DataTransfer): Promise<GivenExamples> 
     : Promise.resolve({ name: file!.name, file: file! });
 }
 
-/** A folder of classes, or the classes' folders. */
+/** Reads a folder of classes, or the classes' folders. */
 async function droppedFolders(entries: readonly FileSystemEntry[]): Promise<GivenExamples> {
   const several = entries.length > 1;
   const [first] = entries;
   const found: [string, File][] = [];
   const walk = async (inside: readonly FileSystemEntry[], path: string): Promise<void> => {
     for (const entry of inside) {
-      // More are refused.
+      // A folder with more pictures is refused.
       if (found.length > MOST_PICTURES) return;
       const at = path + entry.name;
       if (entry.isDirectory) await walk(await entriesOf(entry as FileSystemDirectoryEntry), `${at}/`);
@@ -46,7 +46,7 @@ async function droppedFolders(entries: readonly FileSystemEntry[]): Promise<Give
   return folderOf(several ? "photos" : first!.name, found);
 }
 
-/** A folder gives its entries by and by, and none at its end. */
+/** Lists a folder, which returns its entries in parts, and an empty part at the end. */
 async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
   const reader = folder.createReader();
   const all: FileSystemEntry[] = [];

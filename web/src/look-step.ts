@@ -3,12 +3,12 @@ import type { DrawingHandlers } from "./drawing-worker.ts";
 import type { RunRecords } from "./saved-run.ts";
 import type { Called } from "./worker-calls.ts";
 
-/** Milliseconds between two drawings, at the least. */
+/** Minimum milliseconds between two drawings. */
 const PAUSE = 1000;
 /** Drawing takes at most one part in this many of the time. */
 const SHARE = 20;
 
-/** The pictures of a run, drawn by a worker while it goes on. */
+/** Pictures of a run, which a worker draws during training. */
 export class LookStep {
   readonly #drawing: Called<DrawingHandlers>;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -19,7 +19,7 @@ export class LookStep {
     this.#drawing = drawing;
   }
 
-  /** Draws the records when its turn comes: what comes until then is drawn too. */
+  /** Schedules a drawing, which includes the records until then. */
   follow(records: RunRecords): void {
     this.#timer ??= setTimeout(() => void this.draw(records), Math.max(0, this.#next - performance.now()));
   }
@@ -34,7 +34,7 @@ export class LookStep {
     this.#timer = undefined;
   }
 
-  /** Puts each picture that has changed in its place, one at a time: all at once would keep the page from answering. */
+  /** Replaces the pictures that have changed, one at a time: replacing all at once would block the page. */
   async #show(pictures: readonly string[]): Promise<void> {
     const place = byId("pictures", HTMLElement);
     while (place.childElementCount > pictures.length) place.lastElementChild!.remove();
@@ -42,7 +42,7 @@ export class LookStep {
       if (this.#drawn[i] === picture && place.children[i]) continue;
       const slot = place.children[i] ?? place.appendChild(element("div"));
       const open = slot.querySelector("details")?.open;
-      // The reports' markup, in which every text is escaped.
+      // Markup of reports, in which all texts are escaped.
       slot.innerHTML = picture;
       if (open) slot.querySelector("details")!.open = true;
       await new Promise((resolve) => setTimeout(resolve));

@@ -4,15 +4,17 @@ import { setUpDataStep } from "./data-step.ts";
 import { sayDevice } from "./device-line.ts";
 import { byId } from "./dom.ts";
 import type { DrawingHandlers } from "./drawing-worker.ts";
+import type { EndFacts } from "./end-facts.ts";
 import { LookStep } from "./look-step.ts";
 import { setUpModelStep } from "./model-step.ts";
 import { startOffline } from "./offline.ts";
+import type { SessionEvent } from "./page-run.ts";
 import { attempt, showProblem } from "./problems.ts";
 import type { RunRecords } from "./saved-run.ts";
+import type { StartFacts } from "./start-facts.ts";
 import { addSteps, followSteps, showSteps } from "./steps.ts";
 import { setUpTakeStep } from "./take-step.ts";
 import { setUpTrainForm, TrainingProgress } from "./train-step.ts";
-import type { EndFacts, SessionEvent, StartFacts } from "./training-session.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
 import { setUpTryStep } from "./try-step.ts";
 import { callsTo } from "./worker-calls.ts";
@@ -39,7 +41,7 @@ const model = setUpModelStep(training, (facts) => {
   if (facts) addSteps("train");
 });
 const choices = training.choices();
-// What a person gives while the worker is still coming waits for it.
+// Input before the worker has started waits for it.
 const data = setUpDataStep(training, choices, (task) => {
   showSteps(task ? ["data", "model"] : ["data"]);
   if (!task) return;
@@ -67,7 +69,7 @@ pause.addEventListener("click", () => {
   const paused = pause.textContent === "Pause";
   pause.textContent = paused ? "Continue" : "Pause";
   if (paused) progress.say("Paused after the current step");
-  void (paused ? training.pause() : training.goOn());
+  void (paused ? training.pause() : training.resume());
 });
 stop.addEventListener("click", () => {
   stop.disabled = true;
@@ -80,7 +82,7 @@ if (left) {
   const { model: name, epoch, rows, task, settings } = left;
   const { epochs } = settings.options;
   byId("left", HTMLElement).hidden = false;
-  // What only fits a head has none.
+  // A run that only fits a head has no epochs.
   const ended = epoch === (epochs ?? 0);
   byId("left-title", HTMLElement).textContent = ended ? "You have a finished run" : "You have an unfinished run";
   byId("left-go-on", HTMLElement).textContent = ended ? "Open it again" : "Continue it";
@@ -92,8 +94,8 @@ if (left) {
     form.suggest(task);
     form.put(settings.options);
     addSteps("train");
-    // The next run trains the model that is shown, which may be another.
-    void run(() => training.goOnWithRun().finally(() => model.refresh(task)));
+    // The next run trains the model that the page shows, which may be another.
+    void run(() => training.resumeRun().finally(() => model.refresh(task)));
   });
   byId("left-forget", HTMLButtonElement).addEventListener("click", async () => {
     byId("left", HTMLElement).hidden = true;
@@ -101,7 +103,7 @@ if (left) {
   });
 }
 
-/** Follows a run from its beginning to its end. */
+/** Follows a run to its end. */
 async function run(train: () => Promise<EndFacts>): Promise<void> {
   byId("left", HTMLElement).hidden = true;
   lock(true);
@@ -134,7 +136,7 @@ function heard(event: SessionEvent): void {
   if (event.kind !== "download" && event.kind !== "fitting") look.follow(records);
 }
 
-/** While a run goes on nothing of it can be changed. */
+/** Disables changes during a run. */
 function lock(running: boolean): void {
   data.lock(running);
   model.lock(running);

@@ -9,29 +9,29 @@ import { traceModel } from "../../src/models/trace.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
-/** What is known of a model before its weights are read. */
+/** Properties of a model, from before its weights are read. */
 export interface ModelFacts {
   name: string;
-  /** `model_type` of its config.json. */
+  /** `model_type` in its config.json. */
   type: string;
   parameters: number;
-  /** Bytes that training is expected to take. */
+  /** Estimated bytes of training. */
   memory: number;
-  /** Bytes to fetch; 0 where they are here already, absent where nobody says. */
+  /** Bytes to download; 0 if the browser has them already, undefined if unknown. */
   download?: number;
 }
 
-/** Bytes that Wasm can have. */
+/** Maximum bytes of Wasm memory. */
 const WASM_MEMORY = 2 ** 32;
-/** Tokens that are computed at once. */
+/** Number of tokens computed at once. */
 const TOKENS = 512;
-/** A step keeps about so many numbers for each output of a linear layer. */
+/** Approximate number of values that a step keeps for each output of a linear layer. */
 const KEPT = 3;
 
 /**
- * A model's size, from its configuration alone; of pictures, from what its ONNX file computes.
+ * Computes a model's size from its configuration. For pictures, from its ONNX file.
  * @param labels of the task
- * @throws UserError where it is no model, not supported, or too large for a page.
+ * @throws UserError if it is no model, not supported, or too large for a page
  */
 export async function modelFacts(
   name: string,
@@ -46,7 +46,7 @@ export async function modelFacts(
   const { modules, weights } = traceModel(description, outputs(labels, description.config), head);
   const parameters = sum([...weights.values()].map(({ shape }) => sizeOf(shape as number[])));
   const activations = 4 * TOKENS * KEPT * sum(modules.map(({ outFeatures }) => outFeatures));
-  // Fed to Wasm, weights are there twice.
+  // Wasm has a copy of the weights.
   const inWasm = 4 * parameters + activations;
   if (inWasm > WASM_MEMORY) {
     throw new UserError(
@@ -58,7 +58,7 @@ export async function modelFacts(
 
 async function describe(files: ModelFiles, { reads }: Pick<TaskKind, "reads">): Promise<ModelDescription> {
   const raw = await readModelConfig(files);
-  // No family reads pictures; others are known without what may be a long download.
+  // No family reads pictures. Other models need no long download to be described.
   if (reads !== "pictures" || hasFamily(raw.model_type)) return describeModel(raw);
   const network = await readNetwork(files);
   return { ...describeModel(raw, network, await processorFor(network, files)), features: "mean" };

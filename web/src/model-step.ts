@@ -10,14 +10,14 @@ import type { TrainingHandlers } from "./training-worker.ts";
 import type { Called } from "./worker-calls.ts";
 
 export interface ModelStep {
-  /** Looks at the chosen model again, because the task is another. */
+  /** Checks the chosen model again after the task has changed. */
   refresh(task: Pick<TaskFacts, "reads">): Promise<void>;
-  /** Shows how much has come of a file that the look at a model needs. */
+  /** Shows the progress of a file that describing a model needs. */
   follow(progress: DownloadProgress): void;
   lock(locked: boolean): void;
 }
 
-/** The step in which a model is chosen. @param onModel hears what it is; undefined while there is none */
+/** Sets up the step for choosing a model. @param onModel receives its description; undefined if there is none */
 export function setUpModelStep(
   training: Called<TrainingHandlers>,
   onModel: (facts: ModelFacts | undefined) => void,
@@ -41,7 +41,7 @@ export function setUpModelStep(
     shown.textContent = "Looking at the model…";
     looks = true;
     const facts = await attempt("model-problem", () => training.chooseModel(chosen));
-    // Another was chosen meanwhile.
+    // Another model was chosen in the meantime.
     if (turn !== asked) return;
     looks = false;
     shown.textContent = facts ? inWords(facts) : "";
@@ -70,7 +70,7 @@ export function setUpModelStep(
   const bundled = radios.find(({ value }) => value === "page")!;
   return {
     async refresh({ reads }) {
-      // The model that comes with the page reads texts, as those of GGUF files do.
+      // The bundled model and GGUF models read texts.
       const ofPictures = reads === "pictures";
       bundled.closest("label")!.hidden = file.parentElement!.hidden = ofPictures;
       byId("picture-model", HTMLElement).hidden = !ofPictures;
@@ -87,14 +87,14 @@ export function setUpModelStep(
   };
 }
 
-/** Files of a folder by their paths in it, or a file alone. */
+/** Reads files of a folder by their relative paths, or a single file. */
 function fromDisk(files: readonly File[]): ModelChoice {
   const [first] = files;
   const [name = ""] = first!.webkitRelativePath.split("/");
   if (!name) return { from: "disk", name: first!.name, files: { [first!.name]: first! } };
   const inFolder = files.map((file) => [file.webkitRelativePath.slice(name.length + 1), file] as const);
   const read = inFolder.filter(([path]) => /\.(json|txt|model|jinja|safetensors|gguf)$/.test(path));
-  // Of several formats safetensors is read; an ONNX file may have its weights beside it.
+  // Safetensors is preferred. An ONNX file may have its weights in a second file.
   const isOnnx = ([path]: readonly [string, File]): boolean => /(^|\/)model(_quantized)?\.onnx([._]data)?$/.test(path);
   if (!read.some(([path]) => /^model.*\.safetensors$/.test(path))) read.push(...inFolder.filter(isOnnx));
   if (read.length === 0) throw new UserError(`${name} is not a model folder: it has no config.json`);

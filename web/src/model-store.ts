@@ -4,28 +4,28 @@ import { BUNDLED_MODEL } from "../../src/model/bundled-model.ts";
 import { ggufFiles } from "../../src/model-files/gguf/gguf-files.ts";
 import { type ModelFiles, memoryFiles } from "../../src/model-files/model-files.ts";
 
-/** Which model, as a person chose it. */
+/** A model that the user chose. */
 export type ModelChoice =
   | { from: "page" }
-  /** `owner/name[@revision]`, without spaces around it. */
+  /** `owner/name[@revision]`, without surrounding spaces. */
   | { from: "hub"; id: string }
-  /** Files of a folder, by their paths within it, or one GGUF file. */
+  /** Files of a folder by their relative paths, or one GGUF file. */
   | { from: "disk"; name: string; files: Readonly<Record<string, Blob>> }
-  /** A model from the disk that an earlier visit has kept. */
+  /** A model from the disk, kept from an earlier visit. */
   | { from: "kept"; name: string; files: readonly string[] };
 
-/** How much of a file has come. */
+/** Progress of a file's download. */
 export interface DownloadProgress {
   file: string;
   received: number;
-  /** Absent where the server does not say. */
+  /** Undefined if the server does not say. */
   size?: number;
 }
 
-/** Where models are kept between visits. */
+/** Name of the cache in which models are kept between visits. */
 const CACHE = "aflora-models";
 
-/** What there is of the model that comes with the page. */
+/** Files of the bundled model. */
 const BUNDLED_FILES: readonly string[] = [
   "config.json",
   "model.safetensors",
@@ -39,20 +39,20 @@ const BUNDLED_FILES: readonly string[] = [
 const HUB = "https://huggingface.co";
 const HUB_NAME = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/;
 
-/** What a chosen model is called in the adapter. */
+/** Name of a chosen model in the adapter. */
 export function nameOf(choice: ModelChoice): string {
   if (choice.from === "page") return BUNDLED_MODEL;
   return choice.from === "hub" ? choice.id.replace(/@.*/, "") : choice.name;
 }
 
-/** The branch, tag or commit that is asked for of a model of the hub; undefined where none is. */
+/** Branch, tag or commit of a model on the hub; undefined if none is given. */
 export const revisionOf = (choice: ModelChoice): string | undefined =>
   choice.from === "hub" ? choice.id.split("@")[1] : undefined;
 
 /**
- * The files of a chosen model. Those of a server are fetched when they are opened and kept for later visits.
+ * Opens the files of a chosen model. Files from a server are downloaded when they are opened, and kept for later visits.
  * @param home address of the page's own files
- * @throws UserError where the choice names no model.
+ * @throws UserError if the choice names no model
  */
 export async function filesOf(
   choice: ModelChoice,
@@ -62,7 +62,7 @@ export async function filesOf(
   if (choice.from === "page" || choice.from === "hub") {
     const served = servedFiles(nameOf(choice), addressOf(choice, home), onProgress);
     if (choice.from === "hub") return served;
-    // Asking for others in vain would look like an error in the browser's console.
+    // Requests for other files would appear as errors in the browser's console.
     return { ...served, open: async (file) => (BUNDLED_FILES.includes(file) ? served.open(file) : undefined) };
   }
   const files = choice.from === "kept" ? await keptFiles(choice.name, choice.files) : choice.files;
@@ -72,9 +72,9 @@ export async function filesOf(
 }
 
 /**
- * Where the files of a model lie that comes from a server, with a slash at its end.
+ * Address of a model's files on a server, with a trailing slash.
  * @param home address of the page's own files
- * @throws UserError where the choice names no model.
+ * @throws UserError if the choice names no model
  */
 function addressOf(choice: Extract<ModelChoice, { from: "page" | "hub" }>, home: string): string {
   if (choice.from === "page") return new URL(`models/${BUNDLED_MODEL}/`, home).href;
@@ -83,7 +83,7 @@ function addressOf(choice: Extract<ModelChoice, { from: "page" | "hub" }>, home:
   return `${HUB}/${nameOf(choice)}/resolve/${revisionOf(choice) ?? "main"}/`;
 }
 
-/** Keeps the files of a model from the disk, so that a run goes on with it after a reload. */
+/** Keeps the files of a model from the disk, so that a run can be resumed after a reload. */
 export async function keep(name: string, files: Readonly<Record<string, Blob>>): Promise<void> {
   const cache = await caches.open(CACHE);
   for (const [file, blob] of Object.entries(files)) await cache.put(keptAt(name, file), new Response(blob));
@@ -103,7 +103,7 @@ async function keptFiles(name: string, names: readonly string[]): Promise<Record
 const keptAt = (name: string, file: string): string =>
   `/disk/${encodeURIComponent(name)}/${file.split("/").map(encodeURIComponent).join("/")}`;
 
-/** Files of a server, each whole, kept in the browser. */
+/** Files on a server. Downloaded whole, and kept in the browser. */
 function servedFiles(name: string, folder: string, onProgress: (progress: DownloadProgress) => void): ModelFiles {
   return {
     location: name,
@@ -114,7 +114,7 @@ function servedFiles(name: string, folder: string, onProgress: (progress: Downlo
       if (!response) {
         response = await ask(name, url);
         if (response.status !== 404) response = counted(response, file, onProgress);
-        // Also that a file is not there: without a network nothing else would say so. What has no configuration is no model yet.
+        // Also keeps that a file is missing, for use without a network. Without a configuration there is no model yet.
         if (cache && !(response.status === 404 && file === "config.json")) {
           await stored(cache, url, response, name, file);
           response = (await cache.match(url))!;
@@ -126,7 +126,7 @@ function servedFiles(name: string, folder: string, onProgress: (progress: Downlo
   };
 }
 
-/** Pages that did not come over a safe connection have no cache. */
+/** Pages that did not come over a secure connection have no cache. */
 const openCache = async (): Promise<Cache | undefined> => ("caches" in self ? caches.open(CACHE) : undefined);
 
 async function ask(name: string, url: string): Promise<Response> {
@@ -138,7 +138,7 @@ async function ask(name: string, url: string): Promise<Response> {
   }
   if (response.ok || response.status === 404) return response;
   await response.body?.cancel();
-  // The hub says so of a repository that is not there as well as of one that is private.
+  // The hub answers the same for missing and for private repositories.
   if (response.status === 401 || response.status === 403) {
     throw new UserError(
       `there is no public model ${name} on the hub; check its name, or download it and choose its folder`,
@@ -160,14 +160,14 @@ async function stored(cache: Cache, url: string, response: Response, name: strin
   }
 }
 
-/** The same answer, with what has come of it told. */
+/** Wraps a response to report its progress. */
 function counted(
   { body, status, headers }: Response,
   file: string,
   onProgress: (progress: DownloadProgress) => void,
 ): Response {
   const length = Number(headers.get("Content-Length"));
-  // A compressed answer's length is not that of what comes out.
+  // The length of a compressed response is not that of its content.
   const known = length > 0 && !headers.get("Content-Encoding");
   let received = 0;
   const counting = new TransformStream<Uint8Array, Uint8Array>({
@@ -181,9 +181,9 @@ function counted(
 }
 
 /**
- * Bytes that a model's weights have where they lie, without fetching them; undefined where nobody says.
+ * Size of a model's weights in bytes, without downloading them; undefined if unknown.
  * @param home address of the page's own files
- * @throws UserError where the choice names no model.
+ * @throws UserError if the choice names no model
  */
 export async function weightBytes(choice: ModelChoice, home: string): Promise<number | undefined> {
   if (choice.from === "disk") return Object.values(choice.files).reduce((sum, { size }) => sum + size, 0);

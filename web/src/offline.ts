@@ -10,6 +10,6 @@ export function startOffline(): void {
     .then(() => {
       byId("offline", HTMLElement).textContent = "It is kept now.";
     })
-    // A browser may forbid it, as some do in private windows; the page works all the same.
+    // A browser may forbid it, as some do in private windows. The page still works.
     .catch(() => undefined);
 }

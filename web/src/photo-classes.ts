@@ -3,12 +3,12 @@ import { byId, element, thumbnail } from "./dom.ts";
 import type { GivenExamples } from "./given-examples.ts";
 import { attempt } from "./problems.ts";
 
-/** Classes of a folder that are shown, and photos of each. */
+/** Number of classes of a folder to show, and of photos of each. */
 const SHOWN = { classes: 12, photos: 8 };
 /** Milliseconds between two photos while a button is held. */
 const PAUSE = 150;
 
-/** The photos of each class: those of a folder, and what the camera adds. */
+/** Photos by class: those of a folder, and those that the camera adds. */
 export class PhotoClasses {
   readonly #onChange: (given: GivenExamples | undefined) => void;
   readonly #place = byId("photos", HTMLFieldSetElement);
@@ -18,14 +18,14 @@ export class PhotoClasses {
   #classes: PhotoClass[] = [];
   #camera: Camera | undefined;
 
-  /** @param onChange hears of photos that were taken and names that were changed; undefined while less than two classes have photos */
+  /** @param onChange called after photos or names have changed; with undefined while fewer than two classes have photos */
   constructor(onChange: (given: GivenExamples | undefined) => void) {
     this.#onChange = onChange;
     this.#shutter.addEventListener("click", () => this.closeCamera());
     byId("add-class", HTMLButtonElement).addEventListener("click", () => this.#add(this.#freeName()).name.select());
   }
 
-  /** Shows a folder's photos in place of those before; of a file of rows nothing. */
+  /** Shows a folder's photos instead of those before, or none for a file of rows. */
   show({ name, pictures = {} }: GivenExamples): void {
     this.closeCamera();
     this.#place.hidden = true;
@@ -94,7 +94,7 @@ export class PhotoClasses {
     });
   }
 
-  /** Names are folders' names: none is twice there. */
+  /** Names are names of folders, so they must differ. */
   #renamed(): void {
     for (const { name } of this.#classes) {
       const isTwice = this.#classes.some((other) => other.name !== name && other.name.value === name.value);
@@ -132,7 +132,7 @@ class PhotoClass {
     this.#say();
   }
 
-  /** Adds a photo, and shows it where there is room. */
+  /** Adds a photo, and shows it if there is space. */
   put(file: string, photo: Blob): void {
     this.photos.set(file, photo);
     this.#say();
@@ -157,7 +157,7 @@ class PhotoClass {
   }
 }
 
-/** Does something again and again while a button is held, by a pointer or by the keyboard. */
+/** Repeats an action while a button is held, by a pointer or by the keyboard. */
 function whileHeld(button: HTMLButtonElement, action: () => Promise<void>, atEnd: () => void): void {
   let held = false;
   const begin = async (): Promise<void> => {
@@ -173,7 +173,7 @@ function whileHeld(button: HTMLButtonElement, action: () => Promise<void>, atEnd
     held = false;
   };
   button.addEventListener("pointerdown", (event) => {
-    // Also where the pointer leaves the button before it is let go.
+    // Receives the release even if the pointer has left the button.
     button.setPointerCapture(event.pointerId);
     void begin();
   });
@@ -181,6 +181,6 @@ function whileHeld(button: HTMLButtonElement, action: () => Promise<void>, atEnd
     if (key === " " || key === "Enter") void begin();
   });
   for (const event of ["pointerup", "pointercancel", "keyup", "blur"]) button.addEventListener(event, end);
-  // A finger that holds would ask for a menu.
+  // A long touch would open a menu.
   button.addEventListener("contextmenu", (event) => event.preventDefault());
 }

@@ -1,7 +1,7 @@
 import { UserError } from "../../src/errors.ts";
 import { byId } from "./dom.ts";
 
-/** Shows what went wrong in a step, or that nothing did. */
+/** Shows the error of a step, or clears it. */
 export function showProblem(id: string, error?: unknown): void {
   const said = byId(id, HTMLElement);
   if (error === undefined) {
@@ -13,7 +13,7 @@ export function showProblem(id: string, error?: unknown): void {
   said.scrollIntoView({ block: "nearest" });
 }
 
-/** Does something and shows what goes wrong. @returns what it gives; undefined where it failed */
+/** Runs an action and shows its error. @returns its result; undefined if it failed */
 export async function attempt<Value>(id: string, action: () => Promise<Value>): Promise<Value | undefined> {
   showProblem(id);
   try {
@@ -24,5 +24,5 @@ export async function attempt<Value>(id: string, action: () => Promise<Value>): 
   }
 }
 
-/** A sentence as it begins. File names keep their letters. */
+/** Capitalises a sentence. File names keep their letters. */
 const capital = (text: string): string => (/^[a-z]+ /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text);

@@ -1,7 +1,7 @@
 import { byId, element, tableOf } from "./dom.ts";
 import type { RowProblems } from "./row-problems.ts";
 
-/** Shows what looks wrong in the examples, or nothing where nothing does. */
+/** Shows problems of the examples, or nothing if there are none. */
 export function showRowProblems(found: RowProblems | undefined): void {
   const view = byId("rows-wrong", HTMLDetailsElement);
   const { header, count = 0, groups = [] } = found ?? {};

@@ -5,12 +5,12 @@ import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 import type { TaskFacts } from "./examples-file.ts";
 
-/** Rows that a page looks through while a person waits. */
+/** Maximum number of rows that a page checks while the user waits. */
 const MOST_ROWS = 20_000;
-/** Rows of each kind that are shown, and characters of a text. */
+/** Number of rows of each kind to show, and of characters of a text. */
 const SHOWN = { rows: 20, characters: 120 };
 
-/** What looks wrong in a file of examples, as `aflora check` finds it without a model. */
+/** Problems of a file of examples, as `aflora check` finds them without a model. */
 export interface RowProblems {
   /** Why the first line seems to be a row. */
   header: string | undefined;
@@ -18,7 +18,7 @@ export interface RowProblems {
   groups: { title: string; count: number; rows: [place: string, label: string, found: string, text: string][] }[];
 }
 
-/** Undefined where the rows do not have one class each, or there are too many. */
+/** Finds problems; undefined if the rows do not have one class each, or are too many. */
 export function rowProblems(
   table: Table,
   { text = "text", label = "label" }: Partial<Columns>,

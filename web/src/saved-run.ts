@@ -9,25 +9,25 @@ import type { TrainingState } from "../../src/training/training-state.ts";
 import type { GivenExamples } from "./given-examples.ts";
 import type { ModelChoice } from "./model-store.ts";
 
-/** What a run was told, as it is kept in the origin's private file system. */
+/** Settings of a run, kept in the origin's private file system. */
 export interface RunSettings {
   data: string;
   model: Exclude<ModelChoice, { from: "disk" }>;
   columns: { text?: string; textPair?: string; label?: string };
   kind?: string;
   options: Record<string, unknown>;
-  /** Where it computes; it is chosen when the run begins. */
+  /** Device of the run, chosen when it begins. */
   device?: DeviceName;
 }
 
-/** What a run has written about itself. */
+/** Records of a run. */
 export interface RunRecords {
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   freezing: FreezingRecord[];
 }
 
-/** A run that was left, and where it goes on. */
+/** An unfinished run, with its state. */
 export interface SavedRun {
   settings: RunSettings;
   given: GivenExamples;
@@ -37,20 +37,20 @@ export interface SavedRun {
 
 const FOLDER = "run";
 const SETTINGS = "settings.json";
-/** The examples' file, or their pictures one after the other. */
+/** Name of the examples' file, or of the concatenated pictures. */
 const DATA = "data";
-/** Of pictures, their paths with the number of their bytes, in that order. */
+/** Name of the file with the pictures' paths and sizes in bytes, in that order. */
 const PICTURES = "pictures.json";
-/** The one file that says where training stands: it is replaced as a whole. */
+/** Name of the file with the training state. It is replaced atomically. */
 const STATE = "state.safetensors";
 
-/** Whether this browser lets pages keep files, as it does where the page came over a safe connection. */
+/** Whether this browser lets pages keep files, which needs a secure connection. */
 export const canSave = (): boolean => typeof navigator.storage?.getDirectory === "function";
 
 const folder = async (): Promise<FileSystemDirectoryHandle> =>
   (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
 
-/** Begins to keep a run, in place of the one before. */
+/** Begins to save a run. Replaces the one before. */
 export async function beginSaving(settings: RunSettings, { file, pictures = {} }: GivenExamples): Promise<void> {
   await forgetRun();
   const at = await folder();
@@ -60,14 +60,14 @@ export async function beginSaving(settings: RunSettings, { file, pictures = {} }
   await write(at, SETTINGS, JSON.stringify(settings));
 }
 
-/** Keeps where a run stands, whole or not at all. */
+/** Saves the progress of a run, atomically. */
 export async function saveProgress(state: TrainingState, records: RunRecords): Promise<void> {
   const { counters, tensors } = saveState(state);
   const metadata = { aflora: JSON.stringify(counters), records: JSON.stringify(records) };
   await write(await folder(), STATE, safetensorsBytes(tensors, metadata));
 }
 
-/** The run that was left; undefined where there is none, or what is kept of it cannot be read. */
+/** Finds the unfinished run; undefined if there is none, or it cannot be read. */
 export async function findRun(): Promise<SavedRun | undefined> {
   if (!canSave()) return undefined;
   try {
@@ -105,11 +105,11 @@ function parted(file: Blob, sizes: readonly [path: string, size: number][]): Rec
 }
 
 /**
- * Trains while no other tab does: there is one place to keep a run.
- * @throws UserError where another tab trains.
+ * Trains unless another tab does: there is only one place for a run.
+ * @throws UserError if another tab trains
  */
 export async function whileAlone<Value>(train: () => Promise<Value>): Promise<Value> {
-  // Absent where nothing is kept, either.
+  // Undefined in browsers that keep nothing.
   const locks = navigator.locks as LockManager | undefined;
   if (!locks) return train();
   return locks.request("aflora-run", { ifAvailable: true }, (lock) => {
@@ -118,13 +118,13 @@ export async function whileAlone<Value>(train: () => Promise<Value>): Promise<Va
   });
 }
 
-/** Takes away what is kept of a run; nothing where there is none. */
+/** Removes the saved run, if there is one. */
 export async function forgetRun(): Promise<void> {
   const root = await navigator.storage.getDirectory();
   await root.removeEntry(FOLDER, { recursive: true }).catch(() => undefined);
 }
 
-/** A writable file takes the old one's place when it is closed, not before. */
+/** A writable file replaces the old one when it is closed, not before. */
 async function write(
   at: FileSystemDirectoryHandle,
   name: string,

@@ -2,8 +2,8 @@ import type { ReportedRun } from "../../src/reports/run-page.ts";
 import { download } from "./dom.ts";
 import type { DrawingHandlers } from "./drawing-worker.ts";
 import { attempt } from "./problems.ts";
-import type { TakeFormat } from "./training-session.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
+import type { TakeFormat } from "./tuned-model.ts";
 import type { Called } from "./worker-calls.ts";
 
 const FILES: Record<TakeFormat, string> = {
@@ -12,7 +12,7 @@ const FILES: Record<TakeFormat, string> = {
   onnx: "onnx-model.zip",
 };
 
-/** The step in which what was trained is handed out. @param run the run as its report shows it */
+/** Sets up the step for downloading the result. @param run the run, for its report */
 export function setUpTakeStep(
   training: Called<TrainingHandlers>,
   drawing: Called<DrawingHandlers>,

@@ -8,19 +8,20 @@ import { sayDevice } from "./device-line.ts";
 import { byId, element, fillSelect } from "./dom.ts";
 import type { TaskFacts } from "./examples-file.ts";
 import type { DownloadProgress } from "./model-store.ts";
-import type { SessionEvent, StartFacts } from "./training-session.ts";
+import type { SessionEvent } from "./page-run.ts";
+import type { StartFacts } from "./start-facts.ts";
 
-/** What trains, and how, as the form says; the names are those of `aflora train`. */
+/** Form for the method and settings, with the names of `aflora train`. */
 export interface TrainForm {
   options(): Record<string, unknown>;
-  /** Puts in what suits so many examples of texts or of pictures. */
+  /** Fills in settings that suit the number of texts or pictures. */
   suggest(task: Pick<TaskFacts, "examples" | "reads" | "refines">): void;
-  /** Puts in the options of a run that was left. */
+  /** Fills in the options of an unfinished run. */
   put(options: Readonly<Record<string, unknown>>): void;
   lock(locked: boolean): void;
 }
 
-/** Fields that are plain numbers: option → id. */
+/** Numeric fields: id by option. */
 const NUMBERS = {
   rank: "rank",
   epochs: "epochs",
@@ -33,7 +34,7 @@ const NUMBERS = {
 
 const DEFAULTS = { maxLength: 256, validationSplit: 0.1, seed: 42 };
 
-/** The form that says what trains, filled with what the first method begins with. @param methods those to choose from */
+/** Sets up the form with the first method's defaults. @param methods to choose from */
 export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   const method = byId("method", HTMLSelectElement);
   const selects = { classWeights: "class-weights", augmentation: "augmentation" } as const;
@@ -111,7 +112,7 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
 export const downloadText = ({ file, received, size }: DownloadProgress): string =>
   `Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`;
 
-/** What is shown of a run while it goes on. */
+/** Progress of a run while it trains. */
 export class TrainingProgress {
   #start: StartFacts | undefined;
   #metric: { name: string; value: string; when: string } | undefined;
@@ -151,7 +152,7 @@ export class TrainingProgress {
     byId("progress-text", HTMLElement).textContent = text;
   }
 
-  /** Shows what a run that has ended says of itself. */
+  /** Shows the result of a run that has ended. */
   end(text: string, notes: readonly string[]): void {
     this.say(text);
     announce(text);
@@ -216,7 +217,7 @@ export class TrainingProgress {
   }
 }
 
-/** What a screen reader says: not each step, but each epoch. */
+/** Announces text to screen readers: not each step, but each epoch. */
 function announce(text: string): void {
   byId("said", HTMLElement).textContent = text;
 }

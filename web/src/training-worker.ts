@@ -3,7 +3,7 @@ import { choices } from "./choices.ts";
 import { TrainingSession } from "./training-session.ts";
 import { answerCalls, tellPage } from "./worker-calls.ts";
 
-// The page's address comes as this worker's name: its own files lie beside it.
+// This worker's name is the page's address, which its own files are relative to.
 const session = new TrainingSession(self.name, tellPage);
 
 const handlers = {
@@ -14,10 +14,10 @@ const handlers = {
   chooseModel: session.chooseModel.bind(session),
   train: session.train.bind(session),
   leftRun: session.leftRun.bind(session),
-  goOnWithRun: session.goOnWithRun.bind(session),
+  resumeRun: session.resumeRun.bind(session),
   forgetRun: session.forgetRun.bind(session),
   pause: session.pause.bind(session),
-  goOn: session.goOn.bind(session),
+  resume: session.resume.bind(session),
   stop: session.stop.bind(session),
   ask: session.ask.bind(session),
   wrong: session.wrong.bind(session),

@@ -1,23 +1,24 @@
 import { UNSURE } from "../../src/inference/confidence-threshold.ts";
 import { Camera } from "./camera.ts";
 import { acceptDrops, byId, element, tableOf, thumbnail } from "./dom.ts";
+import type { EndFacts } from "./end-facts.ts";
 import { attempt } from "./problems.ts";
-import type { Asked, EndFacts, Said } from "./training-session.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
+import type { Asked, Said } from "./tuned-model.ts";
 import type { Called } from "./worker-calls.ts";
 
-/** Labels that are shown with their probabilities. */
+/** Number of labels to show with their probabilities. */
 const SHOWN = 8;
-/** Milliseconds between two pictures of the camera that the model is asked of, at the least. */
+/** Minimum milliseconds between two camera pictures that the model predicts. */
 const PAUSE = 200;
 
 export interface TryStep {
   begin(end: EndFacts): void;
-  /** Closes the camera: the model that it shows is about to be another. */
+  /** Closes the camera: the model behind its predictions is about to change. */
   lock(locked: boolean): void;
 }
 
-/** The step in which the model is asked. */
+/** Sets up the step for trying the model. */
 export function setUpTryStep(training: Called<TrainingHandlers>): TryStep {
   const [text, pair] = [byId("ask-text", HTMLTextAreaElement), byId("ask-pair", HTMLTextAreaElement)];
   const answer = byId("answer", HTMLElement);
@@ -62,7 +63,7 @@ export function setUpTryStep(training: Called<TrainingHandlers>): TryStep {
   };
 }
 
-/** A picture of the person's, or what the camera sees. */
+/** Sets up pictures from files and the camera. */
 function setUpPictures(ask: (asked: Asked) => Promise<void>): { clear(): void; lock(locked: boolean): void } {
   const file = byId("ask-file", HTMLInputElement);
   const live = byId("ask-live", HTMLButtonElement);
@@ -91,7 +92,7 @@ function setUpPictures(ask: (asked: Asked) => Promise<void>): { clear(): void; l
       live.disabled = false;
     });
     live.textContent = "Close the camera";
-    // A screen reader would not come to an end.
+    // A screen reader would never finish.
     answer.setAttribute("aria-live", "off");
     for (const opened = camera; camera === opened; ) {
       const begun = performance.now();
@@ -132,7 +133,7 @@ async function showMistakes(training: Called<TrainingHandlers>): Promise<void> {
   });
 }
 
-/** @param least probability of a class that the model is sure of; NaN: any */
+/** @param least probability of a class from which the model is sure of it; NaN for any */
 function shown({ line, labels }: Said, least: number): Node[] {
   if (labels.length === 0) return [element("p", line, { class: "said" })];
   const bars = labels.slice(0, SHOWN).map(({ label, probability }) => {

@@ -1,9 +1,9 @@
 import { UserError } from "../../src/errors.ts";
 
-/** What a worker does when it is asked, by name. */
+/** A worker's functions by name, for calls from the page. */
 export type Handlers = Record<string, (...given: never[]) => unknown>;
 
-/** What a worker tells without being asked. */
+/** Events that a worker sends without a call. */
 type Events = object;
 
 interface Call {
@@ -17,7 +17,7 @@ type Message<Told> =
   | { id: number; failed: string; mendable: boolean }
   | { told: Told };
 
-/** Answers the page's calls of this worker, each when it is done. */
+/** Answers the page's calls to this worker, each when it is done. */
 export function answerCalls(handlers: Handlers): void {
   self.addEventListener("message", async ({ data: { id, name, given } }: MessageEvent<Call>) => {
     try {
@@ -29,19 +29,19 @@ export function answerCalls(handlers: Handlers): void {
   });
 }
 
-/** Tells the page something. */
+/** Sends an event to the page. */
 export function tellPage(told: Events): void {
   self.postMessage({ told });
 }
 
-/** A worker's handlers as the page calls them. */
+/** A worker's functions, as the page calls them. */
 export type Called<Of extends Handlers> = {
   [Name in keyof Of]: (...given: Parameters<Of[Name]>) => Promise<Awaited<ReturnType<Of[Name]>>>;
 };
 
 /**
- * Calls a worker's handlers. What a handler throws is thrown here: a UserError as one.
- * @param onTold hears what the worker tells
+ * Calls a worker's functions. Their errors are thrown here; a UserError stays one.
+ * @param onTold receives the worker's events
  */
 export function callsTo<Of extends Handlers, Told extends Events = never>(
   worker: Worker,

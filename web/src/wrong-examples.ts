@@ -1,19 +1,19 @@
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { Example, Prediction } from "../../src/tasks/example.ts";
 
-/** A validation example on which the model errs. */
+/** A validation example with a wrong prediction. */
 export interface WrongExample {
   text: string;
-  /** The picture whose path `text` is. */
+  /** The picture whose path is `text`. */
   picture?: Blob | undefined;
   label: string;
   said: string;
 }
 
-/** Examples that are shown, and characters of a text. */
+/** Number of examples to show, and of characters of a text. */
 const SHOWN = { examples: 100, characters: 300 };
 
-/** Those of the examples of which the model says something else; of real numbers those that it misses by most. None of kinds without labels. */
+/** Finds the examples with wrong predictions; for numbers, those with the largest errors. Empty for kinds without labels. */
 export async function wrongExamples(
   model: FineTunedModel,
   examples: readonly Example[],
@@ -42,7 +42,7 @@ export async function wrongExamples(
     }));
 }
 
-/** What embeds has no labels to give. */
+/** Embeddings have no labels. */
 const differ = (a: Prediction, b: Prediction): boolean =>
   b.vectors === undefined && (a.label !== b.label || JSON.stringify(a.labels) !== JSON.stringify(b.labels));
 

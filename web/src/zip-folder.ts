@@ -1,7 +1,7 @@
 import { Zip, ZipPassThrough } from "fflate";
 import { type OutputFolder, piecesOf } from "../../src/export/output-folder.ts";
 
-/** A folder that `write` fills, as a zip file. Nothing is compressed: weights would gain little. */
+/** Zips a folder that `write` fills. Without compression: weights would shrink little. */
 export async function zipFolder(name: string, write: (folder: OutputFolder) => Promise<void>): Promise<Blob> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   const zip = new Zip((error, piece) => {

@@ -1,0 +1,112 @@
+import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
+import { writePeftFolder } from "../../src/export/peft/write.ts";
+import type { PageFineTuneOutcome } from "../../src/fine-tuning/fine-tune-in-page.ts";
+import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
+import { mergeWeights } from "../../src/methods/merge.ts";
+import { type Adapter, adapterBytes } from "../../src/model/adapter.ts";
+import { fitAdapter } from "../../src/model/fitted-adapter.ts";
+import type { Runtime } from "../../src/runtime/session.ts";
+import type { TextPrediction } from "../../src/tasks/built-in-kinds.ts";
+import type { TaskData } from "../../src/tasks/example.ts";
+import type { GivenExamples } from "./given-examples.ts";
+import { withinMemory } from "./page-memory.ts";
+import { type WrongExample, wrongExamples } from "./wrong-examples.ts";
+import { zipFolder } from "./zip-folder.ts";
+
+/** Input for the model: texts, or a picture. */
+export interface Asked {
+  text: string;
+  textPair?: string;
+  /** The picture whose name is `text`. */
+  picture?: Blob;
+}
+
+/** The model's answer. */
+export interface Said {
+  /** The answer in one line. */
+  line: string;
+  /** All labels with their probabilities, likeliest first, if the kind has them. */
+  labels: { label: string; probability: number }[];
+}
+
+export type TakeFormat = "adapter" | "peft" | "onnx";
+
+/** The model that a run has tuned. */
+export class TunedModel {
+  readonly model: FineTunedModel;
+  readonly #adapter: Adapter;
+  readonly #runtime: Runtime;
+  readonly #task: TaskData;
+  readonly #pictures: GivenExamples["pictures"];
+  readonly #asked: Map<string, Blob>;
+
+  private constructor(model: FineTunedModel, { adapter, runtime }: Finished, { task, pictures, asked }: TunedRun) {
+    this.model = model;
+    this.#adapter = adapter;
+    this.#runtime = runtime;
+    this.#task = task;
+    this.#pictures = pictures;
+    this.#asked = asked;
+  }
+
+  /** @throws UserError if the page runs out of memory */
+  static async of(finished: Finished, run: TunedRun): Promise<TunedModel> {
+    const { adapter, base, runtime } = finished;
+    return new TunedModel(await withinMemory(FineTunedModel.adapt(base, adapter, runtime)), finished, run);
+  }
+
+  /** Answers a text, or labels a text or picture. */
+  async ask({ text, textPair, picture }: Asked): Promise<Said> {
+    if (this.model.writes) {
+      const [answer] = await this.model.answers([text], { maxNewTokens: 100 });
+      return { line: answer!.text, labels: [] };
+    }
+    if (picture) this.#asked.set(text, picture);
+    try {
+      const shown: TextPrediction = await this.model.predict(textPair ? { text, textPair } : text);
+      return { line: this.model.kind.lineOf(shown), labels: shown.labels?.flatMap(withProbability) ?? [] };
+    } finally {
+      this.#asked.delete(text);
+    }
+  }
+
+  /** Finds the validation examples whose prediction differs from their label. */
+  async wrong(): Promise<{ of: number; examples: WrongExample[] }> {
+    const { examples } = this.#task.validation[0]!;
+    return { of: examples.length, examples: await wrongExamples(this.model, examples, this.#pictures) };
+  }
+
+  /** Returns the adapter, or the merged model, as a zipped folder. */
+  async take(format: TakeFormat): Promise<Blob> {
+    const adapter = this.#adapter;
+    const { base } = this.model;
+    if (format === "adapter")
+      return zipFolder("adapter", async (folder) => {
+        for (const [name, bytes] of Object.entries(adapterBytes(adapter))) await folder.write(name, bytes);
+      });
+    const fitted = fitAdapter(base, adapter);
+    if (format === "peft")
+      return zipFolder("peft-adapter", (folder) => writePeftFolder(folder, base, fitted, adapter.parameters));
+    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, this.#runtime);
+    return zipFolder("onnx-model", (folder) => writeOnnxFolder(folder, base, adapter.description, weights));
+  }
+
+  release(): Promise<void> {
+    return this.model.release();
+  }
+}
+
+type Finished = NonNullable<PageFineTuneOutcome["finished"]>;
+
+interface TunedRun {
+  task: TaskData;
+  /** Pictures that the model learned from. */
+  pictures: GivenExamples["pictures"];
+  /** Map in which the model finds other pictures by name. */
+  asked: Map<string, Blob>;
+}
+
+const withProbability = (entry: { label: string; probability?: number } | string) =>
+  typeof entry === "object" && entry.probability !== undefined
+    ? [{ label: entry.label, probability: entry.probability }]
+    : [];
