@@ -124,7 +124,7 @@ export class AdapterHost {
   #refuseTaken(name: string, replace: boolean): void {
     if (replace || !this.#models.has(name)) return;
     throw new UserError(
-      `there is an adapter "${name}" already; give the new one another name, or { replace: true } to put it in its place`,
+      `there is an adapter "${name}" already; give the new one another name, or { replace: true } to replace the old one`,
     );
   }
 

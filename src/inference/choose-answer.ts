@@ -27,7 +27,7 @@ export async function chooseAnswers(
     throw new UserError(`the model is for ${model.kind.name} and writes no answers, so it cannot choose among some`);
   }
   if (new Set(choices).size < 2 || choices.some((choice) => choice.trim() === "")) {
-    throw new UserError("choices are two or more different answers, none of them empty");
+    throw new UserError("choices must be two or more different answers, none of them empty");
   }
   const pairs = prompts.flatMap((prompt) => choices.map((choice) => [prompt, choice] as const));
   const found = await model.predict(pairs, options);

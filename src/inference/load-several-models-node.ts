@@ -73,14 +73,14 @@ async function namedAdapters(
   if (runs.length + models.length === 0)
     throw new UserError("give --run DIR, or --model NAME to serve a model as it is");
   if (runs.length > 0 && models.length > 1) {
-    throw new UserError("with --run, give --model once: it takes the place of the runs' base model");
+    throw new UserError("with --run, give --model once: it replaces the runs' base model");
   }
-  if (withBase && runs.length === 0) throw new UserError("--with-base goes with --run; leave it out");
+  if (withBase && runs.length === 0) throw new UserError("--with-base requires --run; leave it out");
   const named = new Map<string, Adapter>();
   const add = (name: string, adapter: Adapter): void => {
     if (named.has(name)) {
       throw new UserError(
-        `two models are called "${name}", which is what requests ask for; rename one's folder or file`,
+        `two models have the name "${name}", by which requests select them; rename the folder or file of one`,
       );
     }
     named.set(name, adapter);

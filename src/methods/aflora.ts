@@ -43,7 +43,7 @@ const options = z.object({
   freezeScore: z
     .enum(FREEZE_SCORES)
     .default("gradient")
-    .describe("|∂L/∂θ| or |θ · ∂L/∂θ|, averaged and weighted by its uncertainty; |θ|; or the order from the input on")
+    .describe("|∂L/∂θ| or |θ · ∂L/∂θ|, averaged and weighted by its uncertainty; |θ|; or the position from the input")
     .meta({ ...repeatsPapers, ...sameStepCost }),
   freezeInterval: z
     .int()
@@ -120,7 +120,7 @@ export const aflora: MethodDefinition<typeof options> = {
   },
   published: {
     source:
-      "AFLoRA (arXiv 2403.13269) and its released scripts, DeBERTaV3-base, of GSM8K LLaMA-7B, of summarization BART-Large",
+      "AFLoRA (arXiv 2403.13269) and its released scripts: DeBERTaV3-base; for GSM8K LLaMA-7B, for summarization BART-Large",
     tasks: {
       cola: glue(20, 64, 1e-2, 4e-2),
       sst2: glue(10, 64, 4e-3),

@@ -12,7 +12,7 @@ export const blockFreezingOptions = z.object({
   freezeBlocks: z
     .enum(["off", "linear"])
     .default("off")
-    .describe("freeze whole blocks for good, one after the other from the input on, evenly over time (linear)"),
+    .describe("freeze whole blocks one after the other, starting at the input, evenly over time (linear)"),
   freezeBlocksEarliest: duration.describe(`no block freezes before this point of training (default: ${EARLIEST})`),
   freezeBlocksMost: z.int().positive().optional().describe("limit on frozen blocks (default: all but the last)"),
   freezeBlocksInterval: duration

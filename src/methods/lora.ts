@@ -25,13 +25,13 @@ const options = z.object({
   freezeA: z
     .boolean()
     .default(false)
-    .describe("train B alone: half the parameters and fewer activations in memory (LoRA-FA)"),
+    .describe("train only B: half the parameters and fewer activations in memory (LoRA-FA)"),
   loraplusLrRatio: z
     .number()
     .positive()
     .default(1)
     .describe("ratio of B's learning rate to A's (LoRA+, whose authors suggest 16)"),
-  useDora: z.boolean().default(false).describe("train the length of each row of the adapted weights, too (DoRA)"),
+  useDora: z.boolean().default(false).describe("also train the norm of each row of the adapted weights (DoRA)"),
   initLoraWeights: z
     .enum(["kaiming", "pissa"])
     .default("kaiming")
@@ -166,7 +166,7 @@ function parametersOf(
 function refuseChangedBase(start: unknown, location: string): void {
   if (typeof start !== "string" || !/^(pissa|olora|corda|loftq|lora_ga)/.test(start)) return;
   throw new UserError(
-    `${location}: the adapter goes with a base model that "init_lora_weights": "${start}" changed, not with the original; where PEFT can, save it with path_initial_model_for_weight_conversion, which makes it an ordinary LoRA`,
+    `${location}: the adapter needs a base model changed by "init_lora_weights": "${start}", not the original one; if PEFT supports it, save the adapter with path_initial_model_for_weight_conversion, which makes it an ordinary LoRA`,
   );
 }
 

@@ -57,7 +57,7 @@ export function resolveDuration(
 export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearModule, flag = "--rank"): void {
   if (rank > Math.min(inFeatures, outFeatures)) {
     throw new UserError(
-      `rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has; give a lower ${flag}`,
+      `rank ${rank} exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}]; give a lower ${flag}`,
     );
   }
 }

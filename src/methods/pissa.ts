@@ -62,7 +62,7 @@ export function changeAsLora(
   const rank = 2 * half;
   if (rank > Math.min(inFeatures, outFeatures)) {
     throw new UserError(
-      `as LoRA, PiSSA of rank ${half} has rank ${rank}, more than layer "${name}" [${outFeatures}, ${inFeatures}] has; use --format merged`,
+      `as LoRA, PiSSA of rank ${half} has rank ${rank}, which exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}]; use --format merged`,
     );
   }
   const [first, second] = [indices(half), indices(half).map((place) => half + place)];

@@ -40,7 +40,7 @@ export const sora: MethodDefinition<typeof options> = {
   recipe: { learningRate: 8e-4, headLearningRate: 8e-4 },
   published: {
     source:
-      "SoRA's released script (github.com/TsinghuaC3I/SoRA, scripts/run_glue_sora_no_schedule.sh), DeBERTaV3-base; given for STS-B alone",
+      "SoRA's released script (github.com/TsinghuaC3I/SoRA, scripts/run_glue_sora_no_schedule.sh), DeBERTaV3-base, only for STS-B",
     tasks: { stsb: setting(20, 8, 8e-4) },
   },
   options,

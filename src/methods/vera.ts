@@ -42,7 +42,7 @@ export const vera: MethodDefinition<typeof options> = {
   summary: "trained vectors between random frozen projections; elora, its name in AFLoRA's paper, works too",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   published: {
-    source: "VeRA (arXiv 2310.11454), appendix, RoBERTa-base, rank 1024; nothing for MNLI and QQP",
+    source: "VeRA (arXiv 2310.11454), appendix, RoBERTa-base, rank 1024, without MNLI and QQP",
     tasks: {
       cola: setting(80, 64, 1e-2),
       sst2: setting(60, 64, 4e-3),
@@ -97,7 +97,7 @@ export const vera: MethodDefinition<typeof options> = {
         const { name, inFeatures, outFeatures } = module;
         if (rank > Math.min(inFeatures, outFeatures)) {
           throw new UserError(
-            `as LoRA, rank ${rank} is more than layer "${name}" [${outFeatures}, ${inFeatures}] has, and the adapter larger than the model; use --format merged, or train with --sharing sliced, which PEFT knows as VeRA`,
+            `as LoRA, rank ${rank} exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}], and the adapter would be larger than the model; use --format merged, or train with --sharing sliced, which PEFT supports as VeRA`,
           );
         }
         const { A, B } = pairOf(module);

@@ -155,7 +155,7 @@ async function readForTask(
   if (kind) refuseOtherModel(kind, description);
   if (head === "pooled" && description.pooling?.scores) {
     throw new UserError(
-      "the model is a classifier: it gives scores of labels in place of vectors, by a head of sentence-transformers that aflora does not read; use the run or the model that it comes from",
+      "the model is a classifier: it returns label scores instead of vectors, with a head of sentence-transformers that aflora does not read; use the run or the model that it was made from",
     );
   }
   const trace = traceModel(description, labelCount, head);

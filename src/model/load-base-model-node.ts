@@ -68,7 +68,7 @@ export async function openModel(
       const unread = Object.keys(known ?? {}).find((file) => !files.opened.has(file));
       if (unread !== undefined) {
         throw new UserError(
-          `${join(directory, unread)} belongs to the base model that ${recorded!.whose} was trained on, but other files in its folder take its place; remove those`,
+          `${join(directory, unread)} belongs to the base model that ${recorded!.whose} was trained on, but other files in its folder override it; remove those`,
         );
       }
       return onHub ? base : { ...base, fileHashes: files.hashes };

@@ -10,7 +10,7 @@ export const pictureOptions = z.object({
     .enum(AUGMENTATIONS)
     .optional()
     .describe(
-      "how each step sees its pictures: none, as they are; crop, parts of them; crop-and-flip, also mirrored (default)",
+      "augmentation of pictures in each step: none; crop, random parts; crop-and-flip, also mirrored (default)",
     ),
 });
 

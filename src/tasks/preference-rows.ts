@@ -30,7 +30,7 @@ export function preferenceExamples(
   const judged = !holdsPairs(table) && (has(table, "completion") || named.textPair !== undefined);
   if (!judged && !holdsPairs(table)) {
     throw new UserError(
-      `${table.source} has the columns ${list(table.columns)}; preferences need chosen and rejected, mostly with prompt, or prompt, completion and label`,
+      `${table.source} has the columns ${list(table.columns)}; preferences need chosen and rejected, usually with prompt, or prompt, completion and label`,
     );
   }
   const prompt = named.text ?? "prompt";

@@ -26,7 +26,7 @@ export function promptIds(prompt: Prompt, tokenizer: Tokenizer): number[] {
   if (typeof prompt === "string" && !chatTemplate) return textIds(prompt, tokenizer);
   if (!chatTemplate) {
     throw new UserError(
-      "the model has no chat template to write a conversation by; use one that was tuned for chat, or ask with a single text",
+      "the model has no chat template for conversations; use one that was tuned for chat, or ask with a single text",
     );
   }
   const { messages, tools } = conversationOf(prompt);

@@ -34,10 +34,10 @@ export const rewardOptions = z.object({
     .describe(
       "how answers are scored: by a file (reward.ts or reward.js), the run of a reward model, or last-number, json, regex or length",
     ),
-  rewardSchema: z.string().min(1).optional().describe("file with the JSON Schema that answers must be valid by (json)"),
+  rewardSchema: z.string().min(1).optional().describe("file with the JSON Schema that valid answers match (json)"),
   rewardPattern: z.string().min(1).optional().describe("regular expression that answers must match (regex)"),
   rewardWords: z.int().positive().optional().describe("number of words that answers should have (length)"),
-  rewardTimeout: z.number().positive().default(10).describe("seconds after which the reward of an answer is given up"),
+  rewardTimeout: z.number().positive().default(10).describe("time limit for the reward of an answer, in seconds"),
 });
 
 /** Options of built-in rewards. */

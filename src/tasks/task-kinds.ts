@@ -24,7 +24,7 @@ export function registerTaskKind(kind: TaskKind): void {
     const other = TASK_KINDS.all.find(({ metrics }) => metrics[metric]?.higherIsBetter === !higherIsBetter);
     if (other === undefined) continue;
     throw new UserError(
-      `task kind "${kind.name}": of the metric "${metric}" a ${higherIsBetter ? "lower" : "higher"} value is better in "${other.name}"; give it another name`,
+      `task kind "${kind.name}": a ${higherIsBetter ? "lower" : "higher"} value of the metric "${metric}" is better in "${other.name}"; give it another name`,
     );
   }
   TASK_KINDS.register(kind);

@@ -113,7 +113,7 @@ test("serve answers OpenAI's client until it is told to end", async () => {
 
 test("what cannot be served or talked with is said in a sentence", async () => {
   const twice = await run("serve", "--run", "run", "--run", join(home, "run"));
-  expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('two models are called "run"')]);
+  expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('two models have the name "run"')]);
   const missing = await run("serve", "--run", "run", "--key-file", "none.txt");
   expect([missing.code, missing.stderr]).toEqual([2, "error: none.txt holds no key; write one line of text into it\n"]);
   const malformed = await run("chat", "--run", "run", "--top-p", "2");

@@ -102,7 +102,7 @@ describe("bad input", () => {
     [{ peft_type: "IA3" }, /adapters of type IA3 are not supported; LORA, VERA and ADALORA are/],
     [{ lora_bias: true }, /"lora_bias" are not supported/],
     [{ use_dora: true }, /is damaged: layer ".*" has no lora_magnitude_vector/],
-    [{ init_lora_weights: "pissa_niter_4" }, /"pissa_niter_4" changed.* path_initial_model_for_weight_conversion/],
+    [{ init_lora_weights: "pissa_niter_4" }, /changed by .*"pissa_niter_4".* path_initial_model_for_weight_conversion/],
     [{ bias: "all" }, /trained biases \("bias": "all"\)/],
     [{ r: "four" }, /"r": /],
     [{ rank_pattern: { "(a)\\1": 2 } }, /the regular expression .* is refused/],

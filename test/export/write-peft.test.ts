@@ -97,7 +97,7 @@ describe("what PEFT has no place for", () => {
   test.each([
     ["full", {}, undefined, /"full" does not make an adapter/],
     ["head", {}, undefined, /"head" does not make an adapter/],
-    ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 is more than layer .*--sharing sliced/],
+    ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 exceeds that of layer .*--sharing sliced/],
     ["lora", { rank: 2 }, "lora", /--as lora is for adapters such as AdaLoRA's/],
   ] as const)("%s %j", async (method, options, as, message) => {
     const { base, adapter } = await tinyAdapter(model, method, options);

@@ -51,8 +51,8 @@ test("a single base model is named base; untuned models have their own names", a
 
 test("ambiguous names and runs trained on other files are refused", async () => {
   await expect(load({})).rejects.toThrow("give --run DIR, or --model NAME");
-  await expect(load({ models: [writer, join(writer, ".")] })).rejects.toThrow('two models are called "writer"');
-  await expect(load({ models: [writer], withBase: true })).rejects.toThrow("--with-base goes with --run");
+  await expect(load({ models: [writer, join(writer, ".")] })).rejects.toThrow('two models have the name "writer"');
+  await expect(load({ models: [writer], withBase: true })).rejects.toThrow("--with-base requires --run");
   await expect(load({ runs: runs("tickets"), models: [writer, labeller] })).rejects.toThrow("give --model once");
   const changed = join(home, "changed");
   await cp(labeller, changed, { recursive: true });

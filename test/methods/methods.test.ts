@@ -341,7 +341,7 @@ describe("AFLoRA's ablation", () => {
 describe("bad input", () => {
   test.each(["aflora", "lora", "adalora", "sora"])("%s refuses a rank above a layer's size; VeRA does not", (name) => {
     expect(() => create(name, { rank: 5 }, small)).toThrow(
-      /^rank \d is more than layer "encoder.layer.0.attention.self.query" \[4, 4\] has; give a lower --rank$/,
+      /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower --rank$/,
     );
     expect(create("vera", { rank: 5 }, small).parameters).not.toEqual([]);
   });

@@ -59,7 +59,7 @@ test("a file that is gone, or that another stands in for, is named", async () =>
     join(model, "tokenizer.json"),
   );
   await expect(evaluateRun(run)).rejects.toThrow(
-    `${join(model, "vocab.txt")} belongs to the base model that the adapter in ${run} was trained on, but other files in its folder take its place`,
+    `${join(model, "vocab.txt")} belongs to the base model that the adapter in ${run} was trained on, but other files in its folder override it`,
   );
   await rm(join(model, "tokenizer.json"));
 });

@@ -325,7 +325,7 @@ describe("aflora compare", () => {
 describe("a plan that cannot work is refused before anything is written", () => {
   test.each<[string, () => Partial<ComparisonOptions>, RegExp]>([
     ["unknown method", () => ({ methods: ["aflora", "lorra"] }), /unknown method "lorra".*lora/],
-    ["rank above the layers", () => ({ methods: ["lora"], ranks: [4, 64] }), /rank 64 is more than layer/],
+    ["rank above the layers", () => ({ methods: ["lora"], ranks: [4, 64] }), /rank 64 exceeds that of layer/],
     ["no data", () => ({ tasks: ["rte"], options: { data: join(folder, "none") } }), /no such folder/],
     ["search with nothing apart to compare on", () => ({ trials: 2 }), /give --validation FILE/],
     [
@@ -352,7 +352,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
       () => ["params", ...config(), "--target-modules", "q_proj"],
       /"q_proj" matches no layer; block 0 has encoder\.layer\.0\.attention\.self\.query/,
     ],
-    ["rank above the layer's size", () => ["params", ...config(), "--rank", "33"], /rank 33 is more than layer/],
+    ["rank above the layer's size", () => ["params", ...config(), "--rank", "33"], /rank 33 exceeds that of layer/],
     [
       "another method's option",
       () => ["params", ...config(), "--method", "lora", "--freeze-rule", "matrix-fraction"],

@@ -188,7 +188,7 @@ describe("a plan", () => {
 
   test("names all trials that cannot work, before anything runs", async () => {
     await expect(planStudy(study({ vary: { rank: [2, 33, 64] } }))).rejects.toThrow(
-      /2 of 3 configurations cannot work: rank 33: rank 33 is more than layer .*; rank 64: rank 64 is more/,
+      /2 of 3 configurations cannot work: rank 33: rank 33 exceeds that of layer .*; rank 64: rank 64 exceeds/,
     );
     await expect(planStudy(study({ metric: "acuracy" }))).rejects.toThrow(/did you mean "accuracy"/);
     await expect(planStudy(study({ options: { ...options, train: join(folder, "none.csv") } }))).rejects.toThrow(

@@ -54,7 +54,7 @@ describe("the registry", () => {
     const accuracy = { higherIsBetter: false, compute: () => 0 };
     expect(() => registerTaskKind(named("upside-down", { accuracy }))).toThrow(
       new UserError(
-        'task kind "upside-down": of the metric "accuracy" a higher value is better in "classification"; give it another name',
+        'task kind "upside-down": a higher value of the metric "accuracy" is better in "classification"; give it another name',
       ),
     );
   });

@@ -94,7 +94,7 @@ export class CachedDecoder {
         if (!encoder) return new CachedReader(graph, layout, adapter);
         if (!sources?.length) {
           throw new UserError(
-            "an encoder-decoder writes from texts that its encoder reads; give the ids of one source for each text",
+            "an encoder-decoder needs source texts for its encoder; give the ids of one source for each text",
           );
         }
         const read = (): Promise<SourceTexts> => SourceTexts.read(encoder, layout, sources, adapter);

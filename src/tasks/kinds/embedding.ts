@@ -136,7 +136,7 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
       );
     }
     if (loss === "triplet" && !train.some(({ texts = [] }) => texts.length > 1)) {
-      throw new UserError("--loss triplet needs a column negative beside anchor and positive");
+      throw new UserError("--loss triplet needs a column negative in addition to anchor and positive");
     }
     if (given.margin !== undefined && !["triplet", "contrastive"].includes(loss)) {
       throw new UserError(`--margin is for the losses triplet and contrastive, not for ${loss}`);

@@ -199,7 +199,7 @@ export const reranker: TaskKind<RerankedText> = {
     problemType: null,
     readme: {
       outputs: () =>
-        "The one output is a logit, higher the better a passage answers a query; its sigmoid lies between 0 and 1.",
+        "The output is a logit, higher for passages that answer the query better; its sigmoid is between 0 and 1.",
       showLogits: () => "console.log(logits.data[0], logits.sigmoid().data[0]); // logit and sigmoid",
     },
   },

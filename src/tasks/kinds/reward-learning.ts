@@ -39,7 +39,7 @@ const options = z.object({
   lossType: z
     .enum(LOSS_TYPES)
     .default("dapo")
-    .describe("how answers of unequal length count: all tokens alike (dapo, dr-grpo) or all answers alike (grpo)"),
+    .describe("how answers of unequal length count: all tokens equally (dapo, dr-grpo) or all answers equally (grpo)"),
   scaleRewards: z
     .enum(SCALE_REWARDS)
     .default("group")

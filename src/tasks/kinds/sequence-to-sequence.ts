@@ -110,7 +110,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
     const start = tokenizer.specialTokens.decoderStart?.id;
     if (start === undefined) {
       throw new UserError(
-        "the model's config.json names no decoder_start_token_id, with which an encoder-decoder begins to write; add it",
+        "the model's config.json names no decoder_start_token_id, the token with which an encoder-decoder begins its text; add it",
       );
     }
     const { prefix = "", maxTargetLength, truncate } = options.parse(given);

@@ -41,9 +41,7 @@ export function localStepsNotes(
 ): string[] {
   if (localSteps === undefined) {
     if (replicas === undefined) return [];
-    throw new UserError(
-      "--replicas goes with --local-steps; leave it out, or say how many steps a replica takes alone",
-    );
+    throw new UserError("--replicas requires --local-steps; leave it out, or set --local-steps");
   }
   const why = afterStep
     ? "this method changes the adapter after each step"
@@ -52,7 +50,7 @@ export function localStepsNotes(
       : usesRollout
         ? "answers to learn from are written on one machine"
         : undefined;
-  if (why) throw new UserError(`--local-steps does not go with this run: ${why}; leave one of them out`);
+  if (why) throw new UserError(`--local-steps cannot be used in this run: ${why}; leave one of them out`);
   if (batchSize < (replicas ?? REPLICAS)) {
     throw new UserError(
       `--replicas ${replicas ?? REPLICAS} cannot share batches of ${batchSize} examples; give a larger --batch-size or fewer replicas`,

@@ -98,7 +98,7 @@ describe("local steps of replicas", () => {
       "2 replicas take 3 steps each before their adapters are joined (--local-steps); --max-grad-norm has no effect",
     ]);
     expect(() => localStepsNotes(settings, { ...schedule, afterStep() {} }, false)).toThrow(/after each step/);
-    expect(() => localStepsNotes({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow("goes with --local-steps");
+    expect(() => localStepsNotes({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow("requires --local-steps");
     expect(() => localStepsNotes({ ...settings, replicas: 7 }, schedule, false)).toThrow(
       /--replicas 7 cannot share batches of 6 examples/,
     );
