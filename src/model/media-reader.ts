@@ -7,10 +7,10 @@ import { readsPictures } from "../models/onnx/network-inputs.ts";
 import { samplesOf } from "../models/streams/token-stream.ts";
 import type { PictureInput, SoundInput } from "../tasks/example.ts";
 import type { Media } from "../tasks/media.ts";
-import { varied } from "../tokenization/augment-picture.ts";
+import { augmentPicture } from "../tokenization/augment-picture.ts";
 import { readFeatureExtractor } from "../tokenization/feature-extractor.ts";
 import { type DecodePicture, type ImageProcessor, readImageProcessor } from "../tokenization/image-processor.ts";
-import { resampled } from "../tokenization/resample-sound.ts";
+import { resampleSound } from "../tokenization/resample-sound.ts";
 import type { RawPicture } from "../tokenization/resize-picture.ts";
 import type { DecodeSound } from "../tokenization/wav.ts";
 import type { MediaReader } from "./read-media.ts";
@@ -55,7 +55,7 @@ export async function mediaReader(
       const { samplingRate, write } = extractor ?? refuse();
       // Samples after the end contribute to the resampled samples just before it.
       const { rate, samples, length } = await decode(path, most / samplingRate + 0.1, bytes);
-      const own = resampled(samples, rate, samplingRate).slice(0, most);
+      const own = resampleSound(samples, rate, samplingRate).slice(0, most);
       return { found: { sound: soundInput(own, (length * samplingRate) / rate, sound, write) }, bytes: own.byteLength };
     },
   };
@@ -112,7 +112,7 @@ function pictureInput(processor: ImageProcessor, picture: RawPicture): PictureIn
     shape: [3, processor.height, processor.width],
     key: hashOf(picture.data),
     write: (into, variant, augmentation = "none") =>
-      processor.write(variant === undefined ? picture : varied(picture, variant, augmentation), into),
+      processor.write(variant === undefined ? picture : augmentPicture(picture, variant, augmentation), into),
   };
 }
 

@@ -1,6 +1,6 @@
 import { uniformFloat32 } from "pure-rand/distribution/uniformFloat32";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { cutOut, type RawPicture, resized } from "./resize-picture.ts";
+import { cropPicture, type RawPicture, resizePicture } from "./resize-picture.ts";
 
 /** Augmentations for training: none, random crops resized to the original size, or these with half of them mirrored. */
 export const AUGMENTATIONS = ["none", "crop", "crop-and-flip"] as const;
@@ -12,7 +12,7 @@ const MIN_AREA = 0.5;
 const MAX_STRETCH = 4 / 3;
 
 /** Augments a picture, keeping its size (torchvision's RandomResizedCrop, RandomHorizontalFlip). @param variant 32-bit seed */
-export function varied(picture: RawPicture, variant: number, augmentation: Augmentation): RawPicture {
+export function augmentPicture(picture: RawPicture, variant: number, augmentation: Augmentation): RawPicture {
   if (augmentation === "none") return picture;
   const random = xoroshiro128plus(variant);
   const draw = () => uniformFloat32(random);
@@ -23,9 +23,9 @@ export function varied(picture: RawPicture, variant: number, augmentation: Augme
   const width = sideOf(picture.width, Math.sqrt(area * ratio));
   const top = Math.floor(draw() * (picture.height - height + 1));
   const left = Math.floor(draw() * (picture.width - width + 1));
-  const part = cutOut(picture, { top, left, height, width });
+  const part = cropPicture(picture, { top, left, height, width });
   const isMirrored = augmentation === "crop-and-flip" && draw() < 0.5;
-  return resized(isMirrored ? mirrored(part) : part, picture, "bilinear");
+  return resizePicture(isMirrored ? mirrored(part) : part, picture, "bilinear");
 }
 
 /** Mirrors a picture horizontally. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { ModelFiles } from "../model-files/model-files.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
-import { cutOut, type PictureFilter, type RawPicture, resized } from "./resize-picture.ts";
+import { cropPicture, type PictureFilter, type RawPicture, resizePicture } from "./resize-picture.ts";
 
 /**
  * Decodes a picture file. @param bytes the file's content, if not at the path. @throws UserError if it is not a
@@ -107,7 +107,7 @@ function imageProcessor(settings: z.output<typeof schema>, location: string): Im
           `${path} has ${picture.width} × ${picture.height} pixels, which is too long for its shorter edge to be resized; cut it`,
         );
       }
-      return centreCrop(resized(picture, whole, filter), { height, width });
+      return centreCrop(resizePicture(picture, whole, filter), { height, width });
     },
     write({ data }, into) {
       const pixels = height * width;
@@ -135,7 +135,7 @@ function resizedSize(
 function centreCrop(picture: RawPicture, { height, width }: { height: number; width: number }): RawPicture {
   if (picture.height === height && picture.width === width) return picture;
   const [top, left] = [Math.floor((picture.height - height) / 2), Math.floor((picture.width - width) / 2)];
-  return cutOut(picture, { top, left, height, width });
+  return cropPicture(picture, { top, left, height, width });
 }
 
 /** Returns the converted values 0 to 255 of each channel, computed in float32 as Hugging Face's processors do. */

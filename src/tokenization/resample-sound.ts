@@ -6,7 +6,7 @@ const ROLLOFF = 0.99;
  * Resamples a sound with a Hann-windowed sinc (torchaudio's `functional.resample`, after Smith's bandlimited interpolation).
  * @param from integer sampling rate of the input in Hz, `to` of the result
  */
-export function resampled(samples: Float32Array, from: number, to: number): Float32Array {
+export function resampleSound(samples: Float32Array, from: number, to: number): Float32Array {
   if (from === to) return samples;
   const common = divisor(from, to);
   const [step, phases] = [from / common, to / common];

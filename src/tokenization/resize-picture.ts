@@ -65,7 +65,7 @@ const toValue = (sum: number): number => Math.min(255, Math.max(0, Math.floor((s
  * Resizes a picture, identically to Pillow's `resize` (13) to the bit: first the width, then the height, each rounded
  * to integers; the height first if only it shrinks. When shrinking, all pixels contribute.
  */
-export function resized(
+export function resizePicture(
   picture: RawPicture,
   { height, width }: { height: number; width: number },
   filter: PictureFilter,
@@ -108,7 +108,7 @@ function alongColumns({ height: from, width, data }: RawPicture, height: number,
 }
 
 /** Crops a picture, by the upper left corner and the size. */
-export function cutOut(
+export function cropPicture(
   { width: from, data }: RawPicture,
   { top, left, height, width }: { top: number; left: number; height: number; width: number },
 ): RawPicture {

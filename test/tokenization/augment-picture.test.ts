@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Augmentation, varied } from "../../src/tokenization/augment-picture.ts";
+import { type Augmentation, augmentPicture } from "../../src/tokenization/augment-picture.ts";
 import { variantOf } from "../../src/training/dropout/dropout.ts";
 import { madePicture } from "../support/pictures.ts";
 
@@ -10,15 +10,16 @@ for (let i = 0; i < 600; i++) slope.data.fill(7 * (i % 30) + 2 * Math.floor(i / 
 const variants = Array.from({ length: 200 }, (_, i) => Math.imul(i + 1, 0x9e3779b9));
 /** Difference along the middle row. */
 const riseOf = ({ data }: { data: Uint8Array }): number => data[3 * (10 * 30 + 29)]! - data[3 * 10 * 30]!;
-const risesOf = (augmentation: Augmentation) => variants.map((each) => riseOf(varied(slope, each, augmentation)));
+const risesOf = (augmentation: Augmentation) =>
+  variants.map((each) => riseOf(augmentPicture(slope, each, augmentation)));
 
 test("variants are reproducible, of the picture's size, and different from each other", () => {
   const picture = madePicture(17, 23, 3);
-  const all = variants.map((variant) => varied(picture, variant, "crop-and-flip"));
-  expect(all[7]).toEqual(varied(picture, variants[7]!, "crop-and-flip"));
+  const all = variants.map((variant) => augmentPicture(picture, variant, "crop-and-flip"));
+  expect(all[7]).toEqual(augmentPicture(picture, variants[7]!, "crop-and-flip"));
   for (const { height, width, data } of all) expect([height, width, data.length]).toEqual([23, 17, 23 * 17 * 3]);
   expect(new Set(all.map(({ data }) => data.join())).size).toBeGreaterThan(150);
-  expect(varied(picture, 5, "none")).toBe(picture);
+  expect(augmentPicture(picture, 5, "none")).toBe(picture);
 });
 
 test("crops have at least half of the area, and half of them are mirrored on request", () => {

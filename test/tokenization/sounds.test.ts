@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { modelFiles } from "../../src/model-files/model-folder-node.ts";
 import { decodeSound } from "../../src/tokenization/decode-sound-node.ts";
 import { readFeatureExtractor } from "../../src/tokenization/feature-extractor.ts";
-import { resampled } from "../../src/tokenization/resample-sound.ts";
+import { resampleSound } from "../../src/tokenization/resample-sound.ts";
 import { readWav } from "../../src/tokenization/wav.ts";
 import { expectedSounds, madeSound, riff, soundModel, wavBytes } from "../support/sounds.ts";
 
@@ -29,13 +29,13 @@ test("resamples like torchaudio", () => {
   const expected = JSON.parse(readFileSync(fixture, "utf8")) as Record<string, number[]>;
   const samples = Float32Array.from(madeSound(500, 3), (sample) => sample / 32_768);
   for (const [rate, values] of Object.entries(expected)) {
-    const own = resampled(samples, Number(rate), 16_000);
+    const own = resampleSound(samples, Number(rate), 16_000);
     expect(own).toHaveLength(values.length);
     own.forEach((value, i) => {
       expect(Math.abs(value - values[i]!), rate).toBeLessThan(1e-6);
     });
   }
-  expect(resampled(samples, 16_000, 16_000)).toBe(samples);
+  expect(resampleSound(samples, 16_000, 16_000)).toBe(samples);
 });
 
 describe("a WAV file", () => {
