@@ -11,16 +11,16 @@ import { colorsOf, THEMES } from "./themed-picture.ts";
 /** Floors from the top, each with the first of its rooms in the table. */
 const FLOORS = [
   { name: "Commands, servers, pages", first: "serving" },
-  { name: "A run on disk", first: "runs" },
-  { name: "Training and answering", first: "training" },
-  { name: "Model, method, data", first: "checkpoints" },
-  { name: "Computation", first: "graph" },
+  { name: "Runs on disk", first: "runs" },
+  { name: "Training and answers", first: "training" },
+  { name: "Model, method, data", first: "model-files" },
+  { name: "Computation", first: "files" },
 ];
 const [WIDTH, NAME, FLOOR, GAP, SIZE] = [880, 215, 58, 10, 14];
 
 const docs = (path: string) => fileURLToPath(new URL(`../docs/${path}`, import.meta.url));
 const table = await readFile(docs("architecture.md"), "utf8");
-const rooms = [...table.matchAll(/^\| `(\w+)\/` \|/gm)].map(([, room]) => room!);
+const rooms = [...table.matchAll(/^\| `([\w-]+)\/` \|/gm)].map(([, room]) => room!);
 
 for (const theme of THEMES) {
   const colors = colorsOf(style, theme);
