@@ -7,6 +7,7 @@ import { reportedRun } from "../../src/reports/report.ts";
 import { runContent } from "../../src/reports/run-page.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { aflora } from "../support/aflora.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
@@ -156,4 +157,12 @@ test.each([
 ])("what cannot be trained is refused: %j", async (given, message) => {
   const config = await configOf("refused", given);
   await expect(fineTune(config)).rejects.toThrow(message);
+});
+
+test("estimate ends after an error that comes once the reward's file is open", async () => {
+  const { output: _, ...config } = await configOf("estimated", { freezeBlocks: "linear" });
+  await writeFile(join(home, "estimated.json"), JSON.stringify(config));
+  // A worker that is still open would keep the process alive.
+  const { code, stderr } = await aflora(["estimate", "--config", "estimated.json"], home);
+  expect([code, stderr]).toEqual([2, expect.stringContaining("--freeze-blocks keeps hidden states of examples")]);
 });
