@@ -103,6 +103,22 @@ export interface Schedule {
   state?(): MethodState;
 }
 
+/** The base model and data of a run, for the start of a method. */
+export interface MethodStart {
+  seed: number;
+  /** Returns the weight `[out, in]` of a layer, as the base model computes with it. */
+  weightOf(module: string): Tensor<"float32">;
+  /**
+   * Yields the gradients of the mean loss over some training examples with respect to the weights `[out, in]` of layers, over a base of
+   * any format. Only the gradients of one block are in memory at a time.
+   * @param examples number of examples, spread evenly over the training examples
+   */
+  gradients(
+    modules: readonly LinearModule[],
+    examples: number,
+  ): AsyncIterable<{ module: LinearModule; gradient: Tensor<"float32"> }>;
+}
+
 /** A fine-tuning method: one file each. */
 export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
   name: string;
@@ -133,6 +149,12 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
    * @throws UserError if the options contradict each other or the model
    */
   adapt(options: z.output<Options>, modules: readonly LinearModule[]): Adaptation;
+  /**
+   * Computes first values of parameters from the base model and the data, after the head was fitted. They replace those of
+   * {@link AdapterParameter.initialize}. The adapted model must still compute what the base model computes.
+   * @param adaptation from `adapt`, with the same options
+   */
+  start?(options: z.output<Options>, adaptation: Adaptation, from: MethodStart): Promise<Tensors<"float32">>;
   /**
    * Makes the schedule of a run. Without it, everything that is trainable trains until the end.
    * @param adaptation from `adapt`, with the same options

@@ -1,19 +1,47 @@
+import type { MethodStart } from "../../methods/method.ts";
 import { findMethod } from "../../methods/methods.ts";
 import { initialParameters, layerWeights } from "../../model/fitted-adapter.ts";
+import { objectiveOf } from "../../tasks/task-kinds.ts";
+import { layerGradients } from "../../training/layer-gradients.ts";
+import { adaptedWeights } from "../adapted-run.ts";
 import type { RunPlan } from "../run-plan.ts";
-import type { Stage } from "./stage.ts";
+import type { Stage, StageOptions } from "./stage.ts";
 
 /**
  * Makes the method's first parameters: those of the adapter that the run continues from, or those that the method draws or computes.
- * A method's `start` may look at the base model and the encoded examples.
+ * A method's `start` may look at the base model and at gradients of the training examples. A run that resumes has its parameters
+ * already, so that nothing is computed again.
  */
 export const methodStart: Stage<RunPlan> = {
   name: "method's start",
   needs: () => true,
-  async run(plan) {
-    const { base, method, settings, start } = plan;
-    const adaptation = findMethod(method.name).adapt(method.options, base.trace.modules);
-    const initial = start?.parameters ?? initialParameters(adaptation, settings.seed, layerWeights(base));
-    return { ...plan, initial };
+  async run(plan, options) {
+    const { base, method, settings, start, resume } = plan;
+    if (start) return { ...plan, initial: start.parameters };
+    const definition = findMethod(method.name);
+    const adaptation = definition.adapt(method.options, base.trace.modules);
+    const drawn = initialParameters(adaptation, settings.seed, layerWeights(base));
+    if (!definition.start || resume) return { ...plan, initial: drawn };
+    const computed = await definition.start(method.options, adaptation, contextOf(plan, options));
+    return { ...plan, initial: new Map([...drawn, ...computed]) };
   },
 };
+
+function contextOf({ base, encoded, settings, runtime }: RunPlan, { signal }: StageOptions): MethodStart {
+  const { task, train } = encoded;
+  const { seed, tokenBudget } = settings;
+  return {
+    seed,
+    weightOf: layerWeights(base),
+    gradients(modules, count) {
+      const examples = evenlySpread(train.encoded, count);
+      const batch = { modules, objective: objectiveOf(task), examples, tokenBudget, signal };
+      return layerGradients(base, adaptedWeights(base, new Map()), runtime, batch);
+    },
+  };
+}
+
+function evenlySpread<Each>(all: readonly Each[], count: number): Each[] {
+  const stride = Math.max(1, all.length / count);
+  return Array.from({ length: Math.min(count, all.length) }, (_, i) => all[Math.floor(i * stride)]!);
+}

@@ -1,0 +1,115 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
+import { encodeTask } from "../../src/fine-tuning/encoded-task.ts";
+import { loadTask } from "../../src/fine-tuning/load-task-node.ts";
+import { parseOptions } from "../../src/fine-tuning/run-options-node.ts";
+import { gemm } from "../../src/graph/ops.ts";
+import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { full } from "../../src/methods/full.ts";
+import { constant } from "../../src/methods/initializers.ts";
+import { type MethodDefinition, namesOf } from "../../src/methods/method.ts";
+import { registerMethod } from "../../src/methods/methods.ts";
+import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
+import type { BaseFormat } from "../../src/models/base-format.ts";
+import { objectiveOf } from "../../src/tasks/task-kinds.ts";
+import { layerGradients } from "../../src/training/layer-gradients.ts";
+import { TrainingStep } from "../../src/training/step.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { runtime } from "../support/runtime.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+
+const RANK = 2;
+let starts = 0;
+
+/** A method whose frozen A has the first rows of the gradient of its layer's weight. */
+const gradientRows: MethodDefinition = {
+  name: "gradient-rows",
+  summary: "LoRA whose frozen A starts from gradients",
+  recipe: { learningRate: 1e-2, headLearningRate: 1e-2 },
+  options: z.object({}),
+  adapt(_, modules) {
+    const parameters = modules.flatMap(({ name, inFeatures, outFeatures }) => [
+      { name: `${name}.A`, shape: [RANK, inFeatures], initialize: constant(0), decays: false },
+      { name: `${name}.B`, shape: [outFeatures, RANK], initialize: constant(0), decays: true },
+    ]);
+    return {
+      modules,
+      parameters,
+      trainable: namesOf(parameters.filter(({ name }) => name.endsWith(".B"))),
+      adapt: (parameter, x, layer, { name }) =>
+        gemm(gemm(x, parameter(`${name}.A`), { transB: true }), parameter(`${name}.B`), {
+          transB: true,
+          addend: layer(x),
+        }),
+    };
+  },
+  async start(_, { modules }, { gradients }) {
+    starts++;
+    const rows = new Map<string, Tensor<"float32">>();
+    for await (const { module, gradient } of gradients(modules, 8)) {
+      const shape = [RANK, module.inFeatures];
+      rows.set(`${module.name}.A`, float32(shape, gradient.data.slice(0, RANK * module.inFeatures)));
+    }
+    return rows;
+  },
+};
+
+let home: string;
+let given: Record<string, unknown>;
+
+beforeAll(async () => {
+  registerMethod(gradientRows);
+  home = await mkdtemp(join(tmpdir(), "aflora-method-start-"));
+  const model = await writeTinyModel(join(home, "model"));
+  const train = await writeCsv(join(home, "tickets.csv"), tickets());
+  given = { model, train, text: "message", label: "team", epochs: 2, batchSize: 8, threads: 1 };
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const cosine = (a: Float32Array, b: Float32Array): number => {
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+};
+
+test.each<[BaseFormat, number]>([
+  ["float32", 1 - 1e-6],
+  ["int8", 0.98],
+])("gradients of layers over a base in %s are those of full fine-tuning", async (format, least) => {
+  const { run } = parseOptions(given);
+  const task = await loadTask(parseOptions(given));
+  const exact = await loadBaseModel(String(given.model), task, 1);
+  const base = await loadBaseModel(String(given.model), task, 1, { format });
+  const { train } = encodeTask(task, exact, { maxLength: 32, taskOptions: run.taskOptions });
+  const examples = train.encoded.slice(0, 8);
+  const batch = { objective: objectiveOf(task), tokenBudget: 512, examples };
+  const adapted = { ...exact, adaptation: full.adapt({}, exact.trace.modules), trainsHead: () => false };
+  const step = await TrainingStep.compile(adapted, exact.weights, runtime, { ...batch, dropout: false, seed: 0 });
+  const expected = (await step.run(0, examples)).gradients;
+
+  const weights = new Map([...base.weights, ...base.quantized]);
+  let layers = 0;
+  for await (const { module, gradient } of layerGradients(base, weights, runtime, {
+    ...batch,
+    modules: base.trace.modules,
+  })) {
+    layers++;
+    expect(cosine(gradient.data, expected.get(`${module.name}.weight`)!.data), module.name).toBeGreaterThan(least);
+  }
+  expect(layers).toBe(base.trace.modules.length);
+  await step.release();
+});
+
+test("a method starts from gradients; a run that resumes has the values and does not compute them again", async () => {
+  const adapterOf = (folder: string) => readFile(join(folder, "adapter", "adapter.safetensors"));
+  const options = { ...given, method: "gradient-rows" };
+  await fineTune({ ...options, output: join(home, "whole") });
+  expect(starts).toBe(1);
+
+  await fineTune({ ...options, output: join(home, "cut") }, { stopAfter: 1 });
+  await fineTune({ output: join(home, "cut") }, { resume: true });
+  expect(starts).toBe(2);
+  expect((await adapterOf(join(home, "cut"))).equals(await adapterOf(join(home, "whole")))).toBe(true);
+});
