@@ -7,12 +7,12 @@
  * DOCUMENTS is a file of DialogSum's with a `dialogue` in each line, FORMAT float32, q4_1, q4_0 or q8_0 (float32), PROMPTS their number (200).
  */
 import { existsSync, readFileSync } from "node:fs";
-import { AnswerRows, type AskedPrompt } from "../src/inference/generation/answer-rows.ts";
-import { askedPrompts } from "../src/inference/generation/generate-tokens.ts";
+import { AnswerRows, type PromptRows } from "../src/inference/generation/answer-rows.ts";
+import { promptRows } from "../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../src/inference/generation/generation-options.ts";
 import { SharedWriter } from "../src/inference/generation/shared-writer.ts";
 import type { TextReader } from "../src/inference/generation/text-reader.ts";
-import { ANSWERS_AT_ONCE } from "../src/inference/write-answers.ts";
+import { PARALLEL_ANSWERS } from "../src/inference/write-answers.ts";
 import { ANSWER_FORMATS } from "../src/models/base-format.ts";
 import { writerWithLora } from "./answers-model.ts";
 import { oneOf, refuse } from "./arguments.ts";
@@ -33,11 +33,11 @@ const prompts = ids.map((own, i) => {
 });
 
 /** What is asked, and the answers, which are there once it was written. */
-function asked(): { asked: AskedPrompt[]; answers: number[][] } {
+function asked(): { asked: PromptRows[]; answers: number[][] } {
   const answers: number[][] = prompts.map(() => []);
   const options = { ...generationOptions.parse({ maxNewTokens: NEW_TOKENS }), eosTokenIds: [] };
   return {
-    asked: askedPrompts(prompts, options, { take: ({ answer, token }) => answers[answer]!.push(token) }),
+    asked: promptRows(prompts, options, { take: ({ answer, token }) => answers[answer]!.push(token) }),
     answers,
   };
 }
@@ -68,13 +68,13 @@ function plainReader(alone: boolean): TextReader {
 
 async function beside(): Promise<number[][]> {
   const { asked: all, answers } = asked();
-  await new SharedWriter(decoder, parameters, ANSWERS_AT_ONCE).write(all);
+  await new SharedWriter(decoder, parameters, PARALLEL_ANSWERS).write(all);
   return answers;
 }
 
 /** What answers are, and how they are written plainly with rows of the same kind. */
 const ways = {
-  [`${ANSWERS_AT_ONCE} beside each other`]: [beside, false],
+  [`${PARALLEL_ANSWERS} beside each other`]: [beside, false],
   "alone, with look-up and what the one before has read": [
     () => inTurn(() => decoder.reader(parameters, { alone: true })),
     true,

@@ -3,7 +3,7 @@ import type { Adapter } from "../model/adapter.ts";
 import type { BaseModel } from "../model/base-model.ts";
 import { fitAdapter } from "../model/fitted-adapter.ts";
 import type { WeightSpec } from "../models/model-parts.ts";
-import { cooled } from "../training/calibration/calibrate.ts";
+import { withTemperature } from "../training/calibration/calibrate.ts";
 
 /** The adapter that training continues from, fitted to the base model. */
 export interface Start {
@@ -28,7 +28,7 @@ export function startFrom(base: BaseModel, adapter: Adapter): Start {
   // Training continues from the head before its calibration.
   const { temperature } = adapter.description;
   const { classifier } = base.trace;
-  const parameters = temperature && classifier ? cooled(kept, classifier, 1 / temperature) : kept;
+  const parameters = temperature && classifier ? withTemperature(kept, classifier, 1 / temperature) : kept;
   return {
     parameters: fitAdapter(base, { ...adapter, parameters }).parameters,
     brought: head.filter(fits),

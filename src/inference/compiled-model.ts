@@ -6,7 +6,7 @@ import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { type PredictedExample, Predictor } from "../training/prediction/predictor.ts";
-import { referredTo } from "../training/prediction/reference.ts";
+import { withReferenceValues } from "../training/prediction/reference.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { CachedDecoder } from "./generation/cached-decoder.ts";
 import { type GenerationSettings, readGenerationSettings } from "./generation-settings.ts";
@@ -78,7 +78,7 @@ export class CompiledModel {
     if (objective.reference === undefined) return examples;
     const predictor = await this.predictor();
     const values = await predictor.logits(examples, untrained, signal);
-    return examples.map((each, i) => ({ ...each, targets: referredTo(objective, each.targets!, values[i]!) }));
+    return examples.map((each, i) => ({ ...each, targets: withReferenceValues(objective, each.targets!, values[i]!) }));
   }
 
   /** Predictor of the head's outputs. @throws UserError if the model was released, like the methods below */

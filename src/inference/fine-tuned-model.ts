@@ -23,13 +23,13 @@ import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
 import { isList, type PredictionInput, type TextOrTokens, textsOf } from "./prediction-input.ts";
 import {
-  ANSWERS_AT_ONCE,
   type Answer,
   type AnswerEnd,
   type AnswerOptions,
   type AnswerPiece,
   type AnswerSource,
   type AnswersOptions,
+  PARALLEL_ANSWERS,
   writeAnswer,
   writeAnswers,
   writePieces,
@@ -281,7 +281,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const decoderStart = this.#readsSources ? tokenizer.specialTokens.decoderStart?.id : undefined;
     const { maxLength } = config;
     const writer = await this.#compiled.writer();
-    if (!this.#readsSources) this.#shared ??= new SharedWriter(writer.decoder, this.parameters, ANSWERS_AT_ONCE);
+    if (!this.#readsSources) this.#shared ??= new SharedWriter(writer.decoder, this.parameters, PARALLEL_ANSWERS);
     return { ...writer, adapter: this.parameters, shared: this.#shared, tokenizer, maxLength, decoderStart };
   }
 

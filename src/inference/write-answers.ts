@@ -1,12 +1,12 @@
 import { checkOptions, UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
-import { AnswerRows, type AskedPrompt, type ToldTokens } from "./generation/answer-rows.ts";
+import { AnswerRows, type LikelihoodOptions, type PromptRows } from "./generation/answer-rows.ts";
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
 import { constraintOf, type JsonSchema } from "./generation/constrained/schema-constraint.ts";
-import { type AnswerCounts, askedPrompts, type WrittenToken } from "./generation/generate-tokens.ts";
+import { type AnswerCounts, promptRows, type WrittenToken } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
 import type { Constrained } from "./generation/logits-processors.ts";
 import type { SharedWriter } from "./generation/shared-writer.ts";
@@ -14,10 +14,10 @@ import type { TokenLikelihood } from "./generation/token-likelihood.ts";
 import type { GenerationSettings } from "./generation-settings.ts";
 
 /** Number of answers that a model generates in parallel: each keeps keys and values of all its tokens. */
-export const ANSWERS_AT_ONCE = 8;
+export const PARALLEL_ANSWERS = 8;
 
 /** Options of an answer. */
-export interface AnswerOptions extends Partial<GenerationOptions>, ToldTokens {
+export interface AnswerOptions extends Partial<GenerationOptions>, LikelihoodOptions {
   /** Stops the answer at its current position. */
   signal?: AbortSignal;
   /**
@@ -106,7 +106,7 @@ export async function writeAnswers(
   onAnswer?: (answer: Answer, index: number) => void,
 ): Promise<Answer[]> {
   // Beam search, and an encoder, need prompts that begin together.
-  const begin = Math.max(1, Math.floor(ANSWERS_AT_ONCE / (options.copies ?? 1)));
+  const begin = Math.max(1, Math.floor(PARALLEL_ANSWERS / (options.copies ?? 1)));
   const size = source.shared && (options.numBeams ?? 1) === 1 ? prompts.length : begin;
   const all: Answer[] = [];
   for (let start = 0; start < prompts.length; start += size) {
@@ -235,11 +235,11 @@ class AnswerWriter {
       for (const answer of this.#texts.keys()) finish(answer);
       return;
     }
-    const asked = askedPrompts(this.#begun, this.#options, {
+    const asked = promptRows(this.#begun, this.#options, {
       take: (written) => arrive(this.#take(written)),
       ended: (answer) => isAbandoned() || this.#isWhole(answer),
       onEnd: finish,
-    }).map(({ prompt, rows }): AskedPrompt => {
+    }).map(({ prompt, rows }): PromptRows => {
       const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - prompt.length);
       return { prompt, rows: rows.map((row) => ({ ...row, options: { ...row.options, maxNewTokens } })) };
     });

@@ -82,7 +82,7 @@ export interface ThresholdOption {
   /** The best threshold for outputs `[rows, outputs]` of heads that were fitted without these examples, as a task option. */
   fitted(logits: readonly Float32Array[]): TaskOptionValues;
   /** The same options after the model's outputs are divided by a temperature. */
-  cooled(options: TaskOptionValues, temperature: number): TaskOptionValues;
+  withTemperature(options: TaskOptionValues, temperature: number): TaskOptionValues;
 }
 
 /** How `evaluate --generate` scores a model's answers. */

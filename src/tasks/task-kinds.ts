@@ -63,12 +63,12 @@ export function withTaskOptions(task: TaskData, given: Readonly<Record<string, u
 }
 
 /** Returns the task with options adjusted to outputs that are divided by a temperature. */
-export function cooledTask<Task extends { kind: string; options?: TaskData["options"] | undefined }>(
+export function taskWithTemperature<Task extends { kind: string; options?: TaskData["options"] | undefined }>(
   task: Task,
   temperature: number,
 ): Task {
   const { threshold } = findTaskKind(task.kind);
-  return task.options && threshold ? { ...task, options: threshold.cooled(task.options, temperature) } : task;
+  return task.options && threshold ? { ...task, options: threshold.withTemperature(task.options, temperature) } : task;
 }
 
 /** The kind that embeds texts, or pictures. */

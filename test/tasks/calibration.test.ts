@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
 import { calibrationError, confidenceSteps, reliability, thresholdFor } from "../../src/tasks/metrics/calibration.ts";
-import { cooled } from "../../src/training/calibration/calibrate.ts";
+import { withTemperature } from "../../src/training/calibration/calibrate.ts";
 
 test("predictions are grouped into fifteen bins by probability", () => {
   const bins = reliability([0, 0.05, 0.95, 1, 0.5, 0.5], [false, true, true, true, true, false]);
@@ -40,7 +40,7 @@ test("only the head's last layer is divided by the temperature", () => {
   const tensors = new Map(
     ["classifier.weight", "classifier.bias", "a.lora_A"].map((name) => [name, float32([2], Float32Array.of(2, 4))]),
   );
-  const found = cooled(tensors, "classifier", 2);
+  const found = withTemperature(tensors, "classifier", 2);
   expect([...found].map(([name, { data }]) => [name, ...data])).toEqual([
     ["classifier.weight", 1, 2],
     ["classifier.bias", 1, 2],

@@ -47,13 +47,13 @@ describe("several labels", () => {
 
   test("do not change if outputs are divided by a temperature", () => {
     for (const labelThreshold of [0.2, 0.3775, 0.3776, 0.6]) {
-      const cooled = multiLabel.threshold!.cooled({ labelThreshold }, 2.5);
+      const scaled = multiLabel.threshold!.withTemperature({ labelThreshold }, 2.5);
       const found = multiLabel.predict(
         [],
         {} as never,
         {} as never,
         logits.map((value) => value / 2.5),
-        cooled,
+        scaled,
       ).labels;
       expect(found).toEqual(predicted({ labelThreshold }));
     }

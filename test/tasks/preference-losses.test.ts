@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { preference } from "../../src/tasks/kinds/preference.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
-import { referredTo } from "../../src/training/prediction/reference.ts";
+import { withReferenceValues } from "../../src/training/prediction/reference.ts";
 import { openFixture, readJson } from "../support/small-bert.ts";
 import { replaySteps } from "./recorded-steps.ts";
 
@@ -72,9 +72,9 @@ describe.each(Object.entries(cases))("%s matches TRL", (name, { settings, losses
 test("the reference is computed only if the loss compares with it, and is written only to its column", async () => {
   const [example] = encodedRows("dpo");
   const simpo = preference.objectiveFor!({ preferenceLoss: "simpo", beta: 2 });
-  expect(referredTo(simpo, example!.targets, new Float32Array(3))).toEqual(example!.targets);
+  expect(withReferenceValues(simpo, example!.targets, new Float32Array(3))).toEqual(example!.targets);
   const values = Float32Array.from(example!.weights, (_, row) => -row - 1);
-  const { data } = referredTo(preference.objective, example!.targets, values);
+  const { data } = withReferenceValues(preference.objective, example!.targets, values);
   const { data: before } = example!.targets;
   data.forEach((value, i) => {
     expect(value).toBe(i % 5 === 3 ? -Math.floor(i / 5) - 1 : before[i]);

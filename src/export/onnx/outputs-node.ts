@@ -11,7 +11,7 @@ import type { Example } from "../../tasks/example.ts";
 import type { EncodedExample, TaskKind } from "../../tasks/task-kind.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
-import { inputsBeside } from "../../training/batches/model-inputs.ts";
+import { extraInputs } from "../../training/batches/model-inputs.ts";
 import { readerOf } from "../../training/step-graph.ts";
 import { type OnnxType, onnxFile, onnxNames, vectorOutput } from "./folder.ts";
 
@@ -80,7 +80,7 @@ export async function onnxOutputs(
 
 /** Inputs of examples in addition to tokens, by the model's input names. */
 function besideTokens(encoded: readonly EncodedExample[]): Record<string, Tensor> {
-  const inputs = Object.entries(inputsBeside(encoded));
+  const inputs = Object.entries(extraInputs(encoded));
   return Object.fromEntries(inputs.map(([name, { data, shape }]) => [name, new Tensor("float32", data, shape)]));
 }
 

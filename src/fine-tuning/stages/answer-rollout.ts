@@ -15,7 +15,7 @@ import type { AnsweredPrompt, RolloutSettings, TaskKind, TrainingExample } from 
 import { findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
 import type { EncodedSplit, Evaluation } from "../../training/evaluation/evaluate.ts";
 import { Predictor } from "../../training/prediction/predictor.ts";
-import { referredTo } from "../../training/prediction/reference.ts";
+import { withReferenceValues } from "../../training/prediction/reference.ts";
 import type { SampleAnswer } from "../../training/records.ts";
 import type { Rollout } from "../../training/rollout.ts";
 import type { TrainOptions } from "../../training/train-options.ts";
@@ -239,7 +239,10 @@ export class AnswerRollout implements Rollout {
     if (objective.reference === undefined) return examples;
     this.#predictor ??= Predictor.compile(model, weights, runtime, { tokenBudget, readBy: { objective } });
     const values = await (await this.#predictor).logits(examples, this.#untrained, signal);
-    return examples.map((example, i) => ({ ...example, targets: referredTo(objective, example.targets, values[i]!) }));
+    return examples.map((example, i) => ({
+      ...example,
+      targets: withReferenceValues(objective, example.targets, values[i]!),
+    }));
   }
 }
 

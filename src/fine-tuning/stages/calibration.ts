@@ -1,6 +1,6 @@
 import { classWeightsOf } from "../../tasks/losses/class-weights.ts";
-import { cooledTask, findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
-import { calibrate, cooled, type ProbabilityLoss } from "../../training/calibration/calibrate.ts";
+import { findTaskKind, objectiveOf, taskWithTemperature } from "../../tasks/task-kinds.ts";
+import { calibrate, type ProbabilityLoss, withTemperature } from "../../training/calibration/calibrate.ts";
 import { scaledBy } from "../../training/linear-head/linear-head.ts";
 import type { RunEnding, Stage } from "./stage.ts";
 
@@ -30,11 +30,11 @@ export const calibration: Stage<RunEnding> = {
     const { temperature, steps } = found;
     const description = {
       ...adapter.description,
-      task: cooledTask(adapter.description.task, temperature),
+      task: taskWithTemperature(adapter.description.task, temperature),
       temperature,
       ...(choosesOne(ending) && { confidence: steps }),
     };
-    const parameters = cooled(adapter.parameters, classifier, temperature);
+    const parameters = withTemperature(adapter.parameters, classifier, temperature);
     return { ...ending, adapter: { ...adapter, description, parameters }, calibration: found };
   },
 };

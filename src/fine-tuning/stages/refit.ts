@@ -1,7 +1,7 @@
 import type { Tensors } from "../../graph/tensor.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
 import { stepsPerEpoch } from "../../training/batches/batch-order.ts";
-import { cooled } from "../../training/calibration/calibrate.ts";
+import { withTemperature } from "../../training/calibration/calibrate.ts";
 import { trainOnAll } from "../encoded-task.ts";
 import { FineTuning } from "../fine-tuning.ts";
 import { canFitHead, type RunPlan } from "../run-plan.ts";
@@ -48,7 +48,7 @@ export const refit: Stage<RunEnding, EndOptions> = {
     if (!learned) return ending;
     const { temperature } = adapter.description;
     const all = new Map([...adapter.parameters, ...learned]);
-    const parameters = temperature === undefined ? all : cooled(all, plan.base.trace.classifier!, temperature);
+    const parameters = temperature === undefined ? all : withTemperature(all, plan.base.trace.classifier!, temperature);
     const description = { ...adapter.description, refit: true };
     return { ...ending, adapter: { ...adapter, description, parameters }, notes: [...ending.notes, REFIT_NOTE] };
   },

@@ -6,8 +6,8 @@ import { PromptLookup } from "./prompt-lookup.ts";
 import type { TextReader } from "./text-reader.ts";
 import { likelihoods, type TokenLikelihood } from "./token-likelihood.ts";
 
-/** Information about an answer's tokens to report. */
-export interface ToldTokens {
+/** Options of the likelihoods to report with an answer's tokens. */
+export interface LikelihoodOptions {
   /** Number of likeliest alternatives to report with each token's likelihood (default: likelihoods are not reported). */
   likeliest?: number | undefined;
 }
@@ -16,7 +16,7 @@ export interface ToldTokens {
 export type RowOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | "earlyStopping" | "stop"> &
   GenerationTokens &
   Constrained &
-  ToldTokens;
+  LikelihoodOptions;
 
 /** An answer to generate. */
 export interface AnswerRow {
@@ -32,7 +32,7 @@ export interface AnswerRow {
 }
 
 /** A prompt with its answers. */
-export interface AskedPrompt {
+export interface PromptRows {
   prompt: readonly number[];
   rows: readonly AnswerRow[];
 }
@@ -66,7 +66,7 @@ export class AnswerRows {
   }
 
   /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. @throws UserError if a prompt is too long. */
-  async begin(asked: readonly AskedPrompt[]): Promise<void> {
+  async begin(asked: readonly PromptRows[]): Promise<void> {
     const promptOf = asked.flatMap(({ rows }, i) => rows.map(() => i));
     let logits: Float32Array[];
     if (this.#reader.join) {

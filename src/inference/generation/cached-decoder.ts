@@ -11,7 +11,7 @@ import { type CompiledGraph, KeptTensor } from "../../runtime/compiled-graph.ts"
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { CompileOptions, Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeInference } from "../../training/step-graph.ts";
-import { type InPlaceGraph, InPlaceReader, type LeftText } from "./in-place-reader.ts";
+import { type InPlaceGraph, InPlaceReader, type ReaderState } from "./in-place-reader.ts";
 import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
@@ -57,8 +57,8 @@ export class CachedDecoder {
       runtime.packs && !readsSource(model) ? await compileInPlace(model, weights, runtime, options) : undefined;
     if (inPlace) {
       // The text read last: conversations continue, and prompts often begin with the same tokens.
-      let left: LeftText | undefined;
-      const give = (read: LeftText): void => {
+      let left: ReaderState | undefined;
+      const give = (read: ReaderState): void => {
         left = read;
       };
       return new CachedDecoder(inPlace.graph, (adapter, { alone = false }) => {

@@ -1,6 +1,6 @@
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { randomFor } from "../../methods/initializers.ts";
-import { AnswerRows, type AskedPrompt, type RowOptions, type ToldTokens } from "./answer-rows.ts";
+import { AnswerRows, type LikelihoodOptions, type PromptRows, type RowOptions } from "./answer-rows.ts";
 import type { TextReader } from "./text-reader.ts";
 import type { TokenLikelihood } from "./token-likelihood.ts";
 
@@ -14,7 +14,7 @@ export interface WrittenToken {
 }
 
 /** Number of answers, and the information to report about their tokens. */
-export interface AnswerCounts extends ToldTokens {
+export interface AnswerCounts extends LikelihoodOptions {
   /** Number of answers to each prompt (default: 1). The prompt is read once. */
   copies?: number | undefined;
   /** Random generator of an answer (default: by the seed and the answer's number among those to its prompt). */
@@ -24,7 +24,7 @@ export interface AnswerCounts extends ToldTokens {
 export type TokenOptions = RowOptions & AnswerCounts;
 
 /** Receives the tokens of answers. */
-export interface TokenTaker {
+export interface TokenReceiver {
   /** Receives a token. With `copies`, answers to the first prompt have the first indices, then those to the next one. */
   take(written: WrittenToken): void;
   /** Called before and after each token: whether an answer needs no more tokens. */
@@ -34,11 +34,11 @@ export interface TokenTaker {
 }
 
 /** Adds the rows of answers to prompts. @param prompts ids, including special tokens */
-export function askedPrompts(
+export function promptRows(
   prompts: readonly (readonly number[])[],
   options: TokenOptions,
-  { take, ended = () => false, onEnd }: TokenTaker,
-): AskedPrompt[] {
+  { take, ended = () => false, onEnd }: TokenReceiver,
+): PromptRows[] {
   const { copies = 1, seed } = options;
   const bySeed = (answer: number): RandomGenerator =>
     randomFor(seed, answer % copies === 0 ? "generation" : `generation ${answer % copies}`);
@@ -69,9 +69,9 @@ export async function generateTokens(
   reader: TextReader,
   prompts: readonly (readonly number[])[],
   options: TokenOptions,
-  taker: TokenTaker,
+  taker: TokenReceiver,
 ): Promise<void> {
   const rows = new AnswerRows(reader);
-  await rows.begin(askedPrompts(prompts, options, taker));
+  await rows.begin(promptRows(prompts, options, taker));
   while (rows.count > 0) await rows.step();
 }

@@ -13,7 +13,7 @@ interface ReadText {
 }
 
 /** State that a reader leaves for the next one: the text in the first slot, read with this adapter. */
-export interface LeftText {
+export interface ReaderState {
   slots: CacheSlots;
   text: ReadText;
   adapter: Tensors;
@@ -62,7 +62,7 @@ const WORTH_COPYING = 8;
 export class InPlaceReader implements TextReader {
   readonly #graph: InPlaceGraph;
   readonly #adapter: Tensors | undefined;
-  readonly #give: (left: LeftText) => void;
+  readonly #give: (left: ReaderState) => void;
   readonly #slots: CacheSlots;
   /** Fewest rows of a run: if rows are rounded, an empty text accompanies the last remaining one. */
   readonly #leastRows: number;
@@ -86,8 +86,8 @@ export class InPlaceReader implements TextReader {
   constructor(
     graph: InPlaceGraph,
     adapter: Tensors | undefined,
-    left: LeftText | undefined,
-    give: (left: LeftText) => void,
+    left: ReaderState | undefined,
+    give: (left: ReaderState) => void,
     alone: boolean,
   ) {
     this.#graph = graph;

@@ -1,10 +1,10 @@
 import type { Tensors } from "../../graph/tensor.ts";
-import { AnswerRows, type AskedPrompt } from "./answer-rows.ts";
+import { AnswerRows, type PromptRows } from "./answer-rows.ts";
 import type { CachedDecoder } from "./cached-decoder.ts";
 
 /** A prompt in the queue. */
 interface Waiting {
-  asked: AskedPrompt;
+  asked: PromptRows;
   isDone(): boolean;
   /** Receives an error. */
   fail(error: unknown): void;
@@ -29,7 +29,7 @@ export class SharedWriter {
   }
 
   /** Generates the answers to prompts, which begin in this order. @throws the error of a failed run */
-  async write(asked: readonly AskedPrompt[]): Promise<void> {
+  async write(asked: readonly PromptRows[]): Promise<void> {
     const all = asked.map(
       ({ prompt, rows }) =>
         new Promise<void>((resolve, reject) => {

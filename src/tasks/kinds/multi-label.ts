@@ -98,7 +98,7 @@ export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
   options,
   threshold: {
     fitted: (logits) => ({ labelThreshold: bestThreshold(logits.flatMap((row) => [...sigmoid(row)])) }),
-    cooled: (given, temperature) => ({
+    withTemperature: (given, temperature) => ({
       ...given,
       labelThreshold: sigmoid(Float32Array.of(logitOf(thresholdOf(given)) / temperature))[0]!,
     }),

@@ -46,14 +46,14 @@ export function layOut(
     const encodings = examples.map((example) => (stream.prefix === "" ? example.encoding : decoderTextOf(example)));
     layOutStream(batch, stream, encodings, indices);
   }
-  Object.assign(batch.inputs, inputsBeside(examples, variantOf));
+  Object.assign(batch.inputs, extraInputs(examples, variantOf));
   const own = streams.at(-1)!;
   layOutOutputs(batch, own.prefix, examples);
   return batch;
 }
 
 /** Inputs of examples other than tokens, by name, stacked to `[batch, ...shape]`. */
-export function inputsBeside(
+export function extraInputs(
   examples: readonly EncodedExample[],
   variantOf?: (index: number) => number,
 ): Record<string, Tensor<"float32">> {

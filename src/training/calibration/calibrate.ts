@@ -105,7 +105,11 @@ function scoredPredictions(
 }
 
 /** Divides the outputs of a head's last layer by the temperature. Returns all parameters by name. */
-export function cooled(parameters: Tensors<"float32">, layer: string, temperature: number): Tensors<"float32"> {
+export function withTemperature(
+  parameters: Tensors<"float32">,
+  layer: string,
+  temperature: number,
+): Tensors<"float32"> {
   return new Map(
     [...parameters].map(([name, tensor]) => {
       if (name !== `${layer}.weight` && name !== `${layer}.bias`) return [name, tensor];

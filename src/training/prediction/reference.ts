@@ -29,14 +29,17 @@ export async function withReference<Example extends TrainingExample>(
   const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, readBy: { objective } });
   try {
     const values = await predictor.logits(examples, undefined, signal, onDone);
-    return examples.map((example, i) => ({ ...example, targets: referredTo(objective, example.targets, values[i]!) }));
+    return examples.map((example, i) => ({
+      ...example,
+      targets: withReferenceValues(objective, example.targets, values[i]!),
+    }));
   } finally {
     await predictor.release();
   }
 }
 
 /** Targets with the model's values before training in their reference column. @param values `[rows, 1]` */
-export function referredTo(
+export function withReferenceValues(
   { reference }: Objective,
   { shape, data, dtype }: Targets["targets"],
   values: Float32Array,

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { AnswerRows, type AskedPrompt } from "../../../src/inference/generation/answer-rows.ts";
-import { askedPrompts, generateTokens, type TokenOptions } from "../../../src/inference/generation/generate-tokens.ts";
+import { AnswerRows, type PromptRows } from "../../../src/inference/generation/answer-rows.ts";
+import { generateTokens, promptRows, type TokenOptions } from "../../../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../../../src/inference/generation/generation-options.ts";
 import { PromptLookup } from "../../../src/inference/generation/prompt-lookup.ts";
 import type { TextReader } from "../../../src/inference/generation/text-reader.ts";
@@ -91,9 +91,9 @@ test("parallel answers begin and end at different times without changing each ot
   const alone: number[][] = [];
   const together: number[][] = PROMPTS.map(() => []);
   const ends: number[] = [];
-  const asked = PROMPTS.flatMap((prompt, i): AskedPrompt[] => {
+  const asked = PROMPTS.flatMap((prompt, i): PromptRows[] => {
     const own = options({ maxNewTokens: 1 + ((i * 7) % 20), temperature: i % 2, seed: i });
-    return askedPrompts([prompt], own, {
+    return promptRows([prompt], own, {
       take: ({ token }) => together[i]!.push(token),
       onEnd: () => ends.push(i),
     });
@@ -126,7 +126,7 @@ test("an abandoned answer ends before its next token", async () => {
     onEnd: (answer: number) => ends.push(answer),
   };
   await rows.begin(
-    askedPrompts(
+    promptRows(
       [
         [1, 2],
         [3, 4],
