@@ -30,7 +30,7 @@ const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 const SAFETENSORS: WeightFormat = { file: "model.safetensors", open: openSafetensors };
 
 /**
- * Opens a Hugging Face model folder: its config.json and its weights, in one file or in shards. Of several formats,
+ * Opens a Hugging Face model folder: its config.json and its weights, in one file or in shards. Among several formats,
  * safetensors comes first and ONNX last.
  * @throws UserError if config.json or the weights are missing or damaged.
  */

@@ -35,7 +35,7 @@ export interface LoadedBaseModel extends BaseModel {
 export interface RecordedBase {
   /** Hashes of its files. If undefined, they are not checked. */
   fileHashes: FileHashes | undefined;
-  /** What was trained on it, for error messages: `the run in runs/tickets`. */
+  /** Name of the run or adapter trained on it, for error messages: `the run in runs/tickets`. */
   whose: string;
 }
 

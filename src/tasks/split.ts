@@ -7,7 +7,7 @@ import { findTaskKind } from "./task-kinds.ts";
 /**
  * Splits examples in two by a seeded draw: `fraction` of them held out, the rest for training, both in their original order and
  * with new indices. Each class contributes its share to within one example, and never its only one.
- * @param stratum class of an example (default: all the same)
+ * @param stratum class of an example (default: one class for all)
  * @param ofEach size from which on a class contributes at least one example
  * @throws UserError if `fraction` is not between 0 and 1 or holds nothing out.
  */

@@ -190,7 +190,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
 
   // The model
 
-  /** What the model's head gives outputs for: the whole text, or its tokens. */
+  /** The model's head, which gives outputs for the whole text or for its tokens. */
   readonly head: HeadName;
   /** The only kind of model that suits (default: every model that has the head). */
   readonly modelKind?: Architecture["kind"];

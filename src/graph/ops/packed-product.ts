@@ -21,8 +21,8 @@ const LARGEST = 2 ** 25;
 export const isPackable = (inFeatures: number): boolean => inFeatures % GROUP === 0;
 
 /**
- * Emits `x Wᵀ + addend` for a constant matrix, which ONNX Runtime prepacks once. Rows are rounded to 8 bits in groups
- * of their own, so that integers are multiplied: x `[rows, in]` → `outputs` `[rows, out]`
+ * Emits `x Wᵀ + addend` for a constant matrix, which ONNX Runtime prepacks once. Rows are rounded to 8 bits in their own
+ * groups, so that integers are multiplied: x `[rows, in]` → `outputs` `[rows, out]`
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits).
  */
 export function packedProduct(

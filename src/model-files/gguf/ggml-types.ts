@@ -67,7 +67,7 @@ function small(bits: 4 | 5, withMinimum: boolean): BlockType {
 }
 
 /**
- * Blocks of 256 numbers: eight rows of 32, each with a scale and a minimum of 6 bits, which have scales of their own.
+ * Blocks of 256 numbers: eight rows of 32, each with a scale and a minimum of 6 bits, which have their own scales.
  * @param fifth whether a fifth bit of each number precedes the others
  */
 function large(fifth: boolean): BlockType {
