@@ -155,14 +155,14 @@ describe("one clear sentence and exit code 2, and nothing written", () => {
     expect(stderr).toBe("error: nothing to label: give texts, --file FILE, or text on stdin\n");
   });
 
-  test("--verbose adds where it came from", async () => {
+  test("--verbose adds the stack trace", async () => {
     const { code, stderr } = await aflora([...TRAIN.split(" "), "--train", "nowhere.csv", "--verbose"], home);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^error: no such file: nowhere\.csv\nUserError: .*\n +at /);
   });
 });
 
-test("a loss that is no number: step and batch are named", async () => {
+test("a NaN loss: step and batch are named", async () => {
   const flags = "--output exploded --batch-size 8 --learning-rate 1e30 --head-learning-rate 1e30 --warmup-ratio 0";
   const { code, stderr } = await aflora(`${TRAIN} ${flags} --threads 1`.split(" "), home);
   expect(code).toBe(2);

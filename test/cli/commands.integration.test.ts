@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true }));
 
 describe("train", () => {
-  test("says on stdout what the run came to, on stderr how it goes, in plain lines where that is no terminal", async () => {
+  test("prints the result on stdout and the progress on stderr, in plain lines without a terminal", async () => {
     const { code, stdout, stderr } = trained;
     expect(code, stderr).toBe(0);
     const { result } = await readRunRecords(join(home, "run"));
@@ -51,7 +51,7 @@ describe("train", () => {
     expect(existsSync(join(home, "run", "report.html"))).toBe(true);
   });
 
-  test("makes a run folder of its own where no --output names one", async () => {
+  test("makes a run folder without --output", async () => {
     const sst2 = fileURLToPath(new URL("../../assets/sst2", import.meta.url));
     for (const file of ["train.tsv", "dev.tsv"]) {
       const lines = (await readFile(join(sst2, file), "utf8")).split("\n").slice(0, 21);
@@ -85,7 +85,7 @@ describe("predict", () => {
   const TEXTS = ["my card was charged twice", "the app does not open"];
   const LINES = new RegExp(`^${LABEL}\\t${TEXTS[0]}\\n${LABEL}\\t${TEXTS[1]}\\n$`);
 
-  test("labels texts from arguments, stdin and files alike", async () => {
+  test("labels texts from arguments, stdin and files the same way", async () => {
     const fromArguments = await aflora(["predict", "--run", "run", ...TEXTS], home);
     expect(fromArguments).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(LINES) });
     const fromStdin = await aflora(words("predict --run run"), home, { input: `${TEXTS.join("\n")}\n` });
@@ -98,7 +98,7 @@ describe("predict", () => {
     );
   });
 
-  test("gives one record for each input in order, empty ones too, each on one line", async () => {
+  test("prints one line per input in order, empty ones too", async () => {
     const texts = ["my card", "", "two\nlines\tand a tab", ""];
     const record = (text: string): RegExp => new RegExp(`^${LABEL}\\t${text}$`);
     const expectRecords = ({ code, stdout }: Ended, ...expected: string[]): void => {
@@ -128,7 +128,7 @@ describe("predict", () => {
     ).toEqual(texts);
   });
 
-  test("--json gives every label with its probability, a line each", async () => {
+  test("--json prints every label with its probability, one line per input", async () => {
     const { stdout } = await afloraHere(["predict", "--run", "run", "--json", "--", ...TEXTS, "--no_flag"], home);
     const lines = stdout
       .trimEnd()
@@ -144,7 +144,7 @@ describe("predict", () => {
 });
 
 describe("evaluate", () => {
-  test("gives metrics, how far chance moves them, and a confusion matrix of the run's own validation data", async () => {
+  test("prints metrics, their standard errors and a confusion matrix of the run's own validation data", async () => {
     const { code, stdout } = await afloraHere(words("evaluate --run run --threads 1"), home);
     const { result } = await readRunRecords(join(home, "run"));
     expect(code).toBe(0);
@@ -239,19 +239,19 @@ describe("help", () => {
     expect(long.stdout).toMatch(/\nTo reproduce published results:\n {2}--preset <.*--beta1 <.*\nExamples:/s);
   });
 
-  test("names the command as it was started", async () => {
+  test("names the command as the user started it", async () => {
     const { stdout } = await aflora(["train", "--help"], home, { env: { npm_command: "exec" } });
     expect(stdout).toMatch(/^Usage: npx aflora train /);
     expect(stdout).toContain("  $ npx aflora train --train tickets.csv");
   });
 
-  test("is what aflora without a command shows", async () => {
+  test("is the output of aflora without a command", async () => {
     const { code, stdout, stderr } = await aflora([], home);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(/^Usage: aflora /);
   });
 
-  test("may be cut short by its reader", async () => {
+  test("may be cut off by its reader", async () => {
     const running = new Aflora(["train", "--help"], home);
     running.process.stdout.destroy();
     expect(await running.ended).toEqual({ code: 0, stdout: "", stderr: "" });
@@ -274,7 +274,7 @@ test.skipIf(!existsSync("/dev/full"))(
 describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
   const options = "--text message --label team --model ./model --threads 1";
 
-  test("ends a run after the computation at hand, with all that --resume needs", async () => {
+  test("ends a run after the current computation, with everything that --resume needs", async () => {
     const running = new Aflora(
       words(`train --train tickets.csv ${options} --batch-size 4 --epochs 20 --output cut`),
       home,
@@ -297,7 +297,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
     expect(result).toMatchObject({ steps: 200, epochs: 20 });
   });
 
-  test("comes within a step or an evaluation too, and gives that up", async () => {
+  test("also works within a step or an evaluation, which is dropped", async () => {
     // Of a great many micro-batches.
     const many = Array.from({ length: 200 }, () => tickets(1)).flat();
     await writeCsv(join(home, "many.csv"), many);
@@ -320,7 +320,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
     }
   });
 
-  test("before training begins ends it at once, with nothing written", async () => {
+  test("before training ends it at once, with nothing written", async () => {
     // A hub that is asked for the model, and does not answer.
     const hub = createServer().listen(0, "127.0.0.1");
     await once(hub, "listening");
@@ -335,7 +335,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
     expect(existsSync(join(home, "none"))).toBe(false);
   });
 
-  test("comes once or twice at a time, and later ends at once", async () => {
+  test("counts once if it arrives twice, and later ends at once", async () => {
     // The second and the third come with the first, however long this process takes to hear of it.
     const program = `
       import { onStopSignal } from ${JSON.stringify(new URL("../../dist/cli/terminal/stop-signals.js", import.meta.url).href)};

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test("a schema's file is read, or refused in a sentence before a model is loaded; what is no file is not opened", async () => {
+test("a schema's file is read, or refused in a sentence before a model is loaded", async () => {
   const written = async (name: string, text: string): Promise<string> => {
     await writeFile(join(folder, name), text);
     return join(folder, name);

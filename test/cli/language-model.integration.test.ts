@@ -16,7 +16,7 @@ afterAll(() => rm(home, { recursive: true }));
 const start = (...args: string[]): Aflora => new Aflora([...args, "--threads", "1"], home);
 const run = (...args: string[]): Promise<Ended> => afloraHere([...args, "--threads", "1"], home);
 
-test("predict answers: one text as it stands, several on a line each, or as JSON", async () => {
+test("predict answers: one text as it is, several on one line each, or as JSON", async () => {
   const [questions, answers] = [ANSWERS.map(([question]) => question), ANSWERS.map(([, answer]) => answer)];
   expect(await start("predict", "--run", "run", questions[0]!).ended).toMatchObject({
     code: 0,
@@ -28,7 +28,7 @@ test("predict answers: one text as it stands, several on a line each, or as JSON
   expect(JSON.parse(stdout)).toMatchObject({ text: questions[0], reason: "length", answerTokens: 2 });
 });
 
-test("answers are held to a JSON schema, and what cannot be held to is said before the model is read", async () => {
+test("answers follow a JSON schema, and an unsupported schema is refused before the model is read", async () => {
   const [[question]] = ANSWERS as [[string, string]];
   const write = (name: string, schema: object) => writeFile(join(home, name), JSON.stringify(schema));
   await write("order.json", { type: "object", properties: { item: { enum: ["hat"] }, count: { type: "integer" } } });
@@ -46,7 +46,7 @@ test("answers are held to a JSON schema, and what cannot be held to is said befo
   });
 });
 
-test("predict says how likely a given answer is", async () => {
+test("predict gives the likelihood of a given answer", async () => {
   const [[question, answer]] = ANSWERS as [[string, string]];
   const { stdout } = await run("predict", "--run", "run", question, "--text-pair", answer);
   expect(stdout).toMatch(/^perplexity 1\.\d+ of \d+ tokens\t/);
@@ -64,7 +64,7 @@ test("evaluate answers and scores the answers", async () => {
   expect(none).toMatchObject({ code: 2, stderr: "error: --generate takes a number of examples, at least 1, not 0\n" });
 });
 
-test("answers come from a base in fewer bits where that is asked for", async () => {
+test("answers come from a quantized base on request", async () => {
   const [[question, answer]] = ANSWERS as [[string, string]];
   const asked = await run("predict", "--run", "run", "--base", "int8", question);
   expect(asked).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "" });
@@ -72,7 +72,7 @@ test("answers come from a base in fewer bits where that is asked for", async () 
   expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^error: option --base: /) });
 });
 
-test("chat remembers what was said until it is reset", async () => {
+test("chat remembers the conversation until it is reset", async () => {
   const talk = start("chat", "--run", "run");
   const [first, answer, second, followed] = FOLLOWED_UP.map(({ content }) => content);
   talk.process.stdin.end([first, second, "/reset", "/what", first, "/exit", first].map((line) => `${line}\n`).join(""));
@@ -81,7 +81,7 @@ test("chat remembers what was said until it is reset", async () => {
   expect(stderr).toContain("/reset clears the conversation");
 });
 
-test("chat goes on after what it cannot answer", async () => {
+test("chat continues after an error", async () => {
   const talk = start("chat", "--run", "run");
   const [[question, answer]] = ANSWERS as [[string, string]];
   talk.process.stdin.end(`${"cat ".repeat(600)}\n${question}\n`);
@@ -92,7 +92,7 @@ test("chat goes on after what it cannot answer", async () => {
   );
 });
 
-test("serve answers OpenAI's client until it is told to end", async () => {
+test("serve answers OpenAI's client until it is stopped", async () => {
   const server = start("serve", "--run", "run", "--port", "0");
   const url = (await server.says(/at (http:\S+)\n/))[1]!;
   const client = new OpenAI({ baseURL: url, apiKey: "none" });
@@ -111,7 +111,7 @@ test("serve answers OpenAI's client until it is told to end", async () => {
   expect(others).toEqual([""]);
 });
 
-test("what cannot be served or talked with is said in a sentence", async () => {
+test("models that cannot be served or chatted with are refused in a sentence", async () => {
   const twice = await run("serve", "--run", "run", "--run", join(home, "run"));
   expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('two models have the name "run"')]);
   const missing = await run("serve", "--run", "run", "--key-file", "none.txt");

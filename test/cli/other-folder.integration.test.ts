@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-test("a run folder names model and data by absolute paths, and is used from any working directory", async () => {
+test("a run folder names model and data by absolute paths, and works from any working directory", async () => {
   const { config, dataFingerprint } = await readRunRecords(join(home, "run"));
   expect(config.source).toMatchObject({ train: join(home, "tickets.csv") });
   expect(config.run.model).toBe(join(home, "model"));
@@ -38,7 +38,7 @@ test("a run folder names model and data by absolute paths, and is used from any 
   expect((await call("predict --run ../run text", elsewhere)).code).toBe(0);
 });
 
-test("a run that was cut off goes on from another working directory, with its own options as they were given", async () => {
+test("a run that was cut off resumes from another working directory, with its options as given", async () => {
   await call(`${TRAIN} --output cut`, home);
   await rm(join(home, "cut", "result.json"));
   const { code, stderr } = await call("train --resume ../cut --threads 1", elsewhere);
@@ -48,7 +48,7 @@ test("a run that was cut off goes on from another working directory, with its ow
   expect(again.code, again.stderr).toBe(0);
 });
 
-test("data that are gone or changed are named, and nothing is evaluated on others", async () => {
+test("missing or changed data is named, and no other is evaluated", async () => {
   const file = join(home, "tickets.csv");
   const remedy = "restore the file, or name other examples with --validation FILE (of a GLUE task --data DIR)";
   const began = "the data that the run in run began with";

@@ -24,13 +24,13 @@ function loadedBy(start: string): { files: Set<string>; packages: string[] } {
   return { files, packages: [...packages] };
 }
 
-test("the command line starts with few modules: those of a command are loaded when it is called", () => {
+test("the command line starts with few modules: a command's modules load when it is called", () => {
   const { files, packages } = loadedBy(MAIN);
   expect(packages).toEqual(["commander"]);
   expect(files.size).toBeGreaterThan(3);
 });
 
-test("help and a wrong option of train need neither what draws nor what reads models and data", () => {
+test("help and an invalid option of train load no modules for drawing, models or data", () => {
   const { packages } = loadedBy(join(dirname(MAIN), "commands/train.ts"));
   expect(packages).toContain("zod");
   expect(packages.filter((name) => /plot|linkedom|hub|tokenizers|hyparquet/.test(name))).toEqual([]);

@@ -59,7 +59,7 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     },
   );
 
-  test("one step is one, and the learning rate 0 of it is said before and after", async () => {
+  test("a single step is singular, and its learning rate 0 is noted before and after", async () => {
     const { rows } = await shown(120, "--batch-size 64 --epochs 1 --output one");
     expect(rows[0]).toMatch(/^aflora on model, task custom: 4\d training and \d validation examples, 1 step$/);
     const shownLines = rows.join("");
@@ -71,7 +71,7 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     );
   });
 
-  test("evaluating, predicting for a file and exporting show how far they are", async () => {
+  test("evaluating, predicting for a file and exporting show progress", async () => {
     await shown(120, "--batch-size 8 --epochs 1 --output asked");
     const { rows: evaluated } = await shownOf(120, "evaluate --run asked --validation tickets.csv --threads 1");
     expect(evaluated[0]).toMatch(/^4\d of 4\d examples, [\d,]+ a second, [\d.]+ m?s left$/);

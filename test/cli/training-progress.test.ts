@@ -6,7 +6,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-test("a log hears every ten seconds how far the fitting of a head is", () => {
+test("a log gets the progress of fitting a head every ten seconds", () => {
   vi.useFakeTimers({ toFake: ["performance"] });
   const written: string[] = [];
   vi.spyOn(process.stderr, "write").mockImplementation((text) => written.push(String(text)) > 0);

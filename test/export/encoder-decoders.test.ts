@@ -46,7 +46,7 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
     return { model, output };
   };
 
-  test("in PEFT's form has the names of Transformers' model, and is read back as what it is", async () => {
+  test("in PEFT's form has the names of Transformers' model, and is read back unchanged", async () => {
     const { model, output } = await written("peft");
     expect(await readJson(`${family}-peft`, "adapter_config.json")).toMatchObject({
       task_type: "SEQ_2_SEQ_LM",
@@ -63,7 +63,7 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
     expect(description.task.kind).toBe("sequence-to-sequence");
   });
 
-  test("merged has Transformers' class, how it writes, and the prefix that it was trained with alone", async () => {
+  test("merged has Transformers' class, the settings for generation, and only the prefix of its training", async () => {
     const { output } = await written("merged");
     const config = await readJson(`${family}-merged`, "config.json");
     expect(config.architectures).toEqual([`${family === "bart" ? "Bart" : "T5"}ForConditionalGeneration`]);
@@ -78,12 +78,12 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
     });
   });
 
-  test("as ONNX is two files, which compute the same", async () => {
+  test("as ONNX is two files that compute the same", async () => {
     const { output } = await written("onnx");
     expect((await readdir(join(output, "onnx"))).sort()).toEqual(["decoder_model_merged.onnx", "encoder_model.onnx"]);
   });
 
-  test("has both files in 4 bits, too", async () => {
+  test("can have both files in 4 bits", async () => {
     // As wide that the table of words is worth storing in fewer bits.
     const model = await writeTinyEncoderDecoder(join(home, `${family}-q4-base`), family, { vocab_size: 2048 });
     const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 3 }, TASK);

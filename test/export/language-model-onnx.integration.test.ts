@@ -65,7 +65,7 @@ test.each([
   },
 );
 
-test("weights beside the graph, as those of a large model are, are found by Transformers.js", async () => {
+test("weights in a second file, as for a large model, are found by Transformers.js", async () => {
   const adapter = await openAdapter(join(home, "run"));
   const base = await loadBaseModel(adapter.description.model, adapter.description.task);
   const logits: Tensor[] = [];

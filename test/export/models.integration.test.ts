@@ -48,7 +48,7 @@ const FAMILIES = [
   "gpt2-1",
 ];
 
-describe("merged and ONNX folders compute what the adapter on its base does", () => {
+describe("merged and ONNX folders compute the same as the adapter on its base", () => {
   test.each(FAMILIES)("%s", async (family) => {
     const model = await writeTinyFamily(join(directory, family), family);
     const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 3 });
@@ -82,7 +82,7 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
     }
   });
 
-  test("labels of tokens", async () => {
+  test("token labels", async () => {
     const model = await writeTinyFamily(join(directory, "tokens"), "bert-1");
     const task = {
       name: "tags",
@@ -100,7 +100,7 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
     }
   });
 
-  test("names are those of Transformers' classes, whatever the checkpoint called them", async () => {
+  test("names are those of Transformers' classes, whatever the checkpoint's names", async () => {
     const model = await writeTinyFamily(join(directory, "bare"), "bert-1");
     await removeHead(model, "bert");
     const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
@@ -114,7 +114,7 @@ describe("merged and ONNX folders compute what the adapter on its base does", ()
   });
 });
 
-test("a decoder's last token is found wherever padding stands", async () => {
+test("a decoder's last token is found wherever the padding is", async () => {
   const model = await writeTinyFamily(join(directory, "padded"), "llama-1");
   const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
   const output = join(directory, "padded-onnx");
@@ -208,7 +208,7 @@ describe("Transformers.js", () => {
 });
 
 describe("nothing is left behind", () => {
-  test("where the folder is not empty, or is a file", async () => {
+  test("if the folder is not empty, or is a file", async () => {
     const model = await writeTinyFamily(join(directory, "used-model"), "bert-1");
     const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
     const output = join(directory, "used");
@@ -220,7 +220,7 @@ describe("nothing is left behind", () => {
     expect(await readdir(output)).toEqual(["mine.txt"]);
   });
 
-  test("where logits are no numbers", async () => {
+  test("if logits are NaN", async () => {
     const model = await writeTinyFamily(join(directory, "broken-model"), "bert-1");
     const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
     adapter.parameters.get("encoder.layer.0.output.dense.B")!.data.fill(Number.NaN);

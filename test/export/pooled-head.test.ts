@@ -67,7 +67,7 @@ describe("a head on pooled hidden states", () => {
     },
   );
 
-  test("is the last module of a folder for sentence-transformers, which says why", async () => {
+  test("is the last module of a folder for sentence-transformers, whose README explains it", async () => {
     const model = await writeTinyFamily(join(directory, "own"), "bert-1");
     const { base, adapter } = await tinyAdapter(model, "lora", { rank: 3 }, task("sentence"));
     const sentences = { ...base, pooling: { mode: "cls", normalize: true } as const };

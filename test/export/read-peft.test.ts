@@ -75,7 +75,7 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     });
   });
 
-  test("a folder is told by its files, its base model named or given", async () => {
+  test("a folder is recognised by its files, with its base model named or given", async () => {
     const named = changed("lora", { base_model_name_or_path: model });
     const tuned = await loadFineTunedModel(named, runtime);
     const given = await loadFineTunedModel(join(FIXTURES, "lora"), runtime, { model });
@@ -86,7 +86,7 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     expect(a[0]!.labels).toHaveLength(3);
   });
 
-  test("without a head of its own, the base model's is used", async () => {
+  test("without a head, the base model's is used", async () => {
     const folder = await rewrite(changed("lora", { modules_to_save: null }), (tensors) => {
       for (const name of [...tensors.keys()]) if (name.includes("classifier")) tensors.delete(name);
     });

@@ -75,7 +75,7 @@ describe("adapters for PEFT, as peft itself computed them (oracle/check_peft_exp
   });
 });
 
-describe("adapters of a language model with turned weights, as peft itself computed them", () => {
+describe("adapters of a language model with transposed weights, as peft itself computed them", () => {
   test.each(Object.entries(ON_GPT2))("%s", async (label, given) => {
     const gpt2 = await writeTinyFamily(join(directory, `${label}-model`), "gpt2-1");
     // Of each token after the first its log-probability, and whether it is the likeliest.
@@ -93,7 +93,7 @@ describe("adapters of a language model with turned weights, as peft itself compu
   });
 });
 
-describe("what PEFT has no place for", () => {
+describe("adapters that PEFT cannot hold", () => {
   test.each([
     ["full", {}, undefined, /"full" does not make an adapter/],
     ["head", {}, undefined, /"head" does not make an adapter/],

@@ -7,7 +7,7 @@ import { unitVector } from "../../src/tasks/vectors.ts";
 const LONG = "The card that I ordered three weeks ago has still not come, and nobody answers my messages about it.";
 
 describe("near duplicates", () => {
-  test("differ in case, punctuation or a word, and are told with the row before them", () => {
+  test("differ in case, punctuation or a word, and are found with the earlier row", () => {
     const texts = [
       LONG,
       "where is my order",
@@ -24,13 +24,13 @@ describe("near duplicates", () => {
     expect(found.map(({ share }) => share === 1)).toEqual([true, false, true]);
   });
 
-  test("texts that share some words are none, and neither are texts without letters", () => {
+  test("are not texts that only share some words, or texts without letters", () => {
     expect(nearDuplicates([LONG, LONG.slice(0, 50), "where is my order", "where is my parcel", "?!", "..."])).toEqual(
       [],
     );
   });
 
-  test("of a text that stands thousands of times each is told", () => {
+  test("are all found for a text that occurs thousands of times", () => {
     expect(nearDuplicates(Array.from({ length: 3000 }, () => LONG))).toHaveLength(2999);
   });
 });
@@ -42,7 +42,7 @@ const vectors = Array.from({ length: 120 }, (_, row) =>
 );
 const classes = vectors.map((_, row) => (WRONG.includes(row) ? (row + 1) % 4 : row % 4));
 
-test("labels that classifiers which did not see them contradict are found, with what rows like them have", () => {
+test("labels that cross-validated classifiers contradict are found, with the label of similar rows", () => {
   const found = doubtfulLabels(vectors, classes, 4);
   expect(found.map(({ row }) => row).sort((a, b) => a - b)).toEqual(WRONG);
   for (const { row, instead, given, other } of found) {
@@ -58,7 +58,7 @@ test("labels that classifiers which did not see them contradict are found, with 
   ).toEqual([]);
 });
 
-test("rows that look wrong, by what is wrong with them", () => {
+test("rows that look wrong are grouped by problem", () => {
   const row = (text: string, label: string, line: number, held = false): CheckedRow => ({
     text,
     label,

@@ -14,7 +14,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 const check = (more: string) => afloraHere(`check --threads 1 ${more}`.split(" "), home);
 
-test("shows rows that look wrong, and writes them all", async () => {
+test("shows rows that look wrong, and writes all of them", async () => {
   const rows = tickets(2).map((row, i) => (i === 3 ? { ...row, team: "delivery" } : row));
   await writeCsv(join(home, "train.csv"), [...rows, { message: "two cats on a mat", team: "pets" }]);
   await writeFile(join(home, "held.csv"), "message,team\nMY CARD was charged twice!,billing\n");
@@ -27,7 +27,7 @@ test("shows rows that look wrong, and writes them all", async () => {
   expect(found.filter(([problem]) => problem === "label").map(([, place]) => place)).toContain("train.csv, line 5");
 });
 
-test("a file without a header is told", async () => {
+test("a file without a header is reported", async () => {
   await writeFile(join(home, "bare.csv"), "my card was charged,billing\nthe app crashed,bug\nmoney is lost,billing\n");
   const { code, stdout } = await check("--train bare.csv");
   expect(code).toBe(0);

@@ -25,8 +25,8 @@ afterAll(async () => {
 
 const TEXTS = ["My card was charged twice", "The app crashes at the start", "When will my parcel be here?"];
 
-describe("labels are named", () => {
-  test("in a list, in columns, a line each; one may have several descriptions", async () => {
+describe("labels are given", () => {
+  test("in a list, in columns, or one per line; one may have several descriptions", async () => {
     const billing = { name: "billing", descriptions: ["money = cards"] };
     expect(labelsOfList(" billing = money = cards ,bug")).toEqual([billing, { name: "bug", descriptions: [] }]);
     const rows = [
@@ -48,7 +48,7 @@ describe("labels are named", () => {
   });
 });
 
-test("a text gets the label that is nearest in meaning, by name or description", async () => {
+test("a text gets the label with the nearest meaning, by name or description", async () => {
   const found = await classifyByLabels(encoder, ["payment", "software_error", "delivery"], TEXTS);
   expect(found.map(([best]) => best!.label)).toEqual(["payment", "software_error", "delivery"]);
   const labels = [
@@ -63,7 +63,7 @@ test("a text gets the label that is nearest in meaning, by name or description",
 });
 
 describe("the command", () => {
-  test("labels texts of arguments and stdin alike, and shows every score on request", async () => {
+  test("labels texts from arguments and stdin the same way, and shows all scores on request", async () => {
     const args = ["classify", "--labels", "payment,software error,delivery"];
     const { code, stdout, stderr } = await afloraHere([...args, ...TEXTS], home);
     expect([code, stderr]).toEqual([0, ""]);

@@ -44,7 +44,7 @@ async function labelled(
 const labelsOf = (verdicts: { label: string | undefined }[]) => verdicts.map(({ label }) => label);
 const RIGHT = TEXTS.map((text) => right({ text }));
 
-describe("an answer is held to the labels", () => {
+describe("an answer must be a label", () => {
   test.each([
     ["bug", "bug"],
     [" Bug.\n", "bug"],
@@ -62,12 +62,12 @@ describe("an answer is held to the labels", () => {
     expect(labelIn(answer, LABELS)).toBe(label);
   });
 
-  test("names with signs of their own", () => {
+  test("names with punctuation", () => {
     const labels = labelsOfList("[other],C.,unsure");
     expect(["[other]", "c.", "unsure"].map((name) => labelIn(name, labels))).toEqual(["[other]", "C.", "unsure"]);
   });
 
-  test("one that is none is asked for once more, with what was said and the labels, else the text has no label", async () => {
+  test("another answer is requested once more, with the labels; otherwise the text has no label", async () => {
     const texts = ["my card", "something", "it crashes"];
     const kept: LabelVote[] = [];
     const found = await labelled(
@@ -86,7 +86,7 @@ describe("an answer is held to the labels", () => {
     expect(kept.map(({ tokens }) => tokens.read)).toEqual([200, 200, 100]);
   });
 
-  test("the model is told the labels, what they mean, and what the user says beside them", async () => {
+  test("the prompt has the labels, their meanings, and the user's instructions", async () => {
     await labelled(right, { texts: ["my card"], instructions: "They are of a bank." });
     const [{ body }] = server!.asked as [Asked];
     expect(body).toMatchObject({ model: "small", temperature: 0 });
@@ -95,7 +95,7 @@ describe("an answer is held to the labels", () => {
 });
 
 describe("votes", () => {
-  test("what most say is the label, with its share; of equal ones none is", async () => {
+  test("the majority gives the label, with its share; a tie gives none", async () => {
     const texts = ["a", "b", "c", "a"];
     const says: Record<string, string[]> = {
       a: ["bug", "billing", "bug", "bug"],
@@ -116,7 +116,7 @@ describe("votes", () => {
   });
 });
 
-describe("a server that does not answer well", () => {
+describe("a server with failures", () => {
   test("is asked again after failures", async () => {
     const found = await labelled((asked, count) =>
       count % 5 === 0 && isFirst(asked) ? error(503, "busy") : right(asked),
@@ -125,7 +125,7 @@ describe("a server that does not answer well", () => {
     expect(server!.asked.length).toBeGreaterThan(TEXTS.length);
   });
 
-  test("is left alone as long as it says", async () => {
+  test("is left alone as long as it asks", async () => {
     const busy = (_: Asked, count: number) => count === 3;
     // One request after another: of several at once, some are on their way when the server asks for rest.
     const found = await labelled(
@@ -149,19 +149,19 @@ describe("a server that does not answer well", () => {
     expect(server!.asked).toHaveLength(6);
   });
 
-  test("nothing at all is asked again", async () => {
+  test("known votes are not requested again", async () => {
     const given = { texts: TEXTS.slice(0, 1) };
     const found = await labelled((asked) => (isFirst(asked) ? "hang" : right(asked)), given, { timeout: 1 });
     expect(labelsOf(found)).toEqual(RIGHT.slice(0, 1));
   });
 
-  test("a text that it refuses has no label and says why; the others have theirs", async () => {
+  test("a refused text has no label but a reason; the others have labels", async () => {
     const found = await labelled((asked) => (asked.text === TEXTS[7] ? error(400, "content filter") : right(asked)));
     expect(found[7]).toEqual({ label: undefined, agreement: 0, reason: "400 content filter" });
     expect(labelsOf(found).filter((label) => label === undefined)).toHaveLength(1);
   });
 
-  test("settings that a model does not take are left out, or sent under their new name", async () => {
+  test("unsupported settings are left out, or sent under their new name", async () => {
     const found = await labelled(({ body, text }) => {
       if ("max_tokens" in body)
         return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.");
@@ -182,7 +182,7 @@ describe("a server that does not answer well", () => {
     expect(server!.asked).toHaveLength(1);
   });
 
-  test("one that fails all the time is given up, and what was answered is kept", async () => {
+  test("that always fails is given up, and its answers are kept", async () => {
     const kept: LabelVote[] = [];
     const failing = labelled((asked, count) => (count > 10 ? error(500, "out of memory") : right(asked)), {
       concurrency: 1,
@@ -192,7 +192,7 @@ describe("a server that does not answer well", () => {
     expect(kept).toHaveLength(10);
   });
 
-  test("one that nobody serves is said at once", async () => {
+  test("that does not exist is reported at once", async () => {
     server = await ChatServer.start(right);
     await server.close();
     const given = { url: server.url, model: "small" };
@@ -200,7 +200,7 @@ describe("a server that does not answer well", () => {
     await expect(labelByModel(given, LABELS, TEXTS)).rejects.toThrow("check --endpoint");
   });
 
-  test("a key goes over no open line", async () => {
+  test("a key is never sent unencrypted", async () => {
     const endpoint = { url: "http://192.0.2.1/v1", model: "small", key: "secret" };
     await expect(labelByModel(endpoint, LABELS, TEXTS)).rejects.toThrow(/^the key would go to http:\S+ unencrypted/);
   });
@@ -222,7 +222,7 @@ describe("the command", () => {
   const read = (name: string): Promise<string> => readFile(join(home, name), "utf8");
   const cellsOf = async (name: string) => parseCsv(await read(name), name).map(({ cells }) => cells);
 
-  test("writes a training file, the rows without a label beside it, and what it cost", async () => {
+  test("writes a training file, a second one of rows without a label, and prints the costs", async () => {
     await writeRows();
     server = await ChatServer.start((asked) => (/number [12]$/.test(asked.text) ? "unsure" : right(asked)));
     const { code, stdout, stderr } = await aflora(command("--price-per-million", "2,50", "--votes", "2"), home);
@@ -245,7 +245,7 @@ describe("the command", () => {
     expect(await cellsOf("labelled.csv")).toHaveLength(40);
   });
 
-  test("killed in the middle it loses no answer: the same command asks for the others alone", async () => {
+  test("loses no answer when killed: the same command requests only the others", async () => {
     await writeRows();
     let killed = false;
     const inFlight: string[] = [];
@@ -279,7 +279,7 @@ describe("the command", () => {
     expect((await readFile(path, "utf8")).split("\n")).toHaveLength(TEXTS.length + 2);
   });
 
-  test("Ctrl-C waits for what is under way and asks for nothing new", async () => {
+  test("Ctrl-C waits for running requests and sends no new ones", async () => {
     await writeRows();
     let interrupted: Promise<void> | undefined;
     server = await ChatServer.start(async (asked, count) => {
@@ -298,7 +298,7 @@ describe("the command", () => {
     expect(server.asked).toHaveLength(40);
   });
 
-  test("the key is sent, and is in no file and no message, also where the server repeats it", async () => {
+  test("the key is sent, and is in no file or message, even if the server repeats it", async () => {
     await writeRows();
     vi.stubEnv("OPENAI_API_KEY", "sk-very-secret");
     server = await ChatServer.start((asked, count) => {
@@ -320,7 +320,7 @@ describe("the command", () => {
     expect(said.join()).toContain("***");
   });
 
-  test("refuses what would mix or lose labels", async () => {
+  test("refuses to mix or lose labels", async () => {
     await writeRows();
     server = await ChatServer.start(right);
     expect((await afloraHere(command(), home)).code).toBe(0);

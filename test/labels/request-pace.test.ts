@@ -10,11 +10,11 @@ async function turnsOf(pace: RequestPace, count: number, meanwhile = () => {}): 
   return performance.now() - begun;
 }
 
-test("requests that wait together are sent one after another, as far apart as agreed", async () => {
+test("waiting requests are sent one after another, at the agreed interval", async () => {
   expect(await turnsOf(new RequestPace(3000), 5)).toBeGreaterThanOrEqual(80);
 });
 
-test("none is sent while the server rests, also of those that waited before it asked for that", async () => {
+test("none is sent while the server rests, not even those that waited before", async () => {
   const pace = new RequestPace();
   pace.rest(10);
   expect(await turnsOf(pace, 3, () => pace.rest(100))).toBeGreaterThanOrEqual(100);

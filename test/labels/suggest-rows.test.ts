@@ -11,18 +11,18 @@ const vectors = Array.from({ length: 80 }, (_, row) =>
 const groupsOf = (rows: readonly number[]): number[] => rows.map((row) => row % 4).sort();
 
 describe("rows to label next", () => {
-  test("are unlike each other where nothing is known of them", () => {
+  test("differ from each other if there is no model", () => {
     expect(groupsOf(suggestRows(vectors, 4))).toEqual([0, 1, 2, 3]);
     expect(new Set(groupsOf(suggestRows(vectors, 8)))).toEqual(new Set([0, 1, 2, 3]));
   });
 
-  test("come from where a model is in doubt, those that stand for most doubt first", () => {
+  test("are those that a model doubts, with most doubt first", () => {
     const doubts = vectors.map((_, row) => (row % 4 === 1 ? 0.5 : row % 4 === 2 ? 0.6 : 0));
     expect(suggestRows(vectors, 2, doubts).map((row) => row % 4)).toEqual([2, 1]);
     expect(new Set(groupsOf(suggestRows(vectors, 6, doubts)))).toEqual(new Set([1, 2]));
   });
 
-  test("are the same for the same rows, each once, and all where there are no more", () => {
+  test("are the same for the same rows, each once, and all if there are no more", () => {
     expect(suggestRows(vectors, 7)).toEqual(suggestRows(vectors, 7));
     expect(suggestRows(vectors.slice(0, 3), 5).sort()).toEqual([0, 1, 2]);
     const alike = [...Array(6)].map(() => vectors[0]!);
@@ -30,7 +30,7 @@ describe("rows to label next", () => {
     expect(new Set(suggestRows(alike, 4)).size).toBe(4);
   });
 
-  test("a model that is in no doubt leaves what is unlike", () => {
+  test("without doubt, rows that differ are chosen", () => {
     expect(
       groupsOf(
         suggestRows(
@@ -43,7 +43,7 @@ describe("rows to label next", () => {
   });
 });
 
-test("doubt is 0 where one class is certain and most where all are alike", () => {
+test("doubt is 0 for a certain class and highest for equal probabilities", () => {
   expect(doubtOf([1, 0, 0])).toBe(0);
   expect(doubtOf([0.25, 0.25, 0.25, 0.25])).toBeCloseTo(Math.log(4), 12);
   expect(doubtOf([0.5, 0.5])).toBeGreaterThan(doubtOf([0.9, 0.1]));

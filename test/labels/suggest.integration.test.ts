@@ -27,7 +27,7 @@ afterAll(() => rm(home, { recursive: true }));
 const suggest = (more: string) =>
   afloraHere(`suggest --pool rows.csv --text message --threads 1 ${more}`.split(" "), home);
 
-test("without a model rows are unlike each other, and go into a file to be labelled", async () => {
+test("without a model, rows differ from each other, and go into a file to label", async () => {
   const { code, stdout, stderr } = await suggest("--model model --count 3 --output next.csv --label team");
   expect([code, stderr]).toEqual([0, ""]);
   expect(stdout).toMatch(/^(line \d+\t[^\t\n]+\n){3}$/);
@@ -37,7 +37,7 @@ test("without a model rows are unlike each other, and go into a file to be label
   expect(lines.every((line) => /^\d+,[^,]+,$/.test(line))).toBe(true);
 });
 
-test("rows that are labelled, blank or there twice are left out; what the model takes the others for is said", async () => {
+test("labelled, blank and duplicate rows are left out; the model's guesses for the others are given", async () => {
   const labels = "(billing|bug|delivery) 0\\.\\d{3}";
   const expected = [
     expect.stringMatching(new RegExp(`^line 33\t${labels}\thelp me with a refund$`)),
@@ -50,7 +50,7 @@ test("rows that are labelled, blank or there twice are left out; what the model 
   }
 });
 
-test("says what is wrong", async () => {
+test("explains errors", async () => {
   const { code, stderr } = await suggest("--train labelled.csv --label team --pool labelled.csv");
   expect([code, stderr]).toEqual([2, expect.stringContaining("no row with a text that is not labelled already")]);
 });

@@ -120,7 +120,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await page.close();
   });
 
-  test("the live page follows the run, survives a reload and learns of the end", async () => {
+  test("the live page follows the run, survives a reload and shows the end", async () => {
     const run = makeUp();
     const begun = { ...run, steps: run.steps.slice(0, 5), evaluations: [], freezing: [] };
     const directory = await writeRun(join(home, "live"), begun, false);

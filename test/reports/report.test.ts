@@ -23,7 +23,7 @@ const cells = (row: Element) => [...row.children].map((cell) => cell.textContent
 const numbers = (of: Element) => [...of.querySelectorAll("tbody tr")].map(cells);
 
 describe("of one run", () => {
-  test("shows what each worker did, where workers computed the steps", () => {
+  test("shows each worker's part, if workers computed the steps", () => {
     const run = records();
     const table = (page: Document) =>
       [...page.querySelectorAll("table")].find((each) => each.querySelector("caption")?.textContent === "Workers");
@@ -40,7 +40,7 @@ describe("of one run", () => {
     ]);
   });
 
-  test("shows the paper's figure with one cell a matrix, and the same numbers as a table", () => {
+  test("shows the paper's figure with one cell per matrix, and the same numbers as a table", () => {
     const run = records({ blocks: 12 });
     const heatMap = figure(parsed([run]), "Iterations until frozen");
     expect(heatMap.querySelectorAll('g[aria-label="cell"] rect')).toHaveLength(48);
@@ -76,13 +76,13 @@ describe("of one run", () => {
     }
   });
 
-  test("says after which epoch an error was lowest", () => {
+  test("names the epoch with the lowest error", () => {
     const run = records({ metrics: ["mean_squared_error"] });
     const summary = figure(parsed([run]), "Validation metrics").querySelector("figcaption p")!.textContent!;
     expect(summary).toMatch(/^mean_squared_error was lowest, [\d.]+, after epoch 1 and/);
   });
 
-  test("draws metrics of other scales apart", () => {
+  test("draws metrics of other scales separately", () => {
     const run = records({ metrics: ["accuracy", "perplexity"] });
     for (const { metrics } of run.evaluations) metrics.perplexity = 1000 * metrics.accuracy!;
     const page = parsed([run]);
@@ -91,7 +91,7 @@ describe("of one run", () => {
     expect([lines("Validation metrics"), lines("Validation perplexity")]).toEqual([1, 1]);
   });
 
-  test("draws one curve of scores a matrix, a dot where it froze, and the threshold in each band", () => {
+  test("draws one curve of scores per matrix, a dot when it froze, and the threshold in each band", () => {
     const scores = figure(parsed([records()]), "Freezing scores and threshold");
     const lines = [...scores.querySelectorAll('g[aria-label="line"]')];
     expect(lines.map((group) => group.querySelectorAll("path").length).reduce((a, b) => a + b)).toBe(24 + 4);
@@ -126,12 +126,12 @@ describe("of one run", () => {
     expect(numbers(heatMap).at(-1)).toEqual(["whole block", "80", "not frozen", ""]);
   });
 
-  test("shows no freezing where there is none", () => {
+  test("shows no freezing if there is none", () => {
     const page = parsed([records({ method: "lora" })]);
     expect(titles(page)).toEqual(["Loss", "Validation metrics", "Seconds per step"]);
   });
 
-  test("of embeddings shows scores before and after training, and what gained and lost", () => {
+  test("shows scores of embeddings before and after training, and the queries that gained and lost", () => {
     const run = records({ method: "lora" });
     const texts = Array.from({ length: 30 }, (_, i) => `query ${i}`);
     const scoresOf = (epoch: number, apart: number): ScoresRecord => ({
@@ -161,7 +161,7 @@ describe("of one run", () => {
     expect(titles(parsed([{ ...begun, scores: run.scores.slice(0, 1) }])).join()).not.toContain("Scores");
   });
 
-  test("shows what there is of a run that has only begun", () => {
+  test("shows the records of a run that has just begun", () => {
     const { result: _, ...begun } = records();
     const nothing = { ...begun, steps: [], evaluations: [], freezing: [] };
     expect(titles(parsed([nothing]))).toEqual([]);
@@ -181,7 +181,7 @@ describe("of one run", () => {
     expect(figure(page, "Iterations until frozen").textContent).toContain("None of 24 matrices has frozen");
   });
 
-  test("a matrix that never froze is told apart", () => {
+  test("a matrix that never froze is marked", () => {
     const run = records();
     for (const check of run.freezing)
       check.frozen = check.frozen.filter((name) => name !== "encoder.layer.5.intermediate.dense.A");
@@ -190,7 +190,7 @@ describe("of one run", () => {
     expect(heatMap.querySelector(".legend")!.textContent).toContain("not frozen");
   });
 
-  test("stays small and thins its tables out, however long the run", () => {
+  test("stays small and shortens its tables, however long the run", () => {
     const run = records({ blocks: 24, steps: 20_000 });
     expect(renderReport([run]).length).toBeLessThan(600_000);
     expect(numbers(figure(parsed([run]), "Loss")).length).toBeLessThan(200);
@@ -204,7 +204,7 @@ describe("of one run", () => {
     );
   });
 
-  test("escapes whatever stands in names, paths and options", () => {
+  test("escapes names, paths and options", () => {
     const evil = `</title></svg><script>alert(1)</script>"'><img src=x onerror=alert(1)>&amp;`;
     const run = records({ method: evil, task: evil, model: evil, metrics: [evil], options: { [evil]: evil } });
     const named = (name: string) => name.replace("encoder", evil).replace("dense", evil);
@@ -261,7 +261,7 @@ describe("of several runs", () => {
     expect(numbers([...page.querySelectorAll(".facts table")].at(-1)!)).toHaveLength(18);
   });
 
-  test("draws each run's boundary, where blocks freeze", () => {
+  test("draws each run's boundary if blocks freeze", () => {
     const freezingBlocks = [1, 2].map((seed) => ({ directory: `runs/${seed}`, ...withFrozenBlocks(makeUp({ seed })) }));
     const page = parsed([...freezingBlocks, records({ method: "vera" })]);
     const path = figure(page, "Blocks frozen: aflora on sst2");
@@ -270,14 +270,14 @@ describe("of several runs", () => {
     expect(page.body.textContent).toContain("5 of 6");
   });
 
-  test("shows costs as they are where VeRA is not among them", () => {
+  test("shows absolute costs without VeRA", () => {
     const page = parsed([records({ method: "lora" }), records({ method: "aflora" })]);
     expect(titles(page).join()).not.toContain("relative to");
     const settings = page.querySelector(".facts table")!;
     expect(numbers(settings).map((cells) => cells.at(-1))).toEqual(["14.7 TFLOP", "14.3 TFLOP"]);
   });
 
-  test("of several ranks of VeRA the highest is the one that costs are relative to", () => {
+  test("costs are relative to the highest of several ranks of VeRA", () => {
     const vera = [4, 8].map((rank) => records({ method: "vera", options: { rank } }));
     vera[1]!.result!.flops *= 2;
     const rows = numbers(figure(parsed(vera), "Costs relative to VeRA"));
@@ -296,12 +296,12 @@ describe("of several runs", () => {
     );
   });
 
-  test("tells runs of one method apart by the options in which they differ", () => {
+  test("distinguishes runs of one method by the options in which they differ", () => {
     const page = parsed([4, 8].flatMap((rank) => seeds({ method: "lora", options: { rank } })));
     expect(numbers(figure(page, "Scores on sst2")).map(([label]) => label)).toEqual(["lora, rank 4", "lora, rank 8"]);
   });
 
-  test("leaves out what has not finished", () => {
+  test("leaves out unfinished runs", () => {
     const { result: _, ...unfinished } = records({ seed: 2 });
     expect(parsed([records(), unfinished]).title).toBe("1 run compared");
     expect(() => renderReport([unfinished, unfinished])).toThrow("there is no finished run to report");
@@ -309,7 +309,7 @@ describe("of several runs", () => {
 });
 
 describe("written to a file", () => {
-  test("holds the runs' report and nothing is left beside it", async () => {
+  test("holds the runs' report and leaves no other file", async () => {
     const directory = await writeRun(join(home, "one"), makeUp());
     await writeReport([directory], join(directory, "report.html"));
     expect(await readFile(join(directory, "report.html"), "utf8")).toContain("Iterations until frozen");
@@ -336,7 +336,7 @@ describe("written to a file", () => {
     expect(await readdir(home)).not.toContain("none.html");
   });
 
-  test("says where it can't be written", async () => {
+  test("names the path that can't be written", async () => {
     const directory = await writeRun(join(home, "unwritable"), makeUp());
     await expect(writeReport([directory], join(home, "nowhere", "report.html"))).rejects.toThrow(
       /cannot write .*report\.html: its folder does not exist/,

@@ -21,7 +21,7 @@ const columnsOf = (matrices: readonly string[]) => {
   return { ...untilFrozen!.numbers, svg: untilFrozen!.svg.text };
 };
 
-test("heat maps tell an encoder's blocks from a decoder's, the encoder's first", () => {
+test("heat maps distinguish an encoder's blocks from a decoder's, the encoder's first", () => {
   const blocks = ["decoder.layers.10", "decoder.layers.0", "encoder.layers.1", "encoder.layers.0"];
   const { columns, rows, svg } = columnsOf([
     ...blocks.map((block) => `${block}.fc1.A`),
@@ -35,7 +35,7 @@ test("heat maps tell an encoder's blocks from a decoder's, the encoder's first",
   expect(svg).toContain("block (e: encoder, d: decoder)");
 });
 
-test("blocks of T5 are found in their names, and those of an encoder alone have numbers alone", () => {
+test("blocks of T5 are found in names, and those of an encoder have only numbers", () => {
   expect(
     columnsOf(["encoder.block.0.layer.1.DenseReluDense.wi.A", "decoder.block.2.layer.2.DenseReluDense.wi.A"]).columns,
   ).toEqual(["matrix", "block e0", "block d2"]);

@@ -33,7 +33,7 @@ function ask(url: string, headers: Record<string, string>, method = "GET"): Prom
   });
 }
 
-test("serves on loopback alone, and only to pages that were opened as loopback", async () => {
+test("serves only on loopback, and only to pages that were opened as loopback", async () => {
   const { server } = await watched("loopback");
   expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
   const { port } = new URL(server.url);
@@ -51,7 +51,7 @@ test("serves on loopback alone, and only to pages that were opened as loopback",
   }
 });
 
-test("answers odd requests without falling over", async () => {
+test("answers odd requests without crashing", async () => {
   const { server } = await watched("odd");
   expect(await ask(server.url, {}, "POST")).toBe(405);
   expect(await ask(`${server.url}/`, {})).toBe(404);
@@ -59,7 +59,7 @@ test("answers odd requests without falling over", async () => {
   expect(await ask(`${server.url}?again`, {})).toBe(200);
 });
 
-test("a page opened late has everything so far, and an open one is told of more and of the end", async () => {
+test("a page opened late has everything so far, and an open one receives later records and the end", async () => {
   const { directory, server } = await watched("late");
   expect(await (await fetch(server.url)).text()).toContain("10 steps so far");
   const events = await fetch(`${server.url}events`);

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-test("what answers with a run's adapter answers with probabilities that suit its validation examples", async () => {
+test("predictions with a run's adapter have probabilities calibrated on its validation examples", async () => {
   const model = await writeTinyModel(join(home, "model"));
   const rows = tickets(4);
   // Every third label is wrong, so that no model is right as often as it could be sure.
@@ -73,7 +73,7 @@ test("what answers with a run's adapter answers with probabilities that suit its
   expect(await readFile(join(home, "run/report.html"), "utf8")).toContain("How far probabilities hold");
 });
 
-test("texts unlike those of all classes are none of these, by what is usual on validation examples", async () => {
+test("texts unlike those of all classes are none of these, compared with validation examples", async () => {
   const model = await writeTinyModel(join(home, "model"));
   const known = tickets(12).filter(({ team }) => team !== "bug");
   const data = {

@@ -36,14 +36,14 @@ async function notesOf(output: string, given: object): Promise<{ before: string[
   return { before, after: notes };
 }
 
-test("a run whose only step has learning rate 0 says so before it trains", async () => {
+test("a run whose only step has learning rate 0 notes it before training", async () => {
   const once = { method: "lora", batchSize: 100, epochs: 1 };
   const { before } = await notesOf("one-step", once);
   expect(before).toEqual([expect.stringMatching(/^nothing will train: the run has one step, and warm-up gives it/)]);
   expect((await notesOf("no-warm-up", { ...once, warmupRatio: 0 })).before).toEqual([]);
 });
 
-test("a run too short for the freezing schedule says so before it trains", async () => {
+test("a run too short for the freezing schedule notes it before training", async () => {
   const { before } = await notesOf("short", { freezeInterval: 10 });
   expect(before).toEqual([expect.stringMatching(/^the run's 10 steps are too few for the freezing schedule: /)]);
   // What is not given suits the run.
@@ -51,7 +51,7 @@ test("a run too short for the freezing schedule says so before it trains", async
   expect((await notesOf("lora", { method: "lora" })).before).toEqual([]);
 });
 
-test("a run that learned nothing says so at its end, one that learned does not", async () => {
+test("a run that learned nothing notes it at the end; a run that learned does not", async () => {
   const still = { method: "lora", learningRate: 1e-20, headLearningRate: 1e-20, epochs: 3 };
   const { after } = await notesOf("still", still);
   expect(after).toContainEqual(expect.stringMatching(/^the validation loss did not move \(1\.\d+ to 1\.\d+\)/));
@@ -66,7 +66,7 @@ test("a run that learned nothing says so at its end, one that learned does not",
   expect((await notesOf("learns", { method: "lora", validation: data.train, ...rates })).after).toEqual([]);
 });
 
-test("labels that are all different are not classes", async () => {
+test("labels that all differ are not classes", async () => {
   const train = join(home, "ids.csv");
   await writeFile(train, `message,team\n${Array.from({ length: 60 }, (_, i) => `text ${i},t${i}\n`).join("")}`);
   await expect(fineTune({ ...data, train, output: join(home, "ids") })).rejects.toThrow(
@@ -84,7 +84,7 @@ test("a device that fails leaves no run folder behind", async ({ skip }) => {
   expect(existsSync(output)).toBe(false);
 });
 
-test("nor does a device that fails after its trial, before the first step; what else is in the folder stays", async ({
+test("nor does a device that fails after its trial, before the first step; other files in the folder stay", async ({
   skip,
 }) => {
   const device = (await findDevices()).find(({ device, usable }) => usable && device !== "cpu")?.device;

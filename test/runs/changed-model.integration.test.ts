@@ -48,7 +48,7 @@ test.each(uses)("%s refuses a base model whose files changed, and names the file
   }
 });
 
-test("a file that is gone, or that another stands in for, is named", async () => {
+test("an error names a missing or replaced file", async () => {
   const weights = join(model, "model.safetensors");
   await rename(weights, join(home, "away"));
   await expect(evaluateRun(run)).rejects.toThrow(`${weights} is missing, which held the base model`);
@@ -64,7 +64,7 @@ test("a file that is gone, or that another stands in for, is named", async () =>
   await rm(join(model, "tokenizer.json"));
 });
 
-test("a model elsewhere may be named on purpose, and a run whose model is as it was goes on", async () => {
+test("another model can be named explicitly, and a run with an unchanged model resumes", async () => {
   await cp(model, join(home, "moved"), { recursive: true });
   const moved = await loadFineTunedModel(run, runtime, { model: join(home, "moved") });
   await moved.release();

@@ -35,7 +35,7 @@ const options = (output: string, more: object) => ({
   ...more,
 });
 
-test("a LoRA that peft made is where training starts: its arrays, scale and head", async () => {
+test("training can start from a LoRA made by peft: its arrays, scale and head", async () => {
   // A learning rate too small to move anything: what is saved is what training started from.
   const given = options("peft", { adapter: PEFT_LORA, model, learningRate: 1e-30, headLearningRate: 1e-30 });
   await fineTune(given);
@@ -51,7 +51,7 @@ test("a LoRA that peft made is where training starts: its arrays, scale and head
   expect(parameters.get("classifier.bias")!.data).toEqual(bias.data.map((value) => value / description.temperature!));
 });
 
-test("a run of one's own goes on where its best epoch was", async () => {
+test("training can start from the best epoch of another run", async () => {
   const first = options("first", { model, method: "aflora", rank: 2, learningRate: 1e-2 });
   await fineTune(first);
   const before: EvaluationRecord[] = [];

@@ -93,7 +93,7 @@ describe("pairs", () => {
     await fineTune(given, { onEvent });
   });
 
-  test("learn to find what belongs together", async () => {
+  test("learn to find related texts", async () => {
     const { evaluations, result, steps, config } = await readRunRecords(run());
     expect(config.run.kind).toBeUndefined();
     expect(start.task).toMatchObject({ kind: "embedding", options: { rows: "pairs" } });
@@ -114,7 +114,7 @@ describe("pairs", () => {
     expect(Object.keys(evaluation!.beside!.BM25!)).toEqual(Object.keys(evaluation!.metrics));
   });
 
-  test("leave scores of what belongs together and what does not, before training and after each epoch", async () => {
+  test("record scores of related and other pairs, before training and after each epoch", async () => {
     const { scores, evaluations } = await readRunRecords(run());
     expect(scores.map(({ epoch }) => epoch)).toEqual(evaluations.map(({ epoch }) => epoch));
     const [first, last] = [scores[0]!, scores.at(-1)!];
@@ -138,7 +138,7 @@ describe("pairs", () => {
     }
   });
 
-  test("embed and are cut as the model's folder says", async () => {
+  test("are embedded and cut as the model's folder defines", async () => {
     const tuned = await loadFineTunedModel(run(), runtime);
     const { description } = tuned;
     const vectors = await tuned.embed(["my card was charged twice", "", "the app does not open"]);
@@ -158,7 +158,7 @@ describe("pairs", () => {
     expect(short).toHaveLength(8);
   });
 
-  test("go on from a run that was cut off", async () => {
+  test("resume a run that was cut off", async () => {
     const output = at("resumed");
     const abort = new AbortController();
     const given = {
@@ -324,7 +324,7 @@ describe("rerankers", () => {
   });
 });
 
-describe("what cannot be used is refused with a sentence", () => {
+describe("unusable data is refused with a sentence", () => {
   const train = async (rows: readonly object[], options: object = {}): Promise<unknown> => {
     const file = await writeJsonl("bad.jsonl", rows);
     return fineTune({ ...QUICK, model, train: file, kind: "embedding", epochs: 1, output: at("bad"), ...options });
@@ -377,7 +377,7 @@ describe("what cannot be used is refused with a sentence", () => {
     expect(existsSync(at("bad"))).toBe(false);
   });
 
-  test("a model that training makes worse is kept as it was", async () => {
+  test("a model that training makes worse keeps its initial weights", async () => {
     const wrong = pairs.map(({ anchor, positive, negative }) => ({ anchor, positive: negative, negative: positive }));
     const [train, validation] = [await writeJsonl("wrong.jsonl", wrong), await writeJsonl("right.jsonl", pairs)];
     const given = { ...QUICK, model, train, validation, learningRate: 2, epochs: 1, output: at("kept") };
@@ -386,7 +386,7 @@ describe("what cannot be used is refused with a sentence", () => {
     expect(notes.join()).toMatch(/training did not beat what it started from/);
   });
 
-  test("a positive equal to its anchor is kept, counted and said", async () => {
+  test("a positive equal to its anchor is kept, counted and noted", async () => {
     const notes: string[] = [];
     const file = await writeJsonl("same.jsonl", [...few, { anchor: "late", positive: "late" }]);
     const onEvent = on("start", (start: RunStart): void => void notes.push(...start.notes));
@@ -394,7 +394,7 @@ describe("what cannot be used is refused with a sentence", () => {
     expect(notes).toContainEqual(expect.stringMatching(/^1 of 21 examples have a second text that equals the first/));
   });
 
-  test("modules and poolings that are not known", async () => {
+  test("unknown modules and poolings", async () => {
     const max = await writeSentenceModel("max", { pooling_mode: "max" }, false);
     const given = { kind: "embedding", labels: [] };
     await expect(loadBaseModel(max, given, 0)).rejects.toThrow(/pools a text's tokens by max, which is not supported/);

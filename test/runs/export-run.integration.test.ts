@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-test("a run's adapter as PEFT's is read back to the same predictions", async () => {
+test("a run's adapter in PEFT's format gives the same predictions", async () => {
   const output = join(directory, "peft");
   const report = await exportRun(run, { format: "peft", output }, { threads: 1 });
   expect(report).toMatchObject({ format: "peft", directory: output, comparedTexts: 15 });
@@ -54,7 +54,7 @@ test("a run's adapter as PEFT's is read back to the same predictions", async () 
   });
 });
 
-test("an empty folder may be given; texts that are gone are made up for by built-in ones, and it is said", async () => {
+test("an empty folder is accepted; built-in texts replace missing ones, with a note", async () => {
   const moved = `${train}.moved`;
   await writeCsv(moved, tickets(1));
   await unlink(train);
@@ -72,7 +72,7 @@ test("an empty folder may be given; texts that are gone are made up for by built
   await writeCsv(train, tickets(1));
 });
 
-test("texts that have changed are not compared on without a word", async () => {
+test("changed texts are replaced in the comparison, with a note", async () => {
   await writeCsv(train, tickets(2));
   const report = await exportRun(run, { format: "peft", output: join(directory, "changed") }, { threads: 1 });
   expect(report).toMatchObject({

@@ -49,7 +49,7 @@ async function run(model: string, train: string, options: { epochs: number; drop
   return { output, result: result!, losses, made };
 }
 
-describe("a pretrained checkpoint of every family is fine-tuned from files to predictions", () => {
+describe("a pretrained checkpoint of every family can be fine-tuned, from files to predictions", () => {
   test.each([
     ["bert-1", "bert"],
     ["roberta-1", "roberta"],
@@ -85,7 +85,7 @@ describe("a pretrained checkpoint of every family is fine-tuned from files to pr
   });
 });
 
-test("a new normalisation starts as one that changes nothing", async () => {
+test("a new normalisation starts as the identity", async () => {
   const model = await writeTinyFamily(join(home, "modern"), "modernbert-2");
   await removeHead(model, "model");
   const { weights } = await loadBaseModel(model, { kind: "classification", labels: ["a", "b"] }, 1);

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-test("a run tells what is known at its start, each record when it is written, and what it came to", async () => {
+test("a run yields its state at the start, each record after it is written, and the outcome", async () => {
   const output = join(home, "whole");
   const told: RunEvent[] = [];
   for await (const event of fineTuneEvents({ ...config, output })) {

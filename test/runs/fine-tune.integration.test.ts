@@ -139,7 +139,7 @@ describe("a run folder", () => {
     });
   });
 
-  test("metrics.jsonl has one record a step and one an evaluation, the model's before training first", async () => {
+  test("metrics.jsonl has one record per step and per evaluation, beginning with the model before training", async () => {
     const records = await lines(whole, "metrics.jsonl");
     const steps = records.filter(({ kind }) => kind === "step");
     expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 24 }, (_, step) => step));
@@ -154,7 +154,7 @@ describe("a run folder", () => {
     expect(evaluations.map(({ step }) => step)).toEqual([0, 6, 12, 18, 24]);
   });
 
-  test("freezing.jsonl has one record a check, with every matrix's score", async () => {
+  test("freezing.jsonl has one record per check, with every matrix's score", async () => {
     const checks = await lines(whole, "freezing.jsonl");
     const names = Object.keys(result.frozenAtStep);
     expect(names).toHaveLength(8);
@@ -164,7 +164,7 @@ describe("a run folder", () => {
     }
   });
 
-  test("result.json says what the run came to", async () => {
+  test("result.json holds the result of the run", async () => {
     expect(JSON.parse(await readFile(join(whole, "result.json"), "utf8"))).toEqual(result);
     const { steps, evaluations } = await readRunRecords(whole);
     const best = Math.max(...evaluations.map(({ metrics }) => metrics.accuracy!));
@@ -187,7 +187,7 @@ describe("a run folder", () => {
     expect(result.flops).toBeGreaterThan(0);
   });
 
-  test("its adapter holds what trained, and gives the best epoch's metrics again", async () => {
+  test("its adapter holds the trained parameters, and reproduces the best epoch's metrics", async () => {
     const { description, parameters } = await loadAdapter(join(whole, "adapter"));
     expect(description).toMatchObject({
       ...{ format: "aflora-adapter", model, modelType: "bert", method: "aflora", maxLength: 40 },
@@ -254,7 +254,7 @@ describe("a folder that holds a run", () => {
     expect((await readRunRecords(directory)).steps).toHaveLength(6);
   });
 
-  test("is left alone while another process writes to it, and taken over where that one is gone", async () => {
+  test("is left alone while another process writes it, and taken over after that process has ended", async () => {
     const directory = await interrupted("locked", 3);
     const unlock = await lockRun(directory);
     const locked = `process ${process.pid} is writing the run in ${directory}; wait until it ends`;
@@ -268,7 +268,7 @@ describe("a folder that holds a run", () => {
 });
 
 describe("a run that was cut off", () => {
-  test.each([0, 3, 6, 13])("after %i steps goes on from its folder as if nothing had been", async (steps) => {
+  test.each([0, 3, 6, 13])("after %i steps resumes from its folder as if it had not stopped", async (steps) => {
     const directory = await interrupted(`cut-${steps}`, steps);
     expect(await readdir(directory)).not.toContain("run.lock");
     expect((await readRunRecords(directory)).result).toBeUndefined();
@@ -278,7 +278,7 @@ describe("a run that was cut off", () => {
   });
 
   let undisturbed: string | undefined;
-  test.each([6, 8])("within the step or the evaluation after %i steps does that again", async (steps) => {
+  test.each([6, 8])("within the step or the evaluation after %i steps repeats it", async (steps) => {
     // Several runs of a graph each, of which the first is not the last.
     const given = { tokenBudget: 12 };
     undisturbed ??= (await run("undisturbed", given)).directory;
@@ -301,7 +301,7 @@ describe("a run that was cut off", () => {
     expect((await resume(directory)).result?.peakMemory).toBe(1e15);
   });
 
-  test("by a crash goes on from the last checkpoint: later records and half a line are dropped", async () => {
+  test("by a crash resumes from the last checkpoint: later records and half a line are dropped", async () => {
     const crash = run(
       "crashed",
       {},
@@ -319,7 +319,7 @@ describe("a run that was cut off", () => {
     expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
-  test("may be given its options again, in another spelling, and run on another number of threads", async () => {
+  test("accepts its options again, in another spelling, and another number of threads", async () => {
     const directory = await interrupted("again", 3);
     const again = { ...SETTINGS, model, train, freezeWindowed: true, threads: 2 };
     expect((await resume(directory, again)).result?.steps).toBe(24);
@@ -340,7 +340,7 @@ describe("a run that was cut off", () => {
     expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
-  test("wants the data that it began with, to the byte", async () => {
+  test("requires the data that it began with, to the byte", async () => {
     const [own, held] = [join(home, "own.csv"), join(home, "held.csv")];
     await cp(train, own);
     await cp(train, held);
@@ -372,7 +372,7 @@ describe("a run that was cut off", () => {
     await refused({ epohcs: 4 }, 'unknown option "epohcs" of method "aflora"; did you mean "epochs"?');
   });
 
-  test("has nothing left to resume once it is finished", async () => {
+  test("has nothing to resume after it has finished", async () => {
     await expect(resume(whole)).rejects.toThrow(
       new UserError(`the run in ${whole} has finished; nothing is left to resume`),
     );
@@ -382,7 +382,7 @@ describe("a run that was cut off", () => {
     await expect(resume(join(home, "nowhere"))).rejects.toThrow(/nowhere is not a run folder/);
   });
 
-  test("before its first step begins anew, but not where its checkpoints were lost", async () => {
+  test("before its first step starts again, but not if its checkpoints were lost", async () => {
     const crash = run(
       "early",
       {},
@@ -401,7 +401,7 @@ describe("a run that was cut off", () => {
     await expect(resume(directory)).rejects.toThrow(/nothing to resume from: .*; run again with --overwrite/);
   });
 
-  test("between an epoch's last step and its evaluation makes up for that", async () => {
+  test("between an epoch's last step and its evaluation still evaluates", async () => {
     const crash = run(
       "unevaluated",
       { checkpointEvery: 6 },
@@ -449,7 +449,7 @@ describe("a run that was cut off", () => {
     }
   });
 
-  test("elsewhere is told that bits may differ", async () => {
+  test("on another machine notes that bits may differ", async () => {
     const directory = await interrupted("elsewhere", 3);
     const starts: RunStart[] = [];
     await fineTune({ output: directory, threads: 2 }, { resume: true, ...aborting((start) => starts.push(start)) });
@@ -458,7 +458,7 @@ describe("a run that was cut off", () => {
     ]);
   });
 
-  test("is cleared of what a process left that ended while it wrote", async () => {
+  test("is cleared of temporary files of a process that ended while it wrote", async () => {
     const directory = await interrupted("orphans", 3);
     const orphan = `step-3.safetensors.${randomUUID()}.tmp`;
     await writeFile(join(directory, "checkpoints", orphan), "half");
@@ -502,7 +502,7 @@ test("early stopping ends a run with a result", async () => {
   expect(stopped).toMatchObject({ epochs: 1, steps: 6 });
 });
 
-test("a loss that is no number ends the run; no result is written, the lock is given back", async () => {
+test("a NaN loss ends the run; no result is written, and the lock is released", async () => {
   const exploding = run("exploding", { learningRate: 1e30, headLearningRate: 1e30, warmupRatio: 0 });
   await expect(exploding).rejects.toThrow(
     /^the (loss|norm of the gradient) is .* at step \d+ \(epoch 1, batch \d of 6\)/,
@@ -527,7 +527,7 @@ test.each([
   expect(await readdir(join(directory, "checkpoints"))).toEqual(["step-0.safetensors"]);
 });
 
-test("what fails after training says that it is saved and what to repeat", async () => {
+test("a failure after training says that training is saved and what to repeat", async () => {
   const directory = join(home, "unsaved");
   const inTheWay = join(directory, "adapter");
   const failing = run("unsaved", {}, { onEvent: on("start", () => writeFile(inTheWay, "")) });
@@ -539,7 +539,7 @@ test("what fails after training says that it is saved and what to repeat", async
   expect(await contentOf(directory)).toEqual(await contentOf(whole));
 });
 
-test("a run whose report cannot be written has finished, and says what to repeat", async () => {
+test("a run whose report cannot be written has finished, and names the command to repeat", async () => {
   const output = join(home, "unreported");
   const onEvent = on("start", () => mkdir(join(output, "report.html")).then(() => undefined));
   const outcome = await fineTuneWithReport({ model, train, ...SETTINGS, output }, { onEvent });
@@ -549,7 +549,7 @@ test("a run whose report cannot be written has finished, and says what to repeat
   );
 });
 
-test("where an option, the data or the model cannot be used, nothing is written", async () => {
+test("if an option, the data or the model cannot be used, nothing is written", async () => {
   const cases: Record<string, unknown>[] = [
     { rank: 0 },
     { rank: 100 },

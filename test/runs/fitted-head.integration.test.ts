@@ -37,7 +37,7 @@ async function headOf(run: string) {
   return { refit: description.refit, direction: Array.from(data, (value) => value / Math.hypot(...data)) };
 }
 
-test("no epochs fit the head alone, with any method", async () => {
+test("zero epochs fit only the head, with any method", async () => {
   for (const method of ["aflora", "adalora"]) {
     const { result } = await run(`none-${method}`, { method, epochs: 0 });
     expect(result).toMatchObject({ steps: 0, bestEpoch: 0 });
@@ -45,7 +45,7 @@ test("no epochs fit the head alone, with any method", async () => {
   }
 });
 
-test("--method head is the fitted head alone: no step is taken, and it answers from its folder", async () => {
+test("--method head only fits the head: it takes no step, and predicts from its folder", async () => {
   const notes: string[] = [];
   const { result, directory } = await run(
     "alone",
@@ -69,7 +69,7 @@ test("--method head is the fitted head alone: no step is taken, and it answers f
   expect(found!.metrics).toMatchObject(result!.metrics);
 });
 
-test("training starts from the fitted head, and the head is kept where training does not beat it", async () => {
+test("training starts from the fitted head, which is kept if training does not improve on it", async () => {
   // Rates at which training only does harm.
   const { result, notes, directory } = await run("harmed", {
     method: "lora",
@@ -85,7 +85,7 @@ test("training starts from the fitted head, and the head is kept where training 
   expect(adapter.task.features).toBe(config.headFeatures);
 });
 
-test("a run whose head reads pooled hidden states goes on to the bit", async () => {
+test("a run whose head reads pooled hidden states resumes to the bit", async () => {
   const given = { method: "lora", headFeatures: "mean", epochs: 2 };
   const whole = await run("whole", given);
   const abort = new AbortController();
@@ -99,7 +99,7 @@ test("a run whose head reads pooled hidden states goes on to the bit", async () 
   expect(whole.result!.epochs).toBe(2);
 });
 
-test("an adapter whose head reads pooled hidden states is gone on from with that head", async () => {
+test("a run from an adapter whose head reads pooled hidden states starts with that head", async () => {
   await run("first", { method: "lora", headFeatures: "mean", epochs: 1 });
   const { directory, result } = await fineTune({
     ...{ model, train, threads: 1, batchSize: 8, epochs: 1, output: join(home, "second") },
@@ -110,7 +110,7 @@ test("an adapter whose head reads pooled hidden states is gone on from with that
   expect(adapter.task.features).toBe("mean");
 });
 
-test("classes of few texts are learned by contrast where the model embeds sentences, and go on to the bit", async () => {
+test("classes with few texts are learned by contrast if the model embeds sentences, and resume to the bit", async () => {
   const sentences = await writeTinyFamily(join(home, "sentences"), "bert-1");
   await writeFile(
     join(sentences, "modules.json"),
@@ -171,7 +171,7 @@ test("classes of few texts are learned by contrast where the model embeds senten
   expect((await weights("contrast-cut")).equals(await weights("contrast"))).toBe(true);
 });
 
-test("--contrastive is refused where there are no classes of single texts", async () => {
+test("--contrastive is refused without classes of single texts", async () => {
   const scored = join(home, "scored.csv");
   await writeFile(
     scored,
@@ -180,7 +180,7 @@ test("--contrastive is refused where there are no classes of single texts", asyn
   await expect(run("refused", { train: scored, contrastive: true })).rejects.toThrow(/--contrastive learns one class/);
 });
 
-test("several labels are predicted above the threshold of the fitted head, also by a run that goes on", async () => {
+test("several labels are predicted above the threshold of the fitted head, even after resuming", async () => {
   // One text of four has a label, which nothing in it tells: none is likelier than one half.
   const several = join(home, "several.jsonl");
   const rows = Array.from({ length: 40 }, (_, i) => ({ text: `abc ${"de".repeat(i % 7)}`, label: i % 4 ? [] : ["x"] }));
@@ -203,7 +203,7 @@ test("several labels are predicted above the threshold of the fitted head, also 
   expect(resumed.task).toEqual(whole.task);
 });
 
-test("where classes weigh, held-out rows alone give the temperature, whatever cross-validation by weight found", async () => {
+test("with class weights, only held-out rows give the temperature, not the weighted cross-validation", async () => {
   const noisy = join(home, "noisy.csv");
   const labelOf = (i: number) => (i % 4 === 0 || i % 10 === 3 ? "d" : "c");
   const rows = Array.from({ length: 150 }, (_, i) => `${i % 4 ? "ccc" : "ddd"} ${"abefgh".slice(i % 5)},${labelOf(i)}`);

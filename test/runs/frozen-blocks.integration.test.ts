@@ -58,7 +58,7 @@ test.each(["float32", "int8"])("a run whose block freezes says so in its records
   expect(evaluation!.metrics).toMatchObject(result!.float32Metrics ?? result!.metrics);
 });
 
-test("hidden states beyond memory are in a file while it trains, and gone in the end, cut off or not", async () => {
+test("hidden states beyond memory are in a file during training, which is removed at the end, cut off or not", async () => {
   const given = { freezeBlocksMemory: 0, checkpointEvery: 3 };
   const { directory: whole, result } = await run("whole", given);
   expect(result!.blocks!.kept).toMatchObject({ memory: 0 });
@@ -124,7 +124,7 @@ test.each(Object.keys(KINDS) as (keyof typeof KINDS)[])(
   },
 );
 
-test("what cannot be is refused before anything is written", async () => {
+test("invalid options are refused before anything is written", async () => {
   const refusal = async (given: Record<string, unknown>) => {
     const error = await run("refused", given).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(UserError);

@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("a run on a GGUF file", () => {
-  it("trains, goes on where it was cut off, predicts, evaluates and is exported", async () => {
+  it("trains, resumes after a cut, predicts, evaluates and exports", async () => {
     const output = join(folder, "run");
     const whole = await fineTune({ ...given, output: join(folder, "whole") });
     const cut = new AbortController();
@@ -67,7 +67,7 @@ describe("a run on a GGUF file", () => {
     expect(merged.largestDifference).toBeLessThan(1e-4);
   });
 
-  it("is refused where the file is another one now, or gone", async () => {
+  it("is refused if the file was replaced or removed", async () => {
     const output = join(folder, "changed");
     await fineTune({ ...given, output, epochs: 1 });
     await cp(fileURLToPath(new URL("../fixtures/gguf/llama3.gguf", import.meta.url)), model);

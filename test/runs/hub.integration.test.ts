@@ -61,7 +61,7 @@ const output = () => mkdtemp(join(home, "run-"));
 const json = async (...path: string[]) => JSON.parse(await readFile(join(...path), "utf8"));
 const data = { dataset: "owner/glue", datasetConfig: "cola" };
 
-test("a model and a data set by their hub ids; the run is known by the commit and used without the hub", async () => {
+test("a model and a data set by their hub ids; the run records the commits and works without the hub", async () => {
   const directory = await output();
   const fetched = new Set<string>();
   const { result } = await fineTune(
@@ -93,7 +93,7 @@ test("a model and a data set by their hub ids; the run is known by the commit an
   await expect(evaluateRun(directory, { threads: 1 })).rejects.toThrow(/cannot reach .*use --offline/);
 });
 
-test("a run that goes on, and an evaluation, read the data set's commit that the run began with", async () => {
+test("a resumed run and an evaluation read the commit of the data set that the run began with", async () => {
   const folder = await writeTinyFamily(join(home, "resumed"), "bert-1");
   const directory = await output();
   const abort = new AbortController();
@@ -120,7 +120,7 @@ test("a run that goes on, and an evaluation, read the data set's commit that the
   expect(await evaluateRun(directory, { threads: 1 })).toMatchObject([{ split: "validation", examples: 12 }]);
 });
 
-test("the published settings hold for GLUE's tasks from the hub too", async () => {
+test("the published settings also apply to GLUE tasks from the hub", async () => {
   const directory = await output();
   await fineTune({ ...QUICK, ...data, model: "owner/tiny", method: "aflora", output: directory });
   expect(await json(directory, "config.json")).toMatchObject({ learningRate: 1e-2, headLearningRate: 4e-2 });
@@ -143,7 +143,7 @@ test("a search for learning rates needs a data set with a validation split", asy
   expect((await plan("owner/glue")).configurations).toHaveLength(1);
 });
 
-test("what is not there is refused, and nothing is written", async () => {
+test("missing models and data sets are refused, and nothing is written", async () => {
   const refused = async (options: Record<string, unknown>, message: RegExp) => {
     const directory = join(home, "nothing");
     const error = await fineTune({ ...QUICK, output: directory, ...options }).catch((each) => each);

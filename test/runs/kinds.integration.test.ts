@@ -30,7 +30,7 @@ describe("token classification", () => {
     await fineTune({ ...QUICK, ...files, model, epochs: 12, output: output() });
   });
 
-  test("finds the entities of sentences that it has not seen", async () => {
+  test("finds the entities of unseen sentences", async () => {
     const result = JSON.parse(await readFile(join(output(), "result.json"), "utf8"));
     expect(Object.keys(result.metrics)).toEqual(["f1", "precision", "recall", "accuracy"]);
     expect(result.metrics.f1).toBeGreaterThan(0.95);
@@ -41,7 +41,7 @@ describe("token classification", () => {
     expect((await evaluateRun(output(), again))[0]).toMatchObject({ examples: 60 });
   });
 
-  test("predicts words and entities with their places and probabilities", async () => {
+  test("predicts words and entities with their positions and probabilities", async () => {
     const tagger = await loadFineTunedModel(output(), runtime);
     try {
       const text = "Ahd xov xad bmp, zcu.";
@@ -72,7 +72,7 @@ describe("token classification", () => {
     }
   });
 
-  test("words after the longest length have no label, and count as outside any entity", async () => {
+  test("words beyond the maximum length have no label, and count as outside any entity", async () => {
     const tagger = await loadFineTunedModel(output(), runtime);
     const words = Array.from({ length: 30 }, () => "xyz");
     const example = { index: 0, text: words.join(" "), words };
@@ -91,7 +91,7 @@ describe("token classification", () => {
     expect(parameters.get("classifier.weight")!.shape).toEqual([4, 32]);
   });
 
-  test("tags may be weighed", async () => {
+  test("tags can have class weights", async () => {
     const files = { train: join(home, "train.conll"), validation: join(home, "dev.conll") };
     const once = { ...QUICK, ...files, model, epochs: 1, headStart: "new" };
     const weighed = { ...once, classWeights: "balanced", output: join(home, "weighed") };

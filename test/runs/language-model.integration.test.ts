@@ -55,13 +55,13 @@ describe("a chat model learns conversations", () => {
     );
   });
 
-  test("what counts is shown: the assistant's turns with the tokens that end them", () => {
+  test("the sample marks what counts: the assistant's turns with their end tokens", () => {
     const counted = (start.sample ?? []).filter(({ counts }) => counts).map(({ text }) => text);
     expect(counted).toEqual([expect.stringMatching(/^The .*\.<\|im_end\|>$/), "Hello!<|im_end|>"]);
     expect(start.sample!.map(({ text }) => text).join("")).toMatch(/^<\|im_start\|>system\n.*Thank you<\|im_end\|>\n/s);
   });
 
-  test("the saved run is evaluated alike, and says how likely texts are", async () => {
+  test("the saved run evaluates the same, and gives the likelihood of texts", async () => {
     const { result } = await readRunRecords(output());
     const [own] = await evaluateRun(output(), { threads: 1 });
     expect(own!.metrics).toMatchObject(result!.metrics);
@@ -96,7 +96,7 @@ describe("a chat model learns conversations", () => {
     expect(await adapterOf(other.output)).toEqual(await adapterOf(output()));
   });
 
-  test("its adapter goes out to PEFT and into a merged model", async () => {
+  test("its adapter is exported to PEFT and as a merged model", async () => {
     const peft = await exportRun(output(), { format: "peft", output: join(home, "peft") });
     expect(peft.largestDifference).toBeLessThan(1e-4);
     const settings = JSON.parse(await readFile(join(home, "peft", "adapter_config.json"), "utf8"));
@@ -123,7 +123,7 @@ describe("GSM8K as published", () => {
     await writeJsonl(join(data(), "test.jsonl"), rows.slice(60));
   });
 
-  test("the paper's recipe: all matrices freeze by degrees, and the adapter's scale goes out with it", async () => {
+  test("the paper's recipe: all matrices freeze gradually, and the adapter's scale is exported", async () => {
     const output = join(home, "gsm8k-run");
     const config = { model, task: "gsm8k", data: data(), preset: "paper", rank: 4, alpha: 8, threads: 1, output };
     let shown = "";
@@ -155,7 +155,7 @@ describe("GSM8K as published", () => {
   });
 });
 
-describe("what counts", () => {
+describe("parts of an example that count", () => {
   const sampleOf = async (rows: readonly object[], options: object = {}, from = model): Promise<string> => {
     const train = await writeJsonl(join(home, "rows.jsonl"), rows);
     let shown = "";
@@ -204,7 +204,7 @@ describe("what counts", () => {
     );
   });
 
-  test("is asked for as training put it before its completion", () => {
+  test("is formatted as the prompt before a completion in training", () => {
     const row = { text: "How?", textPair: "So." };
     expect(promptOf(row, { chatTemplate: undefined })).toEqual({ verbatim: "How?\n" });
     expect(promptOf(row, { chatTemplate: new ChatTemplate({ default: "" }, {}, "here") })).toBe("How?");
@@ -219,7 +219,7 @@ describe("what counts", () => {
     expect((await sampleOf(chats(12), { lossOn: "all" })).match(/⟦.*?⟧/gs)).toHaveLength(1);
   });
 
-  test("conversations in ShareGPT's names as in everybody's", async () => {
+  test("conversations with ShareGPT's names or the usual ones", async () => {
     const [names, turns] = [
       { user: "human", assistant: "gpt" } as Record<string, string>,
       [{ role: "system", content: "Be brief." }, ...chats(1)[0]!.messages],
@@ -233,7 +233,7 @@ describe("what counts", () => {
     }
   });
 
-  test("two columns of a CSV file, whatever they are called", async () => {
+  test("two columns of a CSV file, whatever their names", async () => {
     const file = join(home, "two.csv");
     await writeFile(file, `frage,antwort\n${"How?,So.\n".repeat(12)}`);
     expect(await sampleOf(chats(1), { train: file, kind: "language-model" }, plain)).toBe("How?\n⟦So.<|im_end|>⟧");
@@ -253,7 +253,7 @@ test("micro-batches make no difference to the loss and its gradient", async () =
 });
 
 describe("long examples", () => {
-  test("are shortened in their prompts and counted; those whose answer is too long are left out", async () => {
+  test("have their prompts shortened, with a count; those whose answer is too long are left out", async () => {
     const long = { prompt: "the cat ".repeat(200), completion: "So." };
     const half = { prompt: "How?", completion: "the cat ".repeat(100) };
     const train = await writeJsonl(join(home, "long.jsonl"), [...questions(12), long, half, long]);
@@ -284,7 +284,7 @@ describe("long examples", () => {
   });
 });
 
-describe("what cannot be learned is refused with its line", () => {
+describe("examples that cannot be learned are refused, with their line", () => {
   const refused = async (row: object, from = model, options: object = {}) => {
     const train = await writeJsonl(join(home, "bad.jsonl"), [...chats(1), row]);
     return fineTune({ ...QUICK, ...options, validationSplit: 0.5, model: from, train, output: join(home, "bad") }).then(
@@ -333,7 +333,7 @@ describe("what cannot be learned is refused with its line", () => {
     );
   });
 
-  test("an encoder, which writes no texts", async () => {
+  test("an encoder, which generates no text", async () => {
     const train = await writeJsonl(join(home, "chat2.jsonl"), chats(12));
     await expect(fineTune({ ...QUICK, train, output: join(home, "bad") })).rejects.toThrow(
       'task kind "language-model" is for decoders, and models of type "bert" are encoders',

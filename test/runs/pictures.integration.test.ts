@@ -50,7 +50,7 @@ const run = (name: string, given: Record<string, unknown>, options = {}) =>
     options,
   );
 
-test("a folder for each class trains a model, which predicts by paths, and is evaluated again", async () => {
+test("a folder per class trains a model that predicts by paths, and evaluates", async () => {
   const notes: string[] = [];
   const { result, directory } = await run(
     "head",
@@ -83,7 +83,7 @@ test("a folder for each class trains a model, which predicts by paths, and is ev
   rmSync(added);
 });
 
-test("a convolutional network trains a head, or whole; it has no layers for an adapter", async () => {
+test("a convolutional network trains its head or all weights; it has no layers for an adapter", async () => {
   const model = pictureModel("convolutional");
   const { result, directory } = await run("maps", { model, method: "head" });
   expect(result!.metrics.accuracy).toBeGreaterThan(0.5);
@@ -96,7 +96,7 @@ test("a convolutional network trains a head, or whole; it has no layers for an a
   await expect(run("maps-adapter", { model })).rejects.toThrow("no linear layers that could be adapted");
 });
 
-test("an adapter over int8 trains on the paths of a CSV file, and goes on to the bit", async () => {
+test("an adapter on an int8 base trains on the paths of a CSV file, and resumes to the bit", async () => {
   const rows = Object.keys(COLOURS).flatMap((name) =>
     [0, 2, 4, 6, 8].map((i) => `photos/${name}/${i}.${i % 3 ? "png" : "jpg"},${name}`),
   );
@@ -129,7 +129,7 @@ test("an adapter over int8 trains on the paths of a CSV file, and goes on to the
   expect(one).toEqual(other);
 });
 
-test("a parquet file that holds its pictures trains as the same pictures in files do, and goes on to the bit", async () => {
+test("a parquet file with pictures trains as the same pictures in files do, and resumes to the bit", async () => {
   const train = join(home, "held.parquet");
   cpSync(parquetFile("pictures"), train);
   const { rows } = await readParquet(train, [train]);
@@ -204,7 +204,7 @@ async function expectPipeline(directory: string): Promise<void> {
   await classify.dispose();
 }
 
-test("a folder for each class teaches vectors of pictures, by which pictures are searched", async () => {
+test("a folder per class trains vectors of pictures for searching pictures", async () => {
   const kind = "image-embedding";
   const { result, directory } = await run("vectors", { kind, method: "lora", epochs: 3, learningRate: 0.01 });
   const [found] = await evaluateRun(directory);
@@ -261,7 +261,7 @@ function gapOf(paths: readonly string[], vectors: readonly Float32Array[]): numb
   return meanOf(true) - meanOf(false);
 }
 
-test("what does not fit together is refused in a sentence", async () => {
+test("incompatible options are refused in a sentence", async () => {
   const text = join(home, "texts.csv");
   writeFileSync(text, `text,label\n${"a,x\nb,y\n".repeat(10)}`);
   await expect(run("texts", { train: text })).rejects.toThrow('"classification" is for models that read texts');

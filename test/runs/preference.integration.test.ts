@@ -81,7 +81,7 @@ test("kto learns from answers that are good or not", async () => {
   expect(metrics.reward_rejected).toBeLessThan(0);
 });
 
-test("a reward model tells the better answer, of a prompt that it did not see too", async () => {
+test("a reward model prefers the better answer, even for an unseen prompt", async () => {
   const { output, metrics } = await train("reward", { kind: "reward" });
   expect(metrics.reward_accuracy).toBe(1);
   const report = await exportRun(output, { format: "peft", output: join(home, "reward-peft") }, { threads: 1 });

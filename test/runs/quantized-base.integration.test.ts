@@ -43,7 +43,7 @@ const losses = async (directory: string) => (await readRunRecords(directory)).st
 const adapterOf = (directory: string) => readFile(join(directory, "adapter", "adapter.safetensors"));
 
 describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with an %s base", (base) => {
-  test("trains, and is scored beside the float32 base, which is what predicts", async () => {
+  test("trains, and is scored on the float32 base, which predictions use", async () => {
     const { directory, result } = await once(`${base}-aflora`, { base });
     const { directory: plain, result: float32 } = await once("float32", {});
     expect((await readRunRecords(directory)).config.run.base).toBe(base);
@@ -63,7 +63,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     });
   });
 
-  test("freezes within a check of when it does beside float32, and goes on without what froze", async () => {
+  test("freezes at most a check earlier or later than on float32, and continues without the frozen matrices", async () => {
     const given = { freezeInterval: 2, freezeInitial: "10%", freezeFinal: "30%" };
     const { directory, result } = await run(`${base}-freezes`, { base, ...given });
     const { result: float32 } = await once("freezes-float32", given);
@@ -88,7 +88,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     expect(await adapterOf(directory)).toEqual(await adapterOf(whole));
   });
 
-  test("has a language model's tied words in 8 bits, near float32's", async () => {
+  test("stores a language model's tied embeddings in 8 bits, close to float32", async () => {
     const chat = await writeTinyLanguageModel(join(home, "chat-model"));
     const texts = await writeJsonl(join(home, "chat.jsonl"), chats(24));
     const given = { model: chat, train: texts, text: undefined, label: undefined, method: "lora", epochs: 2 };
@@ -102,7 +102,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     });
   });
 
-  test("is refused to a method that trains the base itself, before anything is written", async () => {
+  test("is refused for a method that trains the base itself, before anything is written", async () => {
     await expect(run(`${base}-full`, { base, method: "full" })).rejects.toThrow(
       new UserError(`method "full" trains the base model itself, which needs --base float32, not ${base}`),
     );
@@ -110,25 +110,34 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
   });
 });
 
-describe("a base whose file has rounded weights alone", () => {
+describe("a base whose file has only quantized weights", () => {
   const file = fileURLToPath(new URL("../fixtures/gguf/llama.gguf", import.meta.url));
 
-  test.each(BASE_FORMATS)("trains under %s, and an export says what it is merged into", async (base) => {
-    const name = `gguf-${base}`;
-    const { directory, result } = await run(name, { model: file, base, method: "lora", epochs: 1, learningRate: 1e-3 });
-    expect(result!.base).toBe(base);
-    const merged = await exportRun(
-      directory,
-      { format: "merged", output: join(home, `${name}-merged`) },
-      { threads: 1 },
-    );
-    expect(merged.largestDifference).toBeLessThan(1e-4);
-    expect(merged.notes).toEqual([
-      `${file} has its weights only in Q8_0: the adapter is merged into these, converted back to float32`,
-    ]);
-  });
+  test.each(BASE_FORMATS)(
+    "trains as %s, and an export notes that it is merged into quantized weights",
+    async (base) => {
+      const name = `gguf-${base}`;
+      const { directory, result } = await run(name, {
+        model: file,
+        base,
+        method: "lora",
+        epochs: 1,
+        learningRate: 1e-3,
+      });
+      expect(result!.base).toBe(base);
+      const merged = await exportRun(
+        directory,
+        { format: "merged", output: join(home, `${name}-merged`) },
+        { threads: 1 },
+      );
+      expect(merged.largestDifference).toBeLessThan(1e-4);
+      expect(merged.notes).toEqual([
+        `${file} has its weights only in Q8_0: the adapter is merged into these, converted back to float32`,
+      ]);
+    },
+  );
 
-  test("is the only one that is named", async () => {
+  test("is the only one with a note", async () => {
     const { directory } = await run("plain", { epochs: 1 });
     const output = join(home, "plain-merged");
     expect((await exportRun(directory, { format: "merged", output }, { threads: 1 })).notes).toEqual([]);

@@ -28,7 +28,7 @@ test("a method without freezing has no freezing records", async () => {
   expect((await readRunRecords(directory)).freezing).toEqual([]);
 });
 
-test("a run being written is read up to its last whole line", async () => {
+test("a run being written is read up to its last complete line", async () => {
   const run = makeUp();
   const directory = await writeRun(join(home, "growing"), run, false);
   await appendFile(join(directory, "metrics.jsonl"), '{"kind":"step","step":24');
@@ -49,7 +49,7 @@ test("a run that has just begun has no records yet", async () => {
   expect((await readRunRecords(directory)).steps).toEqual([]);
 });
 
-test("a folder that is no run, one that is not there and a file are refused", async () => {
+test("a folder without a run, a missing folder and a file are refused", async () => {
   await expect(readRunRecords(home)).rejects.toThrow(`${home} is not a run folder: it has no config.json`);
   await expect(readRunRecords(join(home, "nowhere"))).rejects.toThrow("is not a run folder");
   await writeFile(join(home, "file"), "");
@@ -68,7 +68,7 @@ test("a run still being written, or cut off, is not finished", async () => {
   await expect(readFinishedRun(directory)).rejects.toThrow("did not finish");
 });
 
-test("a fingerprint of the data that is none is refused", async () => {
+test("an invalid data fingerprint is refused", async () => {
   const directory = await writeRun(join(home, "fingerprint"), makeUp());
   expect((await readRunRecords(directory)).dataFingerprint).toEqual(makeUp().dataFingerprint);
   await writeFile(join(directory, "data.json"), '{"files":["own.csv"]}');
@@ -78,7 +78,7 @@ test("a fingerprint of the data that is none is refused", async () => {
   await expect(readRunRecords(directory)).rejects.toThrow(refusal);
 });
 
-test("a damaged line is named", async () => {
+test("an error names the damaged line", async () => {
   const directory = await writeRun(join(home, "damaged"), makeUp({ steps: 4 }));
   await writeFile(join(directory, "freezing.jsonl"), `${JSON.stringify({ ...CHECK, frozen: [] })}\n{"step":\n`);
   await expect(readRunRecords(directory)).rejects.toThrow(/freezing\.jsonl, line 2, is not a JSON object/);
@@ -114,7 +114,7 @@ describe("config.json", () => {
     return directory;
   }
 
-  test("holds all options side by side, and gives the same options when they are given again", async () => {
+  test("holds all options in one flat object, which parses to the same options", async () => {
     const { config } = makeUp();
     const file = join(await writeRun(join(home, "flat"), makeUp()), "config.json");
     const saved = JSON.parse(await readFile(file, "utf8"));

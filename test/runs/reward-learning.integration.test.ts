@@ -50,7 +50,7 @@ async function configOf(name: string, given: Record<string, unknown> = {}) {
 
 const adapterOf = (folder: string): Promise<Buffer> => readFile(join(folder, "adapter", "adapter.safetensors"));
 
-test("answers get better by a reward of one's own, which sees the row; records, result and report say how", async () => {
+test("answers improve with a custom reward, which sees the row; records, result and report show it", async () => {
   const config = await configOf("letters", {
     learningRate: 0.05,
     maxGradNorm: 1,
@@ -90,7 +90,7 @@ test("a run that is cut off and resumed ends with the same adapter, to the bit; 
   expect((await adapterOf(config.output)).equals(await adapterOf(whole.output))).toBe(true);
 });
 
-test("a reward that throws or is no number costs its answer alone, and is said", async () => {
+test("a reward that throws or is NaN costs only its answer, with a note", async () => {
   const reward = join(home, "failing.mjs");
   await writeFile(
     reward,
@@ -113,7 +113,7 @@ test("a reward that throws or is no number costs its answer alone, and is said",
   ]);
 });
 
-test("a program gives the function itself", async () => {
+test("a program can pass a function", async () => {
   const { reward: _, ...config } = await configOf("given", { epochs: 1 });
   const asked: unknown[] = [];
   const { result } = await fineTune(config, {
@@ -126,7 +126,7 @@ test("a program gives the function itself", async () => {
   expect(new Set(asked)).toEqual(new Set(["e", ...Array.from({ length: 10 }, (_, i) => `Say ${i}.`)]));
 });
 
-test("an own reward model scores answers", async () => {
+test("a trained reward model scores answers", async () => {
   const pairs = Array.from({ length: 8 }, (_, i) => ({ prompt: `Say ${i}.`, chosen: "Yes.", rejected: "No, never." }));
   const judge = join(home, "judge");
   const shared = { model, method: "lora", epochs: 1, threads: 1 };

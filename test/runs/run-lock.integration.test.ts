@@ -41,7 +41,7 @@ test.each([
   }
 });
 
-test("a lock goes with its process, and is held against another process by any path to the folder", async () => {
+test("a lock ends with its process, and holds against other processes by any path to the folder", async () => {
   const lock = new URL("../../src/runs/run-lock.ts", import.meta.url).href;
   const program = `import { lockRun } from ${JSON.stringify(lock)}; await lockRun(process.argv[1]); console.log("held"); setInterval(() => {}, 1000);`;
   const holder = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program, directory], {
@@ -61,14 +61,14 @@ test("a lock goes with its process, and is held against another process by any p
   await rm(other);
 });
 
-test("a lock of another host is held, whatever runs here", async () => {
+test("a lock of another host holds, whatever runs here", async () => {
   await writeLock(process.pid, "elsewhere");
   await expect(lockRun(directory)).rejects.toThrow(/process \d+ on elsewhere is writing the run in .*remove run\.lock/);
   await rm(join(directory, "run.lock"));
   await (await lockRun(directory))();
 });
 
-test("a lock that somebody else has taken is not given back", async () => {
+test("a lock that another process has taken is not released", async () => {
   const unlock = await lockRun(directory);
   await writeLock(process.pid, "elsewhere");
   await unlock();

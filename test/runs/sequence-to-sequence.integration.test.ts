@@ -59,7 +59,7 @@ describe.each(["bart", "t5"] as const)("a small %s from its random start", (fami
     });
   });
 
-  test("rewrites texts that it has not seen: greedily and with beams", async () => {
+  test("rewrites unseen texts: greedily and with beams", async () => {
     const taught = new Set(rows.slice(HELD_OUT).map(({ document }) => document));
     expect(held.filter(({ document }) => !taught.has(document)).length).toBeGreaterThan(HELD_OUT / 10);
     for (const numBeams of [1, 4]) {
@@ -106,7 +106,7 @@ describe.each(["bart", "t5"] as const)("a small %s from its random start", (fami
   });
 });
 
-test("a kind of task and a model that do not go together are refused in a sentence", async () => {
+test("an incompatible kind of task and model are refused in a sentence", async () => {
   const train = await writeJsonl(join(home, "few.jsonl"), rewritings(12, 1));
   const decoder = await writeTinyLanguageModel(join(home, "decoder"));
   const given = { train, method: "lora", rank: 2, epochs: 1, threads: 1, output: join(home, "refused") };

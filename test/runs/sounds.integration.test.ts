@@ -48,7 +48,7 @@ const run = (name: string, given: Record<string, unknown>, options = {}) =>
     options,
   );
 
-test("a folder for each class trains a model, which predicts by paths, is evaluated again, and runs in Transformers.js", async () => {
+test("a folder per class trains a model that predicts by paths, evaluates, and runs in Transformers.js", async () => {
   const { result, directory } = await run("head", { method: "head" });
   expect(result!.metrics.accuracy).toBeGreaterThan(0.6);
   const [found] = await evaluateRun(directory);
@@ -79,7 +79,7 @@ test("a folder for each class trains a model, which predicts by paths, is evalua
   await classify.dispose();
 });
 
-test("an adapter over int8 trains on the paths of a CSV file, and goes on to the bit", async () => {
+test("an adapter on an int8 base trains on the paths of a CSV file, and resumes to the bit", async () => {
   const rows = CLASSES.flatMap((name) => [0, 2, 4, 6, 8].map((i) => `sounds/${name}/${i}.wav,${name}`));
   const train = join(home, "sounds.csv");
   writeFileSync(train, ["audio,label", ...rows, ""].join("\n"));
@@ -115,7 +115,7 @@ test("an adapter over int8 trains on the paths of a CSV file, and goes on to the
   expect(readme).not.toMatch(/text|sentence|picture/i);
 });
 
-test("a parquet file that holds its sounds trains as the same sounds in files do", async () => {
+test("a parquet file with sounds trains as the same sounds in files do", async () => {
   const train = parquetFile("sounds");
   const { rows } = await readParquet(train, [train]);
   for (const { line, cells } of rows) {
@@ -137,7 +137,7 @@ test("a parquet file that holds its sounds trains as the same sounds in files do
   expect(result!.metrics.accuracy).toBeDefined();
 });
 
-test("what does not fit together is refused in a sentence", async () => {
+test("incompatible options are refused in a sentence", async () => {
   await expect(run("words", { model: undefined })).rejects.toThrow(
     '"audio-classification" is for models that read sounds',
   );

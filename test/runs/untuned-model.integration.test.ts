@@ -24,8 +24,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true }));
 
-describe("a model as it is", () => {
-  test("a decoder writes, also beside adapters of a host", async () => {
+describe("an untuned model", () => {
+  test("a decoder generates text, also beside adapters of a host", async () => {
     const model = await writeTinyLanguageModel(join(home, "decoder"));
     const asked = await loadAskedModel({ model }, runtime);
     const options = { maxNewTokens: 6 };
@@ -53,7 +53,7 @@ describe("a model as it is", () => {
     expect(answer!.answerTokens).toBeGreaterThan(0);
   });
 
-  test("the bundled encoder embeds over 8 bits nearly as over float32, a text alone as beside others", async () => {
+  test("the bundled encoder embeds in 8 bits nearly as in float32, single texts as in batches", async () => {
     const texts = ["My card was charged twice", "Where is my parcel?", "I cannot log in to my account any more"];
     const [float32, int8] = await Promise.all(
       (["float32", "int8"] as const).map((base) => loadEmbedder(BUNDLED_MODEL, runtime, { base })),
@@ -77,7 +77,7 @@ describe("a model as it is", () => {
     await asked.release();
   });
 
-  test("a classifier without weights of its head is refused: new ones would answer anything", async () => {
+  test("a classifier without head weights is refused: random ones would predict anything", async () => {
     const directory = join(home, "headless");
     await cp(await writeTinyModel(join(home, "whole")), directory, { recursive: true });
     const file = join(directory, "model.safetensors");
@@ -98,7 +98,7 @@ describe("a model as it is", () => {
     await asked.release();
   });
 
-  test("is asked by its name alone, and not beside both a run and an adapter", async () => {
+  test("needs only its name, and is refused with both a run and an adapter", async () => {
     await expect(loadAskedModel({}, runtime)).rejects.toThrow(
       new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is"),
     );

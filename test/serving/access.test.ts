@@ -18,7 +18,7 @@ async function statusOf(headers: Record<string, string>, key?: string): Promise<
   return (await app.request("/", { headers })).status;
 }
 
-describe("a server of this machine", () => {
+describe("a local server", () => {
   test.each(["127.0.0.1", "127.0.0.1:8080", "localhost:1", "LOCALHOST", "[::1]:80"])("answers at %s", async (host) => {
     expect(await statusOf({ host })).toBe(200);
     expect(await statusOf({ host, origin: `http://${host}` })).toBe(200);
@@ -36,7 +36,7 @@ describe("a server of this machine", () => {
     expect(await statusOf({ host: "localhost", origin: "null" })).toBe(403);
   });
 
-  test("with a key answers who has it, all of it", async () => {
+  test("with a key answers only requests with the complete key", async () => {
     const given = (authorization: string) => statusOf({ host: "localhost", authorization }, "sesame");
     expect(await given("Bearer sesame")).toBe(200);
     for (const wrong of ["Bearer sesamf", "Bearer sesam", "Bearer sesames", "Bearer ", "sesame", "bearer sesame"]) {
@@ -52,8 +52,8 @@ test.each([-1, 65_536, 1.5])("%d is no port", async (port) => {
   expect(server.listening).toBe(false);
 });
 
-describe("requests that wait", () => {
-  test("have their turns in order, one at a time", async () => {
+describe("waiting requests", () => {
+  test("run in order, one at a time", async () => {
     const queue = new RequestQueue(3);
     const turns: number[] = [];
     const all = [1, 2, 3].map(async (number) => {
@@ -69,7 +69,7 @@ describe("requests that wait", () => {
     expect(turns).toEqual([1, 2, 3]);
   });
 
-  test("are refused where too many wait, until one has ended", async () => {
+  test("are refused if too many wait, until one has ended", async () => {
     const queue = new RequestQueue(2);
     const end = await queue.turn();
     const second = queue.turn();

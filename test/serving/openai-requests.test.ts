@@ -100,7 +100,7 @@ describe("a request's numbers and lists", () => {
     }
   });
 
-  test("what is wrong is named with its place; a body that is none has no place", () => {
+  test("errors name the field; an invalid body has no field", () => {
     expect(refusal(chatRequest, chat({ messages: [user, { role: "user" }] }))).toEqual({
       param: "messages.1",
       message: "messages.1: it has no content",
@@ -113,7 +113,7 @@ describe("a request's numbers and lists", () => {
 describe("a message", () => {
   const messagesOf = (...messages: object[]) => parseBody(chatRequest, chat({ messages })).messages;
 
-  test("has its parts joined, and fields that only templates know", () => {
+  test("has its parts joined, and keeps fields that only templates use", () => {
     const parts = ["one ", "two"].map((text) => ({ type: "text", text }));
     expect(messagesOf({ role: "user", content: parts, name: "me" })).toEqual([
       { role: "user", content: "one two", name: "me" },
@@ -121,7 +121,7 @@ describe("a message", () => {
     expect(refusal(chatRequest, chat({ messages: [{ role: "user", content: [{ type: "image" }] }] }))).toBeDefined();
   });
 
-  test("may be calls alone, whose arguments are read as what they say", () => {
+  test("may consist of calls only, whose arguments are parsed", () => {
     const calling = (written: unknown) => ({
       role: "assistant",
       tool_calls: [{ id: "1", function: { name: "f", arguments: written } }],
@@ -141,10 +141,10 @@ describe("a message", () => {
   });
 });
 
-describe("how an answer is written", () => {
+describe("options for generating", () => {
   const optionsOf = (more: object) => answerOptions(parseBody(chatRequest, chat(more)), 40);
 
-  test("has what was asked for, and no more tokens than the server gives", () => {
+  test("have the requested values, and no more tokens than the server allows", () => {
     expect(optionsOf({})).toEqual({ maxNewTokens: 40 });
     expect(optionsOf({ max_tokens: 50 })).toEqual({ maxNewTokens: 40 });
     expect(optionsOf({ max_tokens: 30 })).toEqual({ maxNewTokens: 30 });
@@ -162,7 +162,7 @@ describe("how an answer is written", () => {
     });
   });
 
-  test("is told of as many likely tokens as are asked for, and is held to a form", () => {
+  test("have the requested number of likely tokens, and a schema", () => {
     expect(optionsOf({ logprobs: true, top_logprobs: 3 }).likeliest).toBe(3);
     expect(optionsOf({ logprobs: true }).likeliest).toBe(0);
     expect(answerOptions(parseBody(completionRequest, completion({ logprobs: 0 })), 40).likeliest).toBe(0);
@@ -174,7 +174,7 @@ describe("how an answer is written", () => {
     });
   });
 
-  test("what answers took is summed", () => {
+  test("token counts of answers are summed", () => {
     const end = { text: "", reason: "stop" } as const;
     const answers = [
       { ...end, promptTokens: 5, answerTokens: 2 },

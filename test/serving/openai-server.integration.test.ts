@@ -79,7 +79,7 @@ describe("OpenAI's own client", () => {
     await expect(client.models.retrieve("label")).rejects.toMatchObject({ status: 404 });
   });
 
-  test("has tools, calls and their results put before the model by its template", async () => {
+  test("sends tools, calls and their results, which the template passes to the model", async () => {
     const { tokenizer } = models.get("tools")!.base;
     const countOf = (messages: ChatMessage[], tools?: object[]) =>
       tokenizer.idsOf(tokenizer.chatTemplate!.render(messages, { tools, addGenerationPrompt: true })).length;
@@ -97,7 +97,7 @@ describe("OpenAI's own client", () => {
     expect(countOf(messages, TOOLS)).toBeGreaterThan(countOf(messages) + 20);
   });
 
-  test("is answered, whole and as the answer comes", async () => {
+  test("gets complete and streamed answers", async () => {
     const whole = await client.chat.completions.create({ model: "answers", messages: [...ask(question)] });
     expect(whole.choices).toMatchObject([
       { index: 0, message: { role: "assistant", content: expected }, finish_reason: "stop" },
@@ -122,7 +122,7 @@ describe("OpenAI's own client", () => {
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage });
   });
 
-  test("a stream's connection closes behind it where that was asked for", async () => {
+  test("a stream's connection closes after it on request", async () => {
     const body = JSON.stringify({ model: "answers", messages: ask("What is it?"), stream: true, max_tokens: 2 });
     const headers = { "Content-Type": "application/json", Connection: "close" };
     const said = await new Promise<string>((resolve, reject) => {
@@ -140,7 +140,7 @@ describe("OpenAI's own client", () => {
     expect(said).toMatch(/\[DONE\]\s*$/);
   });
 
-  test("has its conversation, options and limits heeded", async () => {
+  test("has its conversation, options and limits respected", async () => {
     const { choices } = await client.chat.completions.create({
       model: "answers",
       messages: FOLLOWED_UP.slice(0, -1) as never,
@@ -165,7 +165,7 @@ describe("OpenAI's own client", () => {
     expect(one.choices).not.toEqual(other.choices);
   });
 
-  test("has answers held to a schema, whole and as they come", async () => {
+  test("gets complete and streamed answers that follow a schema", async () => {
     const schema = {
       type: "object",
       properties: { label: { enum: ["a", "b"] }, count: { type: "integer", minimum: 1, maximum: 20 } },
@@ -190,7 +190,7 @@ describe("OpenAI's own client", () => {
     expect(JSON.parse(text)).toBeTypeOf("object");
   });
 
-  test("has a tool called where it must be", async () => {
+  test("gets a tool call if it forces one", async () => {
     const tool = {
       type: "function",
       function: {
@@ -217,7 +217,7 @@ describe("OpenAI's own client", () => {
     expect(deltas.at(-1)!.tool_calls).toMatchObject([{ index: 0, function: call.function }]);
   });
 
-  test("gets responses, whole and in events, of conversations that it sends whole", async () => {
+  test("gets responses, complete and as events, to complete conversations", async () => {
     const whole = await client.responses.create({
       model: "answers",
       input: question,
@@ -256,7 +256,7 @@ describe("OpenAI's own client", () => {
     expect((await client.responses.create({ model: "answers", input } as never)).output_text).toBe(followed);
   });
 
-  test("gets a response that is a call, and goes on from what it gave", async () => {
+  test("gets a response that is a call, and continues after its output", async () => {
     const parameters = { type: "object", properties: { at: { enum: ["Oslo"] } }, required: ["at"] };
     const tools: OpenAI.Responses.FunctionTool[] = [{ type: "function", name: "rain", parameters, strict: true }];
     const asked = { model: "tools", input: "Rain?", tools, tool_choice: "required" as const };
@@ -296,7 +296,7 @@ describe("OpenAI's own client", () => {
     await expect(asked).rejects.toMatchObject({ status: 400, message: expect.stringMatching(message) });
   });
 
-  test("is told how likely each token was, and how long an answer took", async () => {
+  test("gets the likelihood of each token, and the log has the answer's time", async () => {
     const lines: string[] = [];
     const logged = await serveModels(models, { ...LIMITS, log: (line) => lines.push(line) });
     try {
@@ -334,7 +334,7 @@ describe("OpenAI's own client", () => {
     }
   });
 
-  test("has several answers streamed side by side, each as it is when they come whole", async () => {
+  test("gets several answers streamed concurrently, equal to the complete ones", async () => {
     const drawn = { model: "answers", messages: [...ask(question)], n: 3, temperature: 1.5, seed: 7, max_tokens: 12 };
     const whole = await client.chat.completions.create({ ...drawn, logprobs: true });
     const options = { stream: true, logprobs: true, stream_options: { include_usage: true } } as const;
@@ -364,7 +364,7 @@ describe("OpenAI's own client", () => {
     expect(used).toEqual(whole.usage);
   });
 
-  test("has texts gone on with as they stand", async () => {
+  test("gets continuations of texts", async () => {
     const asked = models
       .get("answers")!
       .base.tokenizer.chatTemplate!.render([...ask(question)], { addGenerationPrompt: true });
@@ -456,7 +456,7 @@ describe("OpenAI's own client", () => {
     }
   });
 
-  test("is asked to come again where too many wait", async () => {
+  test("is asked to retry if too many requests wait", async () => {
     const all = await Promise.allSettled(
       Array.from({ length: 8 }, () =>
         client.chat.completions.create({ model: "answers", messages: [...ask(question)] }),
@@ -470,7 +470,7 @@ describe("OpenAI's own client", () => {
     expect(again.choices[0]!.message.content).toBe(expected);
   });
 
-  test("is answered beside others as it is alone, with limits of its own, while others go away", async () => {
+  test("gets the same answer beside others as alone, with its own limits, while others disconnect", async () => {
     const sizes = [3, 40, 9, 25, 1, 16, 33, 12, 5, 21];
     const bodyOf = (max_tokens: number, i: number) => ({
       model: i % 3 === 2 ? "tools" : "answers",
@@ -501,7 +501,7 @@ describe("OpenAI's own client", () => {
     }
   });
 
-  test("that goes away in the middle of an answer holds nobody up", async () => {
+  test("that disconnects in the middle of an answer blocks no other", async () => {
     const stream = await client.chat.completions.create({
       model: "answers",
       messages: [...ask(question)],
@@ -517,7 +517,7 @@ describe("OpenAI's own client", () => {
 const post = (path: string, body: string, headers: Record<string, string> = {}) =>
   fetch(`${server.url}${path}`, { method: "POST", body, headers: { "content-type": "application/json", ...headers } });
 
-test("texts are labelled, as the library labels them", async () => {
+test("texts are labelled as by the library", async () => {
   const input = ["my card was charged twice", "the app does not open"];
   const answer = (await (await post("/classify", JSON.stringify({ model: "labels", input }))).json()) as {
     data: object[];
@@ -529,7 +529,7 @@ test("texts are labelled, as the library labels them", async () => {
   );
 });
 
-test("what is no request is refused in a sentence", async () => {
+test("invalid requests are refused in a sentence", async () => {
   const answers = [
     await post("/chat/completions", "{"),
     await post("/chat/completions", `{"model":"answers","messages":${"[".repeat(9000) + "]".repeat(9000)}}`),
@@ -541,7 +541,7 @@ test("what is no request is refused in a sentence", async () => {
   for (const answer of answers) expect(await answer.json()).toMatchObject({ error: { message: expect.any(String) } });
 });
 
-test("a name that was made to point at 127.0.0.1 is refused", async () => {
+test("a name that resolves to 127.0.0.1 is refused", async () => {
   const { port } = new URL(server.url);
   const status = await new Promise((resolve, reject) => {
     request({ host: "127.0.0.1", port, path: "/v1/models", headers: { host: "example.org" } }, (response) => {
@@ -554,7 +554,7 @@ test("a name that was made to point at 127.0.0.1 is refused", async () => {
   expect(status).toBe(403);
 });
 
-test("with a key, only who has it is answered", async () => {
+test("with a key, only requests with it are answered", async () => {
   const locked = await serveModels(models, { ...LIMITS, key: "sesame" });
   try {
     const names = (apiKey: string) => new OpenAI({ baseURL: locked.url, apiKey, maxRetries: 0 }).models.list();
@@ -568,7 +568,7 @@ test("with a key, only who has it is answered", async () => {
   }
 });
 
-test("a port that is taken is said in a sentence", async () => {
+test("a port that is taken is an error in a sentence", async () => {
   const port = Number(new URL(server.url).port);
   await expect(serveModels(models, { ...LIMITS, port })).rejects.toThrow(
     /can't listen on port \d+ of 127\.0\.0\.1 \(EADDRINUSE\)/,

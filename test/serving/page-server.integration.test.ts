@@ -20,7 +20,7 @@ afterAll(async () => {
   await rm(home, { recursive: true });
 });
 
-test("serves the page with the headers that threads need, and a policy without scripts of other places", async () => {
+test("serves the page with the headers that threads need, and a policy without foreign scripts", async () => {
   const response = await fetch(server.url);
   expect(await response.text()).toContain("a page");
   expect(response.headers.get("Cross-Origin-Opener-Policy")).toBe("same-origin");
@@ -30,7 +30,7 @@ test("serves the page with the headers that threads need, and a policy without s
   expect(policy).not.toMatch(/'unsafe-eval'|script-src[^;]*'unsafe-inline'/);
 });
 
-test("serves the bundled model beside it, and nothing else", async () => {
+test("also serves the bundled model, and nothing else", async () => {
   const config = await fetch(`${server.url}models/all-MiniLM-L6-v2/config.json`);
   expect(((await config.json()) as { model_type: string }).model_type).toBe("bert");
   expect((await fetch(`${server.url}models/all-MiniLM-L6-v2/none.json`)).status).toBe(404);
@@ -42,7 +42,7 @@ test("serves the bundled model beside it, and nothing else", async () => {
   expect((await fetch(`${server.url}models/all-MiniLM-L6-v2`)).status).toBe(404);
 });
 
-test("a page elsewhere whose name was made to point here is not answered", async () => {
+test("a page of another site whose name resolves here is not answered", async () => {
   const status = await new Promise<number | undefined>((resolve, reject) => {
     request(server.url, { headers: { Host: "example.org" } }, (response) => {
       response.resume();
@@ -54,7 +54,7 @@ test("a page elsewhere whose name was made to point here is not answered", async
   expect(status).toBe(403);
 });
 
-test("is written as static files with the model, into a new folder alone", async () => {
+test("is written as static files with the model, only into a new folder", async () => {
   const site = join(home, "site");
   await writePage(site, { page });
   expect(await readFile(join(site, "_headers"), "utf8")).toMatch(
@@ -64,6 +64,6 @@ test("is written as static files with the model, into a new folder alone", async
   await expect(writePage(site, { page })).rejects.toThrow(/site already exists; name a new folder/);
 });
 
-test("a page that was not built is named", async () => {
+test("a page that was not built is an error", async () => {
   await expect(servePage({ port: 0, page: join(home, "none") })).rejects.toThrow(/not built in .*none; npm run build/);
 });

@@ -68,7 +68,7 @@ describe("OpenAI's own client", () => {
     }
   });
 
-  test("may give one text, or tokens in its place", async () => {
+  test("may send one text, or tokens instead", async () => {
     const ids = TEXTS.map((text) => search.tokenIds(text));
     const vectorsOf = async (input: unknown): Promise<number[][]> =>
       (await asked({ input })).data.map(({ embedding }) => embedding);
@@ -82,7 +82,7 @@ describe("OpenAI's own client", () => {
     }
   });
 
-  test("has vectors cut, at length 1", async () => {
+  test("can shorten vectors, with length 1", async () => {
     const { data } = await asked({ dimensions: 8 });
     for (const { embedding } of data) {
       expect(embedding).toHaveLength(8);
@@ -120,7 +120,7 @@ async function rerank(options: object): Promise<{ status: number; body: unknown 
   return { status: response.status, body: await response.json() };
 }
 
-test("documents are put in the order that the library puts them in", async () => {
+test("documents are ranked as by the library", async () => {
   const expected = await reranker.rerank("my card was charged", TEXTS);
   const results = expected.map(({ index, logit, sigmoid }) => ({ index, relevance_score: sigmoid, logit }));
   expect(await rerank({})).toMatchObject({
@@ -145,7 +145,7 @@ test.each([
   expect(body).toMatchObject({ error: { type: "invalid_request_error", message: expect.stringMatching(message) } });
 });
 
-test("a model that makes no labels is not asked for them", async () => {
+test("a model that does not classify refuses to", async () => {
   const request = client.post("/classify", { body: { model: "search", input: "late" } });
   await expect(request).rejects.toMatchObject({ status: 400, message: expect.stringContaining("ask /v1/embeddings") });
 });

@@ -14,7 +14,7 @@ const told = [
   { token: 3, logProbability: -2, likeliest: [] },
 ];
 
-test("tokens are shown with their own logarithms and bytes; the end of an answer is none of it, and infinity no number", () => {
+test("tokens have their log probabilities and bytes, without the end token, and without infinity", () => {
   expect(shownLikelihoods(told, bytes, tokenizer)).toEqual([
     { token: "ab", logprob: -0.5, bytes: [97, 98], top_logprobs: [{ token: "ab", logprob: -0.5, bytes: [97, 98] }] },
     { token: "é", logprob: -1.5, bytes: [0xc3, 0xa9], top_logprobs: [{ token: "<3>", logprob: -0.25, bytes: null }] },
@@ -22,7 +22,7 @@ test("tokens are shown with their own logarithms and bytes; the end of an answer
   ]);
 });
 
-test("completions have them side by side, with the place of each in the text", () => {
+test("completions have parallel lists, with offsets in the text", () => {
   expect(completionLogprobs(shownLikelihoods(told.slice(0, 2), bytes, tokenizer))).toEqual({
     tokens: ["ab", "é"],
     token_logprobs: [-0.5, -1.5],

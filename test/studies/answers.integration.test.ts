@@ -35,7 +35,7 @@ async function run(given: Record<string, unknown>, output: string) {
   return { ran, outcome, results: studyResults({ ...plan.study, notes: plan.notes }, trials) };
 }
 
-test("answers are scored where a study asks for them, of trials that have been trained already, too", async () => {
+test("answers are scored if a study requests them, even for finished trials", async () => {
   const without = await run({ holdOut: 0 }, "later");
   expect(without.results.trials.map(({ scores }) => Object.keys(scores))).toEqual(
     Array(2).fill(["perplexity", "token_accuracy"]),
@@ -69,7 +69,7 @@ test("aflora study --generate answers the file that played no part in the choice
   expect(tasks[0].reportedSeparately).toBe(true);
 });
 
-test("a model that writes no answers is refused before anything is trained", async () => {
+test("a model that generates no answers is refused before anything is trained", async () => {
   const train = await writeCsv(join(folder, "tickets.csv"), tickets());
   const own = { train, text: "message", label: "team", threads: 1 };
   const plan = planStudy(parseStudy({ options: own, vary: { rank: [2] }, generate: 3 }, "no answers"));

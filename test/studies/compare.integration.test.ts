@@ -80,7 +80,7 @@ const compared = ({ trials }: StudyOutcome) => trials.filter(({ configuration })
 const tried = ({ trials }: StudyOutcome) => trials.filter(({ configuration }) => configuration.stage);
 
 describe("trials", () => {
-  test("one for each task, method, rank and seed; finished ones are kept, one that fails is told apart", async () => {
+  test("one per task, method, rank and seed; finished ones are kept, failed ones are marked", async () => {
     const of = given({ tasks: ["RTE", "cola"], ranks: [2, 4], methods: ["lora", "head"], options: own() });
     const failing: TrialRunner = async (job) =>
       job.config.rank === 4 && job.config.task === "cola" ? { failed: "for a test" } : hereRunner(job);
@@ -116,7 +116,7 @@ describe("trials", () => {
     expect(tasks[0]!.rows[0]!.scores.accuracy!.mean).toBe(records!.result!.metrics.accuracy);
   });
 
-  test("other options are other trials, how a run is computed is none", async () => {
+  test("other options make other trials; options of computing do not", async () => {
     const first = await compare(given({ methods: ["lora"] }));
     expect(
       (await compare(given({ methods: ["lora"], options: { ...options, checkpointEvery: "10s" } }), first.output)).ran,
@@ -125,7 +125,7 @@ describe("trials", () => {
     expect(other.ran).toHaveLength(1);
   });
 
-  test("a folder that holds something else, or a study of another layout, is refused by its name", async () => {
+  test("a folder with other contents, or a study of another layout, is refused by name", async () => {
     const output = join(folder, "other-layout");
     await mkdir(join(output, "rte", "lora-s1"), { recursive: true });
     await expect(compare(given(), output)).rejects.toThrow(
@@ -138,7 +138,7 @@ describe("trials", () => {
 });
 
 describe("a search for learning rates", () => {
-  test("as many for every method, on a part of the training examples; the best is the run's", async () => {
+  test("the same number for every method, on a part of the training examples; runs use the best", async () => {
     const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
     const of = given({ trials: 3, seeds: [1, 2], options: { ...options, validation } });
     const { outcome, output, plan } = await compare(of);
@@ -202,7 +202,7 @@ describe("a search for learning rates", () => {
     ]);
   });
 
-  test("where all trials of a method fail, the others are compared, and what failed is said", async () => {
+  test("if all trials of a method fail, the others are compared, and the failure is noted", async () => {
     const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
     const of = given({ methods: ["lora", "head"], trials: 2, options: { ...options, validation } });
     const { outcome } = await compare(of, undefined, async (job) =>
@@ -228,7 +228,7 @@ describe("--preset paper", () => {
     }
   });
 
-  test("each method's own setting, given options first; what is not published is said", async () => {
+  test("each method's own setting, overridden by given options; a note names what is not published", async () => {
     const of = given({
       tasks: ["cola"],
       methods: ["aflora", "lora", "sora"],

@@ -29,7 +29,7 @@ test("LLaMA-7B with the options published for GSM8K has the paper's counts", () 
   expect(costs("lora", { rank, alpha, targetModules }, llama).costs[0]!.trainable).toBe(56_098_816);
 });
 
-describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
+describe("DeBERTaV3-base from its config only (docs/method.md)", () => {
   test.each([
     ["full", [183_831_552]],
     ["lora", [1_327_104]],
@@ -44,7 +44,7 @@ describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
     }
   });
 
-  test("by module: AFLoRA's attention layers have vectors alone, its feed-forward layers matrices too", () => {
+  test("by module: AFLoRA's attention layers have only vectors, its feed-forward layers also matrices", () => {
     const [start, end] = costs("aflora").costs;
     const attention = "encoder.layer.11.attention.self.query_proj";
     const ffn = "encoder.layer.11.intermediate.dense";
@@ -53,7 +53,7 @@ describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
     expect([end!.modules[attention], end!.modules[ffn]]).toEqual([4 + 768, 4 + 3072]);
   });
 
-  test("the head is counted apart: pooler and classifier", () => {
+  test("the head is counted separately: pooler and classifier", () => {
     expect(costs("aflora").head).toBe(768 * 768 + 768 + 768 * 2 + 2);
   });
 
@@ -66,7 +66,7 @@ describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
     expect(Math.abs(forward("lora") / forward("vera") - 0.34)).toBeLessThanOrEqual(0.01);
   });
 
-  test("with blocks frozen a step costs what is left: half of the blocks, half of the work", () => {
+  test("with half of the blocks frozen, a step costs half", () => {
     const definition = findMethod("aflora");
     const options = parseMethodOptions(definition, {});
     const { costs: found } = methodCosts(paper, definition, options, 128, 6);
@@ -77,7 +77,7 @@ describe("DeBERTaV3-base from its config alone (docs/method.md)", () => {
     expect(() => methodCosts(paper, definition, options, 128, 13)).toThrow("13 blocks cannot freeze: the model has 12");
   });
 
-  test("what freezes saves work in the adapters' backward pass alone", () => {
+  test("frozen matrices save work only in the adapters' backward pass", () => {
     const [start, end] = costs("aflora").costs.map(({ flops }) => flops);
     expect(end!.base).toEqual(start!.base);
     expect(end!.adapter.forward).toBe(start!.adapter.forward);
@@ -96,7 +96,7 @@ test("operations of a small BERT, forward, counted by hand", () => {
   expect(totalFlops(flops)).toBeGreaterThan(2 * (flops.base.forward + flops.adapter.forward) * 0.9);
 });
 
-test("layers without an adapter are no adapted layers", () => {
+test("layers without an adapter do not count as adapted", () => {
   const { adaptedLayers } = costs("lora", { rank: 4, targetModules: "query" }, tiny);
   expect(adaptedLayers).toEqual({ base: 2 * 2 * 32 * 32, adapter: 2 * 2 * 4 * (32 + 32) });
 });

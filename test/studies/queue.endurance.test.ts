@@ -107,7 +107,7 @@ describe.skipIf(noValkey !== undefined)(
       await queue.close();
     });
 
-    test("SIGTERM gives the trial back, which --status tells; who goes on with it may have model and data in another folder", async () => {
+    test("SIGTERM gives the trial back, which --status shows; the next worker may have model and data in another folder", async () => {
       const places = await Promise.all(
         ["here", "there"].map(async (name) => {
           const place = join(folder, name);
@@ -149,7 +149,7 @@ describe.skipIf(noValkey !== undefined)(
       await second.ended;
     });
 
-    test("Ctrl-C ends a study whose server is gone", async () => {
+    test("Ctrl-C ends a study whose server has disappeared", async () => {
       const gone = await mkdtemp(join(folder, "gone-"));
       const other = await Valkey.start(gone);
       const flags = ["--train", "tickets.csv", "--text", "message", "--label", "team", "--model", "model"];
@@ -171,7 +171,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(code).toBe(130);
     });
 
-    test("halving: who goes on with a trial has what another left", async () => {
+    test("halving: the next worker of a trial resumes from the run of the one before", async () => {
       const vary = { learningRate: [0.001, 0.01, 0.03] };
       const plan = await planOf({
         vary,
@@ -197,7 +197,7 @@ describe.skipIf(noValkey !== undefined)(
   },
 );
 
-test("a study without a server says so, and writes nothing", async () => {
+test("a study without a server reports it, and writes nothing", async () => {
   const study = ["study", "--vary", "rank=2,4", "--train", "tickets.csv", "--text", "message", "--label", "team"];
   const given = [...study, "--model", "model", "--output", "none", "--queue", "redis://127.0.0.1:9"];
   const { code, stderr } = await afloraHere(given, folder);

@@ -20,7 +20,7 @@ const read = async (name: string): Promise<Record<string, unknown>> =>
 const examples = { train: 2, validation: { dev: 1 }, sha256: { all: "a", validation: "b" } };
 const here = (...names: string[]): string => join(home, ...names);
 
-test("a run knows where its files lie here, by whatever system it was begun on", async () => {
+test("a run finds its files here, whatever system it began on", async () => {
   const given = { task: "cola", data: here("glue"), adapter: here("tuned"), text: undefined };
   for (const [data, file] of [
     ["/there/glue", "/there/glue/CoLA/train.tsv"],
@@ -41,7 +41,7 @@ test("a run knows where its files lie here, by whatever system it was begun on",
   }
 });
 
-test("a model's name on the hub is no path, and a run that lies here stays as it is", async () => {
+test("a model's name on the hub is no path, and a run from this machine stays unchanged", async () => {
   const given = { train: here("train.csv"), model: "owner/name" };
   const config = { train: here("train.csv"), model: "owner/other", output: run };
   await write("config.json", config);
@@ -58,7 +58,7 @@ test("a model's name on the hub is no path, and a run that lies here stays as it
   expect(await read("config.json")).toEqual(config);
 });
 
-test("a run that has nothing yet, or data of the hub, is no mistake; options that are malformed are", async () => {
+test("a run without files, or with data from the hub, is accepted; malformed options are refused", async () => {
   await relocateRun(run, { train: "train.csv" });
   await write("config.json", { dataset: "owner/name", output: "/there/run" });
   await relocateRun(run, { dataset: "owner/name" });

@@ -15,7 +15,7 @@ const read = async (text: string) => {
   return readReportedScores(folder);
 };
 
-test("scores are read as this version and as earlier ones wrote them, without what is no number", async () => {
+test("scores are read as this version and earlier ones wrote them, without NaN", async () => {
   const scores = { metrics: { accuracy: 0.9 }, errors: { accuracy: 0.01 }, sameAnswer: { accuracy: 0.5 } };
   expect(await readReportedScores(folder)).toBeUndefined();
   expect(await read(JSON.stringify(scores))).toEqual(scores);
@@ -23,7 +23,7 @@ test("scores are read as this version and as earlier ones wrote them, without wh
   await expect(read('{ "metrics": { "accuracy": "0.9" } }')).rejects.toThrow("reported.json is damaged");
 });
 
-test("of several splits there are means, and no standard error", () => {
+test("several splits have means, and no standard error", () => {
   const split = (accuracy: number, same: number) => ({
     split: "validation",
     examples: 10,

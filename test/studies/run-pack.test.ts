@@ -25,7 +25,7 @@ function packOf(files: { name: string; size: number }[], bytes: Buffer = Buffer.
   return gzipSync(Buffer.concat([length, list, bytes]));
 }
 
-it("a packed run is unpacked whole, in place of what was there; what is none of a run's files stays at home", async () => {
+it("a packed run is unpacked completely and replaces the old one; files that belong to no run are not packed", async () => {
   const from = join(home, "packed");
   const files = { "config.json": "{}", "scores.jsonl": "scores", "adapter/adapter.safetensors": "weights" };
   const others = { "secret.txt": "", "adapter/secret.txt": "", "other.json": "{}", "report.html": "" };
@@ -90,7 +90,7 @@ it.each([
   expect(await readFile(join(to, "config.json"), "utf8")).toBe("{}");
 });
 
-it("a pack of a run whose reward is a file is refused: it would be run when the run goes on", async () => {
+it("a pack of a run whose reward is a file is refused: resuming would execute the file", async () => {
   const packed = (config: object): Buffer => {
     const bytes = Buffer.from(JSON.stringify(config));
     return packOf([{ name: "config.json", size: bytes.length }], bytes);

@@ -82,7 +82,7 @@ test("MRPC counts by accuracy, though F1 picks its best epoch", () => {
   expect(settingsOf([run("lora", "mrpc", 1, { f1: 0.9, accuracy: 0.6 })])[0]!.average!.mean).toBe(0.6);
 });
 
-test("no average where a task is missing, no relative cost where VeRA is", () => {
+test("no average if a task is missing, no relative cost if VeRA is missing", () => {
   const [aflora, lora] = settingsOf([
     run("aflora", "rte", 1, { accuracy: 0.8 }),
     run("aflora", "cola", 1, { matthews_correlation: 0.5 }),
@@ -143,14 +143,14 @@ test("the lowest error is the best; errors and correlations have no average", ()
   expect(settingsOf(mixed).map(({ average }) => average)).toEqual([undefined, undefined]);
 });
 
-test("settings with the same score are all named", () => {
+test("all settings with the same score are named", () => {
   const of = (method: string, accuracy: number) => run(method, "rte", 1, { accuracy });
   const [task] = compared([of("lora", 0.8), of("head", 0.7), of("aflora", 0.8)]).tasks;
   expect([task!.best, task!.ties]).toEqual(["lora", ["aflora"]]);
   expect(summaryOf(task!)).toBe("rte: lora is best, with the highest accuracy, 0.8 over 1 seed. It ties with aflora.");
 });
 
-test("the best is compared with the next seed by seed", () => {
+test("the best is compared with the second-best by seed", () => {
   const scores = { lora: [0.8, 0.9, 0.7], head: [0.7, 0.81, 0.59] };
   const runs = Object.entries(scores).flatMap(([method, of]) =>
     of.map((accuracy, seed) => run(method, "rte", seed, { accuracy })),
@@ -162,7 +162,7 @@ test("the best is compared with the next seed by seed", () => {
   expect(summaryOf(task!)).toMatch(/Next is head; .* more than chance between seeds explains\.$/);
 });
 
-test("a run whose metric is no number, which JSON writes as null, is left out of that metric and of the average", () => {
+test("a run whose metric is NaN, which JSON writes as null, is left out of that metric and of the average", () => {
   const missing = { pearson: null as unknown as number };
   const { tasks, settings } = compared([
     run("lora", "stsb", 1, missing),

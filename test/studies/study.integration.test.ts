@@ -80,7 +80,7 @@ const statuses = ({ trials }: StudyOutcome) => trials.map(({ status }) => status
 describe("factors", () => {
   const labels = (factor: ReturnType<typeof parseFactor>) => factor.levels?.map(({ label }) => label);
 
-  test("a range in steps, linear or logarithmic, whole where the option is", () => {
+  test("a range in steps, linear or logarithmic, integer if the option is", () => {
     expect(labels(parseFactor("learningRate", { from: 0.0001, to: 0.01, scale: "log", steps: 3 }))).toEqual([
       "0.0001",
       "0.001",
@@ -103,7 +103,7 @@ describe("factors", () => {
     ]);
   });
 
-  test("a factor comes after those that its condition is about, whatever their order", () => {
+  test("a factor follows those that its condition is about, whatever their order", () => {
     const under = parseFactor("freezeBlocksEarliest", { values: ["10%", "30%"], when: { freezeBlocks: "linear" } });
     const blocks = parseFactor("freezeBlocks", { values: ["linear", "off"], when: { method: "lora" } });
     expect(gridOf([under, blocks], { method: "lora" }).map(({ values }) => values)).toEqual([
@@ -145,7 +145,7 @@ describe("factors", () => {
   });
 });
 
-test("successive halving: one in three goes on, to three times as many epochs", () => {
+test("successive halving: one in three continues, to three times as many epochs", () => {
   expect(rungsOf(9, 9, 3)).toEqual([
     { epochs: 1, configurations: 9 },
     { epochs: 3, configurations: 3 },
@@ -160,7 +160,7 @@ test("successive halving: one in three goes on, to three times as many epochs", 
 });
 
 describe("a plan", () => {
-  test("names trials by what they are, wherever the files lie", async () => {
+  test("names trials by their identity, wherever the files are", async () => {
     const ids = async (more: Record<string, unknown>) =>
       (await planStudy(study(more))).configurations.flatMap(({ trials }) => trials.map(({ id }) => id));
     const first = await ids({});
@@ -208,7 +208,7 @@ describe("a plan", () => {
     );
   });
 
-  test("leaves options out that a configuration's method does not have", async () => {
+  test("leaves out options that a configuration's method does not have", async () => {
     const { configurations } = await planStudy(
       study({ options: { ...options, beta1: 0.5 }, vary: { method: ["aflora", "lora"], beta2: [0.9, 0.95] } }),
     );
@@ -240,7 +240,7 @@ describe("a plan", () => {
 });
 
 describe("a grid", () => {
-  test("does every trial once, goes on where it was, and keeps what still fits when it is changed", async () => {
+  test("runs every trial once, resumes, and keeps the trials that still fit after a change", async () => {
     const first = await run({});
     expect(first.ran).toHaveLength(8);
     expect(new Set(statuses(first.outcome))).toEqual(new Set(["finished"]));
@@ -287,7 +287,7 @@ describe("a grid", () => {
     );
   });
 
-  test("of equal scores the lower loss decides, as it does in halving", async () => {
+  test("between equal scores the lower loss decides, as in halving", async () => {
     const { plan, outcome } = await twoTrials();
     const chosenWith = (losses: number[]) => {
       const trials = outcome.trials.map((trial, i) => {
@@ -302,7 +302,7 @@ describe("a grid", () => {
     expect(chosenWith([0.3, 0.4])).toEqual({ best: "rank 2", ties: ["rank 4"] });
   });
 
-  test("an axis of many numbers is in their order, and labels some", async () => {
+  test("an axis of many numbers is sorted, and labels some of them", async () => {
     const { results } = await twoTrials();
     const [task] = results.tasks;
     const rates = [0.03, 0.001, 0.02, 0.0005, 0.01, 0.04, 0.002, 0.006, 0.0001, 0.05, 0.003];
@@ -330,7 +330,7 @@ describe("a grid", () => {
     expect(again.outcome.trials[0]!.records!.config.run.warmupRatio).toBe(warmupRatio);
   });
 
-  test("tells a trial that fails apart, does the others, and tries it again", async () => {
+  test("marks a failed trial, runs the others, and tries it again", async () => {
     const failing: TrialRunner = async (job) => (job.config.rank === 4 ? { failed: "for a test" } : hereRunner(job));
     const first = await run({ seeds: [1] }, undefined, failing);
     expect(statuses(first.outcome)).toEqual(["finished", "finished", "failed", "failed"]);
@@ -340,7 +340,7 @@ describe("a grid", () => {
   });
 });
 
-test("halving resumes the survivors: they end as runs that were never cut off", async () => {
+test("halving resumes the survivors: they end like runs that were never cut off", async () => {
   const vary = { learningRate: [0.0001, 0.001, 0.01, 0.03] };
   const halved = await run({ search: "halving", reduction: 2, vary, seeds: [1] });
   const grid = await run({ vary, seeds: [1] });
@@ -389,13 +389,13 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   expect(await pairedDifference(winner!.directory, winner!.directory, {})).toMatchObject({ gain: 0, standardError: 0 });
 });
 
-test("what is said of a difference: a clear loss is none that chance explains", () => {
+test("description of a difference: chance does not explain a clear loss", () => {
   expect(besideChance({ gain: 0.01, standardError: 0.008 })).toBe("no more than chance in these examples explains");
   expect(besideChance({ gain: 0.02, standardError: 0.008 })).toBe("more than chance in these examples explains");
   expect(besideChance({ gain: -0.02, standardError: 0.008 })).toMatch(/^more than chance .* speaks for the defaults$/);
 });
 
-test("where the defaults do not fit, tune shortens all trials alike, or leaves the time to one run", () => {
+test("if the defaults do not fit, tune shortens all trials equally, or uses the time for one run", () => {
   // An epoch of 100 s, of a run that takes 20 of them.
   const length = { epochs: 20, batchSize: 64, contrastive: false, stepsPerEpoch: 50, validation: 0, refitSteps: 0 };
   const timing = { start: 10, step: 2, evaluated: 0.01, workLeft: 1, memory: {} as RunMemory, length };
@@ -409,7 +409,7 @@ test("where the defaults do not fit, tune shortens all trials alike, or leaves t
   expect(() => within(1)).toThrow(/^--minutes 1 is too few: an epoch alone takes 124 s here; give --minutes 3 or more/);
 });
 
-test("a run that the time is enough for alone is not compared, and tune says so", async () => {
+test("a run that uses all of the time is not compared, and tune notes it", async () => {
   const { validation: _, batchSize: __, headStart: ___, ...data } = options;
   const notes: string[] = [];
   const given = { options: { ...data, epochs: 1_000_000 }, minutes: 1, output: join(folder, "tuned-alone"), seed: 1 };
@@ -423,7 +423,7 @@ test("a run that the time is enough for alone is not compared, and tune says so"
   );
 });
 
-test("settings that tune tries have names of their own, also where the learning rate is given", async () => {
+test("settings that tune tries have distinct names, even if the learning rate is given", async () => {
   const { validation: _, ...data } = options;
   const tuned = { ...data, epochs: 3, learningRate: 0.01, rank: 4, method: "lora", maxGradNorm: 1 };
   const given = { options: tuned, minutes: 3, output: join(folder, "tuned-head"), seed: 1 };
@@ -436,7 +436,7 @@ test("settings that tune tries have names of their own, also where the learning 
   expect(new Set(labels).size).toBe(labels.length);
 });
 
-test("what tune keeps is one run whole: nothing of an older one, and none that looks finished where it was cut off", async () => {
+test("tune keeps one complete run: nothing of an older one, and none that looks finished after a cut", async () => {
   const [winner] = (await twoTrials()).outcome.trials;
   const output = join(folder, "kept");
   await mkdir(output);
@@ -451,7 +451,7 @@ test("what tune keeps is one run whole: nothing of an older one, and none that l
   expect(existsSync(join(output, "result.json"))).toBe(false);
 });
 
-test("an estimate knows how long a run is, and adds up what its parts take", async () => {
+test("an estimate knows a run's length, and adds up the times of its parts", async () => {
   const timing = await timeRun({ ...options, validation: undefined, epochs: 12, seed: 1 });
   expect(timing.length).toMatchObject({ epochs: 12, batchSize: 8, stepsPerEpoch: 5, validation: 5 });
   for (const part of [timing.start, timing.step, timing.evaluated]) expect(part).toBeGreaterThan(0);

@@ -22,10 +22,10 @@ const queued = (id: string, more: Partial<QueuedTrial> = {}): QueuedTrial => ({
   ...more,
 });
 
-describe("what a queue holds", () => {
+describe("contents of a queue", () => {
   const id = "0123456789ab";
 
-  test("is a trial, whose label a terminal may be told", () => {
+  test("are trials, whose labels are safe for a terminal", () => {
     const trial = queued(id, { stopAfter: 1.5, reported: { ownSplits: true } });
     expect(parseQueuedTrial(trial)).toEqual(trial);
     // What a terminal would obey is not for it.
@@ -48,7 +48,7 @@ describe("what a queue holds", () => {
     );
   });
 
-  test("a pause before what is asked for is no end", () => {
+  test("a pause before the requested epoch is no end", () => {
     const paused = { end: "paused", epochs: 2 } as const;
     for (const [stopAfter, expected] of [
       [1, true],
@@ -72,7 +72,7 @@ test.each([
   await expect(TrialQueue.open(url)).rejects.toThrow(message);
 });
 
-test("nobody answers, or another kind of server does", async () => {
+test("no server answers, or another kind of server does", async () => {
   const other = createServer((_, response) => response.end("hello")).listen(0, "127.0.0.1");
   await new Promise((resolve) => other.once("listening", resolve));
   const { port } = other.address() as AddressInfo;
@@ -119,7 +119,7 @@ describe.skipIf(noValkey !== undefined)(
       expect((await queue.ends()).has("fenced")).toBe(false);
     });
 
-    test("what a study has is laid down only where nothing lies; it stays for who goes on with it", async () => {
+    test("a study's run is stored only if none is stored; it stays for the next worker", async () => {
       await queue.putResult("laid", Buffer.from("a worker's"));
       await queue.putResult("laid", Buffer.from("the study's"), { replace: false });
       expect((await queue.result("laid"))!.toString()).toBe("a worker's");
@@ -130,7 +130,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(await queue.result("laid")).toBeUndefined();
     });
 
-    test("what another program keeps under the same name is passed over", async () => {
+    test("another program's entry under the same name is ignored", async () => {
       const client = server.client();
       await client.hset("aflora:ends", "a", "no JSON", "b", '{"end":"unknown"}', "c", '{"end":"finished"}');
       expect(await queue.ends()).toEqual(new Map([["c", { end: "finished" }]]));
@@ -138,7 +138,7 @@ describe.skipIf(noValkey !== undefined)(
       client.disconnect();
     });
 
-    test("a server that may drop what it holds, one that is full, and one that wants a password", async () => {
+    test("a server that may evict keys, one that is full, and one that requires a password", async () => {
       const client = server.client();
       await client.config("SET", "maxmemory-policy", "allkeys-lru");
       await expect(TrialQueue.open(server.url)).rejects.toThrow(
@@ -195,7 +195,7 @@ describe.skipIf(noValkey !== undefined)(
       const configOf = async (id: string): Promise<object> =>
         JSON.parse(await readFile(join(folder, id, "config.json"), "utf8"));
 
-      test("has what a worker hands in, with paths as they are here, and leaves nothing on the server", async () => {
+      test("gets what a worker hands in, with this machine's paths, and leaves nothing on the server", async () => {
         const id = "00000000000a";
         const ended = run(id);
         await isThere(id);
@@ -207,7 +207,7 @@ describe.skipIf(noValkey !== undefined)(
         expect([(await queue.ends()).has(id), await queue.result(id)]).toEqual([false, undefined]);
       });
 
-      test("is told why a trial failed; asked again, it is tried again with what is left of it", async () => {
+      test("learns why a trial failed, and tries it again from its checkpoint", async () => {
         const id = "00000000000b";
         const fence = await queue.takeFence(id);
         await queue.accept(id, fence, { end: "failed", reason: "before" }, Buffer.from("left"));
@@ -219,7 +219,7 @@ describe.skipIf(noValkey !== undefined)(
         expect(await queue.result(id)).toBeUndefined();
       });
 
-      test("takes what another had done, but no earlier pause", async () => {
+      test("takes another study's result, but no earlier pause", async () => {
         const [done, paused] = ["00000000000c", "00000000000d"];
         await queue.accept(done, await queue.takeFence(done), { end: "finished" }, await packed("done"));
         expect(await run(done)).toBe("finished");
@@ -232,7 +232,7 @@ describe.skipIf(noValkey !== undefined)(
         expect(await configOf(paused)).toMatchObject({ name: "late" });
       });
 
-      test("lays down what it has for who goes on with it, and leaves the trial there where it is ended", async () => {
+      test("stores its run for the next worker, and leaves the trial on the queue when it is ended", async () => {
         const id = "00000000000e";
         await mkdir(join(folder, id, "checkpoints"), { recursive: true });
         await writeFile(join(folder, id, "checkpoints", "step-2.safetensors"), "weights");

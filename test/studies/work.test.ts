@@ -94,7 +94,7 @@ describe.skipIf(noValkey !== undefined)(
       await writeFile(join(directory, name), text);
     }
 
-    test("hands in what a trial has come to, and says before how far it is", async () => {
+    test("reports a trial's progress, and hands in its result", async () => {
       await queue.add(trial);
       let said = false;
       const one = start("finished", async ({ directory, config, resume, stopAfter }, onStep) => {
@@ -136,7 +136,7 @@ describe.skipIf(noValkey !== undefined)(
       await one.end();
     });
 
-    test("gives back what it is asked to end, with its checkpoint for who goes on with it", async () => {
+    test("gives a trial back when it must end, with its checkpoint for the next worker", async () => {
       await queue.add(trial);
       let release = (): void => {};
       const ending = new Promise<void>((resolve) => {
@@ -159,7 +159,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(await readFile(join(to, "checkpoints/step-1.safetensors"), "utf8")).toBe("weights");
     });
 
-    test("is too late where another has taken the trial since", async () => {
+    test("is too late if another worker has taken the trial since", async () => {
       await queue.add(trial);
       const one = start("late", async ({ directory }) => {
         await leaves(directory, "config.json", "{}");
@@ -172,7 +172,7 @@ describe.skipIf(noValkey !== undefined)(
       await one.end();
     });
 
-    test("hands in as failed what works nowhere or cannot be gone on with, and lives", async () => {
+    test("hands in as failed a trial that works nowhere or cannot be resumed, and survives", async () => {
       const one = start("failed");
       for (const [named, options] of Object.entries({
         rank: { rank: "many" },
@@ -211,7 +211,7 @@ describe.skipIf(noValkey !== undefined)(
       await one.end();
     });
 
-    test("refuses a trial by another's name, and touches nothing; one whose name is a path, too", async () => {
+    test("refuses a trial with another's name or with a path as its name, and touches nothing", async () => {
       const kept = join(folder, "kept");
       await leaves(kept, "file", "stays");
       await queue.putResult("../kept", await packRun(join(folder, "model")));
@@ -237,7 +237,7 @@ describe.skipIf(noValkey !== undefined)(
       expect((await queue.counts()).waiting).toBe(1);
     });
 
-    test("goes on with what another has left, whose files lay elsewhere", async () => {
+    test("resumes a run of another worker whose files were elsewhere", async () => {
       const left = join(folder, "left");
       const [train, validation, model] = ["tickets.csv", "held.csv", "model"].map((name) => join("/there", name));
       const config = { ...trial.identity.options, train, validation, model, output: "/there/run" };

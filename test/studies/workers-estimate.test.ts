@@ -5,7 +5,7 @@ import { estimateWorkers, secondsWith, type TimedStepParts } from "../../src/stu
 const shard = { seconds: 1, sent: 0, returned: 1e6 };
 const step: TimedStepParts = { own: 0.5, values: 2e6, parts: [Array.from({ length: 8 }, () => shard)] };
 
-test("workers share a step's shards, and the server's link carries one message after another", () => {
+test("workers share a step's shards, and the server's link carries one message at a time", () => {
   // Nothing on the way: the shards of two workers, one after another.
   expect(secondsWith(step, { workers: 2, network: 1e9 })).toBeCloseTo(0.5 + 4, 6);
   // One worker: what trains, then each shard and its way back.
@@ -19,7 +19,7 @@ test("workers share a step's shards, and the server's link carries one message a
   expect(secondsWith(coupled, { workers: 1, network: 8 })).toBeCloseTo(0.5 + 2 + 2 + 2, 9);
 });
 
-test("an estimate says what workers make of a step, and what it sends", () => {
+test("an estimate gives a step's time with workers, and its traffic", () => {
   const found = estimateWorkers([step, step, { ...step, own: 100 }], 8.5, { workers: 4, network: 1e9 });
   expect(found).toMatchObject({ workers: 4, shards: 8, values: 2e6, returned: 8e6 });
   expect(found.step).toBeCloseTo(2.5, 6);

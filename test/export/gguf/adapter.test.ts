@@ -33,7 +33,7 @@ const METHODS = Object.entries(LOW_RANK)
   });
 
 describe("an adapter in GGUF", () => {
-  it.each(METHODS)("of %s computes what the adapter does", async (name, method, options) => {
+  it.each(METHODS)("of %s computes the adapter's function", async (name, method, options) => {
     const { base, adapter } = await tinyAdapter(LLAMA, method, options, task);
     const output = join(folder, name);
     // Compares logits before it writes.
@@ -87,7 +87,7 @@ describe("an adapter in GGUF", () => {
     expect(text).toContain('PARAMETER stop "</s>"');
   });
 
-  it("is not made of another kind of task, method or model", async () => {
+  it("is refused for other kinds of task, methods or models", async () => {
     const classifier = await tinyAdapter(LLAMA, "lora", { rank: 2, alpha: 2 });
     const output = join(folder, "refused");
     await expect(
@@ -108,7 +108,7 @@ describe("an adapter in GGUF", () => {
     ).rejects.toThrow(/--format gguf is for models of type llama, mistral, .*, not bert/);
   });
 
-  it("is refused for another base model, and where it is none", async () => {
+  it("is refused for another base model, and if it is no adapter", async () => {
     const { base, adapter } = await tinyAdapter(LLAMA, "lora", { rank: 2, alpha: 2 }, task);
     const output = join(folder, "of-llama");
     await exportAdapter(base, adapter, { format: "gguf", output }, runtime, examples);
@@ -124,7 +124,7 @@ describe("an adapter in GGUF", () => {
     await expect(readGgufAdapter(LLAMA, base, adapter.description)).rejects.toThrow(/is not a LoRA adapter in GGUF/);
   });
 
-  it("rows go from one order to the other and back", () => {
+  it("has rows that convert from one order to the other and back", () => {
     const rows = float32(
       [16, 3],
       Float32Array.from({ length: 48 }, (_, i) => i),

@@ -34,7 +34,7 @@ const {
   adapted: number[][];
 };
 
-describe.skipIf(!existsSync(SMOLLM2))("an adapter for SmolLM2-135M-Instruct, at AFLORA_SMOLLM2_GGUF", () => {
+describe.skipIf(!existsSync(SMOLLM2))("an adapter for SmolLM2-135M-Instruct at AFLORA_SMOLLM2_GGUF", () => {
   let base: BaseModel;
   let adapter: Adapter;
   let prompts: number[][];

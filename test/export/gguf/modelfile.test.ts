@@ -6,7 +6,7 @@ const ofChat = (source: string, bos = "") =>
   ollamaTemplate(new ChatTemplate({ default: source }, { bos_token: bos, eos_token: "</s>" }, "model"), bos);
 
 describe("a chat template as Ollama's", () => {
-  it("of ChatML, with the system's turn that the template makes up", () => {
+  it("of ChatML, with the template's default system turn", () => {
     const source =
       "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
     expect(ofChat(source)).toEqual({
@@ -16,7 +16,7 @@ describe("a chat template as Ollama's", () => {
     });
   });
 
-  it("of Llama 3, whose first token Ollama puts itself", () => {
+  it("of Llama 3, whose first token Ollama adds itself", () => {
     const source =
       "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
     expect(ofChat(source, "<|begin_of_text|>")).toEqual({
@@ -25,7 +25,7 @@ describe("a chat template as Ollama's", () => {
     });
   });
 
-  it("of Gemma, which knows no system", () => {
+  it("of Gemma, which has no system role", () => {
     const source =
       "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}";
     expect(ofChat(source, "<bos>")).toEqual({
@@ -34,7 +34,7 @@ describe("a chat template as Ollama's", () => {
     });
   });
 
-  it("is left to the base model where turns are not written one after the other", () => {
+  it("is left to the base model if turns are not written one after the other", () => {
     expect(ofChat("{{ messages[-1].content }}")).toBeUndefined();
     expect(
       ofChat("{{ messages | length }}: {% for message in messages %}[{{ message.content }}]{% endfor %}"),

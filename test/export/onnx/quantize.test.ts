@@ -67,7 +67,7 @@ const product = (x: Float32Array, weight: Float32Array, added?: Float32Array): F
 const NAMES = { linear: new Set(["linear"]), tables: new Set(["table"]) };
 const IDS = [0, 7, 2047, 7];
 
-test("q4 computes what rounded weights say: a table that is looked up and multiplied with is one of 8 bits", async () => {
+test("q4 computes with the rounded weights: a table that is looked up and multiplied with has 8 bits", async () => {
   const small = quantizeOnnx(encoded(), NAMES, "q4");
   const found = await run(small, IDS);
   const words = rounded(table.data, 8);
@@ -86,7 +86,7 @@ test("q4 computes what rounded weights say: a table that is looked up and multip
   expect(modelBytes(small).length).toBeLessThan(0.55 * modelBytes(encoded()).length);
 });
 
-test("q8 rounds a table to groups that is multiplied with, once, and one that is not by rows", async () => {
+test("q8 quantizes a table in groups if it is multiplied with, otherwise by rows", async () => {
   const [whole, small] = [encoded(), quantizeOnnx(encoded(), NAMES, "q8")];
   const [expected, tied] = [await run(whole, IDS), await run(small, IDS)];
   const words = rounded(table.data, 8);

@@ -90,7 +90,7 @@ describe.skipIf(noValkey !== undefined)(
       return [await adapterOf(alone.directory), await adapterOf(many.directory)];
     }
 
-    test("is one process's to the bit, whatever is trained", async () => {
+    test("equals a run of one process to the bit, whatever is trained", async () => {
       for (const name of ["a", "b"]) work(name);
       const { encoder, decoder, tickets: train } = files;
       const labels = { model: encoder, train, text: "message", label: "team", batchSize: 8, tokenBudget: 24 };
@@ -119,7 +119,7 @@ describe.skipIf(noValkey !== undefined)(
       client.disconnect();
     });
 
-    test("whose workers each take several steps is one process's to the bit, which takes them for each replica in turn", async () => {
+    test("whose workers each take several steps equals one process's run with replicas in turn, to the bit", async () => {
       for (const name of ["a", "b"]) work(name);
       const { encoder, tickets: train } = files;
       const labels = { model: encoder, train, text: "message", label: "team", batchSize: 8, tokenBudget: 24 };
@@ -144,7 +144,7 @@ describe.skipIf(noValkey !== undefined)(
       }
     });
 
-    test("is not harmed by what others write to the server", async () => {
+    test("is not harmed by other data on the server", async () => {
       const client = server.client();
       const [hostile, zeros] = ["f".repeat(32), "e".repeat(32)];
       const answered = new Set<string>();
@@ -232,7 +232,7 @@ describe.skipIf(noValkey !== undefined)(
       client.disconnect();
     });
 
-    test("takes results that differ by rounding where processors may be mixed, and none that differ by more", async () => {
+    test("with mixed processors, accepts results that differ by rounding, and none that differ by more", async () => {
       const client = server.client();
       const { encoder: model, tickets: train } = files;
       const labels = {
@@ -288,7 +288,7 @@ describe.skipIf(noValkey !== undefined)(
       );
     });
 
-    test("a worker leaves to others what it cannot compute, and reads no path that comes from the server", async () => {
+    test("a worker leaves shards that it cannot compute to others, and reads no path from the server", async () => {
       const client = server.client();
       const task = { name: "custom", kind: "classification", labels: ["a", "b"], metrics: ["accuracy"] };
       const adapter = { format: "aflora-adapter", modelType: "bert", method: "lora", methodOptions: {}, maxLength: 16 };
@@ -324,7 +324,7 @@ describe.skipIf(noValkey !== undefined)(
   },
 );
 
-test("bytes that are no message are none, and nothing worse", () => {
+test("bytes that are no message are refused without harm", () => {
   const examples = [{ index: 1, encoding: { inputIds: [1, 2], tokenTypeIds: [0, 0] } }];
   const facts = { shard: "0.1.step.0", state: 0, step: 1, part: "step", examples };
   const tensors = new Map<string, Tensor<"float32" | "int32">>([
