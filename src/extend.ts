@@ -9,11 +9,37 @@
 
 export type { ExportAgreement, ExportFormat, ExportJob } from "./export/export-format.ts";
 export { type ExportFormats, registerExportFormat } from "./export/export-formats-node.ts";
+export type { ByteSource } from "./files/byte-source.ts";
 export type { Dimension, Shape } from "./graph/dimension.ts";
-export type { Graph, Value } from "./graph/graph.ts";
+export type {
+  Attributes,
+  AttributeValue,
+  Graph,
+  GraphNode,
+  Leaf,
+  LeafKind,
+  OnnxEmitter,
+  OnnxNodeOptions,
+  Op,
+  Provenance,
+  Value,
+} from "./graph/graph.ts";
+export type { NumberBlocks } from "./graph/number-blocks.ts";
+export type { LinearFormat, MatrixShape, StoredWeight, TableFormat, WeightFormat } from "./graph/ops/weight-format.ts";
 /** Operations on values of a graph: a method's layers, a family's forward pass and a kind's loss are written with them. */
 export * as ops from "./graph/ops.ts";
-export { type DataType, float32, int32, type Tensor, type TensorData, type Tensors } from "./graph/tensor.ts";
+export {
+  type ArrayOfType,
+  type DataType,
+  float32,
+  int32,
+  type Tensor,
+  type TensorData,
+  type Tensors,
+} from "./graph/tensor.ts";
+export type { FreezableMatrix, FreezeRule, FreezingState } from "./methods/freezing/controller.ts";
+export type { FreezeCurve } from "./methods/freezing/schedule.ts";
+export type { FreezeScore } from "./methods/freezing/score.ts";
 export { constant, type Initializer, kaimingUniform, normal } from "./methods/initializers.ts";
 export type { LowRank } from "./methods/low-rank.ts";
 export type {
@@ -26,13 +52,15 @@ export type {
   RunLength,
   Schedule,
 } from "./methods/method.ts";
-export type { MethodOptions } from "./methods/method-options.ts";
+export type { MethodOptions, WithMethod } from "./methods/method-options.ts";
 export { registerMethod } from "./methods/methods.ts";
-export type { PeftTranslation } from "./methods/peft.ts";
-export type { PublishedSettings } from "./methods/published.ts";
+export type { NamedLayer, PeftAdapter, PeftForm, PeftLayer, PeftReading, PeftTranslation } from "./methods/peft.ts";
+export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
 export { selectModules } from "./methods/target-modules.ts";
 export type { Adapter, AdapterDescription } from "./model/adapter.ts";
-export type { BaseModel } from "./model/base-model.ts";
+export type { BaseModel, HeadTask } from "./model/base-model.ts";
+export type { FittedAdapter } from "./model/fitted-adapter.ts";
+export type { MediaReader } from "./model/read-media.ts";
 export type { ModelFiles } from "./model-files/model-files.ts";
 export type {
   Architecture,
@@ -47,39 +75,72 @@ export type {
 export { type AttentionOptions, attention, causalBias, maskBias } from "./models/attention.ts";
 export { labelCountOf, parseConfig } from "./models/config.ts";
 export { registerArchitecture } from "./models/families.ts";
-export type { DenseOptions, ForwardContext } from "./models/forward-context.ts";
-export type { LengthTable } from "./models/length-table.ts";
-export type { LinearModule, ModuleRole } from "./models/model-parts.ts";
-export type { Pooling } from "./models/pooling.ts";
-export type { KeyStream, TokenStream } from "./models/streams/token-stream.ts";
-export type { Device, DeviceFacts, Devices } from "./runtime/device.ts";
+export type { DenseOptions, DropoutLayer, ForwardContext, ForwardHooks } from "./models/forward-context.ts";
+export type { HeadFeatures } from "./models/heads.ts";
+export type { LengthTable, TableAxis } from "./models/length-table.ts";
+export type { LinearModule, ModuleRole, PictureSize, SoundWindows, WeightSpec } from "./models/model-parts.ts";
+export type { Pooling, PoolingMode } from "./models/pooling.ts";
+export type { RotaryPositions } from "./models/rotary.ts";
+export type { AttendedHeads, Encoded, KeyStream, StreamInputs, TokenStream } from "./models/streams/token-stream.ts";
+export type { ModelTrace } from "./models/trace.ts";
+export type { DataOptions } from "./runs/fine-tune-config.ts";
+export type { CompiledGraph, KeptTensor } from "./runtime/compiled-graph.ts";
+export type { Device, DeviceFacts, Devices, PageDevice, System, WebOnnxRuntime } from "./runtime/device.ts";
 export { registerDevice } from "./runtime/devices.ts";
-export type { Example, Prediction, TaskData } from "./tasks/example.ts";
+export type { OnnxRuntime } from "./runtime/onnx-runtime.ts";
+export type { CompileOptions } from "./runtime/session.ts";
+export type { BuiltInPredictions, TextPrediction } from "./tasks/built-in-kinds.ts";
+export type {
+  DataOrigin,
+  EvaluationSplit,
+  Example,
+  HeldOut,
+  ModelInput,
+  PictureInput,
+  Prediction,
+  SoundInput,
+  TaskData,
+} from "./tasks/example.ts";
+export type { HeldOutSearch } from "./tasks/held-out-search.ts";
 export type { ClassifiedText } from "./tasks/kinds/classification.ts";
 export type { EmbeddedText } from "./tasks/kinds/embedding.ts";
 export type { MultiLabelledText } from "./tasks/kinds/multi-label.ts";
 export type { ScoredText } from "./tasks/kinds/regression.ts";
-export type { TaggedText } from "./tasks/kinds/token-classification.ts";
+export type { RewardedText } from "./tasks/kinds/reward.ts";
+export type { EntityPrediction, TaggedText, WordPrediction } from "./tasks/kinds/token-classification.ts";
 export {
   binaryCrossEntropy,
   crossEntropy,
   indexCrossEntropy,
+  type LinearLoss,
   type Objective,
   squaredError,
 } from "./tasks/losses/objective.ts";
+export type { Media } from "./tasks/media.ts";
+export type { PairScores } from "./tasks/metrics/pair-scores.ts";
+export type { LabelProbability } from "./tasks/probabilities.ts";
 /** Cells of tables: a kind reads its labels with them. */
 export * as rows from "./tasks/rows.ts";
 export type {
+  AnsweredPrompt,
+  AnswerScoring,
   EncodedExample,
   EvaluationDetails,
   HuggingFaceForm,
   Metric,
+  ModelSize,
   Readout,
+  ReadText,
+  Recognition,
   RerankedText,
+  Rollout,
+  RolloutSettings,
   TableReading,
   Targets,
   TaskKind,
+  TaskOptionValues,
   TextInput,
+  ThresholdOption,
   TrainingExample,
 } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";
@@ -87,4 +148,8 @@ export type { TaskOptions } from "./tasks/task-options.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { TextLikelihood } from "./tasks/written-tokens.ts";
-export type { Encoding, Tokenizer } from "./tokenization/tokenizer.ts";
+export type { Augmentation } from "./tokenization/augment-picture.ts";
+export type { ChatTemplate, ChatTemplateOptions, TextSpan } from "./tokenization/chat-template.ts";
+export type { Encoding, SpecialToken, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";
+export type { MemoryEstimate } from "./training/memory-estimate.ts";
+export type { Novelty } from "./training/novelty/novelty.ts";

@@ -3,8 +3,20 @@
  * @module
  */
 
+export type { DataFingerprint } from "./fine-tuning/data-fingerprint-node.ts";
+export type { RunMemory } from "./fine-tuning/memory-fit-node.ts";
+export type { DataSource, RunConfig, RunSettings } from "./fine-tuning/run-options-node.ts";
+export type { HeadChoice } from "./fine-tuning/trained-head.ts";
+export type { FineTuningSettings, MethodChoice } from "./fine-tuning/training-options.ts";
+export type { BlockCheck } from "./methods/freezing/block-controller.ts";
+export type { FreezingCheck } from "./methods/freezing/controller.ts";
+export type { ScoredAnswer } from "./runs/evaluate-run.ts";
 export type { RunStart } from "./runs/fine-tune-events.ts";
 export type { EvaluationRecord, FreezingRecord, FrozenBlocksResult, ScoresRecord, StepRecord } from "./runs/records.ts";
+export type { AnswerScores } from "./tasks/metrics/answers.ts";
 export type { ConfidenceStep, ReliabilityBin } from "./tasks/metrics/calibration.ts";
+export type { RougeScores } from "./tasks/metrics/rouge.ts";
 export type { Calibration } from "./training/calibration/calibrate.ts";
+export type { PackedFormat } from "./training/frozen-blocks/packed-rows.ts";
+export type { FittingProgress } from "./training/linear-head/fit-head.ts";
 export type { RolloutRecord, RolloutTotals, SampleAnswer, WorkerShare } from "./training/records.ts";

@@ -16,15 +16,21 @@ export {
   fineTuneInPage as fineTune,
   type PageFineTuneConfig as FineTuneConfig,
   type PageFineTuneOptions as FineTuneOptions,
+  type PageFineTuneOutcome as FineTuneOutcome,
+  type PageRunControl as RunControl,
+  type PageRunEnd as RunEnd,
   type PageRunEvent as RunEvent,
+  type PageRunStart as RunStart,
   type TableText,
 } from "./fine-tuning/fine-tune-in-page.ts";
+export type { FinishedRun } from "./fine-tuning/prepare-run.ts";
 export { FineTunedModel } from "./inference/fine-tuned-model.ts";
 export type { MethodDefinition } from "./methods/method.ts";
 export type { MethodOptions } from "./methods/method-options.ts";
 export { registerMethod } from "./methods/methods.ts";
 export { type Adapter, adapterBytes, readAdapter } from "./model/adapter.ts";
-export { readBaseModel } from "./model/base-model.ts";
+export { type BaseOptions, type FormatChoice, readBaseModel, type StoredWeights } from "./model/base-model.ts";
+export type { Decoders } from "./model/media-reader.ts";
 export { ggufFiles } from "./model-files/gguf/gguf-files.ts";
 export { type ModelFiles, memoryFiles, urlFiles } from "./model-files/model-files.ts";
 export { pageDevices, webRuntime } from "./runtime/runtime-web.ts";
@@ -33,3 +39,10 @@ export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";
 export type { TaskOptions } from "./tasks/task-options.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
+export type { DecodePicture } from "./tokenization/image-processor.ts";
+export type { RawPicture } from "./tokenization/resize-picture.ts";
+export type { DecodeSound, RawSound } from "./tokenization/wav.ts";
+export type { Evaluation } from "./training/evaluation/evaluate.ts";
+export type { CheckpointEvent, NoteEvent, TrainingEnd, TrainingEvent } from "./training/events.ts";
+export type { AdamWState } from "./training/optimizer/adamw.ts";
+export type { TrainingState } from "./training/training-state.ts";

@@ -5,7 +5,6 @@ import type { BaseModel } from "../model/base-model.ts";
 import type { FittedAdapter } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
-import type { OnWriting } from "./output-folder.ts";
 
 /** An adapter to write in another tool's format. */
 export interface ExportJob<Options = Record<string, unknown>> {
@@ -21,7 +20,7 @@ export interface ExportJob<Options = Record<string, unknown>> {
   /** Examples to compare on, and the logits of the adapter's own model for them. */
   examples: readonly Example[];
   expected: readonly Float32Array[];
-  onWriting?: OnWriting | undefined;
+  onWriting?: ((done: number, of: number) => void) | undefined;
   /** Called after everything is written. The base model's weights and those above are not read any more, and may be freed. */
   onWritten(): Promise<void>;
   /** Compares a base model and adapter that were read from the folder with the adapter's own model. */

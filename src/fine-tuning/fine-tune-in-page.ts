@@ -104,11 +104,13 @@ export interface PageRunEnd extends PageFineTuneOutcome {
 /** An event of a run in a page. */
 export type PageRunEvent = PageRunStart | Exclude<TrainingEvent, TrainingEnd> | PageRunEnd;
 
-export interface PageRunControl extends PrepareOptions, Pick<TrainOptions, "signal" | "resume"> {
+/** How to start and stop a run in a page. */
+export interface PageRunControl extends Pick<PrepareOptions, "onFitting">, Pick<TrainOptions, "signal" | "resume"> {
   /** Runtime to compute with (default: the device of the page on which a step is fastest). */
   runtime?: Runtime;
 }
 
+/** How to start, follow and stop a run in a page. */
 export interface PageFineTuneOptions extends PageRunControl {
   /** Receives each event. A returned promise is awaited. */
   onEvent?(event: PageRunEvent): void | Promise<void>;

@@ -62,7 +62,7 @@ export interface RunSources<Memory extends MemoryEstimate, Base extends BaseMode
 }
 
 /** The result of a run. */
-export type FinishedRun = Pick<RunEnding, "adapter" | "calibration" | "base" | "onFloat32" | "notes">;
+export interface FinishedRun extends Pick<RunEnding, "adapter" | "calibration" | "base" | "onFloat32" | "notes"> {}
 
 /** A run with all that it needs, ready to train. */
 export interface PreparedRun<

@@ -1,5 +1,6 @@
 /** A size: a number, a symbol (`"batch"`) or a polynomial in canonical form (`"2*batch*sequence"`, `"past+sequence"`). */
 export type Dimension = number | string;
+/** The sizes of a tensor, outermost first. */
 export type Shape = readonly Dimension[];
 
 /** Thrown if an op's operands do not fit its shape rule. The message names the op, the operands and their shapes. */

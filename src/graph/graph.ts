@@ -32,6 +32,7 @@ export interface GraphNode<Inputs extends readonly Value[] = readonly Value[], A
 
 /** Plain data that selects a variant of an op: axes, flags, sizes. */
 export type Attributes = Readonly<Record<string, AttributeValue>>;
+/** Value of an attribute of a node. */
 export type AttributeValue = number | boolean | string | readonly Dimension[];
 /** Attributes of an op without variants. */
 export type NoAttributes = Readonly<Record<string, never>>;
@@ -87,6 +88,7 @@ export interface OnnxEmitter {
   shapeTensor(shape: Shape): string;
 }
 
+/** How to write an ONNX node. */
 export interface OnnxNodeOptions {
   domain?: string;
   outputs?: readonly (Value | string)[];
@@ -120,6 +122,7 @@ export class Value {
   }
 }
 
+/** An input or a weight of a graph. */
 export interface Leaf {
   name: string;
   kind: LeafKind;

@@ -2,7 +2,7 @@
 export type DataType = "float32" | "float64" | "int32" | "int64" | "bool" | "int8" | "uint8";
 
 /** Array type for the elements of each type. A bool is a byte. */
-interface ArrayOfType {
+export interface ArrayOfType {
   float32: Float32Array;
   float64: Float64Array;
   int32: Int32Array;
@@ -23,6 +23,7 @@ export const ELEMENT_SIZE: Readonly<Record<DataType, number>> = {
   uint8: 1,
 };
 
+/** Array with the elements of a tensor of this type. */
 export type TensorData<Type extends DataType = DataType> = ArrayOfType[Type];
 
 /** Numbers of one type in a shape, row-major. The elements may be changed in place. */

@@ -35,6 +35,7 @@ import {
   writePieces,
 } from "./write-answers.ts";
 
+/** Stops and follows a computation over several texts. */
 export interface ComputeOptions {
   /** Aborts a computation between two parts, with the signal's reason. */
   signal?: AbortSignal | undefined;

@@ -5,7 +5,7 @@ import { AnswerRows, type LikelihoodOptions, type PromptRows } from "./generatio
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
-import { constraintOf, type JsonSchema } from "./generation/constrained/schema-constraint.ts";
+import { constraintOf } from "./generation/constrained/schema-constraint.ts";
 import { type AnswerCounts, promptRows, type WrittenToken } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
 import type { Constrained } from "./generation/logits-processors.ts";
@@ -26,7 +26,7 @@ export interface AnswerOptions extends Partial<GenerationOptions>, LikelihoodOpt
    */
   alone?: boolean;
   /** JSON schema of answers: each is valid JSON for it. */
-  jsonSchema?: JsonSchema;
+  jsonSchema?: boolean | Readonly<Record<string, unknown>>;
   /** Receives each generated token, with its likelihood if requested. */
   onToken?: (likelihood: TokenLikelihood | undefined) => void;
 }

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import { UNSURE } from "../inference/confidence-threshold.ts";
-import { type ChatAnswer, ChatClient, type ChatEndpoint, type ChatTurn, UnansweredError } from "./chat-client.ts";
+import { ChatClient, type ChatEndpoint, type ChatTurn, UnansweredError } from "./chat-client.ts";
 import type { NamedLabel } from "./named-labels.ts";
 
 /** One vote of a model on a text's label. */
@@ -13,9 +13,10 @@ export interface LabelVote {
   /** Answer that was no label, shortened. */
   said?: string | undefined;
   /** Tokens that the server counted. */
-  tokens: ChatAnswer["tokens"];
+  tokens: { read: number; written: number };
 }
 
+/** How to ask a model for labels. */
 export interface LabelByModelOptions {
   /** Instructions in addition to the labels, such as the texts' audience. */
   instructions?: string | undefined;

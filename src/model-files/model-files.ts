@@ -6,7 +6,10 @@ import type { TensorSource } from "./tensor-source.ts";
 export interface ModelFiles {
   /** Folder, URL or name, for error messages. */
   readonly location: string;
-  /** Formats of weights that are supported here besides safetensors. */
+  /**
+   * Formats of weights that are supported here besides safetensors.
+   * @internal
+   */
   readonly formats?: readonly WeightFormat[];
   /**
    * Opens a file by name.

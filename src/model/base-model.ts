@@ -66,6 +66,7 @@ export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision"
   decoders?: Partial<Decoders>;
 }
 
+/** The task that a head is for. */
 export type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 
 /** A model whose description, tokenizer and media reader are known, and whose weights are not read yet. */
@@ -102,7 +103,7 @@ export async function openBaseModel(
   };
 }
 
-/** Opens a model and reads its weights, as {@link OpenedModel.read} does. @throws UserError as both do */
+/** Opens a model and reads its weights, as `OpenedModel.read` does. @throws UserError as both do */
 export async function readBaseModel(
   files: ModelFiles,
   task: HeadTask | undefined,

@@ -25,6 +25,7 @@ export function causalBias(tokens: TokenStream, window?: number): Value {
   return add(maskBias(tokens), mul(hidden, -1e30));
 }
 
+/** Options of `attention`. */
 export interface AttentionOptions {
   /** Number of query heads. */
   heads: number;

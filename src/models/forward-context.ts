@@ -23,7 +23,7 @@ export interface ForwardHooks {
   dropout: boolean;
   /** Whether the backward pass recomputes a block's inner values instead of keeping them. */
   recompute?: boolean | undefined;
-  /** Number of blocks already computed: the hidden states after them are an input, {@link BOUNDARY} (default: 0). */
+  /** Number of blocks already computed: the hidden states after them are an input, `BOUNDARY` (default: 0). */
   boundary?: number | undefined;
   /** Returns the stream of texts with this prefix (default: rows of real tokens only). */
   stream?: ((graph: Graph, prefix: string, length?: number) => TokenStream) | undefined;
@@ -49,6 +49,7 @@ export interface DropoutLayer {
   rowNumbers?: string;
 }
 
+/** Options of a dense layer. */
 export interface DenseOptions {
   /** Whether the layer has a bias (default: true). */
   bias?: boolean;

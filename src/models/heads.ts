@@ -9,6 +9,7 @@ import { MEAN_POOLING, POOLING_MODES, type Pooling, writePooling } from "./pooli
  * sentence vector that the model's folder defines, normalised if the folder says so; or the tokens pooled in one of the modes.
  */
 export const HEAD_FEATURES = ["family", "sentence", ...POOLING_MODES] as const;
+/** Features of a text that a head can read. */
 export type HeadFeatures = (typeof HEAD_FEATURES)[number];
 
 /** Whether a head is a single layer on pooled hidden states, which no Hugging Face class has. */

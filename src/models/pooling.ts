@@ -4,6 +4,7 @@ import type { TokenStream } from "./streams/token-stream.ts";
 
 /** Pooling modes of a text's token vectors, in sentence-transformers' names. */
 export const POOLING_MODES = ["mean", "cls", "lasttoken"] as const;
+/** How hidden states become one vector. */
 export type PoolingMode = (typeof POOLING_MODES)[number];
 
 /** Pooling after a model that embeds texts. */

@@ -28,6 +28,7 @@ export interface RuntimeOptions {
 export type PackedSession = (model: OnnxModel, create: CreateSession) => Promise<InferenceSession>;
 type CreateSession = (model: Uint8Array | string) => Promise<InferenceSession>;
 
+/** How to compile a graph. */
 export interface CompileOptions {
   /** Prefix of the file for a profile of the session's runs, once profiling ends. */
   profile?: string | undefined;
@@ -48,6 +49,10 @@ export class Runtime {
   /** Whether signed 8-bit products saturate on this device; tested when a graph first needs it. */
   #saturatesBytes: Promise<boolean> | undefined;
 
+  /**
+   * Callers outside of the package use `nodeRuntime` or `webRuntime`.
+   * @internal
+   */
   constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs }: RuntimeOptions) {
     this.#onnxRuntime = onnxRuntime;
     this.#packs = packs;

@@ -9,6 +9,7 @@ export const MEDIA = {
   sounds: { one: "sound", column: "audio", formats: "WAV", file: /\.wav$/i },
 } as const;
 
+/** Inputs of a model other than text. */
 export type Media = keyof typeof MEDIA;
 
 /** Whether a file's extension is one of the medium's, and the file is not hidden. @param path with slashes */

@@ -8,7 +8,11 @@ import { separator } from "./written-text.ts";
  * Prompt of a language model: a user message or a conversation, both formatted by the model's chat template if it has one; or a
  * verbatim text to continue.
  */
-export type Prompt = string | readonly ChatMessage[] | AskedConversation | { readonly verbatim: string };
+export type Prompt =
+  | string
+  | readonly ChatMessage[]
+  | { readonly messages: readonly ChatMessage[]; readonly tools?: readonly unknown[] | undefined }
+  | { readonly verbatim: string };
 
 /** A conversation with tools that the model may call, as JSON schemas. */
 export interface AskedConversation {

@@ -5,18 +5,17 @@ import type { ChatMessage } from "../tokenization/chat-template.ts";
 import type { Example } from "./example.ts";
 import type { TaskKind } from "./task-kind.ts";
 
-/** A prompt: a text, or the turns of a conversation. */
-export type RewardPrompt = string | readonly ChatMessage[];
-
-/** A row of the data, by column. */
-export type RewardRow = Readonly<Record<string, unknown>>;
-
 /**
- * Returns the reward of an answer; higher is better. `row` is the prompt's row of the data, with the correct answer, for example.
+ * Returns the reward of an answer; higher is better. The prompt is a text, or the turns of a conversation. `row` is the prompt's row of
+ * the data by column, with the correct answer, for example.
  *
  *     export default (prompt, answer, row) => (answer.includes(row.city) ? 1 : 0);
  */
-export type RewardFunction = (prompt: RewardPrompt, answer: string, row: RewardRow) => number | Promise<number>;
+export type RewardFunction = (
+  prompt: string | readonly ChatMessage[],
+  answer: string,
+  row: Readonly<Record<string, unknown>>,
+) => number | Promise<number>;
 
 /** Scores answers, one at a time. */
 export interface Reward {
@@ -132,7 +131,7 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
 export const isRewardModel = ({ scores }: Pick<TaskKind, "scores">): boolean => scores === "reward";
 
 /** An answer in the form that a reward model reads. */
-export const answerTo = (prompt: RewardPrompt, answer: string): Example =>
+export const answerTo = (prompt: string | readonly ChatMessage[], answer: string): Example =>
   typeof prompt === "string"
     ? { index: 0, text: prompt, textPair: answer }
     : { index: 0, text: "", messages: [...prompt, { role: "assistant", content: answer }] };

@@ -46,6 +46,7 @@ export interface Targets {
   oncePerBatch?: readonly string[];
 }
 
+/** An encoded example with its targets. */
 export interface TrainingExample extends EncodedExample, Targets {}
 
 /** A text or pair to predict for; optionally with its words, so that a kind that labels words does not split it. */

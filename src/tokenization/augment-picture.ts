@@ -4,6 +4,7 @@ import { cropPicture, type RawPicture, resizePicture } from "./resize-picture.ts
 
 /** Augmentations for training: none, random crops resized to the original size, or these with half of them mirrored. */
 export const AUGMENTATIONS = ["none", "crop", "crop-and-flip"] as const;
+/** How training varies pictures. */
 export type Augmentation = (typeof AUGMENTATIONS)[number];
 
 /** Smallest area of a crop, as a share of the picture. */

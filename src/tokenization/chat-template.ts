@@ -14,6 +14,7 @@ export interface TextSpan {
   end: number;
 }
 
+/** How a template renders a conversation. */
 export interface ChatTemplateOptions {
   /** Tools that the model may call, as JSON schemas. */
   tools?: readonly unknown[] | undefined;

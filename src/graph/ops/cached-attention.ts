@@ -3,7 +3,7 @@ import type { Value } from "../graph.ts";
 import { define, fail, MICROSOFT, requireType } from "./define.ts";
 
 /** Numbers of query heads and of key and value heads, and what changes the scores: 0 means no `window`, no `cap`. */
-type Heads = { heads: number; keyValueHeads: number; scale: number; window: number; cap: number };
+export type Heads = { heads: number; keyValueHeads: number; scale: number; window: number; cap: number };
 
 type Required = [
   query: Value,

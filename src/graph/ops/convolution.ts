@@ -13,7 +13,8 @@ export type Places = {
   dilations: readonly number[];
 };
 
-type Convolution = Places & {
+/** How a convolution moves over its input. */
+export type Convolution = Places & {
   /** Number of groups into which the channels are split. */
   groups: number;
 };

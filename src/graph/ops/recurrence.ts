@@ -5,6 +5,7 @@ import { define, fail, requireType } from "./define.ts";
 /** Direction in which a recurrence reads a sequence, as ONNX names it. */
 export type Direction = "forward" | "reverse" | "bidirectional";
 
+/** Operands of an LSTM: its input, weights, bias and initial state. */
 export type LstmOperands = [x: Value, weight: Value, recurrent: Value, bias: Value, hidden: Value, cell: Value];
 
 const LSTM = define<LstmOperands, { direction: Direction }>({

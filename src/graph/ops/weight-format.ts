@@ -14,6 +14,7 @@ export interface WeightFormat<Part extends string = string> {
   takes?(width: number): boolean;
 }
 
+/** Shape of a weight matrix. */
 export type MatrixShape = readonly [rows: number, width: number];
 
 /** Format for the weight `[out, in]` of a linear layer. */

@@ -7,7 +7,7 @@ export interface LikelyToken {
 /** Likelihood of a generated token by the model's own scores, before any processor changed them. */
 export interface TokenLikelihood extends LikelyToken {
   /** Likeliest tokens at this position, likeliest first. */
-  likeliest: readonly LikelyToken[];
+  likeliest: readonly { token: number; logProbability: number }[];
 }
 
 /**

@@ -26,6 +26,7 @@ export interface FreezableMatrix {
   size: number;
 }
 
+/** Settings of a freezing schedule. */
 export interface FreezingConfig extends FreezeSchedule {
   matrices: readonly FreezableMatrix[];
   /** Decay of the average importance Ī; 0.85 in the paper. */

@@ -3,6 +3,7 @@
  * averaged over steps and weighted by their uncertainty; the magnitude `|θ|`; or the matrix's position in the model, from the input.
  */
 export const FREEZE_SCORES = ["gradient", "sensitivity", "magnitude", "depth"] as const;
+/** Score by which the schedule freezes matrices. */
 export type FreezeScore = (typeof FREEZE_SCORES)[number];
 
 /** Whether a score is averaged over steps. */

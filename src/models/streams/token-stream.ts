@@ -93,7 +93,7 @@ export interface TokenStream extends KeyStream {
   table(name: string, table: LengthTable): Value;
 }
 
-/** Inputs of a {@link RaggedStream} besides ids, collected while a model is written. */
+/** Inputs of a `RaggedStream` besides ids, collected while a model is written. */
 export interface StreamInputs {
   /** Prefix of its leaves' names: empty, or `decoder.`. */
   prefix: string;

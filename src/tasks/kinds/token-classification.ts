@@ -16,6 +16,7 @@ export interface Span {
   end: number;
 }
 
+/** A word of a text with its label. */
 export interface WordPrediction extends Span {
   word: string;
   /** The likeliest label and its probability; undefined if the text was truncated before the word. */
@@ -23,6 +24,7 @@ export interface WordPrediction extends Span {
   probability?: number;
 }
 
+/** An entity of a text: adjacent words with one label. */
 export interface EntityPrediction extends Span {
   /** `PER` of the labels `B-PER` and `I-PER`. */
   type: string;

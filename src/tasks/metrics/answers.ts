@@ -9,17 +9,14 @@ export interface AnswerScores extends RougeScores {
   last_number?: number;
 }
 
-/** Options of the scores. */
-export interface ScoringOptions {
-  /** Whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence). */
-  splitSentences?: boolean | undefined;
-}
-
-/** Scores of answers that a model generated. */
+/**
+ * Scores of answers that a model generated.
+ * @param options `splitSentences`: whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence)
+ */
 export function scoreAnswers(
   answers: readonly string[],
   references: readonly string[],
-  { splitSentences = false }: ScoringOptions = {},
+  { splitSentences = false }: { splitSentences?: boolean | undefined } = {},
 ): AnswerScores {
   const mean = (score: (answer: string, reference: string) => number): number =>
     references.reduce((sum, reference, i) => sum + score(answers[i]!, reference), 0) / references.length;

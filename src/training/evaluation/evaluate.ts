@@ -18,6 +18,7 @@ export interface EncodedSplit extends EvaluationSplit {
   encoded: readonly TrainingExample[];
 }
 
+/** Scores of a model on validation examples. */
 export interface Evaluation {
   /** Metrics by name; for several splits `<metric>_matched` and the like. */
   metrics: Record<string, number>;
