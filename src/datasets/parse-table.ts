@@ -49,7 +49,7 @@ export function tableFormat(file: string, others: readonly string[] = []): Table
  * arrays; no `label` if the lines are words only;
  * - `lines`: one text per line → column `text`.
  *
- * Blank lines are skipped, except with `everyLine`.
+ * Blank lines, and lines of `csv` files in which every cell is empty, are skipped, except with `everyLine`.
  * @param file name for error messages
  * @throws UserError if there are no rows, or a row does not fit the header.
  */
@@ -65,7 +65,7 @@ type Parser = (text: string, file: string, options: TableOptions) => Omit<Table,
 const parsers: Record<TableFormat, Parser> = {
   csv(text, file, { everyLine }) {
     const [header, ...rows] = fromFirst(parseCsv(text, file), ({ cells }) => cells.length > 0);
-    return withHeader([header!, ...rows.filter(({ cells }) => everyLine || cells.length > 0)], file);
+    return withHeader([header!, ...rows.filter(({ cells }) => everyLine || !cells.every(isBlank))], file);
   },
 
   tsv(text, file, { header, skipShort, everyLine }) {

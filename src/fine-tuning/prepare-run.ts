@@ -4,6 +4,7 @@ import { withMedia } from "../model/read-media.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { dataNotes } from "../tasks/data-notes.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { Reward } from "../tasks/reward-functions.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
@@ -133,7 +134,8 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
   const settings = { ...settled, ...part.settings, headFeatures: features };
   const task = { ...part.task, features };
-  const encoded = encodeTask(task, model, settings);
+  const read = encodeTask(task, model, settings);
+  const encoded = { ...read, notes: [...dataNotes(rows), ...read.notes] };
   if (!resume) for (const note of encoded.notes) onNote?.(note);
   return { model, task, settings, encoded };
 }
