@@ -3,7 +3,7 @@ import type { Schedule } from "../methods/method.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { stepsPerEpoch } from "../training/batches/batch-order.ts";
+import { runLength } from "../training/batches/batch-order.ts";
 import { sizeOf } from "../training/batches/micro-batches.ts";
 import { singleTexts } from "../training/batches/single-texts.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
@@ -60,15 +60,10 @@ export class FineTuning {
     this.#model = adaptedModel(plan);
     this.#tokenBudget = settings.tokenBudget;
     this.sample = kind.countedParts?.(train.encoded[0]!, base.tokenizer);
-    const perEpoch = stepsPerEpoch(train.encoded.length, settings.batchSize);
-    this.totalSteps = perEpoch * settings.epochs;
+    const length = runLength(settings, train.encoded.length);
+    this.totalSteps = length.totalSteps;
     this.freezable = this.#model.adaptation.freezable ?? [];
-    const { schedule, blocks } = runSchedule(
-      method,
-      { model: this.#model, settings },
-      { totalSteps: this.totalSteps, stepsPerEpoch: perEpoch },
-      resume?.method,
-    );
+    const { schedule, blocks } = runSchedule(method, { model: this.#model, settings }, length, resume?.method);
     this.#schedule = schedule;
     this.blockCount = blocks;
     checkRollout(kind, reward, blocks);

@@ -79,6 +79,10 @@ export const trainingOptions = z.object({
       `passes over the examples; 0 fits the head (default: the paper's for GLUE; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
     )
     .meta(sameStepCost),
+  maxSteps: count
+    .optional()
+    .describe("optimizer steps of the run, instead of --epochs; the examples repeat as needed")
+    .meta(sameStepCost),
   batchSize: count
     .optional()
     .describe(

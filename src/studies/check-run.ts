@@ -10,7 +10,7 @@ import type { ModelDescription } from "../models/families.ts";
 import type { Pooling } from "../models/pooling.ts";
 import { defaultHead, type ModelTrace, traceModel } from "../models/trace.ts";
 import type { TaskData } from "../tasks/example.ts";
-import { stepsPerEpoch } from "../training/batches/batch-order.ts";
+import { runLength } from "../training/batches/batch-order.ts";
 import { AsyncMemo } from "./async-memo.ts";
 
 /** Checks runs before they start, from their options only. Caches the descriptions of models. */
@@ -24,8 +24,6 @@ export class RunChecker {
    */
   async check({ run, method }: RunConfig, examples: number): Promise<void> {
     const { description, trace } = await this.#modelOf(run);
-    const perEpoch = stepsPerEpoch(examples, run.batchSize);
-    const length = { totalSteps: perEpoch * run.epochs, stepsPerEpoch: perEpoch };
     const model = {
       ...description,
       adaptation: findMethod(method.name).adapt(method.options, trace.modules),
@@ -33,7 +31,7 @@ export class RunChecker {
       head: defaultHead(description.architecture),
       trainsHead: () => true,
     };
-    runSchedule(method, { model, settings: run }, length);
+    runSchedule(method, { model, settings: run }, runLength(run, examples));
   }
 
   /** Resolves a run's options. Defaults depend on its examples and model. */

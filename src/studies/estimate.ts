@@ -5,7 +5,7 @@ import { refitSteps } from "../fine-tuning/stages/refit.ts";
 import type { FineTuningSettings } from "../fine-tuning/training-options.ts";
 import { resolveDuration } from "../methods/options.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
-import { stepsPerEpoch } from "../training/batches/batch-order.ts";
+import { runLength } from "../training/batches/batch-order.ts";
 import type { TrainingEvent } from "../training/events.ts";
 import { median } from "./statistics.ts";
 import type { ShardTimes } from "./workers-estimate.ts";
@@ -22,6 +22,7 @@ export interface Timing {
   workLeft: number;
   /** Length of the whole run. */
   length: {
+    /** A fraction if the run's length is given in steps. */
     epochs: number;
     batchSize: number;
     contrastive: boolean;
@@ -106,31 +107,31 @@ async function timeSteps(
   return { steps, lastStep, evaluations };
 }
 
-const lengthOf = (task: TaskData, settings: FineTuningSettings): Timing["length"] => ({
-  epochs: settings.epochs,
-  batchSize: settings.batchSize,
-  contrastive: settings.contrastive,
-  stepsPerEpoch: stepsPerEpoch(task.train.length, settings.batchSize),
-  evaluateEvery: settings.evaluateEvery,
-  refitSteps: refitSteps(task, settings),
-  validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
-});
+function lengthOf(task: TaskData, settings: FineTuningSettings): Timing["length"] {
+  const { stepsPerEpoch, totalSteps } = runLength(settings, task.train.length);
+  return {
+    epochs: totalSteps / stepsPerEpoch,
+    batchSize: settings.batchSize,
+    contrastive: settings.contrastive,
+    stepsPerEpoch,
+    evaluateEvery: settings.evaluateEvery,
+    refitSteps: refitSteps(task, settings),
+    validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
+  };
+}
 
 /** All steps but the first, unless there is only one. */
 export const warm = <Each>(steps: readonly Each[]): readonly Each[] => steps.slice(steps.length > 1 ? 1 : 0);
 
 /** Examples for a few steps and a short evaluation, in a run that is as long as the whole one. */
 function sampleOf(task: TaskData, settings: FineTuningSettings): SampledRun {
-  const { batchSize, epochs: wholeEpochs, localSteps, freezeBlocksEarliest } = settings;
-  const perEpoch = stepsPerEpoch(task.train.length, batchSize);
-  const steps = Math.min(Math.max(STEPS, localSteps ?? 0), perEpoch);
+  const { batchSize, localSteps, freezeBlocksEarliest } = settings;
+  const whole = runLength(settings, task.train.length);
+  const steps = Math.min(Math.max(STEPS, localSteps ?? 0), whole.stepsPerEpoch);
   // The freezing schedule must fit, and the first epoch must end soon.
-  const epochs = Math.ceil((perEpoch * wholeEpochs) / steps) + 1;
+  const epochs = Math.ceil(whole.totalSteps / steps) + 1;
   // In steps, because the sample's epochs are shorter than the run's.
-  const earliest = resolveDuration(freezeBlocksEarliest, {
-    totalSteps: perEpoch * wholeEpochs,
-    stepsPerEpoch: perEpoch,
-  });
+  const earliest = resolveDuration(freezeBlocksEarliest, whole);
   return {
     task: {
       ...task,
@@ -139,6 +140,7 @@ function sampleOf(task: TaskData, settings: FineTuningSettings): SampledRun {
     },
     settings: {
       epochs,
+      maxSteps: undefined,
       evaluateEvery: undefined,
       ...(earliest !== undefined && { freezeBlocksEarliest: String(earliest) }),
     },
@@ -155,7 +157,7 @@ function spread(examples: readonly Example[], count: number): Example[] {
 /** Number of evaluations between two epochs, including the one before the first step. */
 export function evaluationsOf({ length }: Timing, { from = 0, to = length.epochs } = {}): number {
   const { stepsPerEpoch, evaluateEvery = stepsPerEpoch } = length;
-  return Math.ceil(((to - from) * stepsPerEpoch) / evaluateEvery) + (from === 0 ? 1 : 0);
+  return Math.ceil(Math.round((to - from) * stepsPerEpoch) / evaluateEvery) + (from === 0 ? 1 : 0);
 }
 
 /**

@@ -13,6 +13,7 @@ import { findMethod, METHODS } from "../methods/methods.ts";
 import { sourceName } from "../runs/run-data.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { runLength } from "../training/batches/batch-order.ts";
 import { AsyncMemo } from "./async-memo.ts";
 import { RunChecker } from "./check-run.ts";
 import { labelOf } from "./factors.ts";
@@ -144,7 +145,8 @@ class Planner {
         return { id: trialId(identity), identity, seed, config, reported };
       }),
     );
-    const { epochs, batchSize } = first.run;
+    const { batchSize } = first.run;
+    const { totalSteps, stepsPerEpoch } = runLength(first.run, task.train.length);
     return {
       label: labelOf(values),
       values,
@@ -155,7 +157,12 @@ class Planner {
       trials,
       source: first.source,
       holdsOut: task.heldOut !== undefined,
-      length: { examples: task.train.length, reported: apart ? ownValidation : 0, epochs, batchSize },
+      length: {
+        examples: task.train.length,
+        reported: apart ? ownValidation : 0,
+        epochs: totalSteps / stepsPerEpoch,
+        batchSize,
+      },
     };
   }
 

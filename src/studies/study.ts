@@ -124,7 +124,7 @@ export interface Configuration extends Pick<Wanted, "stage" | "found" | "refit">
   source: DataSource;
   /** Whether its runs are evaluated on a part of their training examples. */
   holdsOut: boolean;
-  /** Number of examples for training and for reporting (0 for a file, which is not counted), epochs and batch size. */
+  /** Number of examples for training and for reporting (0 for a file, which is not counted), epochs (a fraction with `maxSteps`) and batch size. */
   length: { examples: number; reported: number; epochs: number; batchSize: number };
 }
 

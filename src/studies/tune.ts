@@ -71,6 +71,7 @@ export async function tune(
   for (const key of ["validationSplit", "patience"]) {
     if (key in options) throw new UserError(`tune sets ${key} itself; leave it out`);
   }
+  if ("maxSteps" in options) throw new UserError("tune chooses the length of runs in epochs; leave maxSteps out");
   const study: Study = {
     title: "What was tried, and what won",
     options: { method: DEFAULT_METHOD.name, ...options, patience: PATIENCE },

@@ -15,6 +15,8 @@ import type { TrainingState } from "./training-state.ts";
 
 export interface TrainingSettings {
   epochs: number;
+  /** Optimizer steps of the run; overrides `epochs`. */
+  maxSteps?: number | undefined;
   /** Examples of one optimizer step. */
   batchSize: number;
   /** Most tokens of a micro-batch. */

@@ -325,6 +325,20 @@ describe("a run that was cut off", () => {
     expect((await resume(directory, again)).result?.steps).toBe(24);
   });
 
+  test("of a length in steps equals the run of as many epochs, and keeps that length", async () => {
+    const steps = { epochs: undefined, maxSteps: 24 };
+    const abort = new AbortController();
+    const onEvent = on("step", ({ step }) => step === 8 && abort.abort()) as NonNullable<FineTuneOptions["onEvent"]>;
+    const { directory } = await run("steps", steps, { signal: abort.signal, onEvent });
+    await expect(resume(directory, { maxSteps: 30 })).rejects.toThrow(/has maxSteps 24, not 30/);
+    await resume(directory);
+    const [found, expected] = [await contentOf(directory), await contentOf(whole)];
+    const { config: own, ...numbers } = found;
+    const { config: _, ...wholeNumbers } = expected;
+    expect(own).toMatchObject({ maxSteps: 24 });
+    expect(numbers).toEqual(wholeNumbers);
+  });
+
   test("of an earlier version resumes unless an option that changed something was removed since", async () => {
     const directory = await interrupted("removed", 3);
     const file = join(directory, "config.json");

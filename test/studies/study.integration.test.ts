@@ -10,7 +10,7 @@ import { renderStudy } from "../../src/reports/study.ts";
 import { studyPictures } from "../../src/reports/study-pictures.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";
 import { readFinishedRun } from "../../src/runs/read-run.ts";
-import { secondsOf, timeRun, warm } from "../../src/studies/estimate.ts";
+import { evaluationsOf, secondsOf, timeRun, warm } from "../../src/studies/estimate.ts";
 import { gridOf, parseFactor } from "../../src/studies/factors.ts";
 import { besideChance, pairedDifference } from "../../src/studies/paired-difference.ts";
 import { runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
@@ -455,6 +455,13 @@ test("an estimate knows a run's length, and adds up the times of its parts", asy
   const timing = await timeRun({ ...options, validation: undefined, epochs: 12, seed: 1 });
   expect(timing.length).toMatchObject({ epochs: 12, batchSize: 8, stepsPerEpoch: 5, validation: 5 });
   for (const part of [timing.start, timing.step, timing.evaluated]) expect(part).toBeGreaterThan(0);
+
+  const ofSteps = await timeRun({ ...options, validation: undefined, epochs: 12, maxSteps: 13, seed: 1 });
+  expect(ofSteps.length).toMatchObject({ epochs: 13 / 5, stepsPerEpoch: 5 });
+  expect(evaluationsOf(ofSteps)).toBe(4);
+  expect(secondsOf({ ...ofSteps, start: 4, step: 3, evaluated: 0.1 })).toBeCloseTo(4 + 13 * 3 + 4 * 5 * 0.1 + 2, 9);
+  const [planned] = (await planStudy(study({ vary: { maxSteps: [13] } }))).configurations;
+  expect(planned!.length.epochs).toBe(13 / Math.ceil(planned!.length.examples / planned!.length.batchSize));
 
   const known = { ...timing, start: 4, step: 3, evaluated: 0.1, workLeft: 0.5 };
   // Twelve epochs of five steps at half their work, thirteen evaluations of five examples, the start, and the end at half of it.

@@ -123,6 +123,27 @@ describe("a run is a function of its options", () => {
     };
   }
 
+  test("its length in steps overrides its epochs: schedules have that length, and an evaluation ends it", async () => {
+    const options = FREEZING;
+    const epochs = numbersOf(await smallRun(base, aflora, { options }));
+    expect(numbersOf(await smallRun(base, aflora, { options, settings: { epochs: 1, maxSteps: 12 } }))).toEqual(epochs);
+
+    const settings = { epochs: 1, maxSteps: 10, warmupRatio: 0 };
+    const run = await smallRun(base, aflora, { options, settings });
+    expect(run.evaluations.map(({ step, epoch }) => [step, epoch])).toEqual([
+      [0, 0],
+      [4, 1],
+      [8, 2],
+      [10, 2.5],
+    ]);
+    run.steps.forEach(({ step, learningRate }) => {
+      expect(learningRate).toBeCloseTo((SETTINGS.learningRate * (10 - step)) / 10, 12);
+    });
+    // tf is four steps, before which everything is frozen.
+    expect(run.freezing.at(-1)!.step).toBe(6);
+    expect(numbersOf(await cutAndResumed(aflora as MethodDefinition, options, 7, settings))).toEqual(numbersOf(run));
+  });
+
   test("paused after an epoch, the run takes no step of the next one until it is resumed", async () => {
     const whole = await smallRun(base, aflora, { options: FREEZING });
     const saved: TrainingState[] = [];

@@ -6,7 +6,7 @@ import { initialParameters } from "../../src/model/fitted-adapter.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { Encoding } from "../../src/tokenization/tokenizer.ts";
-import { stepsPerEpoch } from "../../src/training/batches/batch-order.ts";
+import { runLength } from "../../src/training/batches/batch-order.ts";
 import type { TrainingEnd, TrainingEvent } from "../../src/training/events.ts";
 import { train } from "../../src/training/loop.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
@@ -122,8 +122,7 @@ export function smallEvents(
 ) {
   const settings = { ...SETTINGS, ...given.settings };
   const examples = given.train ?? examplesOf(20);
-  const perEpoch = stepsPerEpoch(examples.length, settings.batchSize);
-  const length = { totalSteps: perEpoch * settings.epochs, stepsPerEpoch: perEpoch };
+  const length = runLength(settings, examples.length);
   const parsed = parseMethodOptions(definition, options);
   const adaptation = definition.adapt(parsed, layersOf(base));
   const model: AdaptedModel = {
@@ -136,7 +135,6 @@ export function smallEvents(
     method: definition.name,
     trained: blocks.freezeBlocks ? trainedByBlock(model) : [],
     freezable: adaptation.freezable ?? [],
-    shapeOf: (name: string) => weights.get(name)!.shape,
   };
   const weights = new Map([...base.weights].map(([name, values]) => [name, copyOf(values)]));
   const weightOf = (module: string) => base.weights.get(`${module}.weight`)!;

@@ -95,7 +95,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     timeout: 2 * PATIENCE,
   }, async () => {
     const data = csvOf(0, 200);
-    const options = { epochs: 1, batchSize: 8, seed: 7, learningRate: 0.005 };
+    const options = { epochs: 2, maxSteps: 23, batchSize: 8, seed: 7, learningRate: 0.005 };
     const losses: number[] = [];
     await fineTuneInPage(
       {
@@ -118,7 +118,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     expect(await page.locator("#text").inputValue()).toBe("review");
     expect(await page.locator("#label").inputValue()).toBe("opinion");
     await visit.ready();
-    await visit.fill({ Epochs: 1, "Examples per step": 8, "Learning rate": 0.005, Seed: 7 });
+    await visit.fill({ Epochs: 2, "Steps in all": 23, "Examples per step": 8, "Learning rate": 0.005, Seed: 7 });
     await page.evaluate(() => {
       const tasks: number[] = [];
       Object.assign(window, { tasks });

@@ -79,15 +79,19 @@ stop.addEventListener("click", () => {
 
 const left = await attempt("data-problem", () => training.leftRun());
 if (left) {
-  const { model: name, epoch, rows, task, settings } = left;
-  const { epochs } = settings.options;
+  const { model: name, epoch, step, rows, task, settings } = left;
+  const { epochs, maxSteps } = settings.options;
   byId("left", HTMLElement).hidden = false;
   // A run that only fits a head has no epochs.
-  const ended = epoch === (epochs ?? 0);
+  const ended = maxSteps === undefined ? epoch === (epochs ?? 0) : step === maxSteps;
+  const done =
+    maxSteps === undefined
+      ? `after epoch ${epoch}${epochs ? ` of ${epochs}` : ""}`
+      : `after step ${step} of ${maxSteps}`;
   byId("left-title", HTMLElement).textContent = ended ? "You have a finished run" : "You have an unfinished run";
   byId("left-go-on", HTMLElement).textContent = ended ? "Open it again" : "Continue it";
   byId("left-text", HTMLElement).textContent =
-    `${name} on ${settings.data}, ${epoch === 0 ? "before its first epoch had ended" : `after epoch ${epoch}`}${epochs ? ` of ${epochs}` : ""}. This browser keeps its progress.`;
+    `${name} on ${settings.data}, ${epoch === 0 ? "before its first epoch had ended" : done}. This browser keeps its progress.`;
   byId("left-go-on", HTMLButtonElement).addEventListener("click", () => {
     byId("left", HTMLElement).hidden = true;
     void data.show(rows, settings.columns, settings.kind);

@@ -25,6 +25,7 @@ export interface TrainForm {
 const NUMBERS = {
   rank: "rank",
   epochs: "epochs",
+  maxSteps: "max-steps",
   batchSize: "batch-size",
   learningRate: "learning-rate",
   maxLength: "max-length",
@@ -50,7 +51,7 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
     const { summary, rank, headOnly } = chosen();
     byId("method-facts", HTMLElement).textContent = `${method.value}: ${summary}.`;
     byId("rank-field", HTMLElement).hidden = rank === undefined;
-    for (const option of ["epochs", "batchSize", "learningRate"] as const)
+    for (const option of ["epochs", "maxSteps", "batchSize", "learningRate"] as const)
       field(option).parentElement!.hidden = ofKind.reads === "pictures" && headOnly === true;
     field("rank").value = rank === undefined ? "" : String(rank);
     field("learningRate").value = String(rates().learningRate);

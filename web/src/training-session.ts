@@ -19,6 +19,8 @@ export interface LeftRun {
   model: string;
   /** Number of epochs done. */
   epoch: number;
+  /** Steps that it has done. */
+  step: number;
   rows: FileFacts;
   task: TaskFacts;
   settings: RunSettings;
@@ -102,6 +104,7 @@ export class TrainingSession {
     return {
       model: nameOf(settings.model),
       epoch: state.evaluations.at(-1)?.epoch ?? 0,
+      step: state.step,
       rows: factsOf(given, table),
       task: taskFactsOf(table, settings.columns, settings.kind),
       settings,

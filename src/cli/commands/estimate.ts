@@ -77,7 +77,7 @@ export function estimateCommand(): Command {
     }
     const { length, step, start, evaluated, memory } = timing;
     const lines = [
-      `about ${duration(seconds)} on this machine: ${counted(length.epochs * length.stepsPerEpoch + length.refitSteps, "step")} of ${step.toPrecision(3)} s, ${counted(evaluationsOf(timing), "evaluation")} of ${duration(length.validation * evaluated)}, ${duration(start)} to begin`,
+      `about ${duration(seconds)} on this machine: ${counted(Math.round(length.epochs * length.stepsPerEpoch) + length.refitSteps, "step")} of ${step.toPrecision(3)} s, ${counted(evaluationsOf(timing), "evaluation")} of ${duration(length.validation * evaluated)}, ${duration(start)} to begin`,
       `memory: about ${bytes(memory.total)}`,
       ...(took
         ? [

@@ -1,6 +1,6 @@
 import type { Tensors } from "../../graph/tensor.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
-import { stepsPerEpoch } from "../../training/batches/batch-order.ts";
+import { type LengthSettings, runLength } from "../../training/batches/batch-order.ts";
 import { withTemperature } from "../../training/calibration/calibrate.ts";
 import { trainOnAll } from "../encoded-task.ts";
 import { FineTuning } from "../fine-tuning.ts";
@@ -27,10 +27,10 @@ function fewHeld({ validation, heldOut }: Split): Example[] {
 /** Steps that the {@link refit} of a run takes if its contrastive training ends as planned; 0 if there is no refit. */
 export function refitSteps(
   task: Split & Pick<TaskData, "train">,
-  { contrastive, batchSize, epochs }: Pick<FineTuningSettings, "contrastive" | "batchSize" | "epochs">,
+  settings: LengthSettings & Pick<FineTuningSettings, "contrastive">,
 ): number {
   const held = fewHeld(task).length;
-  return contrastive && held > 0 ? stepsPerEpoch(task.train.length + held, batchSize) * epochs : 0;
+  return settings.contrastive && held > 0 ? runLength(settings, task.train.length + held).totalSteps : 0;
 }
 
 /**
@@ -68,7 +68,7 @@ async function contrastOfAll(
   if (!settings.contrastive || state.step !== fineTuning.totalSteps) return undefined;
   const { batchSize } = settings;
   const { tokenBudget } = fineTuning;
-  const totalSteps = stepsPerEpoch(encoded.train.encoded.length, batchSize) * settings.epochs;
+  const { totalSteps } = runLength(settings, encoded.train.encoded.length);
   // With a new head, the start does not count, so that only the end is evaluated.
   const once = { ...settings, tokenBudget, headStart: "new", evaluateEvery: totalSteps } as const;
   const again = new FineTuning(await contrast.run({ ...onAll, settings: once, resume: undefined }, { signal }));

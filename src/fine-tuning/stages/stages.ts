@@ -5,6 +5,7 @@ import { fittedHead } from "./fitted-head.ts";
 import { float32Base } from "./float32-base.ts";
 import { methodStart } from "./method-start.ts";
 import { novelty } from "./novelty.ts";
+import { ownParameters } from "./own-parameters.ts";
 import { placement } from "./placement.ts";
 import { referenceAnswers } from "./reference-answers.ts";
 import { refit } from "./refit.ts";
@@ -20,4 +21,10 @@ export const BEFORE_THE_LOOP: readonly Stage<RunPlan, StartOptions>[] = [
 ];
 
 /** Stages between a run's last step and its adapter, in order. */
-export const AFTER_THE_LOOP: readonly Stage<RunEnding, EndOptions>[] = [calibration, novelty, float32Base, refit];
+export const AFTER_THE_LOOP: readonly Stage<RunEnding, EndOptions>[] = [
+  calibration,
+  novelty,
+  float32Base,
+  refit,
+  ownParameters,
+];

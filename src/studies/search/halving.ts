@@ -50,7 +50,7 @@ export function epochsOf(rungs: readonly Rung[]): number {
 
 /** Configurations with fewer epochs than others end before the last rung. */
 const rungsFor = (configurations: readonly Configuration[], reduction: number): Rung[] =>
-  rungsOf(configurations.length, Math.max(...configurations.map(({ length }) => length.epochs)), reduction);
+  rungsOf(configurations.length, Math.ceil(Math.max(...configurations.map(({ length }) => length.epochs))), reduction);
 
 function expected(configurations: readonly Configuration[], reduction: number): ExpectedRound[] {
   const rungs = rungsFor(configurations, reduction);

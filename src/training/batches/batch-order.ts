@@ -58,9 +58,15 @@ export interface StepBatch<Example> {
 /** Number of later batches whose hidden states are computed together if blocks are frozen. */
 const PREFETCHED = 7;
 
-interface BatchSettings {
+/** Settings that fix the length of a run. */
+export interface LengthSettings {
   epochs: number;
   batchSize: number;
+  /** Optimizer steps, instead of `epochs`. */
+  maxSteps?: number | undefined;
+}
+
+interface BatchSettings extends LengthSettings {
   seed: number;
 }
 
@@ -75,8 +81,9 @@ export class Batches<Example extends { oncePerBatch?: readonly string[] }> imple
   #batches: Example[][] = [];
 
   constructor(examples: readonly Example[], settings: BatchSettings) {
-    this.stepsPerEpoch = stepsPerEpoch(examples.length, settings.batchSize);
-    this.totalSteps = settings.epochs * this.stepsPerEpoch;
+    const { stepsPerEpoch, totalSteps } = runLength(settings, examples.length);
+    this.stepsPerEpoch = stepsPerEpoch;
+    this.totalSteps = totalSteps;
     this.#examples = examples;
     this.#settings = settings;
   }
@@ -99,6 +106,12 @@ export class Batches<Example extends { oncePerBatch?: readonly string[] }> imple
       where: `step ${step} (epoch ${epoch + 1}, batch ${batch + 1} of ${this.stepsPerEpoch})`,
     };
   }
+}
+
+/** Length of a run on `examples` training examples, in optimizer steps. */
+export function runLength({ epochs, batchSize, maxSteps }: LengthSettings, examples: number): RunLength {
+  const perEpoch = stepsPerEpoch(examples, batchSize);
+  return { stepsPerEpoch: perEpoch, totalSteps: maxSteps ?? epochs * perEpoch };
 }
 
 /** Steps of one epoch, including the last, partial batch. */
