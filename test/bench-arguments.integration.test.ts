@@ -18,11 +18,6 @@ async function ended(bench: string, ...given: string[]): Promise<[code: unknown,
 test.each([
   [
     "peer",
-    [process.execPath, "bert-bse"],
-    'unknown model "bert-bse"; did you mean "bert-base"? (known: all-MiniLM-L6-v2, ',
-  ],
-  [
-    "peer",
     [process.execPath, "bert-base", "8by64"],
     '"8by64" is no size of a batch; give texts and tokens of each, such as 8x64',
   ],
@@ -32,7 +27,6 @@ test.each([
     ["--large", "LLaMA-8B"],
     'unknown model "LLaMA-8B"; did you mean "LLaMA-7B"? (known: LLaMA-7B, TinyLlama-1.1B)',
   ],
-  ["step", ["mini"], 'unknown model "mini" (known: '],
 ])("bench:%s %j says in one sentence what is wrong", async (bench, given, message) => {
   const [code, stderr] = await ended(bench, ...given);
   expect([code, stderr.trimEnd().split("\n")]).toEqual([2, [expect.stringContaining(`error: ${message}`)]]);

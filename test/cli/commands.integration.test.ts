@@ -26,7 +26,7 @@ beforeAll(async () => {
   await writeCsv(join(home, "tickets.csv"), tickets());
   await writeFile(
     join(home, "run.yaml"),
-    "model: ./model\ntrain: tickets.csv\ntext: message\nlabel: team\nepochs: 9\nbatch-size: 7\nfreezeWindowed: false\ndropout: false\n",
+    "model: ./model\ntrain: tickets.csv\ntext: message\nlabel: team\nepochs: 9\nbatch-size: 7\nfreezeWindowed: false\ndropout: false\nhead-start: new\n",
   );
   trained = await aflora(
     words("train --config run.yaml --epochs 3 --learning_rate=0.01 --threads 1 --output run"),
@@ -44,7 +44,7 @@ describe("train", () => {
     expect(stdout).toContain(`run folder: ${join(home, "run")}\n`);
     expect(stderr).toMatch(/^epoch 0: accuracy [\d.]+ ± [\d.]+, macro_f1 [\d.]+ ± [\d.]+, loss [\d.]+$/m);
     expect(stderr).toMatch(
-      /^step 18\/18 \| lr \S+ \| loss \S+ \| [\d,]+ tokens\/s \| 0\.0 s left \| accuracy \S+ \| peak \d+ MB \| \d+ trainable \| 8\/8 frozen$/m,
+      /^step 18\/18 \| lr \S+ \| loss \S+ \| [\d,]+ tokens\/s \| 0\.0 s left \| accuracy \S+ \| peak \d+ MB \| \d+ trainable \| 4\/4 frozen$/m,
     );
     expect(stderr).toMatch(/^step \d+: froze .* \(r = [\d.]+\); compiled again in [\d.]+ s$/m);
     expect(stderr).not.toContain("\u001b");
@@ -59,7 +59,10 @@ describe("train", () => {
       await writeFile(join(home, "glue", "SST-2", file), lines.join("\n"));
     }
     for (const source of ["--task sst2 --data glue", "--train tickets.csv --text message --label team"]) {
-      const { code, stdout, stderr } = await afloraHere(words(`train ${source} --model ./model --epochs 2`), home);
+      const { code, stdout, stderr } = await afloraHere(
+        words(`train ${source} --model ./model --epochs 1 --head-start new`),
+        home,
+      );
       expect(code, stderr).toBe(0);
       const [, folder] = /^run folder: (.*)$/m.exec(stdout)!;
       expect(folder).toMatch(/[/\\]runs[/\\](sst2|tickets)-aflora-\d{4}-\d\d-\d\d-\d{6}$/);
@@ -272,7 +275,7 @@ test.skipIf(!existsSync("/dev/full"))(
 
 // Windows has no signals that a process could answer.
 describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
-  const options = "--text message --label team --model ./model --threads 1";
+  const options = "--text message --label team --model ./model --head-start new --threads 1";
 
   test("ends a run after the current computation, with everything that --resume needs", async () => {
     const running = new Aflora(
@@ -306,10 +309,7 @@ describe.skipIf(process.platform === "win32")("Ctrl-C", () => {
       evaluation: "--train tickets.csv --validation many.csv",
     })) {
       const output = join(home, `within-${name}`);
-      const running = new Aflora(
-        words(`train ${flags} ${options} --head-start new --token-budget 1 --output ${output}`),
-        home,
-      );
+      const running = new Aflora(words(`train ${flags} ${options} --token-budget 1 --output ${output}`), home);
       // It is there when the first step begins, and when the first evaluation does.
       const written = name === "step" ? join("checkpoints", "step-0.safetensors") : "metrics.jsonl";
       await appearance(join(output, written));

@@ -13,7 +13,7 @@ let home: string;
 let run: string;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-format-"));
-  const model = await writeTinyModel(join(home, "model"));
+  const model = await writeTinyModel(join(home, "model"), 2);
   const train = await writeCsv(join(home, "tickets.csv"), tickets());
   run = join(home, "run");
   await fineTune({ model, train, text: "message", label: "team", epochs: 1, batchSize: 8, threads: 1, output: run });

@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true }));
 
 /** A whole run, at the end of which the adapter on the disk must give the logits that the one in memory gives. */
-async function run(model: string, train: string, options: { epochs: number; dropout: boolean }) {
+async function run(model: string, train: string, options: { epochs: number; dropout: boolean; method?: string }) {
   const output = await mkdtemp(join(home, "run-"));
   const losses: number[] = [];
   const made: string[] = [];
@@ -49,16 +49,13 @@ async function run(model: string, train: string, options: { epochs: number; drop
   return { output, result: result!, losses, made };
 }
 
-describe("a pretrained checkpoint of every family can be fine-tuned, from files to predictions", () => {
+describe("a pretrained checkpoint of every architecture can be fine-tuned, from files to predictions", () => {
   test.each([
     ["bert-1", "bert"],
     ["roberta-1", "roberta"],
-    ["xlm-roberta-1", "roberta"],
-    ["camembert-1", "roberta"],
     ["distilbert-1", "distilbert"],
     ["electra-1", "electra"],
     ["mpnet-1", "mpnet"],
-    ["deberta-v2-1", "deberta"],
     ["deberta-v2-2", "deberta"],
     ["modernbert-1", "model"],
     ["llama-1", "model"],
@@ -75,7 +72,7 @@ describe("a pretrained checkpoint of every family can be fine-tuned, from files 
     expect(texts.result.frozen.count).toBe(texts.result.frozen.of);
     expect((await evaluateRun(texts.output, { threads: 1 }))[0]!.metrics).toMatchObject(texts.result.metrics);
 
-    const words = await run(model, "tagged.conll", { epochs: 2, dropout: true });
+    const words = await run(model, "tagged.conll", { epochs: 2, dropout: true, method: "lora" });
     expect(words.losses.at(-1)).toBeLessThan(words.losses[0]!);
     expect((await evaluateRun(words.output, { threads: 1 }))[0]!.metrics).toEqual(words.result.metrics);
     const tagger = await loadFineTunedModel(words.output, runtime);

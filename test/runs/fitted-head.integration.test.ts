@@ -17,7 +17,7 @@ let train: string;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-fitted-"));
-  model = await writeTinyFamily(join(home, "bert"), "bert-1");
+  model = await writeTinyFamily(join(home, "bert"), "bert-1", { num_hidden_layers: 1 });
   train = join(home, "letters.csv");
   const rows = Array.from(
     { length: 40 },
@@ -111,7 +111,7 @@ test("a run from an adapter whose head reads pooled hidden states starts with th
 });
 
 test("classes with few texts are learned by contrast if the model embeds sentences, and resume to the bit", async () => {
-  const sentences = await writeTinyFamily(join(home, "sentences"), "bert-1");
+  const sentences = await writeTinyFamily(join(home, "sentences"), "bert-1", { num_hidden_layers: 1 });
   await writeFile(
     join(sentences, "modules.json"),
     JSON.stringify([

@@ -18,7 +18,7 @@ let model: string;
 let train: string;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-frozen-blocks-"));
-  model = await writeTinyModel(join(home, "model"));
+  model = await writeTinyModel(join(home, "model"), 2);
   train = await writeCsv(join(home, "tickets.csv"), tickets());
 });
 afterAll(() => rm(home, { recursive: true }));
@@ -100,7 +100,7 @@ const KINDS = {
 };
 
 async function encoderDecoder(family: "bart" | "t5") {
-  return { rows: rewritings(40, 1), method: "full", model: await writeTinyEncoderDecoder(join(home, family), family) };
+  return { rows: rewritings(24, 1), method: "full", model: await writeTinyEncoderDecoder(join(home, family), family) };
 }
 
 test.each(Object.keys(KINDS) as (keyof typeof KINDS)[])(

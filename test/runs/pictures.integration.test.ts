@@ -140,7 +140,7 @@ test("a parquet file with pictures trains as the same pictures in files do, and 
   // Numbers, since names are sorted, and the data set's classes are in its own order.
   writeFileSync(table, ["image,label", ...held.map(({ name }, i) => `${name},${i % 2}`), ""].join("\n"));
 
-  const given = { method: "lora", headStart: "new", epochs: 3, learningRate: 0.01 };
+  const given = { method: "head", headStart: "new", epochs: 3, learningRate: 0.01 };
   const lossesOf = async (name: string, data: Record<string, string>) => {
     const losses: number[] = [];
     const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));

@@ -74,10 +74,9 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
     expect(steps.at(-1)!.trainable).toBeLessThan(steps[0]!.trainable);
   });
 
-  test.each([
-    ["aflora", {}],
-    ["dora-of-principal-parts", { method: "lora", useDora: true, initLoraWeights: "pissa" }],
-  ])("that was cut off goes on to the same adapter, to the bit: %s", async (name, method) => {
+  test("that was cut off goes on to the same adapter, to the bit", async () => {
+    const principalParts = { method: "lora", useDora: true, initLoraWeights: "pissa", epochs: 2 };
+    const [name, method] = base === "int8" ? ["aflora", {}] : ["dora-of-principal-parts", principalParts];
     const { directory: whole } = await once(`${base}-${name}`, { base, ...method });
     const abort = new AbortController();
     const onEvent = on("step", ({ step }: { step: number }) => step === 8 && abort.abort());

@@ -126,7 +126,7 @@ test("a parquet file with sounds trains as the same sounds in files do", async (
   const lossesOf = async (name: string, train: string) => {
     const losses: number[] = [];
     const onEvent = on("step", ({ loss }: { loss: number }) => losses.push(loss));
-    const given = { train, method: "lora", headStart: "new", epochs: 2 };
+    const given = { train, method: "head", headStart: "new", epochs: 2 };
     return { ...(await run(name, given, { onEvent })), losses };
   };
   const { losses, result, directory } = await lossesOf("held", train);

@@ -24,17 +24,18 @@ import { studyResults, type TaskResults } from "../../src/studies/study-results.
 import { Identifier } from "../../src/studies/trial-identity.ts";
 import { keepWinner, tune } from "../../src/studies/tune.ts";
 import { estimateWorkers, ShardTimes } from "../../src/studies/workers-estimate.ts";
-import { Aflora, aflora, afloraHere } from "../support/aflora.ts";
-import { appearance } from "../support/appearance.ts";
+import { aflora, afloraHere } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
 
 let folder: string;
 let options: Record<string, unknown>;
+let twoBlocks: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "aflora-study-"));
   const model = await writeTinyModel(join(folder, "model"));
+  twoBlocks = await writeTinyModel(join(folder, "two-blocks"), 2);
   const train = await writeCsv(join(folder, "tickets.csv"), tickets());
   const validation = await writeCsv(join(folder, "held.csv"), tickets(1));
   options = { model, train, validation, text: "message", label: "team", epochs: 4, batchSize: 8, threads: 1 };
@@ -241,14 +242,16 @@ describe("a plan", () => {
 
 describe("a grid", () => {
   test("runs every trial once, resumes, and keeps the trials that still fit after a change", async () => {
-    const first = await run({});
+    const lora = { options: { ...options, method: "lora", epochs: 1 } };
+    const first = await run(lora);
     expect(first.ran).toHaveLength(8);
     expect(new Set(statuses(first.outcome))).toEqual(new Set(["finished"]));
     const file = join(first.outcome.trials[0]!.directory, "result.json");
     const written = (await stat(file)).mtimeMs;
-    expect((await run({}, first.output)).ran).toEqual([]);
-    const changed = await run({ vary: { rank: [2, 4, 8], learningRate: [0.001, 0.03] } }, first.output);
-    expect(changed.ran).toHaveLength(4);
+    expect((await run(lora, first.output)).ran).toEqual([]);
+    const vary = { rank: [2, 4, 8], learningRate: [0.001, 0.03] };
+    const changed = await run({ ...lora, vary, seeds: [1] }, first.output);
+    expect(changed.ran).toHaveLength(2);
     expect((await stat(file)).mtimeMs).toBe(written);
 
     const [task] = first.results.tasks;
@@ -318,7 +321,7 @@ describe("a grid", () => {
   });
 
   test("keeps trials of a version that lacked an option, not those of one with another default", async () => {
-    const one = { vary: { rank: [2] }, seeds: [1] };
+    const one = { options: { ...options, method: "head", epochs: 1 }, vary: { learningRate: [0.01] }, seeds: [1] };
     const first = await run(one);
     const file = join(first.outcome.trials[0]!.directory, "config.json");
     const { warmupRatio, ...older } = JSON.parse(await readFile(file, "utf8"));
@@ -332,25 +335,30 @@ describe("a grid", () => {
 
   test("marks a failed trial, runs the others, and tries it again", async () => {
     const failing: TrialRunner = async (job) => (job.config.rank === 4 ? { failed: "for a test" } : hereRunner(job));
-    const first = await run({ seeds: [1] }, undefined, failing);
+    const given = { options: { ...options, method: "lora", epochs: 1 }, vary: { rank: [2, 4] }, seeds: [1, 2] };
+    const first = await run(given, undefined, failing);
     expect(statuses(first.outcome)).toEqual(["finished", "finished", "failed", "failed"]);
     expect(first.results.trials[2]).toMatchObject({ status: "failed", reason: "for a test" });
     expect(studyMarkdown(first.results)).toContain("## Failed");
-    expect((await run({ seeds: [1] }, first.output)).ran).toHaveLength(2);
+    expect((await run(given, first.output)).ran).toHaveLength(2);
   });
 });
 
 test("halving resumes the survivors: they end like runs that were never cut off", async () => {
-  const vary = { learningRate: [0.0001, 0.001, 0.01, 0.03] };
-  const halved = await run({ search: "halving", reduction: 2, vary, seeds: [1] });
-  const grid = await run({ vary, seeds: [1] });
+  const given = {
+    options: { ...options, method: "lora" },
+    vary: { learningRate: [0.0001, 0.001, 0.01, 0.03] },
+    seeds: [1],
+  };
+  const halved = await run({ ...given, search: "halving", reduction: 2 });
   expect(statuses(halved.outcome).filter((status) => status === "finished")).toHaveLength(1);
   expect(statuses(halved.outcome).filter((status) => status === "pruned")).toHaveLength(3);
   const { trial, directory } = halved.outcome.trials.find(({ status }) => status === "finished")!;
-  const metrics = (of: string) => readFile(join(of, "adapter/adapter.safetensors"));
-  expect(await metrics(directory)).toEqual(await metrics(trialFolder(grid.output, trial)));
+  const grid = await run({ ...given, vary: { learningRate: [trial.config.learningRate] } });
+  const adapterOf = (run: string) => readFile(join(run, "adapter/adapter.safetensors"));
+  expect(await adapterOf(directory)).toEqual(await adapterOf(trialFolder(grid.output, trial)));
   // Again: nothing is left to do, and it comes to the same.
-  const again = await run({ search: "halving", reduction: 2, vary, seeds: [1] }, halved.output);
+  const again = await run({ ...given, search: "halving", reduction: 2 }, halved.output);
   expect(again.ran).toEqual([]);
   expect(statuses(again.outcome)).toEqual(statuses(halved.outcome));
 });
@@ -360,7 +368,7 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const output = join(folder, "tuned");
   const notes: string[] = [];
   // So much time that none is short, whatever the machine; most trials fail, which is quick.
-  const given = { options: { ...data, epochs: 3 }, minutes: 100, output, seed: 1 };
+  const given = { options: { ...data, model: twoBlocks, epochs: 3 }, minutes: 100, output, seed: 1 };
   let begun = 0;
   const few: TrialRunner = async (job) =>
     job.resume || job.config.validationSplit === 0.1 || ++begun <= 4 ? hereRunner(job) : { failed: "for a test" };
@@ -467,7 +475,15 @@ test("an estimate knows a run's length, and adds up the times of its parts", asy
   // Twelve epochs of five steps at half their work, thirteen evaluations of five examples, the start, and the end at half of it.
   expect(secondsOf(known)).toBeCloseTo(4 + 12 * 5 * 3 * 0.5 + 13 * 5 * 0.1 + 2, 9);
   // Epochs of the run are not those of the sample of steps that is timed.
-  const evenly = { ...options, validation: undefined, epochs: 12, seed: 1, batchSize: 4, freezeBlocks: "linear" };
+  const evenly = {
+    ...options,
+    model: twoBlocks,
+    validation: undefined,
+    epochs: 12,
+    seed: 1,
+    batchSize: 4,
+    freezeBlocks: "linear",
+  };
   const [share, epochs] = [
     await timeRun({ ...evenly, freezeBlocksEarliest: "50%" }),
     await timeRun({ ...evenly, freezeBlocksEarliest: "6epochs" }),
@@ -497,14 +513,11 @@ test("an estimate knows a run's length, and adds up the times of its parts", asy
   expect(secondsOf(known, 20, { from: 8 })).toBeCloseTo(4 + 4 * 5 * 3 * 0.5 + 4 * 5 * 0.1 + 2 + 4 + 2, 9);
 });
 
-/** A test that Windows skips: it has no signals that a process could answer. */
-const withSignals = test.skipIf(process.platform === "win32");
-
 describe("aflora study", () => {
   const flags = () => flagsOf(options);
 
   test("--dry-run lists trials with their time, and writes nothing", async () => {
-    const { code, stdout, stderr } = await aflora(
+    const { code, stdout, stderr } = await afloraHere(
       ["study", "--vary", "rank=2,4", "--seeds", "1,2", "--dry-run", ...flags(), "--output", "dry"],
       folder,
     );
@@ -515,24 +528,15 @@ describe("aflora study", () => {
     expect(existsSync(join(folder, "dry"))).toBe(false);
   });
 
-  withSignals("a study file, Ctrl-C and the same command again", async () => {
+  test("a study file gives the tables, the report and the trials' adapters, without their checkpoints", async () => {
     const file = join(folder, "ranks.yaml");
     await writeFile(
       file,
-      `title: Ranks\noptions: ${JSON.stringify({ ...options, epochs: 30 })}\nvary:\n  rank: [2, 4]\nseeds: [1]\n`,
+      `title: Ranks\noptions: ${JSON.stringify({ ...options, method: "lora" })}\nvary:\n  rank: [2, 4]\nseeds: [1]\n`,
     );
-    const running = new Aflora(["study", file], folder);
-    await running.says(/\[1\/2\] rank 2, seed 1/);
-    const plan = await planStudy(study({ options: { ...options, epochs: 30 }, vary: { rank: [2, 4] }, seeds: [1] }));
-    const { id } = plan.configurations[0]!.trials[0]!;
-    await appearance(join(folder, "runs/ranks/trials", id, "metrics.jsonl"));
-    running.process.kill("SIGINT");
-    const first = await running.ended;
-    expect(first.stderr).toContain("interrupted; run the same command again to continue");
-    expect(first.code).toBe(130);
-    const second = await aflora(["study", file, "--json"], folder);
-    expect(second.code).toBe(0);
-    const { tasks, trials, title } = JSON.parse(second.stdout);
+    const { code, stdout, stderr } = await aflora(["study", file, "--json"], folder);
+    expect(code, stderr).toBe(0);
+    const { tasks, trials, title } = JSON.parse(stdout);
     expect(title).toBe("Ranks");
     expect(trials.map(({ status }: { status: string }) => status)).toEqual(["finished", "finished"]);
     expect(tasks[0].reportedSeparately).toBe(true);

@@ -38,7 +38,7 @@ const queries = messages.slice(0, 12).map((text, i) => ({ _id: `q${i}`, text: te
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-search-"));
-  await writeTinyModel(at("model"));
+  await writeTinyModel(at("model"), 2);
   await writeJsonl("corpus.jsonl", corpus);
   await writeJsonl("queries.jsonl", [...queries, { _id: "unasked", text: "late" }]);
   const qrels = queries.map(({ _id }, i) => `${_id}\td${i}\t1`);
