@@ -48,6 +48,7 @@ export type {
   AdapterParameter,
   FrozenBlocks,
   MethodDefinition,
+  MethodStart,
   MethodState,
   RunLength,
   Schedule,
