@@ -11,12 +11,14 @@ const WARM_UP = 2;
 /** Threads of a step just done spin for some 40 ms, and would take cores from the next one. */
 const PAUSE = 150;
 
-/** A process that does its work once for each line that it is sent, and answers with the seconds and its peak memory in bytes. */
+/** A process that does its work once for each line that it is sent, and answers with the seconds, its peak memory in bytes, and a score if it has one. */
 export class Contestant {
   readonly name: string;
   /** Of the rounds that count. */
   readonly seconds: number[] = [];
   peakMemory = 0;
+  /** The last round's. */
+  score: number | undefined;
   /** Whether it is there still; what ended said why on stderr. */
   runs = true;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
@@ -37,7 +39,8 @@ export class Contestant {
       this.runs = false;
       return;
     }
-    const [seconds, bytes] = value.split(" ").map(Number) as [number, number];
+    const [seconds, bytes, score] = value.split(" ").map(Number) as [number, number, number | undefined];
+    this.score = score;
     if (counts) this.seconds.push(seconds);
     this.peakMemory = residentPeak(this.#child.pid!) ?? bytes;
   }
@@ -55,10 +58,10 @@ function residentPeak(pid: number): number | undefined {
 }
 
 /** Lets all of them work in turn, round after round, and ends them. */
-export async function inTurn(all: readonly Contestant[], rounds = ROUNDS): Promise<void> {
-  for (let round = 0; round < WARM_UP + rounds; round++) {
+export async function inTurn(all: readonly Contestant[], rounds = ROUNDS, warmUp = WARM_UP): Promise<void> {
+  for (let round = 0; round < warmUp + rounds; round++) {
     for (const contestant of all.filter(({ runs }) => runs)) {
-      await contestant.step(round >= WARM_UP);
+      await contestant.step(round >= warmUp);
       await sleep(PAUSE);
     }
   }

@@ -17,6 +17,7 @@ import { fitClassifier, type VectorClassifier } from "../src/labels/frozen-class
 import { labelsOfList } from "../src/labels/named-labels.ts";
 import { doubtOf, suggestRows } from "../src/labels/suggest-rows.ts";
 import { readTextRows } from "../src/labels/text-rows-node.ts";
+import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { spreadOf } from "../src/studies/statistics.ts";
 import { argmax } from "../src/tasks/probabilities.ts";
 import { columnOf, labelNameOf } from "../src/tasks/rows.ts";
@@ -27,7 +28,8 @@ const COUNTS = [20, 40, 60, 80, 100, 120, 200];
 const RANDOM_LABELS = 200;
 
 const [folder = "../shared/data/agnews", draws = "5"] = process.argv.slice(2);
-const encoder = await loadEmbedder();
+const runtime = nodeRuntime();
+const encoder = await loadEmbedder(undefined, runtime);
 const read = async (name: string) => {
   const { table, texts } = await readTextRows(join(folder, name));
   return {
@@ -52,12 +54,13 @@ for (const [how, labels] of Object.entries({ names, "names with descriptions": d
 await encoder.release();
 
 const classOf = train.labels.map((label) => names.indexOf(label));
-function learned(rows: readonly number[]): VectorClassifier {
+function learned(rows: readonly number[]): Promise<VectorClassifier> {
   const vectors = rows.map((row) => train.vectors[row]!);
   return fitClassifier(
     vectors,
     rows.map((row) => classOf[row]!),
     names.length,
+    runtime,
   );
 }
 const accuracyOf = (classifier: VectorClassifier): number =>
@@ -76,7 +79,9 @@ function randomOrder(seed: number): number[] {
 const curves: Record<"random" | "suggested", number[][]> = { random: [], suggested: [] };
 for (let draw = 1; draw <= Number(draws); draw++) {
   const pool = randomOrder(draw).slice(0, POOL);
-  curves.random.push(COUNTS.map((count) => accuracyOf(learned(pool.slice(0, count)))));
+  const random: number[] = [];
+  for (const count of COUNTS) random.push(accuracyOf(await learned(pool.slice(0, count))));
+  curves.random.push(random);
   const [labelled, curve]: [number[], number[]] = [[], []];
   let classifier: VectorClassifier | undefined;
   while (labelled.length < Math.max(...COUNTS.filter((count) => count < RANDOM_LABELS))) {
@@ -84,7 +89,7 @@ for (let draw = 1; draw <= Number(draws); draw++) {
     const vectors = rest.map((row) => train.vectors[row]!);
     const picked = suggestRows(vectors, STEP, classifier && vectors.map((vector) => doubtOf(classifier!(vector))));
     labelled.push(...picked.map((place) => rest[place]!));
-    classifier = learned(labelled);
+    classifier = await learned(labelled);
     if (COUNTS.includes(labelled.length)) curve.push(accuracyOf(classifier));
   }
   curves.suggested.push(curve);

@@ -50,6 +50,14 @@ export function float32(
   return { dtype: "float32", shape, data };
 }
 
+/** Returns a float64 tensor over `data` (default: zeros). */
+export function float64(
+  shape: readonly number[],
+  data: Float64Array = new Float64Array(sizeOf(shape)),
+): Tensor<"float64"> {
+  return { dtype: "float64", shape, data };
+}
+
 /** Returns an int32 tensor over `data`. */
 export function int32(shape: readonly number[], data: Int32Array): Tensor<"int32"> {
   return { dtype: "int32", shape, data };
@@ -64,6 +72,12 @@ export function int64(shape: readonly number[], values: readonly number[]): Tens
 export function asFloat32(tensor: Tensor): Tensor<"float32"> {
   if (tensor.dtype !== "float32") throw new Error(`a tensor is ${tensor.dtype}, but float32 is needed`);
   return tensor as Tensor<"float32">;
+}
+
+/** Narrows a tensor's type. @throws Error if the tensor is not float64. */
+export function asFloat64(tensor: Tensor): Tensor<"float64"> {
+  if (tensor.dtype !== "float64") throw new Error(`a tensor is ${tensor.dtype}, but float64 is needed`);
+  return tensor as Tensor<"float64">;
 }
 
 /** Returns a copy that shares no memory. */

@@ -1,6 +1,8 @@
+import type { Runtime } from "../runtime/session.ts";
 import { argmax } from "../tasks/probabilities.ts";
 import { drawFolds } from "../training/linear-head/folds.ts";
 import { choosePenalty } from "../training/linear-head/linear-head.ts";
+import { LinearSolver } from "../training/linear-head/linear-solver.ts";
 import { classRows, linearClassifier } from "./frozen-classifier.ts";
 
 const FOLDS = 5;
@@ -25,13 +27,32 @@ export interface DoubtfulLabel {
  * @param outputs number of labels
  * @returns the most contradicted rows first
  */
-export function doubtfulLabels(
+export async function doubtfulLabels(
   vectors: readonly Float32Array[],
   classes: readonly number[],
   outputs: number,
-): DoubtfulLabel[] {
-  const rows = classRows(vectors, classes, outputs);
-  const choice = choosePenalty(rows, "softmax", { strata: classes });
+  runtime: Runtime,
+): Promise<DoubtfulLabel[]> {
+  const found = await LinearSolver.with(runtime, { loss: "softmax", outputs }, (solver) =>
+    heldOutShares(solver, vectors, classes, outputs),
+  );
+  return [...found]
+    .map(([row, shares]) => {
+      const instead = argmax(shares);
+      return { row, instead, given: shares[classes[row]!]!, other: shares[instead]! };
+    })
+    .filter(({ given, other }) => other - given >= MARGIN)
+    .sort((a, b) => b.other - b.given - (a.other - a.given));
+}
+
+/** Probabilities of each row's classes, by row, from classifiers that did not see it. */
+async function heldOutShares(
+  solver: LinearSolver,
+  vectors: readonly Float32Array[],
+  classes: readonly number[],
+  outputs: number,
+): Promise<Map<number, Float32Array>> {
+  const choice = await choosePenalty(solver, classRows(vectors, classes, outputs), { strata: classes });
   const order = Int32Array.from(vectors.keys());
   const [foldOf] = drawFolds(order, { strata: classes }, { folds: FOLDS, draws: 1 });
   const found = new Map<number, Float32Array>();
@@ -40,19 +61,9 @@ export function doubtfulLabels(
     const held = order.filter((row) => foldOf![row] === fold);
     if (held.length === 0) continue;
     const own = Array.from(train, (row) => classes[row]!);
-    const classifier = linearClassifier(
-      Array.from(train, (row) => vectors[row]!),
-      own,
-      outputs,
-      choice,
-    );
+    const seen = Array.from(train, (row) => vectors[row]!);
+    const classifier = await linearClassifier(solver, seen, own, outputs, choice);
     for (const row of held) found.set(row, classifier(vectors[row]!));
   }
-  return [...found]
-    .map(([row, shares]) => {
-      const instead = argmax(shares);
-      return { row, instead, given: shares[classes[row]!]!, other: shares[instead]! };
-    })
-    .filter(({ given, other }) => other - given >= MARGIN)
-    .sort((a, b) => b.other - b.given - (a.other - a.given));
+  return found;
 }

@@ -1,3 +1,4 @@
+import type { Runtime } from "../runtime/session.ts";
 import { columnOf, type Table, textOf } from "../tasks/rows.ts";
 import { doubtfulLabels } from "./check-labels.ts";
 import { nearDuplicates } from "./near-duplicates.ts";
@@ -54,20 +55,22 @@ export function problemGroups(problems: readonly RowProblem[]): { title: string;
 }
 
 /**
- * Finds rows that look wrong: without a text or a label; nearly the same as another row, with a different label or in both training and
- * validation; in a class of few rows; and, if vectors are given, with a label that similar rows do not have.
- * @param vectors of the rows' texts, of length 1, by a frozen encoder; undefined if labels are not compared
+ * Finds rows that look wrong by their texts and labels alone: without a text or a label; nearly the same as another row, with a different
+ * label or in both training and validation; in a class of few rows.
  */
-export function checkRows(rows: readonly CheckedRow[], vectors?: readonly Float32Array[]): RowProblem[] {
+export function checkRows(rows: readonly CheckedRow[]): RowProblem[] {
   const problems: RowProblem[] = [];
   for (const [row, { text, label }] of rows.entries()) {
     if (text.trim() === "") problems.push({ kind: "no text", row, detail: "" });
     else if (label === "") problems.push({ kind: "no label", row, detail: "" });
   }
-  const usable = [...rows.keys()].filter((row) => rows[row]!.text.trim() !== "" && rows[row]!.label !== "");
-  const unlike = vectors ? contradicted(rows, usable, vectors) : [];
-  return [...problems, ...duplicatesAmong(rows, usable), ...smallClasses(rows, usable), ...unlike];
+  const usable = usableRows(rows);
+  return [...problems, ...duplicatesAmong(rows, usable), ...smallClasses(rows, usable)];
 }
+
+/** Numbers of the rows with a text and a label. */
+const usableRows = (rows: readonly CheckedRow[]): number[] =>
+  [...rows.keys()].filter((row) => rows[row]!.text.trim() !== "" && rows[row]!.label !== "");
 
 function duplicatesAmong(rows: readonly CheckedRow[], usable: readonly number[]): RowProblem[] {
   return nearDuplicates(usable.map((row) => rows[row]!.text)).map(({ row: place, of }): RowProblem => {
@@ -94,16 +97,23 @@ function smallClasses(rows: readonly CheckedRow[], usable: readonly number[]): R
     }));
 }
 
-function contradicted(
+/**
+ * Finds rows whose labels rows like them do not have.
+ * @param vectors of the rows' texts, of length 1, by a frozen encoder
+ */
+export async function contradictedRows(
   rows: readonly CheckedRow[],
-  usable: readonly number[],
   vectors: readonly Float32Array[],
-): RowProblem[] {
+  runtime: Runtime,
+): Promise<RowProblem[]> {
+  const usable = usableRows(rows);
   const labels = [...new Set(usable.map((row) => rows[row]!.label))].sort();
   if (labels.length < 2) return [];
-  const classes = usable.map((row) => labels.indexOf(rows[row]!.label));
+  const numberOf = new Map(labels.map((label, k) => [label, k]));
+  const classes = usable.map((row) => numberOf.get(rows[row]!.label)!);
   const own = usable.map((row) => vectors[row]!);
-  return doubtfulLabels(own, classes, labels.length).map(({ row, instead, given, other }) => ({
+  const doubtful = await doubtfulLabels(own, classes, labels.length, runtime);
+  return doubtful.map(({ row, instead, given, other }) => ({
     kind: "label",
     row: usable[row]!,
     detail: `${labels[instead]} ${other.toFixed(2)}, not ${labels[classes[row]!]} ${given.toFixed(2)}`,

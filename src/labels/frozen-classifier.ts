@@ -1,8 +1,10 @@
+import type { Runtime } from "../runtime/session.ts";
 import { softmax } from "../tasks/probabilities.ts";
 import { dot } from "../tasks/vectors.ts";
 import type { CrossValidated } from "../training/linear-head/cross-validation.ts";
-import type { FeatureRows } from "../training/linear-head/design.ts";
+import { classTargets, type FeatureRows } from "../training/linear-head/feature-rows.ts";
 import { choosePenalty, fitLinear } from "../training/linear-head/linear-head.ts";
+import { LinearSolver } from "../training/linear-head/linear-solver.ts";
 
 /** Returns the probabilities of the classes for a text's vector. */
 export type VectorClassifier = (vector: Float32Array) => Float32Array;
@@ -11,11 +13,10 @@ export type VectorClassifier = (vector: Float32Array) => Float32Array;
 export function classRows(vectors: readonly Float32Array[], classes: readonly number[], outputs: number): FeatureRows {
   const width = vectors[0]!.length;
   const features = new Float32Array(vectors.length * width);
-  const targets = new Float32Array(vectors.length * outputs);
   vectors.forEach((vector, row) => {
     features.set(vector, row * width);
-    targets[row * outputs + classes[row]!] = 1;
   });
+  const targets = classTargets(classes);
   return { rows: vectors.length, width, outputs, features, targets, weights: new Float32Array(vectors.length).fill(1) };
 }
 
@@ -24,20 +25,24 @@ export function fitClassifier(
   vectors: readonly Float32Array[],
   classes: readonly number[],
   outputs: number,
-): VectorClassifier {
-  const choice = choosePenalty(classRows(vectors, classes, outputs), "softmax", { strata: classes });
-  return linearClassifier(vectors, classes, outputs, choice);
+  runtime: Runtime,
+): Promise<VectorClassifier> {
+  return LinearSolver.with(runtime, { loss: "softmax", outputs }, async (solver) => {
+    const choice = await choosePenalty(solver, classRows(vectors, classes, outputs), { strata: classes });
+    return linearClassifier(solver, vectors, classes, outputs, choice);
+  });
 }
 
 /** Fits a linear head to frozen vectors, with a given penalty and output factor. */
-export function linearClassifier(
+export async function linearClassifier(
+  solver: LinearSolver,
   vectors: readonly Float32Array[],
   classes: readonly number[],
   outputs: number,
   choice: Pick<CrossValidated, "penalty" | "factor">,
-): VectorClassifier {
+): Promise<VectorClassifier> {
   const rows = classRows(vectors, classes, outputs);
-  const { weight, bias } = fitLinear(rows, "softmax", choice, { strata: classes });
+  const { weight, bias } = await fitLinear(solver, rows, choice, { strata: classes });
   const weights = Array.from({ length: outputs }, (_, k) =>
     Float32Array.from(weight.subarray(k * rows.width, (k + 1) * rows.width)),
   );

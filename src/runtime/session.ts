@@ -117,6 +117,12 @@ export class Runtime {
     });
   }
 
+  /** A runtime of the same ONNX Runtime on the CPU, such as for graphs in float64, for which graphics cards have few kernels. */
+  onCpu(): Runtime {
+    if (this.device === DEFAULT_DEVICE) return this;
+    return new Runtime(this.#onnxRuntime, { device: DEFAULT_DEVICE, threads: this.threads });
+  }
+
   /**
    * Compiles and runs a graph of one sum, to test whether the device works.
    * @throws UserError if it cannot be used on this machine.

@@ -3,6 +3,7 @@ import { doubtfulLabels } from "../../src/labels/check-labels.ts";
 import { type CheckedRow, checkRows } from "../../src/labels/check-rows.ts";
 import { nearDuplicates } from "../../src/labels/near-duplicates.ts";
 import { unitVector } from "../../src/tasks/vectors.ts";
+import { runtime } from "../support/runtime.ts";
 
 const LONG = "The card that I ordered three weeks ago has still not come, and nobody answers my messages about it.";
 
@@ -42,18 +43,19 @@ const vectors = Array.from({ length: 120 }, (_, row) =>
 );
 const classes = vectors.map((_, row) => (WRONG.includes(row) ? (row + 1) % 4 : row % 4));
 
-test("labels that cross-validated classifiers contradict are found, with the label of similar rows", () => {
-  const found = doubtfulLabels(vectors, classes, 4);
+test("labels that cross-validated classifiers contradict are found, with the label of similar rows", async () => {
+  const found = await doubtfulLabels(vectors, classes, 4, runtime);
   expect(found.map(({ row }) => row).sort((a, b) => a - b)).toEqual(WRONG);
   for (const { row, instead, given, other } of found) {
     expect(instead).toBe(row % 4);
     expect(other).toBeGreaterThan(given);
   }
   expect(
-    doubtfulLabels(
+    await doubtfulLabels(
       vectors,
       vectors.map((_, row) => row % 4),
       4,
+      runtime,
     ),
   ).toEqual([]);
 });

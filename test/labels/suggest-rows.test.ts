@@ -3,6 +3,7 @@ import { fitClassifier } from "../../src/labels/frozen-classifier.ts";
 import { doubtOf, suggestRows } from "../../src/labels/suggest-rows.ts";
 import { argmax } from "../../src/tasks/probabilities.ts";
 import { unitVector } from "../../src/tasks/vectors.ts";
+import { runtime } from "../support/runtime.ts";
 
 /** Rows around four directions of eight: `row % 4` is the group. */
 const vectors = Array.from({ length: 80 }, (_, row) =>
@@ -49,9 +50,9 @@ test("doubt is 0 for a certain class and highest for equal probabilities", () =>
   expect(doubtOf([0.5, 0.5])).toBeGreaterThan(doubtOf([0.9, 0.1]));
 });
 
-test("a classifier on frozen vectors learns their classes, with probabilities that sum to 1", () => {
+test("a classifier on frozen vectors learns their classes, with probabilities that sum to 1", async () => {
   const classes = vectors.map((_, row) => row % 4);
-  const classifier = fitClassifier(vectors.slice(0, 40), classes.slice(0, 40), 4);
+  const classifier = await fitClassifier(vectors.slice(0, 40), classes.slice(0, 40), 4, runtime);
   const found = vectors.slice(40).map(classifier);
   expect(found.map(argmax)).toEqual(classes.slice(40));
   for (const shares of found) expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 5);

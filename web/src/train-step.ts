@@ -140,8 +140,8 @@ export class TrainingProgress {
       this.say(downloadText(event.progress));
       if (size) byId("bar", HTMLProgressElement).value = received / size;
     } else if (event.kind === "fitting") {
-      const { doing, done, of } = event.progress;
-      this.say(`${doing[0]!.toUpperCase()}${doing.slice(1)}: ${number(done)} of ${number(of)} examples read`);
+      const { doing, done, of, unit = "examples read" } = event.progress;
+      this.say(`${doing[0]!.toUpperCase()}${doing.slice(1)}: ${number(done)} of ${number(of)} ${unit}`);
       byId("bar", HTMLProgressElement).value = done / of;
     } else if (event.kind === "start") this.#begun(event);
     else if (event.kind === "note") byId("notes", HTMLElement).append(element("li", event.text));

@@ -8,9 +8,17 @@ import { writeAtomically } from "../../files/atomic-file-node.ts";
 import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
 import { unitVectors } from "../../inference/retrieval/embed-texts.ts";
-import { type CheckedRow, checkRows, problemGroups, type RowProblem, rowsToCheck } from "../../labels/check-rows.ts";
+import {
+  type CheckedRow,
+  checkRows,
+  contradictedRows,
+  problemGroups,
+  type RowProblem,
+  rowsToCheck,
+} from "../../labels/check-rows.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
+import type { Runtime } from "../../runtime/session.ts";
 import { list } from "../../tasks/rows.ts";
 import { inOneLine } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
@@ -61,7 +69,9 @@ export function checkCommand(): Command {
     const train = await readRows(given.train, given);
     const held = given.validation === undefined ? undefined : await readRows(given.validation, given);
     const rows = [...train.rows, ...(held?.rows.map((row) => ({ ...row, held: true })) ?? [])];
-    const problems = checkRows(rows, await vectorsOf(rows, given));
+    const runtime = runtimeFor(given);
+    const vectors = await vectorsOf(rows, given, runtime);
+    const problems = [...checkRows(rows), ...(await contradictedRows(rows, vectors, runtime))];
     if (given.output !== undefined) {
       const lines = problems.map(({ kind, row, detail }) => [kind, ...cellsOf(rows, row), detail]);
       const all = csvOf([["problem", "place", "label", "text", "detail"], ...lines]);
@@ -86,9 +96,9 @@ async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[
   return { rows, header: headerAdvice(found) };
 }
 
-async function vectorsOf(rows: readonly CheckedRow[], given: Given): Promise<Float32Array[]> {
+async function vectorsOf(rows: readonly CheckedRow[], given: Given, runtime: Runtime): Promise<Float32Array[]> {
   const from = { offline: given.offline, onProgress: downloadLine() };
-  const encoder = await loadEmbedder(given.model, runtimeFor(given), from);
+  const encoder = await loadEmbedder(given.model, runtime, from);
   const progress = new ProgressLine("texts", rows.length);
   try {
     const texts = rows.map(({ text }) => text);

@@ -11,6 +11,7 @@ import { readTextRows, refuseOutput, type TextRows, writeTextRows } from "../../
 import { BUNDLED_MODEL } from "../../model/bundled-model.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
+import type { Runtime } from "../../runtime/session.ts";
 import { type LabelProbability, ranked } from "../../tasks/probabilities.ts";
 import { inOneLine } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
@@ -106,14 +107,16 @@ async function choose(
 ): Promise<{ place: number; guess: LabelProbability[] | undefined }[]> {
   const ofRun = given.run === undefined ? undefined : await askRun(given.run, texts, given);
   const from = { offline: given.offline, onProgress: downloadLine() };
-  const encoder = await loadEmbedder(ofRun?.model ?? given.model ?? BUNDLED_MODEL, runtimeFor(given), from);
+  const runtime = runtimeFor(given);
+  const encoder = await loadEmbedder(ofRun?.model ?? given.model ?? BUNDLED_MODEL, runtime, from);
   try {
     const all = [...texts, ...(ofRun ? [] : (labelled?.texts ?? []))];
     const progress = new ProgressLine("texts", all.length);
     const vectors = await unitVectors(encoder, all, { onProgress: (done) => progress.at(done) });
     progress.end();
     const pool = vectors.slice(0, texts.length);
-    const guesses = ofRun?.guesses ?? (labelled && guessAll(pool, vectors.slice(texts.length), labelled));
+    const guesses =
+      ofRun?.guesses ?? (labelled && (await guessAll(pool, vectors.slice(texts.length), labelled, runtime)));
     const doubts = guesses?.map((guess) => doubtOf(guess.map(({ probability }) => probability)));
     return suggestRows(pool, count, doubts).map((place) => ({ place, guess: guesses?.[place] }));
   } finally {
@@ -121,8 +124,13 @@ async function choose(
   }
 }
 
-function guessAll(pool: readonly Float32Array[], taught: readonly Float32Array[], { labels, classes }: Labelled) {
-  const classifier = fitClassifier(taught, classes, labels.length);
+async function guessAll(
+  pool: readonly Float32Array[],
+  taught: readonly Float32Array[],
+  { labels, classes }: Labelled,
+  runtime: Runtime,
+) {
+  const classifier = await fitClassifier(taught, classes, labels.length, runtime);
   return pool.map((vector) => ranked(labels, classifier(vector)));
 }
 

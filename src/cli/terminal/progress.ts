@@ -39,13 +39,14 @@ export class TrainingProgress {
   }
 
   /** Shows the progress of work before training. */
-  fitting({ doing, done, of }: FittingProgress): void {
+  fitting({ doing, done, of, unit }: FittingProgress): void {
     const now = performance.now();
     if (this.#before?.doing !== doing) this.#before = { doing, since: now, from: done, said: now };
     if (done >= of) return;
     const { since, from, said } = this.#before;
-    const left = done > from ? `, ${duration((((now - since) / 1000) * (of - done)) / (done - from))} left` : "";
-    const line = `${doing}: ${integer(done)} of ${integer(of)} examples read${left}`;
+    const speed = (1000 * (done - from)) / (now - since);
+    const pace = done > from ? `, ${speedOf(speed)} a second, ${duration((of - done) / speed)} left` : "";
+    const line = `${doing}: ${integer(done)} of ${integer(of)} ${unit ?? "examples read"}${pace}`;
     if (this.#status) this.#status.set([line]);
     else if (now - said >= 1000 * LINE_INTERVAL) {
       this.#before.said = now;
@@ -190,3 +191,5 @@ function sampleLines(parts: NonNullable<RunStart["sample"]>): string[] {
 }
 
 const joined = (parts: readonly string[]): string => parts.filter(Boolean).join(" | ");
+
+const speedOf = (speed: number): string => (speed < 10 ? speed.toFixed(1) : integer(speed));

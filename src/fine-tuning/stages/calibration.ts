@@ -56,7 +56,7 @@ function rowsKnown({ plan, fineTuning, end, adapter }: RunEnding): number {
   // Class weights make the training rows unlike the held-out ones.
   const isAlike = plan.task.heldOut && !classWeightsOf(findTaskKind(encoded.task.kind), encoded.task);
   if (!isKept || !isAlike) return 0;
-  const [outputs, width] = adapter.parameters.get(`${base.trace.classifier}.weight`)!.shape as [number, number];
+  const [outputs] = adapter.parameters.get(`${base.trace.classifier}.weight`)!.shape as [number, number];
   const rows = encoded.train.encoded.reduce((sum, { weights }) => sum + weights.length, 0);
-  return scaledBy({ rows, width, outputs });
+  return scaledBy({ rows, outputs });
 }

@@ -37,14 +37,21 @@ export function fitPlannedHead(
   { base, encoded: { task, train }, settings, runtime }: RunPlan,
   { signal, onFitting }: StageOptions,
 ): Promise<FittedHead> {
-  const { tokenBudget, headFeatures, contrastive } = settings;
+  const { tokenBudget, headFeatures, contrastive, epochs } = settings;
   const candidates = headFeatures ? [headFeatures] : candidatesOf(base, contrastive);
   return fitHead(
     { ...base, adaptation: head.adapt({}, []), trainsHead: () => false },
     new Map([...base.weights, ...base.quantized]),
     runtime,
     { task, examples: train.examples, encoded: train.encoded },
-    { candidates, loss: objectiveOf(task).linearLoss!, tokenBudget, signal, onFitting },
+    {
+      candidates,
+      loss: objectiveOf(task).linearLoss!,
+      mostExamples: epochs > 0 ? startExamples(task) : undefined,
+      tokenBudget,
+      signal,
+      onFitting,
+    },
   );
 }
 
@@ -54,13 +61,31 @@ function withFitted(base: BaseModel, { weights }: FittedHead): BaseModel {
   return { ...base, weights: new Map([...base.weights, ...weights]), newWeights: [...others, ...made] };
 }
 
-function fittedNote({ metrics: [metric] }: TaskData, { features, scores }: FittedHead): string {
+/** Examples, and examples of each class, that are enough to fit a head from which training goes on. */
+const START_EXAMPLES = 20_000;
+const START_EXAMPLES_A_CLASS = 50;
+
+const startExamples = ({ labels }: Pick<TaskData, "labels">): number =>
+  Math.max(START_EXAMPLES, START_EXAMPLES_A_CLASS * labels.length);
+
+/** Describes the head that a run starts from, its score, and the number of examples that it was fitted to if not to all. */
+function fittedNote(
+  { metrics: [metric], labels, train: { length: all } }: TaskData,
+  { features, fittedTo, scores }: FittedHead,
+): string {
   const reads = features === "family" ? "" : ` to the model's ${WORDS[features]}`;
-  if (!scores) return `the head starts fitted${reads}; with one example per class, nothing shows how good it is`;
+  const part = fittedTo < all ? `; ${counts(fittedTo)} of the ${counts(all)} examples are enough to fit it` : "";
+  if (!scores) {
+    const why = all > labels.length ? "so many classes" : "one example per class";
+    return `the head starts fitted${reads}; with ${why}, nothing shows how good it is${part}`;
+  }
   const error = scores.errors[metric!];
   const score = `${metric} ${scores.metrics[metric!]!.toFixed(3)}${error === undefined ? "" : ` ± ${error.toFixed(3)}`}`;
-  return `the head starts fitted${reads}: ${score} on ${scores.examples} training examples, each left out of a fit in turn`;
+  const shown = `on ${scores.examples} training examples, each left out of a fit in turn`;
+  return `the head starts fitted${reads}: ${score} ${shown}${part}`;
 }
+
+const counts = (count: number): string => count.toLocaleString("en-US");
 
 const WORDS: Record<Exclude<HeadFeatures, "family">, string> = {
   sentence: "sentence vectors",

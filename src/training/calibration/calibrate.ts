@@ -9,9 +9,11 @@ import {
 } from "../../tasks/metrics/calibration.ts";
 import { argmax, sigmoid, softmax } from "../../tasks/probabilities.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
+import type { ScoredRows } from "../linear-head/linear-losses.ts";
+import { Turns } from "../linear-head/turns.ts";
 import { Predictor } from "../prediction/predictor.ts";
 import type { AdaptedModel } from "../step-graph.ts";
-import { bestFactor, type ScoredRows } from "./temperature.ts";
+import { bestFactor } from "./temperature.ts";
 
 /** Calibration of a model's probabilities, measured on examples that it did not train on, and the temperature that corrects it. */
 export interface Calibration {
@@ -57,7 +59,7 @@ export async function calibrate(
     targets: concatenated(examples.map(({ targets }) => targets.data)),
     weights: concatenated(examples.map((example) => example.weights)),
   };
-  const factor = bestFactor(rows, loss, known);
+  const factor = await bestFactor(rows, loss, { known, turns: new Turns(signal) });
   const [before, after] = [1, factor].map((each) => scoredPredictions(rows, loss, each)) as [
     ScoredPredictions,
     ScoredPredictions,

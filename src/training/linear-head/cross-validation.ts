@@ -1,67 +1,90 @@
-import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import { bestFactor, rowLosses } from "../calibration/temperature.ts";
-import { canonicalOrder, Design, type FeatureRows } from "./design.ts";
+import { Design } from "./design.ts";
+import { canonicalOrder, type FeatureRows } from "./feature-rows.ts";
 import { drawFolds, type RowGroups, sampleRows } from "./folds.ts";
-import { minimise, outputsOf } from "./newton.ts";
+import type { Fit, LinearSolver } from "./linear-solver.ts";
 
-/** How a fit does on rows that it did not see. */
+/** Scores of fits on rows that they did not see. */
 export interface CrossValidated {
   /** λ of features that are centred and scaled (see {@link Design}). */
   penalty: number;
-  /** What outputs are multiplied by, so that the loss of held-out rows is least. */
+  /** Factor of the outputs by which the loss of held-out rows is least. */
   factor: number;
-  /** Numbers of the rows that were held out at some time. */
+  /** Numbers of the rows that were held out in some fold. */
   rows: Int32Array;
   /** Their outputs, `[rows, outputs]`, times the factor: a mean over draws. */
   logits: Float64Array;
-  /** Their losses, each by its weight. */
+  /** Their weighted losses. */
   losses: Float64Array;
 }
 
-/** λ, strongest first: half decades. The best stood between 0.3 and 3 for 8 to 500 rows a class of AG News. */
+export interface ValidationOptions {
+  /** Penalties to try, strongest first. */
+  penalties?: readonly number[];
+  /** Takes all rows, not a sample, and penalises each fit by its share of them: each row counts as much as in a fit of all. */
+  ofAll?: boolean;
+  /** Called after each fit. @param of fits if all penalties are tried */
+  onFit?: ((done: number, of: number) => void | Promise<void>) | undefined;
+}
+
+/** λ in half decades, strongest first. For 8 to 500 rows per class of AG News, the best is between 0.3 and 3. */
 export const PENALTIES: readonly number[] = Array.from({ length: 10 }, (_, i) => 10 ** (1.5 - i / 2));
 
 const FOLDS = 5;
-/** Rows looked at over all draws of folds, so that few rows are drawn more than once. */
+/** Rows to hold out over all draws of folds: if there are fewer rows, the folds are drawn several times. */
 const LOOKED_AT = 300;
-/** Rows that are enough to compare penalties and features by. */
+/** Rows, and rows per output, that are enough to compare penalties and features. */
 const COMPARED_ROWS = 1000;
-/** Most coefficients of rows, `rows × features × outputs`, of one fit that only compares. */
-const COMPARED_SIZE = 2 ** 24;
-/** Near enough to the optimum to compare. */
+const COMPARED_ROWS_AN_OUTPUT = 5;
+/** Most products of a pass over the rows of a fit that only compares. */
+const COMPARED_PRODUCTS = 2 ** 30;
+/** Size of the gradient, as a share of the rows' weights, at which fits are compared. */
 const COMPARING = 1e-3;
+
+/** Returns the number of rows that are enough to compare penalties and features: the rule of choice has the standard error of their losses. */
+export const comparedRows = (outputs: number): number => Math.max(COMPARED_ROWS, COMPARED_ROWS_AN_OUTPUT * outputs);
 
 /**
  * Scores penalties by repeated, stratified cross-validation, from the strongest on, each fit from the one before (a path of
- * solutions, Friedman et al. 2010), until the least loss is two behind. Losses are those at the best factor: a strong penalty is not
- * to lose by its caution alone.
- * @param ofAll whether all rows are looked at, not a sample, and each fit is penalised by its share of them: as much a row as one of all
- * @returns of each that was tried, in that order; none where no row can be held out, as each is its class's only one
+ * solutions, Friedman et al. 2010), until the least loss is two behind. Losses are those at the best factor: a strong penalty must not
+ * lose by its caution alone.
+ * @returns a score of each penalty that was tried, in that order; none if no row can be held out, as each is its class's only one
+ * @throws the reason of the solver's signal
  */
-export function crossValidate(
+export async function crossValidate(
+  solver: LinearSolver,
   given: FeatureRows,
-  loss: LinearLoss,
   groups: RowGroups,
-  penalties: readonly number[] = PENALTIES,
-  ofAll = false,
-): CrossValidated[] {
+  { penalties = PENALTIES, ofAll = false, onFit }: ValidationOptions = {},
+): Promise<CrossValidated[]> {
   const { width, outputs } = given;
-  const most = ofAll ? given.rows : Math.min(COMPARED_ROWS, Math.floor(COMPARED_SIZE / (width * outputs)));
-  const design = new Design(given, sampleRows(canonicalOrder(given), groups, most));
-  const draws = drawFolds(design.order, groups, {
+  const most = ofAll ? given.rows : Math.min(comparedRows(outputs), Math.floor(COMPARED_PRODUCTS / (width * outputs)));
+  const order = sampleRows(await canonicalOrder(given, solver.turns), groups, most);
+  const draws = drawFolds(order, groups, {
     folds: FOLDS,
-    draws: Math.max(1, Math.round(LOOKED_AT / design.rows)),
+    draws: Math.max(1, Math.round(LOOKED_AT / order.length)),
   });
-  const splits = draws.flatMap(splitsOf);
-  const held = Int32Array.from(design.order.keys()).filter((place) => draws[0]![place]! >= 0);
+  const held = Int32Array.from(order.keys()).filter((place) => draws[0]![place]! >= 0);
   if (held.length === 0) return [];
-  const starts = splits.map(() => new Float64Array(outputs * design.width));
+  const design = await Design.of(given, order, solver.products, solver.turns);
+  const splits = draws.flatMap((foldOf) => splitsOf(design, foldOf));
+  let done = 0;
+  const tell = onFit && (() => onFit(++done, splits.length * penalties.length));
+  let starts: Float64Array[] = splits.map(() => new Float64Array(outputs * design.width));
   const tried: CrossValidated[] = [];
   let least = Number.POSITIVE_INFINITY;
   let rises = 0;
   for (const penalty of penalties) {
-    const found = heldOutOutputs(design, splits, starts, { loss, penalty, ofAll, draws: draws.length });
-    const scored = scoreOf(design, held, found, loss);
+    const fits = splits.map(
+      ({ weights, share }, i): Fit => ({
+        weights,
+        penalty: ofAll ? penalty * share : penalty,
+        start: starts[i]!,
+      }),
+    );
+    starts = await solver.fit(design, fits, { tolerance: COMPARING, onFit: tell });
+    const found = await heldOutOutputs(solver, design, splits, starts);
+    const scored = await scoreOf(solver, design, held, found);
     const sum = scored.losses.reduce((total, each) => total + each, 0);
     rises = sum < least ? 0 : rises + 1;
     least = Math.min(least, sum);
@@ -72,64 +95,67 @@ export function crossValidate(
 }
 
 interface Split {
-  train: Int32Array;
+  /** `[rows]`: weights of the rows that train, 0 for others. */
+  weights: Float64Array;
+  /** Share of rows that train. */
+  share: number;
+  /** Places of the others. */
   held: Int32Array;
 }
 
-function splitsOf(foldOf: Int32Array): Split[] {
-  const places = foldOf.map((_, place) => place);
-  return Array.from({ length: FOLDS }, (_, fold) => ({
-    train: places.filter((place) => foldOf[place] !== fold),
-    held: places.filter((place) => foldOf[place] === fold),
-  })).filter(({ held }) => held.length > 0);
+function splitsOf({ rows, weights }: Design, foldOf: Int32Array): Split[] {
+  const places = Int32Array.from({ length: rows }, (_, place) => place);
+  return Array.from({ length: FOLDS }, (_, fold) => {
+    const held = places.filter((place) => foldOf[place] === fold);
+    return {
+      weights: weights.map((weight, place) => (foldOf[place] === fold ? 0 : weight)),
+      share: 1 - held.length / rows,
+      held,
+    };
+  }).filter(({ held }) => held.length > 0);
 }
 
-/** Outputs by place, `[rows, outputs]`, from fits that did not see them. @param starts of each split's fit, which takes its place */
-function heldOutOutputs(
+/** Outputs by place, `[rows, outputs]`, from fits that did not see them: a mean over draws. @param fits coefficients of each split's fit */
+async function heldOutOutputs(
+  solver: LinearSolver,
   design: Design,
   splits: readonly Split[],
-  starts: Float64Array[],
-  { loss, penalty, ofAll, draws }: { loss: LinearLoss; penalty: number; ofAll: boolean; draws: number },
-): Float64Array {
-  const found = new Float64Array(design.rows * design.outputs);
-  splits.forEach(({ train, held }, i) => {
-    const own = ofAll ? (penalty * train.length) / design.rows : penalty;
-    starts[i] = minimise(design, { loss, penalty: own, tolerance: COMPARING, subset: train }, starts[i]!);
-    const outputs = new Float64Array(held.length * design.outputs);
-    outputsOf(design, held, starts[i]!, outputs);
-    held.forEach((place, row) => {
-      for (let k = 0; k < design.outputs; k++) {
-        found[place * design.outputs + k]! += outputs[row * design.outputs + k]! / draws;
-      }
-    });
-  });
-  return found;
+  fits: readonly Float64Array[],
+): Promise<Float64Array> {
+  const { rows, outputs } = design;
+  const found = new Float64Array(rows * outputs);
+  const draws = new Int32Array(rows);
+  for (const [i, { held }] of splits.entries()) {
+    const logits = await solver.logits(design, fits[i]!);
+    for (const place of held) {
+      draws[place]!++;
+      for (let j = place * outputs; j < (place + 1) * outputs; j++) found[j]! += logits[j]!;
+    }
+  }
+  return found.map((sum, j) => sum / Math.max(1, draws[Math.floor(j / outputs)]!));
 }
 
-function scoreOf(
-  { outputs, targets, weights, order }: Design,
+async function scoreOf(
+  { loss, turns }: LinearSolver,
+  design: Design,
   held: Int32Array,
   found: Float64Array,
-  loss: LinearLoss,
-): Omit<CrossValidated, "penalty"> {
-  const rowsOf = (values: Float64Array): Float64Array => {
-    const rows = new Float64Array(held.length * outputs);
-    held.forEach((place, row) => {
-      rows.set(values.subarray(place * outputs, (place + 1) * outputs), row * outputs);
+): Promise<Omit<CrossValidated, "penalty">> {
+  const { outputs, weights, order } = design;
+  const logits = new Float64Array(held.length * outputs);
+  const targets = new Float64Array(held.length * outputs);
+  held.forEach((place, row) => {
+    logits.set(found.subarray(place * outputs, (place + 1) * outputs), row * outputs);
+    design.forTargets(place, (output, value) => {
+      targets[row * outputs + output] = value;
     });
-    return rows;
-  };
-  const rows = {
-    outputs,
-    logits: rowsOf(found),
-    targets: rowsOf(targets),
-    weights: Float64Array.from(held, (place) => weights[place]!),
-  };
-  const factor = bestFactor(rows, loss);
+  });
+  const rows = { outputs, logits, targets, weights: Float64Array.from(held, (place) => weights[place]!) };
+  const factor = await bestFactor(rows, loss, { turns });
   return {
     factor,
     rows: Int32Array.from(held, (place) => order[place]!),
-    logits: rows.logits.map((each) => factor * each),
+    logits: logits.map((each) => factor * each),
     losses: rowLosses(rows, loss, factor),
   };
 }

@@ -10,10 +10,12 @@ import type { TaskOptionValues, TrainingExample } from "../../tasks/task-kind.ts
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { Predictor } from "../prediction/predictor.ts";
 import type { AdaptedModel } from "../step-graph.ts";
-import { type CrossValidated, crossValidate } from "./cross-validation.ts";
-import type { FeatureRows } from "./design.ts";
+import { type CrossValidated, comparedRows, crossValidate } from "./cross-validation.ts";
+import { type FeatureRows, sparseTargets } from "./feature-rows.ts";
 import { type RowGroups, sampleRows } from "./folds.ts";
-import { choosePenalty, fitLinear, isWorse, rescaled, uncompared } from "./linear-head.ts";
+import { choosePenalty, fitLinear, isWorse, mostRows, rescaled, uncompared } from "./linear-head.ts";
+import { LinearSolver } from "./linear-solver.ts";
+import { Turns } from "./turns.ts";
 
 /** Examples to fit a head to, as read and as encoded, in one order. */
 export interface HeadExamples {
@@ -24,64 +26,77 @@ export interface HeadExamples {
 
 /** The best last layer of a head, beside a model that stays as it is. */
 export interface FittedHead {
-  /** What it reads. */
+  /** Features that the layer reads. */
   features: HeadFeatures;
   /** The layer's weight and bias by name, such as `classifier.weight`. */
   weights: Tensors<"float32">;
-  /** λ of its weights, of features that are centred and scaled to a mean square of 1. */
+  /** λ of its weights, for features that are centred and scaled to a mean square of 1. */
   penalty: number;
-  /** How heads that were fitted without an example do on it, by cross-validation; absent where nothing could be left out. */
+  /** Number of examples that the head was fitted to: all, or a part that is enough. */
+  fittedTo: number;
+  /** Scores of heads on examples that they were not fitted to, by cross-validation; absent if no example could be left out. */
   scores?: Scores | undefined;
-  /** Options of the task that were not given, by what such heads say. */
+  /** Options of the task that were not given and follow from the held-out outputs. */
   options?: TaskOptionValues | undefined;
 }
 
 export interface HeadFitOptions {
-  /** What it may read: the first unless another is better by more than a standard error. */
+  /** Features to choose from: the first unless another is better by more than a standard error. */
   candidates: readonly HeadFeatures[];
-  /** Of the task's objective. */
+  /** Loss of the task's objective. */
   loss: LinearLoss;
-  /** λ of its weights; chosen by cross-validation where absent. */
+  /** λ of the weights (default: chosen by cross-validation). */
   penalty?: number | undefined;
+  /** Most examples that the head is fitted to (default: {@link mostRows}). If there are more, each class gives its share. */
+  mostExamples?: number | undefined;
   /** Most tokens of a run of the model's graph. */
   tokenBudget: number;
   signal?: AbortSignal | undefined;
-  /** Told how far it is; what it returns is waited for. */
+  /** Called with the progress; its promise is awaited. */
   onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
 }
 
-/** How far something is that is done before training: the fitting of a head, which reads twice what it is chosen by. */
+/** Progress of a stage before or after training. */
 export interface FittingProgress {
-  doing: `reading the ${Media}` | "fitting the head" | "reading the answers before training" | "training on all";
-  /** Examples read. */
+  doing:
+    | `reading the ${Media}`
+    | "fitting the head"
+    | "choosing the head's penalty"
+    | "reading the answers before training"
+    | "training on all";
   done: number;
   of: number;
+  /** Unit of `done` and `of` (default: examples). Fewer fits than `of` are enough if the best penalty is found early. */
+  unit?: "fits";
 }
 
-/** Examples that are enough to choose features and a penalty by. */
-const COMPARED = 1000;
-
 /**
- * Fits the last layer of a model's head to its features, which nothing changes, to the least penalised loss: a logistic regression
- * for classes, one for each of several labels, a ridge regression for numbers; of a head that labels tokens, over all of them.
- * What it reads and its penalty are chosen by cross-validation, unless the penalty is given. Examples may come in any order.
+ * Fits the last layer of a model's head to the model's features: the least penalised loss, which is a logistic regression for classes,
+ * one for each of several labels, a ridge regression for numbers, and a regression over all tokens for a head that labels tokens.
+ * Cross-validation chooses the features and the penalty, unless the penalty is given. The result does not depend on the order of the
+ * examples.
+ * @throws the signal's reason
  */
 export async function fitHead(
   model: AdaptedModel,
   weights: Tensors,
   runtime: Runtime,
   given: HeadExamples,
-  { candidates, loss, penalty, tokenBudget, signal, onFitting }: HeadFitOptions,
+  options: HeadFitOptions,
 ): Promise<FittedHead> {
-  const order = orderOf(given.encoded);
+  const { candidates, loss, penalty, signal, onFitting } = options;
+  const turns = new Turns(signal);
   const { stratumOf } = findTaskKind(given.task.kind);
   const strata = stratumOf && given.examples.map(stratumOf);
-  const compared = sampleRows(order, { strata }, COMPARED);
+  const { order, compared } = sampledExamples(await orderOf(given.encoded, turns), strata, model, options);
   const comparesAll = compared.length === order.length;
-  const of = comparesAll ? order.length : compared.length + order.length;
+  const of = comparesAll || penalty !== undefined ? order.length : compared.length + order.length;
   let read = 0;
   const rowsOf = async (places: Int32Array, names: readonly HeadFeatures[]): Promise<ExampleRows[]> => {
-    const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, features: names });
+    const predictor = await Predictor.compile(model, weights, runtime, {
+      tokenBudget: options.tokenBudget,
+      features: names,
+    });
     try {
       const encoded = Array.from(places, (place) => given.encoded[place]!);
       const values = await predictor.logits(encoded, undefined, signal, (done) =>
@@ -89,85 +104,152 @@ export async function fitHead(
       );
       read += places.length;
       const own = strata && Array.from(places, (place) => strata[place]!);
-      return names.map((_, i) => exampleRows(encoded, values, own, { part: i, of: names.length }));
+      const shared = await sharedRows(encoded, model.labelCount, turns);
+      return names.map((_, i) => exampleRows(values, shared, own, { part: i, of: names.length }));
     } finally {
       await predictor.release();
     }
   };
-  const comparedRows = await rowsOf(compared, candidates);
-  const { chosen, choice } =
-    penalty === undefined ? choose(comparedRows, loss) : { chosen: 0, choice: uncompared(penalty) };
-  const features = candidates[chosen]!;
-  const all = comparesAll ? comparedRows[chosen]! : (await rowsOf(order, [features]))[0]!;
-  const scaled = penalty === undefined ? rescaled(all.rows, loss, choice, all.groups) : choice;
-  const { weight, bias } = fitLinear(all.rows, loss, scaled, all.groups);
-  const { classifier } = traceModel({ ...model, features }, model.labelCount, model.head);
-  const shown = Array.from(compared, (place) => ({ example: given.examples[place]!, encoded: given.encoded[place]! }));
-  return {
-    features,
-    weights: new Map([
-      [`${classifier}.weight`, float32([all.rows.outputs, all.rows.width], Float32Array.from(weight))],
-      [`${classifier}.bias`, float32([all.rows.outputs], Float32Array.from(bias))],
-    ]),
-    penalty: choice.penalty,
-    ...judged(given.task, shown, comparedRows[chosen]!, choice),
-  };
+  const rows = comparesAll || penalty === undefined ? await rowsOf(compared, candidates) : undefined;
+  return LinearSolver.with(runtime, { loss, outputs: model.labelCount, signal }, async (solver) => {
+    const { chosen, choice } =
+      rows && penalty === undefined
+        ? await choose(solver, rows, onFitting)
+        : { chosen: 0, choice: uncompared(penalty!) };
+    const features = candidates[chosen]!;
+    const all = rows && comparesAll ? rows[chosen]! : (await rowsOf(order, [features]))[0]!;
+    const scaled = penalty === undefined ? await rescaled(solver, all.rows, choice, all.groups) : choice;
+    const { weight, bias } = await fitLinear(solver, all.rows, scaled, all.groups);
+    const { classifier } = traceModel({ ...model, features }, model.labelCount, model.head);
+    const shown = Array.from(compared, (place) => ({
+      example: given.examples[place]!,
+      encoded: given.encoded[place]!,
+    }));
+    return {
+      features,
+      weights: new Map([
+        [`${classifier}.weight`, float32([all.rows.outputs, all.rows.width], Float32Array.from(weight))],
+        [`${classifier}.bias`, float32([all.rows.outputs], Float32Array.from(bias))],
+      ]),
+      penalty: choice.penalty,
+      fittedTo: order.length,
+      ...(rows && judged(given.task, shown, rows[chosen]!, choice)),
+    };
+  });
 }
 
-/** Rows of features of some examples, and what belongs together. */
+/** Numbers of the examples to fit to, and of those that are enough to choose features and a penalty by. */
+function sampledExamples(
+  order: Int32Array,
+  strata: readonly number[] | undefined,
+  { labelCount: outputs, config: { hiddenSize: width } }: AdaptedModel,
+  { mostExamples = Number.POSITIVE_INFINITY }: HeadFitOptions,
+): { order: Int32Array; compared: Int32Array } {
+  const fitted = sampleRows(order, { strata }, Math.min(mostExamples, mostRows({ outputs, width })));
+  return { order: fitted, compared: sampleRows(fitted, { strata }, comparedRows(outputs)) };
+}
+
+/** Rows of features of some examples, with their groups. */
 interface ExampleRows {
   rows: FeatureRows;
   groups: RowGroups & { groups: Int32Array };
 }
 
-/** Numbers of examples by what is read of them: which rows are drawn, and the batches that they are computed in, do not depend on the file's order. */
-function orderOf(encoded: readonly TrainingExample[]): Int32Array {
-  const keys = encoded.map(({ encoding, inputs = {}, targets }) => {
+/**
+ * Sorts the numbers of the examples by a hash of their content, so that neither the rows that are drawn nor the batches depend on the
+ * order of the file.
+ */
+async function orderOf(encoded: readonly TrainingExample[], turns: Turns): Promise<Int32Array> {
+  const hashes = new Float64Array(encoded.length);
+  await turns.each(encoded.length, HASHED_NUMBERS, (i) => {
+    const { encoding, inputs = {}, targets } = encoded[i]!;
     const others = Object.values(inputs).map(({ key }) => key);
-    return `${encoding.inputIds.join()} ${others.join()}${targets.data.join()}`;
+    hashes[i] = hashOf(others.join(), encoding.inputIds, targets.data);
   });
-  return Int32Array.from(keys.keys()).sort((a, b) => (keys[a]! < keys[b]! ? -1 : keys[a]! > keys[b]! ? 1 : 0));
+  return turns.sort(Int32Array.from(hashes.keys()), (a, b) => hashes[a]! - hashes[b]!);
+}
+
+/** Typical number of values of an example. */
+const HASHED_NUMBERS = 256;
+
+/** A hash of 53 bits of a text and of numbers. */
+function hashOf(text: string, ...numbers: ArrayLike<number>[]): number {
+  let [high, low] = [0x9e3779b9, 0x85ebca6b];
+  const mix = (value: number): void => {
+    high = Math.imul(high ^ value, 0x01000193);
+    low = Math.imul(low ^ value ^ (high >>> 15), 0x85ebca6b);
+    low ^= low >>> 13;
+  };
+  for (let i = 0; i < text.length; i++) mix(text.charCodeAt(i));
+  for (const list of numbers) {
+    mix(list.length);
+    // Targets may be fractions.
+    for (let i = 0; i < list.length; i++) mix(Math.round(list[i]! * 65536));
+  }
+  return (high >>> 0) * 2 ** 21 + (low >>> 11);
+}
+
+/** Targets and weights of the rows, which all candidates share, and the example of each row. */
+type SharedRows = Pick<FeatureRows, "rows" | "outputs" | "targets" | "weights"> & { groups: Int32Array };
+
+async function sharedRows(encoded: readonly TrainingExample[], outputs: number, turns: Turns): Promise<SharedRows> {
+  const rows = encoded.reduce((sum, { weights }) => sum + weights.length, 0);
+  const weights = new Float32Array(rows);
+  const groups = new Int32Array(rows);
+  let row = 0;
+  for (const [example, { weights: own }] of encoded.entries()) {
+    weights.set(own, row);
+    groups.fill(example, row, row + own.length);
+    row += own.length;
+  }
+  const targets = await sparseTargets(
+    encoded.map(({ targets: { data } }) => data as Float32Array),
+    outputs,
+    turns,
+  );
+  return { rows, outputs, targets, weights, groups };
 }
 
 /** @param values features of each example, `[rows, of * width]`, of which one part is taken */
 function exampleRows(
-  encoded: readonly TrainingExample[],
   values: readonly Float32Array[],
+  { groups, ...shared }: SharedRows,
   strata: readonly number[] | undefined,
   { part, of }: { part: number; of: number },
 ): ExampleRows {
-  const weights = Float32Array.from(encoded.flatMap((example) => Array.from(example.weights)));
-  const rows = weights.length;
-  const stride = values.reduce((sum, each) => sum + each.length, 0) / rows;
+  const stride = values.reduce((sum, each) => sum + each.length, 0) / shared.rows;
   const width = stride / of;
-  const features = new Float32Array(rows * width);
-  const groups = new Int32Array(rows);
+  const features = new Float32Array(shared.rows * width);
   let row = 0;
-  values.forEach((own, example) => {
+  for (const own of values) {
     for (let start = part * width; start < own.length; start += stride) {
-      features.set(own.subarray(start, start + width), row * width);
-      groups[row++] = example;
+      features.set(own.subarray(start, start + width), row++ * width);
     }
-  });
-  const targets = Float32Array.from(encoded.flatMap((example) => Array.from(example.targets.data)));
+  }
   return {
-    rows: { rows, width, outputs: targets.length / rows, features, targets, weights },
+    rows: { ...shared, width, features },
     groups: { groups, strata: strata && Array.from(groups, (example) => strata[example]!) },
   };
 }
 
-/** The candidate to read, with a penalty: others are compared at the first one's. */
-function choose([first, ...others]: readonly ExampleRows[], loss: LinearLoss) {
-  const own = choosePenalty(first!.rows, loss, first!.groups);
+/** Chooses the features and the penalty. Other candidates are compared at the penalty of the first. */
+async function choose(
+  solver: LinearSolver,
+  [first, ...others]: readonly ExampleRows[],
+  onFitting: HeadFitOptions["onFitting"],
+) {
+  const onFit = (done: number, of: number) =>
+    onFitting?.({ doing: "choosing the head's penalty", done, of, unit: "fits" });
+  const own = await choosePenalty(solver, first!.rows, first!.groups, { onFit });
   let best = { chosen: 0, choice: own };
-  others.forEach(({ rows, groups }, i) => {
-    const [found] = crossValidate(rows, loss, groups, [own.penalty]);
+  for (const [i, { rows, groups }] of others.entries()) {
+    const [found] = await crossValidate(solver, rows, groups, { penalties: [own.penalty] });
     if (found && isWorse(best.choice.losses, found.losses)) best = { chosen: i + 1, choice: found };
-  });
+  }
   return best;
 }
 
-/** What fits that did not see examples say of them: how good that is, and the options that follow from it. */
+/** Scores the held-out outputs of the examples, and derives the options that follow from them. */
 function judged(
   task: HeadExamples["task"],
   examples: readonly { example: Example; encoded: TrainingExample }[],

@@ -1,11 +1,11 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
-/** What of rows belongs together, and what is to be spread evenly. */
+/** Rows that belong together, and strata that are spread evenly over folds. */
 export interface RowGroups {
-  /** By row, what goes into one fold together, such as an example's tokens; each row by itself where absent. */
+  /** `[rows]`: rows of one group, such as the tokens of an example, go into one fold (default: each row is a group). */
   groups?: ArrayLike<number> | undefined;
-  /** By row, its class, of which each fold gets its share; all are alike where absent. */
+  /** `[rows]`: the class of each row; each fold gets its share of each class (default: one class). */
   strata?: ArrayLike<number> | undefined;
 }
 
@@ -13,7 +13,7 @@ const SEED = 0;
 
 /**
  * Deals rows into folds, several times over, each time anew.
- * @param order numbers of the rows, in an order that depends on what they are
+ * @param order numbers of the rows, in an order that depends on their content
  * @returns for each draw the fold of each place in `order`. A stratum's only group is in none, so that it always trains: -1
  */
 export function drawFolds(
@@ -44,11 +44,24 @@ export function drawFolds(
   });
 }
 
-/** At most so many rows, and of each stratum its share: all where there are no more. @param order as {@link drawFolds} has it */
+/**
+ * Returns about `most` rows, or all if there are no more: each stratum gives its share, and one group at least.
+ * @param order as {@link drawFolds} takes it
+ */
 export function sampleRows(order: Int32Array, groups: RowGroups, most: number): Int32Array {
   if (order.length <= most) return order;
   const [foldOf] = drawFolds(order, groups, { folds: Math.ceil(order.length / most), draws: 1 });
-  return order.filter((_, place) => foldOf![place]! <= 0);
+  const stratumOf = (row: number): number => groups.strata?.[row] ?? 0;
+  const chosen = order.filter((_, place) => foldOf![place]! <= 0);
+  const met = new Set(Array.from(chosen, stratumOf));
+  const missed = new Map<number, number>();
+  for (const row of order) {
+    const stratum = stratumOf(row);
+    if (!met.has(stratum) && !missed.has(stratum)) missed.set(stratum, groups.groups?.[row] ?? row);
+  }
+  if (missed.size === 0) return chosen;
+  const added = new Set(missed.values());
+  return order.filter((row, place) => foldOf![place]! <= 0 || added.has(groups.groups?.[row] ?? row));
 }
 
 /** Fisher and Yates. */

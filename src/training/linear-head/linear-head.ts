@@ -1,14 +1,14 @@
-import type { LinearLoss } from "../../tasks/losses/objective.ts";
-import { type CrossValidated, crossValidate } from "./cross-validation.ts";
-import { canonicalOrder, Design, type FeatureRows, type LinearFunction } from "./design.ts";
+import { type CrossValidated, crossValidate, type ValidationOptions } from "./cross-validation.ts";
+import { Design, type LinearFunction } from "./design.ts";
+import { canonicalOrder, type FeatureRows } from "./feature-rows.ts";
 import { type RowGroups, sampleRows } from "./folds.ts";
 import { LINEAR_LOSSES } from "./linear-losses.ts";
-import { minimise } from "./newton.ts";
+import type { LinearSolver } from "./linear-solver.ts";
 
-/** The penalty that did best for 8 to 500 rows a class of AG News. */
+/** The penalty that did best for 8 to 500 rows per class of AG News. */
 const USUAL_PENALTY = 1;
 
-/** A penalty that nothing was compared with. */
+/** Returns a choice of a penalty without a comparison. */
 export const uncompared = (penalty: number): CrossValidated => ({
   penalty,
   factor: 1,
@@ -18,40 +18,44 @@ export const uncompared = (penalty: number): CrossValidated => ({
 });
 
 /**
- * The strongest penalty whose held-out loss is within a standard error of the least (Hastie, Tibshirani and Friedman, "The
- * Elements of Statistical Learning", 7.10): with few rows the least says little.
+ * Chooses the strongest penalty whose held-out loss is within a standard error of the least (Hastie, Tibshirani and Friedman, "The
+ * Elements of Statistical Learning", 7.10): with few rows, the position of the minimum is mostly chance.
+ * @throws the reason of the solver's signal
  */
-export function choosePenalty(rows: FeatureRows, loss: LinearLoss, groups: RowGroups): CrossValidated {
-  const tried = crossValidate(rows, loss, groups);
+export async function choosePenalty(
+  solver: LinearSolver,
+  rows: FeatureRows,
+  groups: RowGroups,
+  options: Pick<ValidationOptions, "onFit"> = {},
+): Promise<CrossValidated> {
+  const tried = await crossValidate(solver, rows, groups, options);
   if (tried.length === 0) return uncompared(USUAL_PENALTY);
   const best = tried.reduce((least, each) => (sum(each.losses) < sum(least.losses) ? each : least));
   return tried.find((each) => !isWorse(each.losses, best.losses))!;
 }
 
-/** Rows of a fit up to which its factor is found by cross-validation of all of them; of more, a part that is held out says enough. */
+/** Most rows of a fit whose factor is found by cross-validation of all of them. With more rows, the compared part gives the factor. */
 const SCALED_ROWS = 2000;
-/** Rows for each output from which on a fit without a fifth of them is like one of all: of a class's two or three it lacks too much. */
+/** Fewest rows per output for which a fit without a fifth of the rows resembles a fit of all rows. */
 const ROWS_AN_OUTPUT = 5;
 
-/** Rows by which the factor of a fit of so many was found, as far as it suits rows that the fit did not see. */
-export function scaledBy(fit: Pick<FeatureRows, "rows" | "width" | "outputs">): number {
-  const { rows, outputs } = fit;
-  const isEnough = rows >= ROWS_AN_OUTPUT * outputs;
-  return isEnough && rows <= Math.min(SCALED_ROWS, mostRows(fit)) ? rows : 0;
-}
+/** Returns the number of rows by which {@link rescaled} finds the factor of a fit of `rows` rows; 0 if it keeps the factor. */
+export const scaledBy = ({ rows, outputs }: Pick<FeatureRows, "rows" | "outputs">): number =>
+  rows >= ROWS_AN_OUTPUT * outputs && rows <= SCALED_ROWS ? rows : 0;
 
 /**
- * A choice with the factor of a fit of all rows. Fits of fewer rows at the same penalty are less sure, so that their factor is too
- * large for it.
+ * Returns a choice with the factor that suits a fit of all rows. Fits of fewer rows at the same penalty are less confident, so their
+ * factor is too large for a fit of all.
+ * @throws the reason of the solver's signal
  */
-export function rescaled(
+export async function rescaled(
+  solver: LinearSolver,
   rows: FeatureRows,
-  loss: LinearLoss,
   { penalty, factor }: Pick<CrossValidated, "penalty" | "factor">,
   groups: RowGroups,
-): Pick<CrossValidated, "penalty" | "factor"> {
-  const isAsked = LINEAR_LOSSES[loss].scales && scaledBy(rows) > 0;
-  const [found] = isAsked ? crossValidate(rows, loss, groups, [penalty], true) : [];
+): Promise<Pick<CrossValidated, "penalty" | "factor">> {
+  const isAsked = LINEAR_LOSSES[solver.loss].scales && scaledBy(rows) > 0;
+  const [found] = isAsked ? await crossValidate(solver, rows, groups, { penalties: [penalty], ofAll: true }) : [];
   return { penalty, factor: found?.factor ?? factor };
 }
 
@@ -64,26 +68,35 @@ export function isWorse(losses: Float64Array, others: Float64Array): boolean {
   return mean > Math.sqrt(variance / rows);
 }
 
-/** Most numbers of rows, and of products of a pass over them, that a fit takes: others are left out, of each class its share. */
-const MOST_NUMBERS = 2 ** 25;
-const MOST_PRODUCTS = 2 ** 28;
-const mostRows = ({ width, outputs }: Pick<FeatureRows, "width" | "outputs">): number =>
-  Math.floor(Math.min(MOST_NUMBERS / width, MOST_PRODUCTS / (width * outputs)));
-const CONVERGED = 1e-8;
+/** Most features of all rows, and most products of a pass over the rows, in one fit. */
+const MOST_NUMBERS = 2 ** 26;
+const MOST_PRODUCTS = 2 ** 34;
+/** Rows per output that a fit takes in any case. */
+const FEWEST_AN_OUTPUT = 3;
+
+/** Returns the most rows that a fit takes. If there are more, each class gives its share. */
+export const mostRows = ({ width, outputs }: Pick<FeatureRows, "width" | "outputs">): number =>
+  Math.floor(Math.max(FEWEST_AN_OUTPUT * outputs, Math.min(MOST_NUMBERS / width, MOST_PRODUCTS / (width * outputs))));
+
+/** Size of the gradient, as a share of the rows' weights, at which a fit ends. */
+const CONVERGED = 1e-5;
 
 /**
- * The linear function of least penalised loss, in float64 and to the bit the same in whatever order rows come; its outputs are
- * multiplied by the factor.
+ * Fits the linear function of least penalised loss and multiplies its outputs by the factor. The result has the same bits for any
+ * order of the rows.
+ * @throws the reason of the solver's signal
  */
-export function fitLinear(
+export async function fitLinear(
+  solver: LinearSolver,
   given: FeatureRows,
-  loss: LinearLoss,
   { penalty, factor }: Pick<CrossValidated, "penalty" | "factor">,
   groups: RowGroups = {},
-): LinearFunction {
-  const design = new Design(given, sampleRows(canonicalOrder(given), groups, mostRows(given)));
+): Promise<LinearFunction> {
+  const order = sampleRows(await canonicalOrder(given, solver.turns), groups, mostRows(given));
+  const design = await Design.of(given, order, solver.products, solver.turns);
   const start = new Float64Array(given.outputs * design.width);
-  const { weight, bias } = design.functionOf(minimise(design, { loss, penalty, tolerance: CONVERGED }, start));
+  const [found] = await solver.fit(design, [{ weights: design.weights, penalty, start }], { tolerance: CONVERGED });
+  const { weight, bias } = await design.functionOf(found!, solver.products);
   return { weight: weight.map((each) => factor * each), bias: bias.map((each) => factor * each) };
 }
 

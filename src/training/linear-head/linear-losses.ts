@@ -1,24 +1,35 @@
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 
-/** A convex loss of one row's outputs, which stand in `logits` from `at` on; its targets in `targets` from `target` on. */
-interface RowLoss {
-  /** Whether outputs say the same, only more or less surely, where all are multiplied by a number. */
-  scales: boolean;
-  loss(logits: Float64Array, at: number, targets: Float64Array, target: number, outputs: number): number;
-  /** What the outputs say in the targets' terms, into `into` from `at` on: the loss's gradient is that less the targets. */
-  expect(logits: Float64Array, at: number, outputs: number, into: Float64Array): void;
-  /** The Hessian times `along` from `at` on, in its place. @param expected what {@link expect} gave */
-  curve(expected: Float64Array, along: Float64Array, at: number, outputs: number): void;
-  /** An entry of the Hessian's diagonal. */
-  curvature(expected: number): number;
+/** Outputs of rows, with their targets. */
+export interface ScoredRows {
+  outputs: number;
+  /** `[rows, outputs]` */
+  logits: Float64Array;
+  /** `[rows, outputs]` */
+  targets: Float64Array;
+  /** `[rows]` */
+  weights: Float64Array;
 }
 
-/** log Σ eᶻ over the outputs. */
-function logOfSum(logits: Float64Array, at: number, outputs: number): number {
+/** A convex loss of one row's outputs. */
+interface RowLoss {
+  /** Whether a factor of all outputs changes only how sure they are. */
+  scales: boolean;
+  /** The loss of `factor · logits`, without the row's weight. */
+  loss(rows: ScoredRows, row: number, factor: number): number;
+  /** Its derivative by the factor. */
+  slope(rows: ScoredRows, row: number, factor: number): number;
+  /** Mean of the diagonal of the Hessian. */
+  curvature(rows: Pick<ScoredRows, "logits" | "outputs">, row: number): number;
+}
+
+/** log Σ eᶻ over `factor` times a row's outputs. */
+function logOfSum({ logits, outputs }: Pick<ScoredRows, "logits" | "outputs">, row: number, factor: number): number {
+  const at = row * outputs;
   let largest = Number.NEGATIVE_INFINITY;
-  for (let k = at; k < at + outputs; k++) largest = Math.max(largest, logits[k]!);
+  for (let k = at; k < at + outputs; k++) largest = Math.max(largest, factor * logits[k]!);
   let total = 0;
-  for (let k = at; k < at + outputs; k++) total += Math.exp(logits[k]! - largest);
+  for (let k = at; k < at + outputs; k++) total += Math.exp(factor * logits[k]! - largest);
   return largest + Math.log(total);
 }
 
@@ -26,54 +37,73 @@ export const LINEAR_LOSSES: Readonly<Record<LinearLoss, RowLoss>> = {
   /** Cross-entropy of one choice: multinomial logistic regression. */
   softmax: {
     scales: true,
-    loss(logits, at, targets, target, outputs) {
-      const all = logOfSum(logits, at, outputs);
+    loss(rows, row, factor) {
+      const { logits, targets, outputs } = rows;
+      const all = logOfSum(rows, row, factor);
       let sum = 0;
-      for (let k = 0; k < outputs; k++) sum += targets[target + k]! * (all - logits[at + k]!);
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) sum += targets[k]! * (all - factor * logits[k]!);
       return sum;
     },
-    expect(logits, at, outputs, into) {
-      const all = logOfSum(logits, at, outputs);
-      for (let k = at; k < at + outputs; k++) into[k] = Math.exp(logits[k]! - all);
+    slope(rows, row, factor) {
+      const { logits, targets, outputs } = rows;
+      let largest = Number.NEGATIVE_INFINITY;
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) largest = Math.max(largest, factor * logits[k]!);
+      let [total, mean, sum] = [0, 0, 0];
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) {
+        const share = Math.exp(factor * logits[k]! - largest);
+        total += share;
+        mean += share * logits[k]!;
+        sum += targets[k]! * logits[k]!;
+      }
+      return mean / total - sum;
     },
-    curve(expected, along, at, outputs) {
-      let mean = 0;
-      for (let k = at; k < at + outputs; k++) mean += expected[k]! * along[k]!;
-      for (let k = at; k < at + outputs; k++) along[k] = expected[k]! * (along[k]! - mean);
+    curvature(rows, row) {
+      const { logits, outputs } = rows;
+      const all = logOfSum(rows, row, 1);
+      let squares = 0;
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) squares += Math.exp(2 * (logits[k]! - all));
+      return (1 - squares) / outputs;
     },
-    curvature: (expected) => expected * (1 - expected),
   },
-  /** Cross-entropy of each output by itself: a logistic regression for each, one against the rest. */
+  /** Cross-entropy of each output by itself: one logistic regression for each output. */
   sigmoid: {
     scales: true,
-    loss(logits, at, targets, target, outputs) {
+    loss({ logits, targets, outputs }, row, factor) {
       let sum = 0;
-      for (let k = 0; k < outputs; k++) {
-        const z = logits[at + k]!;
-        sum += Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))) - z * targets[target + k]!;
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) {
+        const z = factor * logits[k]!;
+        sum += Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))) - z * targets[k]!;
       }
       return sum;
     },
-    expect(logits, at, outputs, into) {
-      for (let k = at; k < at + outputs; k++) into[k] = 1 / (1 + Math.exp(-logits[k]!));
+    slope({ logits, targets, outputs }, row, factor) {
+      let sum = 0;
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) {
+        sum += (1 / (1 + Math.exp(-factor * logits[k]!)) - targets[k]!) * logits[k]!;
+      }
+      return sum;
     },
-    curve(expected, along, at, outputs) {
-      for (let k = at; k < at + outputs; k++) along[k]! *= expected[k]! * (1 - expected[k]!);
+    curvature({ logits, outputs }, row) {
+      let sum = 0;
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) {
+        sum += 1 / (2 + Math.exp(logits[k]!) + Math.exp(-logits[k]!));
+      }
+      return sum / outputs;
     },
-    curvature: (expected) => expected * (1 - expected),
   },
   /** Half the squared difference: ridge regression. */
   squared: {
     scales: false,
-    loss(logits, at, targets, target, outputs) {
+    loss({ logits, targets, outputs }, row, factor) {
       let sum = 0;
-      for (let k = 0; k < outputs; k++) sum += 0.5 * (logits[at + k]! - targets[target + k]!) ** 2;
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) sum += 0.5 * (factor * logits[k]! - targets[k]!) ** 2;
       return sum;
     },
-    expect(logits, at, outputs, into) {
-      for (let k = at; k < at + outputs; k++) into[k] = logits[k]!;
+    slope({ logits, targets, outputs }, row, factor) {
+      let sum = 0;
+      for (let k = row * outputs; k < (row + 1) * outputs; k++) sum += (factor * logits[k]! - targets[k]!) * logits[k]!;
+      return sum;
     },
-    curve: () => undefined,
     curvature: () => 1,
   },
 };

@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import type { LinearLoss } from "../../../src/tasks/losses/objective.ts";
 import { bestFactor } from "../../../src/training/calibration/temperature.ts";
 import { crossValidate } from "../../../src/training/linear-head/cross-validation.ts";
-import { canonicalOrder, Design, type FeatureRows } from "../../../src/training/linear-head/design.ts";
+import { Design, type LinearFunction } from "../../../src/training/linear-head/design.ts";
+import { canonicalOrder, type FeatureRows } from "../../../src/training/linear-head/feature-rows.ts";
 import { drawFolds, sampleRows } from "../../../src/training/linear-head/folds.ts";
 import {
   choosePenalty,
@@ -12,7 +13,9 @@ import {
   rescaled,
   scaledBy,
 } from "../../../src/training/linear-head/linear-head.ts";
-import { minimise } from "../../../src/training/linear-head/newton.ts";
+import { LinearSolver } from "../../../src/training/linear-head/linear-solver.ts";
+import { runtime } from "../../support/runtime.ts";
+import { denseTargets } from "./dense-targets.ts";
 
 interface Case {
   loss: LinearLoss;
@@ -31,20 +34,29 @@ const rowsOf = (features: number[][], targets: number[][], weights = features.ma
   width: features[0]!.length,
   outputs: targets[0]!.length,
   features: Float32Array.from(features.flat()),
-  targets: Float32Array.from(targets.flat()),
+  targets: denseTargets(targets),
   weights: Float32Array.from(weights),
 });
 
 const apart = (found: Float64Array, expected: number[]): number =>
   Math.max(...expected.map((each, i) => Math.abs(each - found[i]!)));
 
-test.each(cases.map((each, i) => [i, each] as const))("case %i is what scikit-learn comes to", (_, given) => {
+/** Runs with a solver of a loss for such rows. */
+const solving = <T>(
+  { outputs }: FeatureRows,
+  loss: LinearLoss,
+  use: (solver: LinearSolver) => Promise<T>,
+): Promise<T> => LinearSolver.with(runtime, { loss, outputs }, use);
+
+test.each(cases.map((each, i) => [i, each] as const))("case %i is what scikit-learn comes to", async (_, given) => {
   const rows = rowsOf(given.features, given.targets, given.weights);
-  const design = new Design(rows, canonicalOrder(rows));
-  const { loss } = given;
-  const penalty = given.penalty / design.scale ** 2;
-  const start = new Float64Array(rows.outputs * design.width);
-  const { weight, bias } = design.functionOf(minimise(design, { loss, penalty, tolerance: 1e-8 }, start));
+  const { weight, bias } = await solving(rows, given.loss, async (solver) => {
+    const design = await Design.of(rows, await canonicalOrder(rows, solver.turns), solver.products, solver.turns);
+    const penalty = given.penalty / design.scale ** 2;
+    const start = new Float64Array(rows.outputs * design.width);
+    const [found] = await solver.fit(design, [{ weights: design.weights, penalty, start }], { tolerance: 1e-9 });
+    return design.functionOf(found!, solver.products);
+  });
   expect(apart(weight, given.coefficients.flat())).toBeLessThan(1e-5);
   expect(apart(bias, given.bias)).toBeLessThan(1e-5);
 });
@@ -68,31 +80,30 @@ function clusters(rows: number, width: number, spread: number): FeatureRows & { 
   };
 }
 
-test("a fit is the same to the bit in whatever order rows come", () => {
+test("a fit is the same to the bit in whatever order rows come", async () => {
   const { labels, ...given } = clusters(60, 8, 3);
   const turned = labels.map((_, row) => 59 - row);
   const reversed: FeatureRows = {
     ...given,
     features: Float32Array.from(turned.flatMap((row) => [...given.features.subarray(8 * row, 8 * row + 8)])),
-    targets: Float32Array.from(turned.flatMap((row) => [...given.targets.subarray(3 * row, 3 * row + 3)])),
+    targets: denseTargets(turned.map((row) => [0, 1, 2].map((k) => (k === labels[row] ? 1 : 0)))),
   };
-  const choose = (rows: FeatureRows, strata: number[]) => {
-    const choice = choosePenalty(rows, "softmax", { strata });
-    return { choice, found: fitLinear(rows, "softmax", choice, { strata }) };
-  };
-  const [first, second] = [
-    choose(given, labels),
-    choose(
-      reversed,
-      turned.map((row) => labels[row]!),
-    ),
-  ];
+  const choose = (rows: FeatureRows, strata: number[]) =>
+    solving(rows, "softmax", async (solver) => {
+      const choice = await choosePenalty(solver, rows, { strata });
+      return { choice, found: await fitLinear(solver, rows, choice, { strata }) };
+    });
+  const first = await choose(given, labels);
+  const second = await choose(
+    reversed,
+    turned.map((row) => labels[row]!),
+  );
   expect(second.found).toEqual(first.found);
   expect(second.choice.penalty).toBe(first.choice.penalty);
   expect(second.choice.factor).toBe(first.choice.factor);
 });
 
-test("outputs of held-out rows come from fits that did not see them", () => {
+test("outputs of held-out rows come from fits that did not see them", async () => {
   // Features that say nothing of the labels: whoever sees a row knows its label, and others do not.
   const rows = 40;
   const features = Array.from({ length: rows }, (_, row) =>
@@ -103,12 +114,15 @@ test("outputs of held-out rows come from fits that did not see them", () => {
     features,
     labels.map((label) => (label === 1 ? [0, 1] : [1, 0])),
   );
-  const weakest = crossValidate(given, "softmax", { strata: labels }, [1e-3])[0]!;
+  const { weakest, all } = await solving(given, "softmax", async (solver) => {
+    const [weakest] = await crossValidate(solver, given, { strata: labels }, { penalties: [1e-3] });
+    return { weakest: weakest!, all: await fitLinear(solver, given, { penalty: 1e-3, factor: 1 }) };
+  });
   const right = [...weakest.rows].filter(
     (row, i) => weakest.logits[2 * i + labels[row]!]! > weakest.logits[2 * i + 1 - labels[row]!]!,
   );
   expect(right.length).toBeLessThan(rows / 2 + 10);
-  expect(fitLinear(given, "softmax", { penalty: 1e-3, factor: 1 }).weight[0]).toBeGreaterThan(1);
+  expect(all.weight[0]).toBeGreaterThan(1);
 });
 
 test("each fold has its share of each class, groups stay whole, and a class's only row always trains", () => {
@@ -135,9 +149,12 @@ test("a sample has of each class its share", () => {
   const sample = sampleRows(order, { strata }, 25);
   expect(sample).toHaveLength(25);
   expect([...sample].filter((row) => row >= 80)).toHaveLength(5);
+  // Of 50 classes of two rows, a fifth of the rows would leave out most classes.
+  const rare = [...order].map((row) => Math.floor(row / 2));
+  expect(new Set(Array.from(sampleRows(order, { strata: rare }, 20), (row) => rare[row])).size).toBe(50);
 });
 
-test("the best factor gives outputs the sureness that they deserve", () => {
+test("the best factor gives outputs the sureness that they deserve", async () => {
   // Of ten rows with one output, seven are right: log 7/3 is what they should say.
   const rowsOf = (count: number, share: number) => ({
     outputs: 1,
@@ -146,17 +163,17 @@ test("the best factor gives outputs the sureness that they deserve", () => {
     weights: new Float64Array(count).fill(1),
   });
   const rows = rowsOf(10_000, 0.7);
-  expect(0.25 * bestFactor(rows, "sigmoid")).toBeCloseTo(Math.log(7 / 3), 2);
-  expect(bestFactor(rows, "squared")).toBe(1);
+  expect(0.25 * (await bestFactor(rows, "sigmoid"))).toBeCloseTo(Math.log(7 / 3), 2);
+  expect(await bestFactor(rows, "squared")).toBe(1);
   // Four that are all right do not make a model sure.
-  const few = bestFactor(rowsOf(4, 1), "sigmoid");
+  const few = await bestFactor(rowsOf(4, 1), "sigmoid");
   expect(few).toBeGreaterThan(1);
   expect(few).toBeLessThan(2);
   // Nor do they say much beside a thousand by which it was scaled before.
-  expect(bestFactor(rowsOf(4, 1), "sigmoid", 1000)).toBeCloseTo(1, 2);
+  expect(await bestFactor(rowsOf(4, 1), "sigmoid", { known: 1000 })).toBeCloseTo(1, 2);
 });
 
-test("the factor of a fit suits rows that it did not see", () => {
+test("the factor of a fit suits rows that it did not see", async () => {
   // Labels of 40 directions that each say a little.
   let state = 7;
   const random = (): number => {
@@ -173,36 +190,43 @@ test("the factor of a fit suits rows that it did not see", () => {
     return { strata: labels, features, targets, rows: rowsOf(features, targets) };
   };
   const others = drawn(2000);
-  const { targets, weights } = others.rows;
   /** How far, as a logarithm, a fit's factor is from the one that suits others. */
-  const offOf = ({ weight, bias }: ReturnType<typeof fitLinear>): number => {
+  const offOf = async ({ weight, bias }: LinearFunction): Promise<number> => {
     const logits = others.features.flatMap((row) =>
       [0, 1].map((k) => row.reduce((sum, value, j) => sum + value * weight[40 * k + j]!, bias[k]!)),
     );
-    const rows = { outputs: 2, logits: Float64Array.from(logits), targets: Float64Array.from(targets) };
-    return Math.log(bestFactor({ ...rows, weights: Float64Array.from(weights) }, "softmax"));
+    const targets = Float64Array.from(others.targets.flat());
+    const weights = new Float64Array(others.targets.length).fill(1);
+    return Math.log(await bestFactor({ outputs: 2, logits: Float64Array.from(logits), targets, weights }, "softmax"));
   };
-  const offs = Array.from({ length: 6 }, () => {
+  const offs: number[][] = [];
+  for (let draw = 0; draw < 6; draw++) {
     const { rows, strata } = drawn(150);
-    const [plain] = crossValidate(rows, "softmax", { strata }, [0.3]);
-    const choices = [rescaled(rows, "softmax", plain!, { strata }), plain!];
-    return choices.map((choice) => offOf(fitLinear(rows, "softmax", choice, { strata })));
-  });
+    const found = await solving(rows, "softmax", async (solver) => {
+      const [plain] = await crossValidate(solver, rows, { strata }, { penalties: [0.3] });
+      const scaled = await rescaled(solver, rows, plain!, { strata });
+      return [
+        await fitLinear(solver, rows, scaled, { strata }),
+        await fitLinear(solver, rows, plain!, { strata }),
+      ] as const;
+    });
+    offs.push([await offOf(found[0]), await offOf(found[1])]);
+  }
   const [own, plain] = [0, 1].map((i) => offs.reduce((sum, off) => sum + off[i]! / offs.length, 0));
   expect(Math.abs(own!)).toBeLessThan(0.05);
   expect(plain).toBeLessThan(-0.05);
 });
 
 test("cross-validation scales a fit of all rows, of enough for each class, and not of thousands", () => {
-  const scaled = ([2000, 2001, 20, 19] as const).map((rows) => scaledBy({ rows, width: 384, outputs: 4 }));
+  const scaled = ([2000, 2001, 20, 19] as const).map((rows) => scaledBy({ rows, outputs: 4 }));
   expect(scaled).toEqual([2000, 0, 20, 0]);
-  // Of so many classes a fit takes a part of the rows.
-  expect(scaledBy({ rows: 2000, width: 1024, outputs: 400 })).toBe(0);
 });
 
-test("the penalty is strong where features say nothing, and weak where a small one says all", () => {
+test("the penalty is strong where features say nothing, and weak where a small one says all", async () => {
   const { labels: strata, ...noise } = clusters(60, 30, 1e3);
-  const strong = choosePenalty(noise, "softmax", { strata });
+  const chosen = (rows: FeatureRows, strata: number[]) =>
+    solving(rows, "softmax", (solver) => choosePenalty(solver, rows, { strata }));
+  const strong = await chosen(noise, strata);
   // Of outputs that say nothing no more is left than of none.
   const loss = strong.losses.reduce((sum, each) => sum + each, 0) / strong.losses.length;
   expect(loss).toBeLessThan(1.2 * Math.log(3));
@@ -217,10 +241,10 @@ test("the penalty is strong where features say nothing, and weak where a small o
     features,
     labels.map((label) => [1 - label, label]),
   );
-  expect(choosePenalty(rows, "softmax", { strata: labels }).penalty).toBeLessThan(strong.penalty / 10);
+  expect((await chosen(rows, labels)).penalty).toBeLessThan(strong.penalty / 10);
 });
 
-test("where each class has one row alone nothing is compared, and there is a fit all the same", () => {
+test("where each class has one row alone nothing is compared, and there is a fit all the same", async () => {
   const given = rowsOf(
     [
       [1, 0],
@@ -232,9 +256,11 @@ test("where each class has one row alone nothing is compared, and there is a fit
     ],
   );
   const strata = [0, 1];
-  const choice = choosePenalty(given, "softmax", { strata });
+  const { choice, weight } = await solving(given, "softmax", async (solver) => {
+    const choice = await choosePenalty(solver, given, { strata });
+    return { choice, ...(await fitLinear(solver, given, choice, { strata })) };
+  });
   expect(choice.rows).toHaveLength(0);
-  const { weight } = fitLinear(given, "softmax", choice, { strata });
   expect(weight[0]).toBeGreaterThan(0);
   expect(weight[2]).toBeLessThan(0);
 });

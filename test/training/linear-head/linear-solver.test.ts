@@ -1,0 +1,188 @@
+import { expect, test } from "vitest";
+import { float64 } from "../../../src/graph/tensor.ts";
+import type { LinearLoss } from "../../../src/tasks/losses/objective.ts";
+import { Design, type LinearFunction } from "../../../src/training/linear-head/design.ts";
+import { classTargets, type FeatureRows } from "../../../src/training/linear-head/feature-rows.ts";
+import { fitLinear } from "../../../src/training/linear-head/linear-head.ts";
+import { LINEAR_LOSSES } from "../../../src/training/linear-head/linear-losses.ts";
+import { LinearSolver } from "../../../src/training/linear-head/linear-solver.ts";
+import { positiveInverse } from "../../../src/training/linear-head/positive-inverse.ts";
+import { Products } from "../../../src/training/linear-head/products.ts";
+import { Turns } from "../../../src/training/linear-head/turns.ts";
+import { runtime } from "../../support/runtime.ts";
+import { denseTargets } from "./dense-targets.ts";
+
+/** Numbers between -0.5 and 0.5 that look random. */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48271) % 2147483647;
+    return state / 2147483647 - 0.5;
+  };
+}
+
+const LOSSES: readonly LinearLoss[] = ["softmax", "sigmoid", "squared"];
+
+/** Rows with features of unlike sizes that depend on each other, and targets that a loss takes. */
+function drawnRows(loss: LinearLoss, size: { rows: number; width: number; outputs: number }): Drawn {
+  const { rows, width, outputs } = size;
+  const random = randomNumbers(rows + width);
+  const features = new Float32Array(rows * width);
+  const targets: number[][] = [];
+  for (let row = 0; row < rows; row++) {
+    const common = random();
+    for (let j = 0; j < width; j++) features[row * width + j] = (1 + j) * (random() + 3 * common) + 1;
+    const chosen = Math.floor((random() + 0.5) * outputs);
+    const values = Array.from({ length: outputs }, () => random());
+    targets.push(
+      values.map((value, k) =>
+        loss === "softmax" ? (k === chosen ? 1 : 0) : loss === "sigmoid" ? Number(value > 0.2) : value,
+      ),
+    );
+  }
+  const weights = Float32Array.from({ length: rows }, () => 1 + random());
+  return { ...size, features, targets: denseTargets(targets), weights, dense: targets };
+}
+
+type Drawn = FeatureRows & { dense: number[][] };
+
+/** The penalised loss of a linear function, computed row by row. @param scale divisor of features whose coefficients are penalised */
+function slowLoss(
+  loss: LinearLoss,
+  rows: Drawn,
+  { weight, bias }: LinearFunction,
+  penalty: number,
+  scale: number,
+): number {
+  const { width, outputs } = rows;
+  let sum = 0;
+  for (let row = 0; row < rows.rows; row++) {
+    const logits = Float64Array.from({ length: outputs }, (_, k) => {
+      let logit = bias[k]!;
+      for (let j = 0; j < width; j++) logit += weight[k * width + j]! * rows.features[row * width + j]!;
+      return logit;
+    });
+    const own = { outputs, logits, targets: Float64Array.from(rows.dense[row]!), weights: Float64Array.of(1) };
+    sum += rows.weights[row]! * LINEAR_LOSSES[loss].loss(own, 0, 1);
+  }
+  return sum + 0.5 * penalty * scale ** 2 * weight.reduce((total, each) => total + each * each, 0);
+}
+
+/** The largest derivative of a function by one of the coefficients, by central differences. */
+function steepest(found: LinearFunction, of: (at: LinearFunction) => number): number {
+  const step = 1e-4;
+  const moved = (values: Float64Array, i: number, by: number): Float64Array =>
+    values.map((value, j) => (i === j ? value + by : value));
+  const slopes = [
+    ...Array.from(found.weight, (_, i) => [
+      of({ ...found, weight: moved(found.weight, i, step) }),
+      of({ ...found, weight: moved(found.weight, i, -step) }),
+    ]),
+    ...Array.from(found.bias, (_, i) => [
+      of({ ...found, bias: moved(found.bias, i, step) }),
+      of({ ...found, bias: moved(found.bias, i, -step) }),
+    ]),
+  ].map(([up, down]) => Math.abs(up! - down!) / (2 * step));
+  return Math.max(...slopes);
+}
+
+test.each(
+  LOSSES.flatMap((loss) => [
+    [loss, "more rows than features", { rows: 60, width: 7, outputs: 3 }] as const,
+    [loss, "fewer rows than features", { rows: 9, width: 20, outputs: 3 }] as const,
+  ]),
+)("the fit of %s has no slope in any feature, with %s", async (loss, _, size) => {
+  const rows = drawnRows(loss, size);
+  const penalty = 0.05;
+  const { found, scale } = await LinearSolver.with(runtime, { loss, outputs: 3 }, async (solver) => {
+    const order = Int32Array.from({ length: rows.rows }, (_, row) => row);
+    const design = await Design.of(rows, order, solver.products, solver.turns);
+    const start = new Float64Array(3 * design.width);
+    const [own] = await solver.fit(design, [{ weights: design.weights, penalty, start }], { tolerance: 1e-9 });
+    return { found: await design.functionOf(own!, solver.products), scale: design.scale };
+  });
+  const lossAt = (at: LinearFunction): number => slowLoss(loss, rows, at, penalty, scale);
+  const nothing = { weight: new Float64Array(3 * size.width), bias: new Float64Array(3) };
+  expect(steepest(found, lossAt)).toBeLessThan(1e-6 * steepest(nothing, lossAt));
+});
+
+test("fits side by side are those of each by itself, of its own rows", async () => {
+  const rows = drawnRows("softmax", { rows: 40, width: 6, outputs: 3 });
+  await LinearSolver.with(runtime, { loss: "softmax", outputs: 3 }, async (solver) => {
+    const order = Int32Array.from({ length: 40 }, (_, row) => row);
+    const design = await Design.of(rows, order, solver.products, solver.turns);
+    const fits = [0, 1, 2].map((part) => ({
+      weights: design.weights.map((weight, row) => (row % 3 === part ? 0 : weight)),
+      penalty: 0.1,
+      start: new Float64Array(3 * design.width),
+    }));
+    const together = await solver.fit(design, fits, { tolerance: 1e-9 });
+    for (const [i, fit] of fits.entries()) {
+      const [alone] = await solver.fit(design, [fit], { tolerance: 1e-9 });
+      for (const [j, each] of together[i]!.entries()) expect(each).toBeCloseTo(alone![j]!, 6);
+    }
+    expect(Math.abs(together[0]![0]! - together[1]![0]!)).toBeGreaterThan(0.01);
+  });
+});
+
+test("the inverse of a matrix that is cut in parts is the inverse", async () => {
+  const width = 150;
+  const random = randomNumbers(3);
+  const factor = float64([width, width]);
+  for (let i = 0; i < factor.data.length; i++) factor.data[i] = random();
+  const products = new Products(runtime);
+  const matrix = await products.product(factor, factor, { transB: true });
+  for (let j = 0; j < width; j++) matrix.data[j * width + j]! += 0.1;
+  const { data } = await products.product(matrix, await positiveInverse(matrix, products));
+  await products.release();
+  data.forEach((value, i) => {
+    expect(value).toBeCloseTo(i % (width + 1) === 0 ? 1 : 0, 9);
+  });
+});
+
+test("a fit gives way to other events, and ends with the reason of its signal", async () => {
+  const rows = drawnRows("softmax", { rows: 2000, width: 100, outputs: 20 });
+  const stop = new AbortController();
+  const reason = new Error("stopped");
+  // The abort itself is an event that a fit must let through.
+  const timer = setTimeout(() => stop.abort(reason));
+  let evaluations = 0;
+  const fitting = LinearSolver.with(runtime, { loss: "softmax", outputs: 20, signal: stop.signal }, (solver) => {
+    const own = solver.normalisers.bind(solver);
+    solver.normalisers = (...given) => {
+      evaluations++;
+      return own(...given);
+    };
+    return fitLinear(solver, rows, { penalty: 1e-9, factor: 1 });
+  });
+  await expect(fitting).rejects.toBe(reason);
+  clearTimeout(timer);
+  expect(evaluations).toBeLessThan(20);
+});
+
+test("thousands of classes are fitted in blocks of rows", async () => {
+  const [outputs, width] = [4000, 8];
+  const random = randomNumbers(5);
+  const classes = Array.from({ length: 2 * outputs }, (_, row) => row % outputs);
+  const features = Float32Array.from({ length: classes.length * width }, random);
+  const rows = { rows: classes.length, width, outputs, features, targets: classTargets(classes) };
+  const before = process.memoryUsage().rss;
+  let peak = 0;
+  await LinearSolver.with(runtime, { loss: "softmax", outputs }, (solver) => {
+    const own = solver.turns.give.bind(solver.turns);
+    solver.turns.give = () => {
+      peak = Math.max(peak, process.memoryUsage().rss);
+      return own();
+    };
+    return fitLinear(solver, { ...rows, weights: new Float32Array(rows.rows).fill(1) }, { penalty: 10, factor: 1 });
+  });
+  // All outputs of all rows in float64 would be 256 MB, and ONNX Runtime would hold several matrices of that size.
+  expect(peak - before).toBeLessThan(200e6);
+});
+
+test("items that are sorted in turns are in order", async () => {
+  const keys = Float64Array.from({ length: 30_000 }, (_, i) => Math.sin(i));
+  const sorted = await new Turns().sort(Int32Array.from(keys.keys()), (a, b) => keys[a]! - keys[b]!);
+  expect(new Set(sorted).size).toBe(keys.length);
+  for (let i = 1; i < sorted.length; i++) expect(keys[sorted[i]!]).toBeGreaterThanOrEqual(keys[sorted[i - 1]!]!);
+});
