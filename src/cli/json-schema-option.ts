@@ -2,6 +2,7 @@ import { UserError } from "../errors.ts";
 import { readJsonFile } from "../files/json-file-node.ts";
 import { grammarOfSchema } from "../inference/generation/constrained/json-schema.ts";
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
+import { atOnce } from "../inference/generation/constrained/slices.ts";
 
 /** Description of `--json-schema`. */
 export const JSON_SCHEMA = "file with a JSON schema that a language model's answers must follow";
@@ -14,6 +15,6 @@ export async function givenSchema(file: string | undefined): Promise<{ jsonSchem
   if (file === undefined) return {};
   const jsonSchema = (await readJsonFile(file)) as JsonSchema | undefined;
   if (jsonSchema === undefined) throw new UserError(`--json-schema: there is no file ${file}`);
-  grammarOfSchema(jsonSchema);
+  atOnce(grammarOfSchema(jsonSchema));
   return { jsonSchema };
 }

@@ -5,6 +5,7 @@ import { AnswerRows, type LikelihoodOptions, type PromptRows } from "./generatio
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
+import type { HeldAnswer } from "./generation/constrained/answer-constraint.ts";
 import { constraintOf } from "./generation/constrained/schema-constraint.ts";
 import { type AnswerCounts, promptRows, type WrittenToken } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
@@ -73,7 +74,7 @@ export async function* writeAnswer(
   prompt: readonly number[],
   options: AnswerOptions = {},
 ): AsyncGenerator<string, AnswerEnd> {
-  const writer = new AnswerWriter(source, [prompt], options);
+  const writer = await AnswerWriter.open(source, [prompt], options);
   for await (const { text } of writer.pieces()) if (text !== "") yield text;
   return writer.endOf(0);
 }
@@ -84,12 +85,13 @@ export async function* writeAnswer(
  * @returns pieces of the answers as they are generated
  * @throws UserError like {@link writeAnswer}.
  */
-export function writePieces(
+export async function* writePieces(
   source: AnswerSource,
   prompt: readonly number[],
   options: AnswersOptions,
 ): AsyncGenerator<AnswerPiece, void> {
-  return new AnswerWriter(source, [prompt], options).pieces();
+  const writer = await AnswerWriter.open(source, [prompt], options);
+  yield* writer.pieces();
 }
 
 /**
@@ -123,7 +125,7 @@ async function writeTogether(
   options: AnswersOptions,
   onAnswer: (answer: Answer, index: number) => void,
 ): Promise<Answer[]> {
-  const writer = new AnswerWriter(source, prompts, options);
+  const writer = await AnswerWriter.open(source, prompts, options);
   const texts: string[] = [];
   const tokens: TokenLikelihood[][] = [];
   const whole: Answer[] = [];
@@ -164,26 +166,23 @@ class AnswerWriter {
   readonly #texts: readonly AnswerText[];
   readonly #ids: readonly number[][];
 
-  constructor(source: AnswerSource, prompts: readonly (readonly number[])[], asked: AnswersOptions) {
-    const { signal, alone = false, jsonSchema, onToken, copies = 1, likeliest, ...given } = asked;
-    const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
-    // Beam search is off if tokens are sampled, or several answers or likelihoods are requested.
-    const own = given.temperature || copies > 1 || likeliest !== undefined ? { ...defaults, numBeams: 1 } : defaults;
-    const options = checkOptions(generationOptions, { ...own, ...given });
-    this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
-    const longest = this.#begun.reduce((most, { length }) => Math.max(most, length), 0);
-    const least = maxLength - longest;
-    if (least < 1) {
-      throw new UserError(
-        `a prompt of ${longest} tokens leaves no room for an answer: the model reads ${maxLength} in all; shorten it`,
-      );
-    }
+  /** The answers so far, if a schema constrains them. */
+  readonly #held: (HeldAnswer | undefined)[];
+  /** The error that stopped an answer. */
+  #failure: { error: unknown } | undefined;
+
+  private constructor(
+    source: AnswerSource,
+    prompts: readonly (readonly number[])[],
+    { signal, alone = false, onToken, copies = 1, likeliest }: AnswersOptions,
+    options: GenerationOptions & Constrained,
+  ) {
+    const { tokenizer, tokens, decoderStart } = source;
+    const { constraint } = options;
     this.#source = source;
     this.#prompts = prompts;
-    const constraint = jsonSchema === undefined ? undefined : constraintOf(jsonSchema, tokenizer);
-    const forced = tokens.forcedBosTokenId === undefined ? 0 : 1;
-    constraint?.refuseUnlessPossible(Math.min(options.maxNewTokens, least) - forced);
-    this.#options = { ...options, ...tokens, constraint, copies, likeliest };
+    this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
+    this.#options = { ...options, ...tokens, copies, likeliest };
     this.#copies = copies;
     this.#signal = signal;
     this.#alone = alone && prompts.length * copies === 1;
@@ -192,6 +191,32 @@ class AnswerWriter {
       constraint?.vocabulary.textOf(ids) ?? tokenizer.decode(ids, { skipSpecialTokens: true });
     this.#texts = Array.from({ length: prompts.length * copies }, () => new AnswerText(decode, options.stop));
     this.#ids = this.#texts.map(() => []);
+    this.#held = this.#texts.map(() => constraint?.begin());
+  }
+
+  /** Checks the options and compiles the schema. @throws UserError like {@link writeAnswer}. */
+  static async open(
+    source: AnswerSource,
+    prompts: readonly (readonly number[])[],
+    asked: AnswersOptions,
+  ): Promise<AnswerWriter> {
+    const { signal, alone, jsonSchema, onToken, copies = 1, likeliest, ...given } = asked;
+    const { tokenizer, maxLength, tokens, defaults, decoderStart } = source;
+    // Beam search is off if tokens are sampled, or several answers or likelihoods are requested.
+    const own = given.temperature || copies > 1 || likeliest !== undefined ? { ...defaults, numBeams: 1 } : defaults;
+    const options = checkOptions(generationOptions, { ...own, ...given });
+    const longest = decoderStart === undefined ? prompts.reduce((most, { length }) => Math.max(most, length), 0) : 1;
+    const least = maxLength - longest;
+    if (least < 1) {
+      throw new UserError(
+        `a prompt of ${longest} tokens leaves no room for an answer: the model reads ${maxLength} in all; shorten it`,
+      );
+    }
+    const ended = (): boolean => signal?.aborted === true;
+    const constraint = jsonSchema === undefined ? undefined : await constraintOf(jsonSchema, tokenizer, ended);
+    const forced = tokens.forcedBosTokenId === undefined ? 0 : 1;
+    await constraint?.refuseUnlessPossible(Math.min(options.maxNewTokens, least) - forced, ended);
+    return new AnswerWriter(source, prompts, asked, { ...options, constraint });
   }
 
   /** Yields pieces of the answers as they are generated. */
@@ -238,12 +263,19 @@ class AnswerWriter {
     const asked = promptRows(this.#begun, this.#options, {
       take: (written) => arrive(this.#take(written)),
       ended: (answer) => isAbandoned() || this.#isWhole(answer),
+      fail: (error) => {
+        this.#failure ??= { error };
+      },
       onEnd: finish,
     }).map(({ prompt, rows }): PromptRows => {
       const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - prompt.length);
       return { prompt, rows: rows.map((row) => ({ ...row, options: { ...row.options, maxNewTokens } })) };
     });
-    if (shared && !this.#alone) return shared.write(asked);
+    if (shared && !this.#alone) {
+      await shared.write(asked);
+      this.#throwFailure();
+      return;
+    }
     const reader = decoder.reader(adapter, { sources: this.#prompts, alone: this.#alone });
     try {
       const rows = new AnswerRows(reader);
@@ -252,6 +284,11 @@ class AnswerWriter {
     } finally {
       reader.release();
     }
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error;
   }
 
   async #search(arrive: (piece: AnswerPiece) => void): Promise<void> {
@@ -271,6 +308,7 @@ class AnswerWriter {
   #take({ answer, token, likelihood }: WrittenToken): AnswerPiece {
     const text = this.#texts[answer]!;
     this.#ids[answer]!.push(token);
+    this.#held[answer] = this.#held[answer]?.with(token);
     this.#onToken?.(likelihood);
     return { answer, text: this.#isEnd(token) || text.stopped ? "" : text.push(token), likelihood };
   }
@@ -281,8 +319,8 @@ class AnswerWriter {
 
   /** Whether an answer is complete without an end token. */
   #isWhole(answer: number): boolean {
-    if (this.#texts[answer]!.stopped || this.#signal?.aborted === true) return true;
-    return this.#options.constraint?.isWhole(this.#ids[answer]!) ?? false;
+    if (this.#texts[answer]!.stopped || this.#signal?.aborted === true || this.#failure) return true;
+    return this.#held[answer]?.isWhole ?? false;
   }
 
   endOf(answer: number): AnswerEnd {

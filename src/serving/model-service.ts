@@ -1,14 +1,14 @@
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
-import { didYouMean } from "../errors.ts";
+import { didYouMean, UserError } from "../errors.ts";
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
-import { type JsonSchema, vocabularyOf } from "../inference/generation/constrained/schema-constraint.ts";
+import { type JsonSchema, tokenBytesOf } from "../inference/generation/constrained/schema-constraint.ts";
 import type { TokenLikelihood } from "../inference/generation/token-likelihood.ts";
 import type { AnswerEnd, AnswerPiece, AnswersOptions } from "../inference/write-answers.ts";
 import type { Prompt } from "../tasks/prompt.ts";
 import { AnswerTimes } from "./answer-times.ts";
 import { nowInSeconds } from "./choice-forms.ts";
-import { RequestError, type WritingRequest } from "./openai-requests.ts";
+import { RequestError, refusalBody, type WritingRequest } from "./openai-requests.ts";
 import { RequestQueue } from "./request-queue.ts";
 import { type ShownLikelihood, shownLikelihoods } from "./token-logprobs.ts";
 import type { SentEvent, ShownAnswer, WritingForm } from "./writing-form.ts";
@@ -161,8 +161,10 @@ export class ModelService {
         }
       },
       async (error, events) => {
-        process.stderr.write(`${error.stack}\n`);
-        await events.writeSSE({ data: JSON.stringify(DEFECT) });
+        const isRefusal = error instanceof UserError;
+        if (!isRefusal) process.stderr.write(`${error.stack}\n`);
+        const shown = isRefusal ? refusalBody(new RequestError(400, error.message)) : DEFECT;
+        await events.writeSSE({ data: JSON.stringify(shown) });
       },
     );
     // A stream always says "keep-alive", even if the client requested otherwise.
@@ -224,5 +226,5 @@ function logprobsOf(
   tokens: readonly TokenLikelihood[] | undefined,
   { base: { tokenizer } }: FineTunedModel,
 ): ShownAnswer["logprobs"] {
-  return tokens ? shownLikelihoods(tokens, vocabularyOf(tokenizer).bytes, tokenizer) : null;
+  return tokens ? shownLikelihoods(tokens, tokenBytesOf(tokenizer), tokenizer) : null;
 }

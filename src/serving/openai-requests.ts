@@ -21,6 +21,11 @@ export class RequestError extends Error {
   }
 }
 
+/** What a client is told of a request that is refused. */
+export const refusalBody = ({ message, param, code }: RequestError): object => ({
+  error: { message, type: "invalid_request_error", param, code },
+});
+
 const text = z.union([
   z.string(),
   z

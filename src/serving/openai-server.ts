@@ -5,7 +5,7 @@ import { UserError } from "../errors.ts";
 import { checkKey, checkOrigin } from "./access.ts";
 import { close, listen } from "./loopback.ts";
 import { DEFECT, ModelService, type ServedModels } from "./model-service.ts";
-import { RequestError } from "./openai-requests.ts";
+import { RequestError, refusalBody } from "./openai-requests.ts";
 import { addComputingRoutes, addModelRoutes, addWritingRoutes } from "./openai-routes.ts";
 
 export interface ServeOptions {
@@ -87,9 +87,10 @@ function createApp(models: ServedModels, options: ServeOptions, closing: AbortSi
   return app;
 }
 
-function refuse(context: Context, { status, message, param, code }: RequestError): Response {
+function refuse(context: Context, error: RequestError): Response {
+  const { status } = error;
   if (status === 503) context.header("Retry-After", "1");
   // The unread rest of the body would precede the next request.
   if (status === 413) context.header("Connection", "close");
-  return context.json({ error: { message, type: "invalid_request_error", param, code } }, status);
+  return context.json(refusalBody(error), status);
 }

@@ -67,6 +67,11 @@ async function withTools(): Promise<string> {
 const formatOf = (schema: object) => ({ type: "json_schema", json_schema: { name: "x", schema } }) as const;
 const nested = (depth: number): object => (depth === 0 ? {} : { not: nested(depth - 1) });
 
+/** Is refused once a good part of it is compiled. */
+const large = { anyOf: Array.from({ length: 3000 }, (_, minimum) => ({ type: "number", minimum })) };
+/** Each `a` that is written may belong to any turn of four counts. */
+const growing = { type: "string", pattern: "^(((a+a{0,99}){1,99}){1,99}){35,99}$" };
+
 const [[question, expected]] = ANSWERS as [[string, string]];
 const ask = (content: string) => [{ role: "user", content }] as const;
 
@@ -499,6 +504,44 @@ describe("OpenAI's own client", () => {
     } finally {
       await wide.close();
     }
+  });
+
+  test("is told that a schema is too large, while others are answered", async () => {
+    const wide = await serveModels(models, { ...LIMITS, maxBodyBytes: 200_000 });
+    try {
+      const own = new OpenAI({ baseURL: wide.url, apiKey: "none", maxRetries: 0 });
+      let isRefused = false;
+      const refused = own.chat.completions
+        .create({ model: "answers", messages: [...ask(question)], response_format: formatOf(large) as never })
+        .catch((error: unknown) => error)
+        .finally(() => {
+          isRefused = true;
+        });
+      let answered = 0;
+      for (; !isRefused; answered++) await own.models.list();
+      const message = expect.stringContaining("the JSON schema is too large; leave out parts of it");
+      expect(await refused).toMatchObject({ status: 400, message });
+      expect(answered).toBeGreaterThan(3);
+    } finally {
+      await wide.close();
+    }
+  });
+
+  test("is told in a stream of a schema that grows too costly in its midst; the answers beside it go on", async () => {
+    const beside = client.chat.completions.create({ model: "answers", messages: [...ask(question)] });
+    const stream = await client.chat.completions.create({
+      model: "answers",
+      messages: [...ask(question)],
+      stream: true,
+      response_format: formatOf(growing) as never,
+    });
+    let text = "";
+    const reading = (async () => {
+      for await (const { choices } of stream) text += choices[0]!.delta.content ?? "";
+    })();
+    await expect(reading).rejects.toThrow("the JSON schema's #/pattern can be read in too many ways at once");
+    expect(text).toMatch(/^"a+$/);
+    expect((await beside).choices[0]!.message.content).toBe(expected);
   });
 
   test("that disconnects in the middle of an answer blocks no other", async () => {

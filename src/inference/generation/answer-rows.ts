@@ -1,5 +1,6 @@
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { drawToken, likeliest } from "./choose-token.ts";
+import type { AllowedTokens, HeldAnswer } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 import { type Constrained, processScores } from "./logits-processors.ts";
 import { PromptLookup } from "./prompt-lookup.ts";
@@ -27,6 +28,8 @@ export interface AnswerRow {
   take(token: number, likelihood: TokenLikelihood | undefined): void;
   /** Called before and after each token: whether the caller needs no more tokens. */
   ended(): boolean;
+  /** Receives the error that stops this answer; the others continue. By default, all of them fail. */
+  fail?(error: unknown): void;
   /** Called when the answer is complete or abandoned. */
   onEnd?(): void;
 }
@@ -46,6 +49,8 @@ interface RunningRow extends AnswerRow {
   /** Logits of the next token; modified when it is chosen. */
   logits: Float32Array;
   lookup: PromptLookup;
+  /** The answer so far, if a grammar constrains it. */
+  held: HeldAnswer | undefined;
 }
 
 /**
@@ -78,7 +83,8 @@ export class AnswerRows {
     }
     const rows = asked.flatMap(({ prompt, rows }) => rows.map((row) => ({ prompt, row })));
     rows.forEach(({ prompt, row }, i) => {
-      const own = { ids: [...prompt], read: prompt.length, logits: logits[i]!, lookup: new PromptLookup() };
+      const held = row.options.constraint?.begin();
+      const own = { ids: [...prompt], read: prompt.length, logits: logits[i]!, lookup: new PromptLookup(), held };
       this.#running.push({ ...own, ...row });
     });
   }
@@ -86,7 +92,8 @@ export class AnswerRows {
   /** Generates one token of each answer, or several if they can be guessed, and reads them. */
   async step(): Promise<void> {
     const all = this.#running;
-    const remaining = [...all.keys()].filter((i) => this.#write(all[i]!));
+    const remaining: number[] = [];
+    for (const [i, row] of all.entries()) if (await this.#write(row)) remaining.push(i);
     if (remaining.length < all.length) this.#reader.keep(remaining);
     this.#running = remaining.map((i) => all[i]!);
     for (const row of all) if (!this.#running.includes(row)) row.onEnd?.();
@@ -98,14 +105,28 @@ export class AnswerRows {
   }
 
   /** Chooses the next token of an answer. @returns whether the answer continues */
-  #write(row: RunningRow): boolean {
+  async #write(row: RunningRow): Promise<boolean> {
     if (row.ended()) return false;
+    try {
+      const allowed = await row.held?.allowed(() => row.ended());
+      // The caller may have left meanwhile.
+      if (row.held && (!allowed || row.ended())) return false;
+      return this.#choose(row, allowed);
+    } catch (error) {
+      if (!row.fail) throw error;
+      row.fail(error);
+      return false;
+    }
+  }
+
+  #choose(row: RunningRow, allowed: AllowedTokens | undefined): boolean {
     const { ids, logits: scores, options } = row;
     const written = ids.length - row.read;
     const likelihoodOf = options.likeliest === undefined ? undefined : likelihoods(scores, options.likeliest);
-    processScores(scores, ids, written, options);
+    processScores(scores, ids, written, options, allowed);
     const token = options.temperature === 0 ? likeliest(scores) : drawToken(scores, options, row.random);
     ids.push(token);
+    row.held = row.held?.with(token);
     row.take(token, likelihoodOf?.(token));
     return !(options.eosTokenIds.includes(token) || written + 1 >= options.maxNewTokens || row.ended());
   }
@@ -126,7 +147,7 @@ export class AnswerRows {
       let continues = true;
       while (continues && right < proposed.length) {
         row.logits = each[right]!;
-        continues = this.#write(row);
+        continues = await this.#write(row);
         if (ids.at(-1) !== proposed[right]) break;
         right++;
       }

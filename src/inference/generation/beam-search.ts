@@ -1,3 +1,4 @@
+import type { AllowedTokens, HeldAnswer } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 import { type Constrained, logSoftmaxInPlace, processScores } from "./logits-processors.ts";
 import type { TextReader } from "./text-reader.ts";
@@ -9,6 +10,8 @@ interface Beam {
   /** Generated tokens. */
   ids: readonly number[];
   score: number;
+  /** The generated tokens, if a grammar constrains them. */
+  held: HeldAnswer | undefined;
 }
 
 interface FinishedBeam extends Beam {
@@ -50,12 +53,14 @@ export async function beamSearch(
   let going = all;
   while (going.length > 0) {
     const texts: number[] = [];
-    going = going.filter((search, i) => {
+    const remaining: BeamsOfPrompt[] = [];
+    for (const [i, search] of going.entries()) {
       const first = i * numBeams;
-      const from = search.advance(logits.slice(first, first + numBeams));
+      const from = await search.advance(logits.slice(first, first + numBeams), ended);
       texts.push(...(from ?? []).map((beam) => first + beam));
-      return from !== undefined;
-    });
+      if (from) remaining.push(search);
+    }
+    going = remaining;
     if (going.length === 0 || ended()) break;
     reader.keep(texts);
     logits = await reader.read(going.flatMap(({ running }) => running.map(({ ids }) => [ids.at(-1)!])));
@@ -75,8 +80,13 @@ class BeamsOfPrompt {
     this.#prompt = prompt;
     this.#options = options;
     // All begin equally: only the first counts, or each would continue with the same tokens.
-    this.running = Array.from({ length: options.numBeams }, (_, i) => ({ ids: [], score: i === 0 ? 0 : EXCLUDED }));
-    this.#finished = this.running.map(() => ({ ids: [], score: EXCLUDED, whole: false }));
+    const held = options.constraint?.begin();
+    this.running = Array.from({ length: options.numBeams }, (_, i) => ({
+      ids: [],
+      score: i === 0 ? 0 : EXCLUDED,
+      held,
+    }));
+    this.#finished = this.running.map((beam) => ({ ...beam, score: EXCLUDED, whole: false }));
   }
 
   /** The best complete answer, or the best running beam if there is none. */
@@ -88,11 +98,18 @@ class BeamsOfPrompt {
   /**
    * Extends each beam by one token.
    * @param logits of each running beam's next token; modified
+   * @param ended whether the caller needs no more tokens
    * @returns index of the beam that each running beam extends; undefined if the search has ended
    */
-  advance(logits: readonly Float32Array[]): number[] | undefined {
+  async advance(logits: readonly Float32Array[], ended: () => boolean): Promise<number[] | undefined> {
     const { numBeams, earlyStopping } = this.#options;
-    const continuations = this.#best(logits);
+    const allowed: (AllowedTokens | undefined)[] = [];
+    for (const { held } of this.running) {
+      const next = await held?.allowed(ended);
+      if (held && !next) return undefined;
+      allowed.push(next);
+    }
+    const continuations = this.#best(logits, allowed);
     const next = descending(continuations.map((each) => ({ ...each, score: each.score + (each.ends ? EXCLUDED : 0) })));
     this.#setAside(continuations);
     const chosen = next.slice(0, numBeams);
@@ -103,29 +120,36 @@ class BeamsOfPrompt {
   }
 
   /** The likeliest continuations of all beams: enough for `numBeams` to continue even if others end. */
-  #best(logits: readonly Float32Array[]): Continuation[] {
+  #best(logits: readonly Float32Array[], allowed: readonly (AllowedTokens | undefined)[]): Continuation[] {
     const { numBeams, eosTokenIds, maxNewTokens } = this.#options;
     const count = Math.max(2, 1 + eosTokenIds.length) * numBeams;
     const highest = new Highest(count);
     this.running.forEach(({ ids, score }, beam) => {
       const scores = logSoftmaxInPlace(logits[beam]!);
-      processScores(scores, [...this.#prompt, ...ids], ids.length, this.#options);
+      processScores(scores, [...this.#prompt, ...ids], ids.length, this.#options, allowed[beam]);
       scores.forEach((logProbability, token) => {
         highest.offer(logProbability + score, beam, token);
       });
     });
     return highest.descending().map(({ score, beam, token }) => {
-      const ids = [...this.running[beam]!.ids, token];
-      return { ids, score, from: beam, ends: eosTokenIds.includes(token) || ids.length >= maxNewTokens };
+      const from = this.running[beam]!;
+      const ids = [...from.ids, token];
+      return {
+        ids,
+        score,
+        from: beam,
+        held: from.held?.with(token),
+        ends: eosTokenIds.includes(token) || ids.length >= maxNewTokens,
+      };
     });
   }
 
   /** Keeps the best of the known answers and those that just ended; only the first `numBeams` continuations qualify. */
   #setAside(continuations: readonly Continuation[]): void {
     const { numBeams, lengthPenalty } = this.#options;
-    const ended = continuations.map(({ ids, score, ends }, rank): FinishedBeam => {
+    const ended = continuations.map(({ ids, held, score, ends }, rank): FinishedBeam => {
       const whole = ends && rank < numBeams;
-      return { ids, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : EXCLUDED) };
+      return { ids, held, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : EXCLUDED) };
     });
     this.#finished = descending([...this.#finished, ...ended]).slice(0, numBeams);
   }

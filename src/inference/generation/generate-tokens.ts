@@ -29,6 +29,8 @@ export interface TokenReceiver {
   take(written: WrittenToken): void;
   /** Called before and after each token: whether an answer needs no more tokens. */
   ended?(answer: number): boolean;
+  /** Receives the error that stops an answer; the others continue. By default, all of them fail. */
+  fail?(error: unknown): void;
   /** Called when an answer is complete or abandoned. */
   onEnd?(answer: number): void;
 }
@@ -37,7 +39,7 @@ export interface TokenReceiver {
 export function promptRows(
   prompts: readonly (readonly number[])[],
   options: TokenOptions,
-  { take, ended = () => false, onEnd }: TokenReceiver,
+  { take, ended = () => false, fail, onEnd }: TokenReceiver,
 ): PromptRows[] {
   const { copies = 1, seed } = options;
   const bySeed = (answer: number): RandomGenerator =>
@@ -53,6 +55,7 @@ export function promptRows(
         random: randomOf(answer),
         take: (token, likelihood) => take({ answer, token, ...(likelihood && { likelihood }) }),
         ended: () => ended(answer),
+        ...(fail && { fail }),
         ...(onEnd && { onEnd: () => onEnd(answer) }),
       };
     }),

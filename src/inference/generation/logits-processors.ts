@@ -1,4 +1,4 @@
-import type { AnswerConstraint } from "./constrained/answer-constraint.ts";
+import type { AllowedTokens, AnswerConstraint } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 
 /** Constraint on answers. */
@@ -22,21 +22,28 @@ export type ScoreRules = Pick<
  * @param scores `[vocabulary]`, logits or log-probabilities
  * @param ids tokens read and generated so far
  * @param written number of generated tokens at the end of `ids`
+ * @param allowed tokens that the grammar allows next, if a grammar constrains answers
  */
-export function processScores(scores: Float32Array, ids: readonly number[], written: number, rules: ScoreRules): void {
+export function processScores(
+  scores: Float32Array,
+  ids: readonly number[],
+  written: number,
+  rules: ScoreRules,
+  allowed?: AllowedTokens,
+): void {
   const { repetitionPenalty, noRepeatNgramSize, minNewTokens, maxNewTokens, eosTokenIds } = rules;
   if (repetitionPenalty !== 1) penalise(scores, ids, repetitionPenalty);
   if (rules.presencePenalty !== 0 || rules.frequencyPenalty !== 0)
     penaliseOwn(scores, ids.slice(ids.length - written), rules);
-  if (rules.constraint && (rules.forcedBosTokenId === undefined || ids.length > 1)) {
-    const own = ids.slice(ids.length - written);
-    rules.constraint.apply(scores, own, maxNewTokens - written, eosTokenIds);
+  // An encoder-decoder's own text begins with one token that it did not generate.
+  const isForced = rules.forcedBosTokenId !== undefined && ids.length === 1;
+  if (allowed && !isForced) {
+    allowed.apply(scores, maxNewTokens - written, eosTokenIds);
     return;
   }
   if (noRepeatNgramSize > 0) banRepeated(scores, ids, noRepeatNgramSize);
   if (written < minNewTokens) for (const id of eosTokenIds) scores[id] = Number.NEGATIVE_INFINITY;
-  // An encoder-decoder's own text begins with one token that it did not generate.
-  if (rules.forcedBosTokenId !== undefined && ids.length === 1) force(scores, rules.forcedBosTokenId);
+  if (isForced) force(scores, rules.forcedBosTokenId!);
   if (rules.forcedEosTokenId !== undefined && written === maxNewTokens - 1) force(scores, rules.forcedEosTokenId);
 }
 

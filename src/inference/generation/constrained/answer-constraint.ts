@@ -1,13 +1,32 @@
 import { UserError } from "../../../errors.ts";
 import type { ByteAutomaton, State } from "./byte-automaton.ts";
+import type { Continuation } from "./continuations.ts";
+import type { KeptMemory } from "./kept-memory.ts";
+import { inSlices, type Sliced } from "./slices.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Stands for a token that no answer goes on with. */
 const FORBIDDEN = 0xffff;
-/** Bytes of the shortest answer at most: how it ends is known from each of them. */
+/** Bytes of the shortest answer, at most: its end is looked for before it begins. */
 const SHORTEST = 4096;
-/** Bytes of the costs that are kept, for tokens that come to the same state again. */
-const KEPT_BYTES = 64e6;
+/** Bytes in which an answer must be able to end, after each of its tokens. */
+const LONGEST_END = 65_536;
+/** Memory of the costs that are kept for tokens that come to the same state again, in bytes. */
+const KEPT_BYTES = 48e6;
+/** Bytes of memory of an entry in a map, roughly. */
+const ENTRY_BYTES = 50;
+/** Steps of computing between two pauses. */
+const STEPS_AT_ONCE = 5000;
+/** Steps of computing for one token, and for one answer, at most: some 20 million take a second. */
+const MOST_FOR_TOKEN = 30e6;
+const MOST_FOR_ANSWER = 600e6;
+/** Tokens of the shortest answer that are tried before an answer begins. */
+const TRIED = 8;
+
+/** Steps that were computed for one answer so far. */
+export interface Effort {
+  steps: number;
+}
 
 /**
  * Holds answers to a grammar: of each token it knows whether an answer may go on with it, and how many more tokens end the answer
@@ -16,20 +35,50 @@ const KEPT_BYTES = 64e6;
 export class AnswerConstraint {
   readonly vocabulary: Vocabulary;
   readonly #automaton: ByteAutomaton;
-  /** Of each token how many more end an answer after it, by state; the states asked for last stand last. */
+  readonly #memory: KeptMemory;
+  readonly #tooMuch: (state: State) => Error;
+  /** Of each token how many more end an answer after it, by state; the states asked for last are last. */
   #costs = new Map<State, Uint16Array>();
-  #closing = new WeakMap<State, number>();
+  #costOf = new Map<State, number>();
+  #closing = new Map<Continuation, number>();
+  #steps = 0;
 
-  constructor(automaton: ByteAutomaton, vocabulary: Vocabulary) {
+  /**
+   * @param memory takes note of what is kept
+   * @param tooMuch makes the error to throw if following an answer from a state on takes too many steps
+   */
+  constructor(automaton: ByteAutomaton, vocabulary: Vocabulary, memory: KeptMemory, tooMuch: (state: State) => Error) {
     this.#automaton = automaton;
     this.vocabulary = vocabulary;
+    this.#memory = memory;
+    this.#tooMuch = tooMuch;
+  }
+
+  /** Memory that is kept, in bytes, roughly. */
+  get bytes(): number {
+    const costs = this.#costs.size * 2 * this.vocabulary.bytes.length;
+    return this.#automaton.bytes + costs + ENTRY_BYTES * (this.#costOf.size + this.#closing.size);
+  }
+
+  /** Forgets what is kept. Answers that are being written go on. */
+  forget(): void {
+    this.#automaton.forget();
+    this.#costs = new Map();
+    this.#costOf = new Map();
+    this.#closing = new Map();
+  }
+
+  /** The answer before its first token. */
+  begin(): HeldAnswer {
+    return new HeldAnswer(this, this.#automaton.start(), { steps: 0 });
   }
 
   /**
    * @param most tokens of an answer, its end token included
-   * @throws UserError where no answer is so short, or the vocabulary cannot write one.
+   * @param ended whether nobody waits any more; asked between slices of computing
+   * @throws UserError if no answer is so short, the vocabulary cannot write one, or the grammar is too costly to follow.
    */
-  refuseUnlessPossible(most: number): void {
+  async refuseUnlessPossible(most: number, ended: () => boolean = () => false): Promise<void> {
     const start = this.#automaton.start();
     const bytes = this.#automaton.fewestBytes(start);
     if (bytes === Number.POSITIVE_INFINITY) {
@@ -40,67 +89,92 @@ export class AnswerConstraint {
         `the shortest answer of the JSON schema has ${bytes} characters, and may have ${SHORTEST}; make the schema smaller`,
       );
     }
-    const least = this.#tokensToEnd(start) + 1;
-    if (least === Number.POSITIVE_INFINITY) {
+    const effort = { steps: 0 };
+    const tokens = await inSlices(this.#counted(this.#tokensToEnd(start), start, effort), ended);
+    if (tokens === undefined) return;
+    if (tokens === Number.POSITIVE_INFINITY) {
       throw new UserError("the model's vocabulary has no tokens for an answer of the JSON schema; use another model");
     }
-    if (least > most) {
+    if (tokens + 1 > most) {
       throw new UserError(
-        `the shortest answer of the JSON schema takes ${least} tokens, and an answer may have ${most}; allow more tokens, or make the schema smaller`,
+        `the shortest answer of the JSON schema takes ${tokens + 1} tokens, and an answer may have ${most}; allow more tokens, or make the schema smaller`,
       );
+    }
+    await this.#tryShortest(start, effort, ended);
+  }
+
+  /** Looks for what follows in the first tokens of the shortest answer: a grammar that is too costly mostly shows there. */
+  async #tryShortest(start: State, effort: Effort, ended: () => boolean): Promise<void> {
+    let state: State | null = start;
+    for (let i = 0; state && i < TRIED && this.#automaton.fewestBytes(state) > 0; i++) {
+      const allowed: AllowedTokens | undefined = await this.allowed(state, effort, ended);
+      if (!allowed) return;
+      state = this.after(state, allowed.soonest);
     }
   }
 
-  /**
-   * Forbids, in place, the tokens that no answer goes on with, or after which it could not end in time.
-   * @param scores `[vocabulary]`
-   * @param written ids of the answer so far
-   * @param left tokens that it may still have, its end token included
-   * @param ends tokens that end it
-   */
-  apply(scores: Float32Array, written: readonly number[], left: number, ends: readonly number[]): void {
-    const state = this.#stateAfter(written);
-    const endScores = state && this.#automaton.ends(state) ? ends.map((id) => scores[id]!) : undefined;
-    const costs = state && this.#costsIn(this.#automaton.near(state));
-    const most = Math.min(Math.max(left - 2, endScores ? 0 : least(costs)), FORBIDDEN - 1);
-    const known = costs?.length ?? 0;
-    for (let id = 0; id < known; id++) if (costs![id]! > most) scores[id] = Number.NEGATIVE_INFINITY;
-    scores.fill(Number.NEGATIVE_INFINITY, known);
-    endScores?.forEach((score, i) => {
-      scores[ends[i]!] = score;
-    });
+  /** The state after one more token. What is no text, such as a token that every answer begins with, changes nothing. */
+  after(state: State | null, token: number): State | null {
+    let next = state;
+    for (const byte of this.vocabulary.bytes[token] ?? []) next = next && this.#automaton.step(next, byte);
+    return next;
   }
 
   /** Whether an answer is whole and cannot go on. */
-  isWhole(written: readonly number[]): boolean {
-    const state = this.#stateAfter(written);
-    return state !== null && this.#automaton.isWhole(state);
+  isWhole(state: State): boolean {
+    return this.#automaton.isWhole(state);
   }
 
-  /** What is no text, such as a token that every answer begins with, changes nothing. */
-  #stateAfter(written: readonly number[]): State | null {
-    let state: State | null = this.#automaton.start();
-    for (const id of written) {
-      for (const byte of this.vocabulary.bytes[id] ?? []) state = state && this.#automaton.step(state, byte);
+  /**
+   * The tokens that an answer may go on with. The first time in a state, this takes a walk through the vocabulary.
+   * @param effort of the answer; counts on
+   * @param ended whether nobody waits any more; asked between slices of computing
+   * @returns undefined if nobody waits any more
+   * @throws UserError if the grammar is too costly to follow, naming the place in the schema.
+   */
+  async allowed(state: State, effort: Effort, ended: () => boolean): Promise<AllowedTokens | undefined> {
+    const costs = await inSlices(this.#counted(this.#costsIn(this.#automaton.near(state)), state, effort), ended);
+    return costs && new AllowedTokens(costs, this.#automaton.ends(state));
+  }
+
+  /** Counts the steps of a computation to the effort for an answer. */
+  *#counted<Found>(computing: Sliced<Found>, state: State, effort: Effort): Sliced<Found> {
+    const most = Math.min(effort.steps + MOST_FOR_TOKEN, MOST_FOR_ANSWER);
+    for (;;) {
+      const before = this.#work;
+      const { done, value } = computing.next();
+      effort.steps += this.#work - before;
+      this.#memory.noteUse(this);
+      if (done) return value;
+      if (effort.steps > most) throw this.#tooMuch(state);
+      yield;
     }
-    return state;
   }
 
-  #costsIn(state: State): Uint16Array {
-    const known = this.#costs.get(state);
-    if (known) this.#costs.delete(state);
-    const costs = known ?? this.#computeCosts(state);
+  get #work(): number {
+    return this.#steps + this.#automaton.work;
+  }
+
+  *#costsIn(state: State): Sliced<Uint16Array> {
+    const costs = this.#costs.get(state) ?? (yield* this.#computeCosts(state));
+    this.#costs.delete(state);
     this.#costs.set(state, costs);
     if (this.#costs.size * costs.byteLength > KEPT_BYTES) this.#costs.delete(this.#costs.keys().next().value!);
     return costs;
   }
 
   /** Walks the tree of the vocabulary with the state that each of its nodes comes to. */
-  #computeCosts(start: State): Uint16Array {
+  *#computeCosts(start: State): Sliced<Uint16Array> {
     const { byteOf, depthOf, endOf, firstOf, tokens, bytes } = this.vocabulary;
     const costs = new Uint16Array(bytes.length).fill(FORBIDDEN);
     const path: State[] = [start];
+    let pause = this.#work + STEPS_AT_ONCE;
     for (let node = 1; node < byteOf.length; ) {
+      this.#steps++;
+      if (this.#work > pause) {
+        yield;
+        pause = this.#work + STEPS_AT_ONCE;
+      }
       const depth = depthOf[node]!;
       const state = this.#automaton.step(path[depth - 1]!, byteOf[node]!);
       if (!state) {
@@ -110,7 +184,7 @@ export class AnswerConstraint {
       path[depth] = state;
       const [first, last] = [firstOf[node]!, firstOf[node + 1]!];
       if (last > first) {
-        const cost = Math.min(this.#tokensToEnd(state), FORBIDDEN);
+        const cost = Math.min(this.#costOf.get(state) ?? (yield* this.#tokensToEnd(state)), FORBIDDEN);
         for (let i = first; i < last; i++) costs[tokens[i]!] = cost;
       }
       node++;
@@ -118,44 +192,131 @@ export class AnswerConstraint {
     return costs;
   }
 
-  /**
-   * Tokens with which an answer can end from a state: the shortest text in bytes, cut into the longest tokens from its beginning.
-   * After the first of them the others end it, so there is always one that keeps to what is left.
-   */
-  #tokensToEnd(start: State): number {
-    const passed: State[] = [];
-    let state = start;
-    let known = this.#closing.get(state);
-    while (known === undefined && this.#automaton.fewestBytes(state) > 0) {
-      passed.push(state);
-      const next = this.#longestToken(state);
-      if (!next) break;
-      state = next;
-      known = this.#closing.get(state);
+  /** Tokens with which an answer can end from a state; infinite if it takes more than {@link LONGEST_END} bytes. */
+  *#tokensToEnd(state: State): Sliced<number> {
+    let least = Number.POSITIVE_INFINITY;
+    if (this.#automaton.fewestBytes(state) <= LONGEST_END) {
+      for (const each of this.#automaton.shortest(state)) {
+        least = Math.min(least, this.#closing.get(each) ?? (yield* this.#computeClosing(each)));
+      }
     }
-    let count = known ?? (this.#automaton.fewestBytes(state) === 0 ? 0 : Number.POSITIVE_INFINITY);
-    this.#closing.set(state, count);
-    for (const each of passed.toReversed()) if (each !== state) this.#closing.set(each, ++count);
+    this.#costOf.set(state, least);
+    return least;
+  }
+
+  /**
+   * Tokens of the shortest text of a continuation in bytes, cut into the longest tokens from its beginning. After the first of them
+   * the others end it, so there is always one that keeps to what is left.
+   */
+  *#computeClosing(start: Continuation): Sliced<number> {
+    const passed: Continuation[] = [];
+    let each = start;
+    let known: number | undefined;
+    let pause = this.#work + STEPS_AT_ONCE;
+    while (known === undefined && each.fewest > 0) {
+      if (this.#work > pause) {
+        yield;
+        pause = this.#work + STEPS_AT_ONCE;
+      }
+      passed.push(each);
+      const next = this.#afterLongestToken(each);
+      if (!next) break;
+      each = next;
+      known = this.#closing.get(each);
+    }
+    let count = known ?? (each.fewest === 0 ? 0 : Number.POSITIVE_INFINITY);
+    for (const before of passed.toReversed()) this.#closing.set(before, ++count);
     return count;
   }
 
-  /** The state after the longest token that the shortest text from a state begins with. */
-  #longestToken(start: State): State | undefined {
-    let found: State | undefined;
-    let state = start;
-    for (let node = 0; this.#automaton.fewestBytes(state) > 0; ) {
-      const byte = this.#automaton.soonest(state);
-      node = this.vocabulary.below(node, byte);
+  /** What is left after the longest token that the shortest text of a continuation begins with. */
+  #afterLongestToken(start: Continuation): Continuation | undefined {
+    let found: Continuation | undefined;
+    let each = start;
+    for (let node = 0; each.fewest > 0; ) {
+      const { from, target } = this.#automaton.soonest(each);
+      node = this.vocabulary.below(node, from);
       if (node === 0) break;
-      state = this.#automaton.step(state, byte)!;
-      if (this.vocabulary.isToken(node)) found = state;
+      each = target;
+      if (this.vocabulary.isToken(node)) found = each;
     }
     return found;
   }
 }
 
-function least(costs: Uint16Array | null): number {
+/** An answer that is held to a grammar, as far as it is written. */
+export class HeldAnswer {
+  readonly #constraint: AnswerConstraint;
+  /** Null once it is no answer of the grammar. */
+  readonly #state: State | null;
+  /** Of all that goes on from the same beginning. */
+  readonly #effort: Effort;
+
+  constructor(constraint: AnswerConstraint, state: State | null, effort: Effort) {
+    this.#constraint = constraint;
+    this.#state = state;
+    this.#effort = effort;
+  }
+
+  /** The answer with one more token. */
+  with(token: number): HeldAnswer {
+    return new HeldAnswer(this.#constraint, this.#constraint.after(this.#state, token), this.#effort);
+  }
+
+  /** Whether it is whole and cannot go on. */
+  get isWhole(): boolean {
+    return this.#state !== null && this.#constraint.isWhole(this.#state);
+  }
+
+  /**
+   * The tokens that it may go on with.
+   * @param ended whether nobody waits any more; asked between slices of computing
+   * @returns undefined if nobody waits any more
+   * @throws UserError if the grammar is too costly to follow, naming the place in the schema.
+   */
+  async allowed(ended: () => boolean = () => false): Promise<AllowedTokens | undefined> {
+    if (!this.#state) return new AllowedTokens(new Uint16Array(), false);
+    return this.#constraint.allowed(this.#state, this.#effort, ended);
+  }
+}
+
+/** The tokens that an answer may go on with. */
+export class AllowedTokens {
+  /** Of each token how many more end the answer after it. */
+  readonly #costs: Uint16Array;
+  readonly #ends: boolean;
+
+  constructor(costs: Uint16Array, ends: boolean) {
+    this.#costs = costs;
+    this.#ends = ends;
+  }
+
+  /** The token after which the answer ends soonest. */
+  get soonest(): number {
+    return this.#costs.indexOf(least(this.#costs));
+  }
+
+  /**
+   * Forbids, in place, the tokens that no answer goes on with, or after which it could not end in time.
+   * @param scores `[vocabulary]`
+   * @param left tokens that the answer may still have, its end token included
+   * @param ends tokens that end it
+   */
+  apply(scores: Float32Array, left: number, ends: readonly number[]): void {
+    const endScores = this.#ends ? ends.map((id) => scores[id]!) : undefined;
+    // One token is left for the end.
+    const most = Math.min(endScores ? left - 2 : Math.max(left - 2, least(this.#costs)), FORBIDDEN - 1);
+    const known = this.#costs.length;
+    for (let id = 0; id < known; id++) if (this.#costs[id]! > most) scores[id] = Number.NEGATIVE_INFINITY;
+    scores.fill(Number.NEGATIVE_INFINITY, known);
+    endScores?.forEach((score, i) => {
+      scores[ends[i]!] = score;
+    });
+  }
+}
+
+function least(costs: Uint16Array): number {
   let lowest = FORBIDDEN;
-  for (const cost of costs ?? []) if (cost < lowest) lowest = cost;
+  for (const cost of costs) if (cost < lowest) lowest = cost;
   return lowest;
 }

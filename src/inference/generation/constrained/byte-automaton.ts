@@ -1,198 +1,188 @@
-import type { ByteGrammar, ByteRange, Expression } from "./byte-grammar.ts";
-
-/** What is still to be written: an expression, and what comes after it. */
-interface Continuation {
-  readonly id: number;
-  readonly expression: Expression;
-  /** Absent where nothing comes after. */
-  readonly next: Continuation | undefined;
-  /** Fewest bytes to the end. */
-  readonly fewest: number;
-}
-
-interface Arc {
-  readonly range: ByteRange;
-  readonly target: Continuation | undefined;
-}
-
-/** What a continuation may begin with. */
-interface Expanded {
-  readonly arcs: readonly Arc[];
-  /** Whether it may be empty. */
-  readonly ends: boolean;
-}
+import type { ByteGrammar } from "./byte-grammar.ts";
+import { type Arc, type Continuation, Continuations } from "./continuations.ts";
+import type { Expression } from "./expressions.ts";
 
 /** Where in the grammar a text has come to: all that may be still to come. */
 export interface State {
-  /** Those with the fewest bytes first; an empty one is the end. */
-  readonly continuations: readonly (Continuation | undefined)[];
-  /** By byte; null where no text goes on so, absent where nobody asked. */
-  readonly steps: (State | null | undefined)[];
-  arcs?: Expanded;
+  /** Those with the fewest bytes first. */
+  readonly continuations: readonly Continuation[];
+  /** By byte; null if no text goes on so, absent if nobody asked. */
+  steps: (State | null | undefined)[];
+  /** Another state whose continuations have the same hash. */
+  readonly other: State | undefined;
   /** The same state as far as one token can tell it apart. */
-  near?: State;
+  near?: State | undefined;
 }
 
-/** Ways to read one text at most; those that end soonest are kept. */
-const MOST_CONTINUATIONS = 256;
-/** States at most before all are made anew. */
-const MOST_STATES = 20_000;
+/** Ways to read one text, at most. A step takes each of them on: in a bounded time. */
+const MOST_CONTINUATIONS = 20_000;
+/** Bytes of memory of a state, and for each of its continuations, roughly. */
+const STATE_BYTES = 1500;
+const CONTINUATION_BYTES = 8;
 
 /**
- * Reads texts of a grammar byte by byte. States are made where a text comes to them, so that nesting has no bound and counts cost
+ * Reads texts of a grammar byte by byte. States are made when a text comes to them, so that nesting has no bound and counts cost
  * nothing: a state is a set of partial derivatives (Antimirov, 1996), each a stack of expressions.
  */
 export class ByteAutomaton {
-  readonly #grammar: ByteGrammar;
   readonly #root: Expression;
-  readonly #reach: number;
-  #continuations = new Map<string, Continuation>();
-  #expanded = new Map<Continuation, Expanded>();
-  #states = new Map<string, State>();
-  #count = 0;
+  readonly #continuations: Continuations;
+  readonly #tooWide: (expressions: readonly Expression[]) => Error;
+  /** By a hash of their continuations. */
+  #states = new Map<number, State>();
+  #bytes = 0;
+  #work = 0;
 
-  /** @param reach bytes of the longest token: counts further off than this look alike in {@link near} */
-  constructor(grammar: ByteGrammar, root: Expression, reach: number) {
-    this.#grammar = grammar;
+  /**
+   * @param reach bytes of the longest token: counts further off than this look alike in {@link near}
+   * @param tooWide makes the error to throw if a text can be read in too many ways, of the expressions that come next in these
+   */
+  constructor(
+    grammar: ByteGrammar,
+    root: Expression,
+    reach: number,
+    tooWide: (expressions: readonly Expression[]) => Error,
+  ) {
     this.#root = root;
-    this.#reach = reach;
+    this.#continuations = new Continuations(grammar, reach);
+    this.#tooWide = tooWide;
   }
 
-  /** Where every text begins. Forgets the other states where there are very many. */
-  start(): State {
-    if (this.#states.size > MOST_STATES) {
-      this.#continuations = new Map();
-      this.#expanded = new Map();
-      this.#states = new Map();
+  /** Steps of computing so far. */
+  get work(): number {
+    return this.#work + this.#continuations.work;
+  }
+
+  /** Memory that is kept, in bytes, roughly. */
+  get bytes(): number {
+    return this.#bytes + this.#continuations.bytes;
+  }
+
+  /** Forgets what is kept. States that are still in use remain valid. */
+  forget(): void {
+    for (const first of this.#states.values()) {
+      for (let state: State | undefined = first; state; state = state.other) {
+        state.steps = [];
+        state.near = undefined;
+      }
     }
-    return this.#state([this.#continuation(this.#root, undefined)]);
+    this.#states = new Map();
+    this.#bytes = 0;
+    this.#continuations.forget();
   }
 
-  /** The state after one more byte; null where no text goes on so. */
+  /** Where every text begins. */
+  start(): State {
+    return this.#state([this.#continuations.whole(this.#root)]);
+  }
+
+  /** The state after one more byte; null if no text goes on so. @throws as the constructor says */
   step(state: State, byte: number): State | null {
     const known = state.steps[byte];
     if (known !== undefined) return known;
-    const targets = this.#expand(state).arcs.filter(({ range: [from, to] }) => byte >= from && byte <= to);
-    const next = targets.length === 0 ? null : this.#state(targets.map(({ target }) => target));
-    state.steps[byte] = next;
+    const targets: Continuation[] = [];
+    // The bytes around this one that lead to the same state.
+    let [low, high] = [0, 255];
+    for (const continuation of state.continuations) {
+      const { arcs } = this.#continuations.beginnings(continuation);
+      this.#work += 1 + arcs.length;
+      for (const { from, to, target } of arcs) {
+        if (to < byte) low = Math.max(low, to + 1);
+        else if (from > byte) high = Math.min(high, from - 1);
+        else {
+          low = Math.max(low, from);
+          high = Math.min(high, to);
+          targets.push(target);
+        }
+      }
+    }
+    const next = targets.length === 0 ? null : this.#state(targets);
+    for (let each = low; each <= high; each++) state.steps[each] = next;
     return next;
   }
 
   /** Whether a text may end here. */
-  ends(state: State): boolean {
-    return this.#expand(state).ends;
+  ends({ continuations }: State): boolean {
+    return continuations.some((each) => this.#continuations.beginnings(each).ends);
   }
 
   /** Whether a text must end here. */
   isWhole(state: State): boolean {
-    const { arcs, ends } = this.#expand(state);
-    return ends && arcs.length === 0;
+    return (
+      this.ends(state) && state.continuations.every((each) => this.#continuations.beginnings(each).arcs.length === 0)
+    );
   }
 
   /** The fewest bytes to the end of a text. */
   fewestBytes({ continuations: [first] }: State): number {
-    return first?.fewest ?? 0;
+    return first!.fewest;
   }
 
-  /** A byte with which a text comes to its end in the fewest bytes. */
-  soonest(state: State): number {
-    const { arcs } = this.#expand(state);
-    const [first, ...others] = arcs as [Arc, ...Arc[]];
-    return others.reduce((best, arc) => (fewestOf(arc.target) < fewestOf(best.target) ? arc : best), first).range[0];
+  /** The continuations that end in the fewest bytes. */
+  shortest(state: State): readonly Continuation[] {
+    const fewest = this.fewestBytes(state);
+    const others = state.continuations.findIndex((each) => each.fewest > fewest);
+    return others < 0 ? state.continuations : state.continuations.slice(0, others);
   }
 
-  /** The state without what no token reaches: counts that are far from their limit have none. */
+  /** The arc with which a continuation comes to the end in the fewest bytes. @param continuation is not the end */
+  soonest(continuation: Continuation): Arc {
+    const { arcs } = this.#continuations.beginnings(continuation);
+    this.#work += arcs.length;
+    return arcs.reduce((best, arc) => (arc.target.fewest < best.target.fewest ? arc : best));
+  }
+
+  /**
+   * The state as far as one token can tell it apart: of the continuations that look alike so far, it has those that end in the
+   * fewest bytes. After any token, what ends soonest is the same as from the state itself.
+   */
   near(state: State): State {
-    state.near ??= this.#state(state.continuations.map((each) => each && this.#nearest(each)));
+    if (state.near) return state.near;
+    const all = this.#sorted(state.continuations.map((each) => this.#continuations.near(each)));
+    const fewestOf = new Map<string, number>();
+    const apart = all.filter((each) => {
+      const outline = this.#continuations.outline(each);
+      const fewest = fewestOf.get(outline) ?? each.fewest;
+      fewestOf.set(outline, fewest);
+      return each.fewest === fewest;
+    });
+    state.near = this.#interned(apart);
+    state.near.near = state.near;
     return state.near;
   }
 
-  #nearest({ expression, next }: Continuation): Continuation {
-    const rest = next && this.#nearest(next);
-    const far = expression.kind === "repeat" && expression.max > Math.max(expression.min, this.#reach);
-    return this.#continuation(far ? this.#grammar.repeat(expression.part, expression.min) : expression, rest);
+  #state(continuations: readonly Continuation[]): State {
+    return this.#interned(this.#sorted(continuations));
   }
 
-  #continuation(expression: Expression, next: Continuation | undefined): Continuation {
-    const key = `${expression.id}:${next?.id}`;
-    const known = this.#continuations.get(key);
-    if (known) return known;
-    const fewest = this.#grammar.fewestBytes(expression) + fewestOf(next);
-    const made = { id: this.#count++, expression, next, fewest };
-    this.#continuations.set(key, made);
-    return made;
+  #sorted(continuations: readonly Continuation[]): readonly Continuation[] {
+    this.#work += continuations.length;
+    if (continuations.length === 1) return continuations;
+    const distinct = [...new Set(continuations)];
+    if (distinct.length > MOST_CONTINUATIONS) throw this.#tooWide(expressionsOf(distinct));
+    return distinct.sort((a, b) => a.fewest - b.fewest || a.id - b.id);
   }
 
-  #state(continuations: readonly (Continuation | undefined)[]): State {
-    const sorted = [...new Set(continuations)]
-      .sort((a, b) => fewestOf(a) - fewestOf(b) || (a?.id ?? -1) - (b?.id ?? -1))
-      .slice(0, MOST_CONTINUATIONS);
-    const key = sorted.map((each) => each?.id).join();
-    const known = this.#states.get(key);
-    if (known) return known;
-    const made = { continuations: sorted, steps: [] };
-    this.#states.set(key, made);
-    return made;
-  }
-
-  #expand(state: State): Expanded {
-    state.arcs ??= joined(state.continuations.map((each) => this.#expandOne(each)));
-    return state.arcs;
-  }
-
-  #expandOne(continuation: Continuation | undefined): Expanded {
-    if (!continuation) return { arcs: [], ends: true };
-    const known = this.#expanded.get(continuation);
-    if (known) return known;
-    const arcs: Arc[] = [];
-    const seen = new Set<Continuation>();
-    let ends = false;
-    const open = [continuation];
-    for (let each = open.pop(); each; each = open.pop()) {
-      // What stands at its own beginning adds nothing.
-      if (seen.has(each) || each.fewest === Number.POSITIVE_INFINITY) continue;
-      seen.add(each);
-      const { expression, next } = each;
-      if (expression.kind === "byte") {
-        arcs.push(...expression.ranges.map((range) => ({ range, target: next })));
-        continue;
-      }
-      for (const before of this.#opened(expression, next)) {
-        if (before) open.push(before);
-        else ends = true;
-      }
+  #interned(continuations: readonly Continuation[]): State {
+    let hash = 0;
+    for (const { id } of continuations) hash = Math.imul(hash ^ id, 0x9e3779b1) ^ (hash >>> 15);
+    const other = this.#states.get(hash);
+    for (let state = other; state; state = state.other) {
+      const known = state.continuations;
+      if (known.length === continuations.length && known.every((each, i) => each === continuations[i])) return state;
     }
-    const expanded = { arcs, ends };
-    this.#expanded.set(continuation, expanded);
-    return expanded;
-  }
-
-  /** What an expression that is no byte may become: its parts before what follows. */
-  #opened(
-    expression: Exclude<Expression, { kind: "byte" }>,
-    next: Continuation | undefined,
-  ): (Continuation | undefined)[] {
-    switch (expression.kind) {
-      case "sequence":
-        return [expression.parts.reduceRight((rest, part) => this.#continuation(part, rest), next)];
-      case "choice":
-        return expression.parts.map((part) => this.#continuation(part, next));
-      case "reference":
-        return [this.#continuation(expression.target!, next)];
-      case "repeat": {
-        const { part, min, max } = expression;
-        const again = (): Continuation => {
-          const left =
-            max === 1 ? next : this.#continuation(this.#grammar.repeat(part, Math.max(0, min - 1), max - 1), next);
-          return this.#continuation(part, left);
-        };
-        return [...(max > 0 ? [again()] : []), ...(min === 0 ? [next] : [])];
-      }
-    }
+    const made: State = { continuations, steps: [], other };
+    this.#states.set(hash, made);
+    this.#bytes += STATE_BYTES + CONTINUATION_BYTES * continuations.length;
+    return made;
   }
 }
 
-const fewestOf = (continuation: Continuation | undefined): number => continuation?.fewest ?? 0;
-
-const joined = (all: readonly Expanded[]): Expanded =>
-  all.length === 1 ? all[0]! : { arcs: all.flatMap(({ arcs }) => arcs), ends: all.some(({ ends }) => ends) };
+/** The expressions that continuations are within, one of each: characters are shared by many. */
+export function expressionsOf(continuations: readonly Continuation[]): readonly Expression[] {
+  return continuations.map((continuation) => {
+    let each = continuation;
+    while (each.next && (each.expression.kind === "byte" || each.expression.kind === "words")) each = each.next;
+    return each.expression;
+  });
+}

@@ -1,50 +1,67 @@
-/** Bytes from one to another, both included. */
-export type ByteRange = readonly [from: number, to: number];
+import type { ByteRange, Expression, Reference } from "./expressions.ts";
+import { fewestBytesOf } from "./fewest-bytes.ts";
+import type { Sliced } from "./slices.ts";
+import { Words } from "./words.ts";
 
-type Reference = { readonly kind: "reference"; target: Expression | undefined };
-type Shape =
-  | { readonly kind: "byte"; readonly ranges: readonly ByteRange[] }
-  | { readonly kind: "sequence" | "choice"; readonly parts: readonly Expression[] }
-  | { readonly kind: "repeat"; readonly part: Expression; readonly min: number; readonly max: number }
-  | Reference;
+/** Bytes of texts that count as much as one expression. */
+const BYTES_PER_PART = 32;
+/** Expressions of which the place is looked for, at most. */
+const SAMPLE = 200;
 
-/** What a text is made of: a grammar over bytes, whose parts may hold themselves. */
-export type Expression = Shape & { readonly id: number };
-
-const encoder = new TextEncoder();
-
-/** Makes the expressions of one grammar, and knows the fewest bytes that each writes. */
+/** Makes the expressions of one grammar, and computes the fewest bytes that each writes. */
 export class ByteGrammar {
   readonly #all: Expression[] = [];
-  /** Expressions of one byte alone, by byte. */
-  readonly #single: Expression[] = [];
   readonly #repeats = new Map<string, Expression>();
-  /** By id; infinite where an expression never ends. */
-  #fewest: number[] | undefined;
+  readonly #characters = new Map<string, Expression>();
+  /** Places of the schema with the ids of the expressions made there, inner places first. */
+  readonly #places: { path: string; from: number; to: number }[] = [];
+  /** By id; infinite if an expression never ends. */
+  #fewest: Float64Array = new Float64Array();
+  /** Of each sequence the fewest bytes from each of its parts on. */
+  readonly #fewestFrom = new Map<number, Float64Array>();
   readonly #tooLarge: () => Error;
   readonly #most: number;
   #parts = 0;
 
   /**
    * @param most expressions, and parts of all of them
-   * @param tooLarge what is thrown where there are more
+   * @param tooLarge makes the error to throw if there are more
    */
   constructor(most: number, tooLarge: () => Error) {
     this.#most = most;
     this.#tooLarge = tooLarge;
   }
 
-  #add<Made extends Shape>(shape: Made): Made & { readonly id: number } {
-    this.#parts += "parts" in shape ? 1 + shape.parts.length : 1;
+  #add<Made extends Expression>(expression: Made, parts = 1): Made {
+    this.#parts += parts;
     if (this.#parts > this.#most) throw this.#tooLarge();
-    const expression = { ...shape, id: this.#all.length };
     this.#all.push(expression);
     return expression;
   }
 
+  /** The id of the expression that is made next. */
+  get nextId(): number {
+    return this.#all.length;
+  }
+
+  /** Names the place in the schema of the expressions that were made since a {@link nextId}. */
+  setPlace(path: string, from: number): void {
+    this.#places.push({ path, from, to: this.nextId });
+  }
+
+  /** The innermost place that more than half of some expressions come from. */
+  placeOf(expressions: readonly Expression[]): string | undefined {
+    const step = Math.ceil(expressions.length / SAMPLE);
+    const some = expressions.filter((_, i) => i % step === 0);
+    return this.#places.find(({ from, to }) => {
+      const own = some.filter(({ id }) => id >= from && id < to);
+      return own.length > some.length / 2;
+    })?.path;
+  }
+
   /** One byte of some. */
   byte(...ranges: ByteRange[]): Expression {
-    return this.#add({ kind: "byte", ranges });
+    return this.#add({ kind: "byte", ranges, id: this.nextId });
   }
 
   /** One ASCII character of those given. */
@@ -54,17 +71,34 @@ export class ByteGrammar {
 
   /** A text as it stands, in UTF-8. */
   literal(text: string): Expression {
-    const parts = Array.from(encoder.encode(text), (byte) => (this.#single[byte] ??= this.byte([byte, byte])));
-    return this.#add({ kind: "sequence", parts });
+    return this.words([text]);
+  }
+
+  /** One of some texts, none of them empty, in UTF-8. */
+  words(texts: readonly string[]): Expression {
+    if (texts.length === 0) return this.impossible;
+    const words = new Words(texts);
+    return this.#add({ kind: "words", words, id: this.nextId }, 1 + Math.floor(words.size / BYTES_PER_PART));
   }
 
   sequence(...parts: Expression[]): Expression {
-    return parts.length === 1 ? parts[0]! : this.#add({ kind: "sequence", parts });
+    if (parts.length === 1) return parts[0]!;
+    return this.#add({ kind: "sequence", parts, id: this.nextId }, 1 + parts.length);
   }
 
-  /** One of several; of none nothing can be written. */
   choice(...parts: Expression[]): Expression {
-    return parts.length === 1 ? parts[0]! : this.#add({ kind: "choice", parts });
+    return this.choiceOf(parts);
+  }
+
+  /** One of several; nothing can be written if there are none. Texts among them become one tree. */
+  choiceOf(parts: readonly Expression[]): Expression {
+    if (parts.length === 1) return parts[0]!;
+    const words = parts.flatMap((part) => (part.kind === "words" ? [part.words] : []));
+    if (words.length > 1) {
+      const merged = this.words(words.flatMap(({ texts }) => texts));
+      return this.choiceOf([...parts.filter(({ kind }) => kind !== "words"), merged]);
+    }
+    return this.#add({ kind: "choice", parts, id: this.nextId }, 1 + parts.length);
   }
 
   get nothing(): Expression {
@@ -81,21 +115,28 @@ export class ByteGrammar {
 
   /** A part from `min` to `max` times; the same expression for the same arguments. */
   repeat(part: Expression, min: number, max = Number.POSITIVE_INFINITY): Expression {
+    if (min > max) return this.impossible;
     const key = `${part.id}:${min}:${max}`;
     const known = this.#repeats.get(key);
     if (known) return known;
-    // Repeats with fewer turns left are made while texts are written, and known apart from what a schema may hold.
-    const made: Expression = { kind: "repeat", part, min, max, id: this.#all.length };
-    this.#all.push(made);
-    if (this.#fewest) this.#fewest[made.id] = this.#fewestOf(made, this.#fewest);
+    const made = this.#add({ kind: "repeat", part, min, max, id: this.nextId });
     this.#repeats.set(key, made);
     return made;
   }
 
-  /** Whether an expression may write nothing; one that holds no reference that is not filled in yet. */
+  /** One character between two, both included, whose UTF-8 has the same number of bytes, above ASCII. */
+  character(from: number, to: number): Expression {
+    const key = `${from}-${to}`;
+    const made = this.#characters.get(key) ?? bytesBetween(this, encoded(from), encoded(to));
+    this.#characters.set(key, made);
+    return made;
+  }
+
+  /** Whether an expression may write nothing. @param expression holds no reference that is not filled in yet */
   mayBeEmpty(expression: Expression): boolean {
     switch (expression.kind) {
       case "byte":
+      case "words":
         return false;
       case "sequence":
         return expression.parts.every((part) => this.mayBeEmpty(part));
@@ -108,46 +149,30 @@ export class ByteGrammar {
     }
   }
 
-  /** What is filled in later: a part may stand within itself. */
-  reference(): Expression & Reference {
-    return this.#add<Reference>({ kind: "reference", target: undefined });
+  /** An expression that is filled in later: a part may stand within itself. */
+  reference(): Reference {
+    return this.#add({ kind: "reference", target: undefined, id: this.nextId });
   }
 
-  /** The fewest bytes that an expression writes; infinite where it never ends. The grammar must be whole by now. */
+  /** Computes the fewest bytes of all expressions. The grammar must be whole by now, and takes no more. */
+  *settle(): Sliced<void> {
+    this.#fewest = yield* fewestBytesOf(this.#all);
+  }
+
+  /** The fewest bytes that an expression writes; infinite if it never ends. The grammar is settled by now. */
   fewestBytes({ id }: Expression): number {
-    this.#fewest ??= this.#settle();
     return this.#fewest[id]!;
   }
 
-  /** Parts mostly stand before what holds them: a few rounds settle all, those within themselves too. */
-  #settle(): number[] {
-    const fewest = this.#all.map(() => Number.POSITIVE_INFINITY);
-    for (let changed = true; changed; ) {
-      changed = false;
-      for (const expression of this.#all) {
-        const found = this.#fewestOf(expression, fewest);
-        if (found < fewest[expression.id]!) {
-          fewest[expression.id] = found;
-          changed = true;
-        }
-      }
+  /** The fewest bytes that the parts of a sequence write, from the part numbered `at` on. */
+  fewestBytesFrom({ id, parts }: Expression & { kind: "sequence" }, at: number): number {
+    let sums = this.#fewestFrom.get(id);
+    if (!sums) {
+      sums = new Float64Array(parts.length + 1);
+      for (let i = parts.length - 1; i >= 0; i--) sums[i] = sums[i + 1]! + this.fewestBytes(parts[i]!);
+      this.#fewestFrom.set(id, sums);
     }
-    return fewest;
-  }
-
-  #fewestOf(expression: Expression, fewest: readonly number[]): number {
-    switch (expression.kind) {
-      case "byte":
-        return 1;
-      case "sequence":
-        return expression.parts.reduce((sum, { id }) => sum + fewest[id]!, 0);
-      case "choice":
-        return expression.parts.reduce((least, { id }) => Math.min(least, fewest[id]!), Number.POSITIVE_INFINITY);
-      case "repeat":
-        return expression.min === 0 ? 0 : expression.min * fewest[expression.part.id]!;
-      case "reference":
-        return fewest[expression.target!.id]!;
-    }
+    return sums[at]!;
   }
 }
 
@@ -173,16 +198,17 @@ export function character(grammar: ByteGrammar, ranges: readonly ByteRange[]): E
       if (start > end || start > to) continue;
       const last = Math.min(to, end);
       if (end === 0x7f) single.push([start, last]);
-      else longer.push(bytesBetween(grammar, encoded(start), encoded(last)));
+      else longer.push(grammar.character(start, last));
       start = last + 1;
     }
   }
-  return grammar.choice(...(single.length > 0 ? [grammar.byte(...single)] : []), ...longer);
+  return grammar.choiceOf([...(single.length > 0 ? [grammar.byte(...single)] : []), ...longer]);
 }
 
 const withoutSurrogates = ([from, to]: ByteRange): ByteRange[] =>
   ALL.map(([first, last]): ByteRange => [Math.max(from, first), Math.min(to, last)]).filter(([a, b]) => a <= b);
 
+const encoder = new TextEncoder();
 const encoded = (codePoint: number): number[] => [...encoder.encode(String.fromCodePoint(codePoint))];
 
 /** Strings of bytes between two of the same length, where all but the first byte go from 0x80 to 0xBF. */

@@ -1,5 +1,7 @@
-import { type ByteGrammar, character, type Expression } from "./byte-grammar.ts";
+import { type ByteGrammar, character } from "./byte-grammar.ts";
+import type { Expression } from "./expressions.ts";
 import { numbers } from "./number-grammar.ts";
+import { atOnce, type Sliced } from "./slices.ts";
 
 /** Spaces at the most that stand before a line: no answer is lost in blanks. */
 const INDENTATION = 16;
@@ -20,6 +22,8 @@ export class JsonGrammar {
   readonly #comma: Expression;
   readonly #colon: Expression;
   readonly #character: Expression;
+  readonly #quote: Expression;
+  readonly #strings = new Map<string, Expression>();
   #any: Expression | undefined;
 
   constructor(grammar: ByteGrammar) {
@@ -30,6 +34,7 @@ export class JsonGrammar {
     this.#comma = grammar.sequence(grammar.literal(","), this.#blank);
     this.#colon = grammar.sequence(grammar.literal(":"), grammar.optional(space));
     this.#character = this.#anyCharacter();
+    this.#quote = grammar.literal('"');
   }
 
   /** A character within quotes; none of those that stand for half a character. */
@@ -61,26 +66,28 @@ export class JsonGrammar {
     value.target = grammar.choice(
       this.string(0),
       numbers(grammar, limits),
-      ...["true", "false", "null"].map((word) => grammar.literal(word)),
-      this.array([], value, 0),
+      grammar.words(["true", "false", "null"]),
+      atOnce(this.array([], value, 0)),
       this.map(value),
     );
     return value;
   }
 
-  /** @param min characters, as Unicode counts them */
-  string(min: number, max?: number): Expression {
-    return this.quoted(this.grammar.repeat(this.#character, min, max));
+  /** The same expression for the same arguments. @param min characters, as Unicode counts them */
+  string(min: number, max = Number.POSITIVE_INFINITY): Expression {
+    const key = `${min}-${max}`;
+    const made = this.#strings.get(key) ?? this.quoted(this.grammar.repeat(this.#character, min, max));
+    this.#strings.set(key, made);
+    return made;
   }
 
   /** A string of what is given, which is escaped where it must be. */
   quoted(characters: Expression): Expression {
-    const quote = this.grammar.literal('"');
-    return this.grammar.sequence(quote, characters, quote);
+    return this.grammar.sequence(this.#quote, characters, this.#quote);
   }
 
   /** An object of these members alone, in their order. */
-  object(members: readonly Member[]): Expression {
+  *object(members: readonly Member[]): Sliced<Expression> {
     const { grammar } = this;
     // From the last on: what follows where no member stands before, and where one does.
     let [first, after] = [grammar.nothing, grammar.nothing];
@@ -89,6 +96,7 @@ export class JsonGrammar {
       const next = grammar.sequence(this.#comma, member);
       first = required ? member : grammar.choice(member, first);
       after = required ? next : grammar.choice(next, after);
+      yield;
     }
     return this.#within("{", first, "}");
   }
@@ -102,15 +110,15 @@ export class JsonGrammar {
   }
 
   /**
-   * @param prefix what the first items are
-   * @param item what the others are; absent where there are none
+   * @param prefix the first items
+   * @param item the others; absent if there are none
    */
-  array(
+  *array(
     prefix: readonly Expression[],
     item: Expression | undefined,
     min: number,
     max = Number.POSITIVE_INFINITY,
-  ): Expression {
+  ): Sliced<Expression> {
     const { grammar } = this;
     const most = item ? max : Math.min(max, prefix.length);
     if (min > most) return grammar.impossible;
@@ -123,6 +131,7 @@ export class JsonGrammar {
     for (const [i, place] of [...places.entries()].reverse()) {
       const here = i === 0 ? grammar.sequence(place, rest) : grammar.sequence(this.#comma, place, rest);
       rest = i < min ? here : grammar.optional(here);
+      yield;
     }
     return this.#within("[", rest, "]");
   }

@@ -1,15 +1,17 @@
 import { UserError } from "../../../errors.ts";
-import { ByteGrammar, type Expression } from "./byte-grammar.ts";
+import { ByteGrammar } from "./byte-grammar.ts";
+import type { Expression } from "./expressions.ts";
 import { JsonGrammar, type Member } from "./json-grammar.ts";
 import { type Bounds, integers, numbers } from "./number-grammar.ts";
 import { refuseOverlap } from "./one-of.ts";
 import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
+import type { Sliced } from "./slices.ts";
 
 /** Expressions that a schema may come to. */
 const MOST_EXPRESSIONS = 100_000;
 /** Values, schemas or names in one list. */
-const MOST_LISTED = 10_000;
+const MOST_LISTED = 100_000;
 /** Schemas within each other. */
 const DEEPEST = 64;
 
@@ -37,14 +39,16 @@ const NOTES = new Set([
  * The texts that are valid by a JSON schema, or some of them: objects that name their properties have no others, in the order in
  * which the schema names them; white space is little; numbers have 15 digits before the point at most.
  * @see https://json-schema.org/draft/2020-12
- * @throws UserError where a keyword is not supported, naming it and its place, or the schema is too large.
+ * @throws UserError if a keyword is not supported, naming it and its place, or the schema is too large.
  */
-export function grammarOfSchema(schema: unknown): { grammar: ByteGrammar; root: Expression } {
+export function* grammarOfSchema(schema: unknown): Sliced<{ grammar: ByteGrammar; root: Expression }> {
   const grammar = new ByteGrammar(
     MOST_EXPRESSIONS,
     () => new UserError("the JSON schema is too large; leave out parts of it"),
   );
-  return { grammar, root: new SchemaReader(schema, grammar).read(schema, "#", 0) };
+  const root = yield* new SchemaReader(schema, grammar).read(schema, "#", 0);
+  yield* grammar.settle();
+  return { grammar, root };
 }
 
 class SchemaReader {
@@ -53,6 +57,7 @@ class SchemaReader {
   readonly #json: JsonGrammar;
   /** What stands at a `$ref`, which may stand within itself. */
   readonly #references = new Map<string, Expression>();
+  readonly #numbers = new Map<string, Expression>();
 
   constructor(document: unknown, grammar: ByteGrammar) {
     this.#document = document;
@@ -61,27 +66,42 @@ class SchemaReader {
   }
 
   /** @param path of the schema in the document, such as `#/properties/age` */
-  read(schema: unknown, path: string, depth: number): Expression {
+  *read(schema: unknown, path: string, depth: number): Sliced<Expression> {
+    yield;
     if (depth > DEEPEST) throw refused(path, `is nested more than ${DEEPEST} deep; make it flatter`);
     if (schema === true) return this.#json.any();
     if (schema === false) return this.#grammar.impossible;
     if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
       throw refused(path, "is no schema: write an object, true or false");
     }
-    const found = this.#readWhole(schema as Schema, path, depth) ?? this.#readTyped(schema as Schema, path, depth);
+    const first = this.#grammar.nextId;
+    const keyword = WHOLE.find((each) => (schema as Schema)[each] !== undefined);
+    const found = keyword
+      ? yield* this.#readWhole(keyword, schema as Schema, path, depth)
+      : yield* this.#readTyped(schema as Schema, path, depth);
+    this.#grammar.setPlace(path, first);
     return (schema as Schema).nullable === true ? this.#grammar.choice(found, this.#grammar.literal("null")) : found;
   }
 
-  #readWhole(schema: Schema, path: string, depth: number): Expression | undefined {
-    const keyword = WHOLE.find((each) => schema[each] !== undefined);
-    if (keyword === undefined) return undefined;
+  /** Reads several schemas. @param pathOf the path of one in the document, by its name */
+  *#readAll(
+    schemas: Iterable<readonly [name: string | number, schema: unknown]>,
+    pathOf: (name: string) => string,
+    depth: number,
+  ): Sliced<Expression[]> {
+    const all: Expression[] = [];
+    for (const [name, schema] of schemas) all.push(yield* this.read(schema, pathOf(String(name)), depth + 1));
+    return all;
+  }
+
+  *#readWhole(keyword: (typeof WHOLE)[number], schema: Schema, path: string, depth: number): Sliced<Expression> {
     const beside = keyword === "enum" || keyword === "const" ? ["type"] : [];
     refuseOthers(schema, [keyword, ...beside], path, ` beside ${keyword}`);
     const value = schema[keyword];
     const at = `${path}/${keyword}`;
     switch (keyword) {
       case "$ref":
-        return this.#refer(value, at, depth);
+        return yield* this.#refer(value, at, depth);
       case "const":
         return this.#oneOf([value], schema, path);
       case "enum":
@@ -90,8 +110,11 @@ class SchemaReader {
         const options = list(value, at);
         if (keyword === "allOf" && options.length > 1)
           throw refused(at, "is supported with one schema alone; merge them");
-        if (keyword === "oneOf") refuseOverlap(options, this.#document, at);
-        return this.#grammar.choice(...options.map((option, i) => this.read(option, `${at}/${i}`, depth + 1)));
+        if (keyword === "oneOf") yield* refuseOverlap(options, this.#document, at);
+        const first = this.#grammar.nextId;
+        const read = yield* this.#readAll(options.entries(), (i) => `${at}/${i}`, depth);
+        this.#grammar.setPlace(at, first);
+        return this.#grammar.choiceOf(read);
       }
     }
   }
@@ -100,10 +123,10 @@ class SchemaReader {
   #oneOf(values: readonly unknown[], schema: Schema, path: string): Expression {
     const types = schema.type === undefined ? TYPES : typesOf(schema, path);
     const fitting = values.filter((value) => types.some((type) => isOfType(value, type)));
-    return this.#grammar.choice(...fitting.map((value) => this.#grammar.literal(JSON.stringify(value))));
+    return this.#grammar.words(fitting.map((value) => JSON.stringify(value)));
   }
 
-  #refer(pointer: unknown, path: string, depth: number): Expression {
+  *#refer(pointer: unknown, path: string, depth: number): Sliced<Expression> {
     if (typeof pointer !== "string" || !/^#(\/|$)/.test(pointer)) {
       throw refused(path, "must point into the schema itself, such as #/$defs/item");
     }
@@ -111,67 +134,77 @@ class SchemaReader {
     if (known) return known;
     const reference = this.#grammar.reference();
     this.#references.set(pointer, reference);
-    reference.target = this.read(resolvePointer(this.#document, pointer, path), pointer, depth + 1);
+    reference.target = yield* this.read(resolvePointer(this.#document, pointer, path), pointer, depth + 1);
     return reference;
   }
 
-  #readTyped(schema: Schema, path: string, depth: number): Expression {
+  *#readTyped(schema: Schema, path: string, depth: number): Sliced<Expression> {
     const types = typesOf(schema, path);
     refuseOthers(schema, ["type", ...types.flatMap((type) => OF_TYPE[type])], path);
     if (schema.type === undefined && types.length === TYPES.length) return this.#json.any();
     const distinct = types.includes("number") ? types.filter((type) => type !== "integer") : types;
-    return this.#grammar.choice(...distinct.map((type) => this.#readType(type, schema, path, depth)));
+    const choices: Expression[] = [];
+    for (const type of distinct) choices.push(yield* this.#readType(type, schema, path, depth));
+    return this.#grammar.choiceOf(choices);
   }
 
-  #readType(type: TypeName, schema: Schema, path: string, depth: number): Expression {
+  *#readType(type: TypeName, schema: Schema, path: string, depth: number): Sliced<Expression> {
     switch (type) {
       case "object":
-        return this.#readObject(schema, path, depth);
+        return yield* this.#readObject(schema, path, depth);
       case "array":
-        return this.#readArray(schema, path, depth);
+        return yield* this.#readArray(schema, path, depth);
       case "string":
         return this.#readString(schema, path);
       case "number":
-        return numbers(this.#grammar, boundsOf(schema, path, false));
       case "integer":
-        return integers(this.#grammar, boundsOf(schema, path, true));
+        return this.#readNumber(type, schema, path);
       case "boolean":
-        return this.#grammar.choice(this.#grammar.literal("true"), this.#grammar.literal("false"));
+        return this.#grammar.words(["true", "false"]);
       case "null":
         return this.#grammar.literal("null");
     }
   }
 
-  #readObject(schema: Schema, path: string, depth: number): Expression {
+  /** The same expression for the same bounds. */
+  #readNumber(type: "number" | "integer", schema: Schema, path: string): Expression {
+    const bounds = boundsOf(schema, path, type === "integer");
+    const key = `${type} ${bounds.low} ${bounds.high}`;
+    const found = this.#numbers.get(key) ?? (type === "integer" ? integers : numbers)(this.#grammar, bounds);
+    this.#numbers.set(key, found);
+    return found;
+  }
+
+  *#readObject(schema: Schema, path: string, depth: number): Sliced<Expression> {
     const { properties, required, additionalProperties, propertyNames = {} } = schema;
     // Of names nothing can be said but what they are anyway.
     refuseOthers({ ...record(propertyNames, `${path}/propertyNames`), type: undefined }, [], `${path}/propertyNames`);
     const named = properties === undefined ? {} : record(properties, `${path}/properties`);
     const needed = new Set(required === undefined ? [] : list(required, `${path}/required`));
-    const others = (): Expression => this.read(additionalProperties ?? true, `${path}/additionalProperties`, depth + 1);
-    if (Object.keys(named).length === 0 && needed.size === 0) {
-      return additionalProperties === false ? this.#json.object([]) : this.#json.map(others());
-    }
-    const members = Object.entries(named).map(([key, value]): Member => {
-      const at = `${path}/properties/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-      return { key, value: this.read(value, at, depth + 1), required: needed.has(key) };
-    });
     const unnamed = [...needed].filter((key): key is string => typeof key === "string" && !Object.hasOwn(named, key));
-    return this.#json.object([...members, ...unnamed.map((key) => ({ key, value: others(), required: true }))]);
+    const readOthers = () => this.read(additionalProperties ?? true, `${path}/additionalProperties`, depth + 1);
+    const keys = Object.keys(named);
+    if (keys.length === 0 && needed.size === 0) {
+      return additionalProperties === false ? yield* this.#json.object([]) : this.#json.map(yield* readOthers());
+    }
+    const pathOf = (key: string): string => `${path}/properties/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    const values = yield* this.#readAll(Object.entries(named), pathOf, depth);
+    const members = keys.map((key, i): Member => ({ key, value: values[i]!, required: needed.has(key) }));
+    if (unnamed.length > 0) {
+      const value = yield* readOthers();
+      members.push(...unnamed.map((key): Member => ({ key, value, required: true })));
+    }
+    return yield* this.#json.object(members);
   }
 
-  #readArray({ items, prefixItems, minItems, maxItems }: Schema, path: string, depth: number): Expression {
+  *#readArray({ items, prefixItems, minItems, maxItems }: Schema, path: string, depth: number): Sliced<Expression> {
     const first = prefixItems === undefined ? [] : list(prefixItems, `${path}/prefixItems`);
-    const places = first.map((each, i) => this.read(each, `${path}/prefixItems/${i}`, depth + 1));
+    const places = yield* this.#readAll(first.entries(), (i) => `${path}/prefixItems/${i}`, depth);
     const [min = 0, max] = [count(minItems, `${path}/minItems`), count(maxItems, `${path}/maxItems`)];
     // A list that names its first items has no others, unless it must.
     const others = items ?? (first.length === 0 || min > first.length);
-    return this.#json.array(
-      places,
-      others === false ? undefined : this.read(others, `${path}/items`, depth + 1),
-      min,
-      max,
-    );
+    const item = others === false ? undefined : yield* this.read(others, `${path}/items`, depth + 1);
+    return yield* this.#json.array(places, item, min, max);
   }
 
   #readString(schema: Schema, path: string): Expression {
@@ -186,7 +219,10 @@ class SchemaReader {
       const known = Object.keys(PATTERN_OF_FORMAT).join(", ");
       throw refused(`${path}/${keyword}`, `is not supported (formats: ${known}); leave it out`);
     }
-    return this.#json.quoted(ofPattern(this.#grammar, expression, `${path}/${keyword}`));
+    const first = this.#grammar.nextId;
+    const characters = ofPattern(this.#grammar, expression, `${path}/${keyword}`);
+    this.#grammar.setPlace(`${path}/${keyword}`, first);
+    return this.#json.quoted(characters);
   }
 }
 

@@ -1,4 +1,5 @@
-import type { ByteGrammar, Expression } from "./byte-grammar.ts";
+import type { ByteGrammar } from "./byte-grammar.ts";
+import type { Expression } from "./expressions.ts";
 
 /** Bounds of a number, both included; infinite where there is none. */
 export interface Bounds {

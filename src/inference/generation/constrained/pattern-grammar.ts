@@ -1,4 +1,5 @@
-import { type ByteGrammar, type ByteRange, character, complement, type Expression } from "./byte-grammar.ts";
+import { type ByteGrammar, character, complement } from "./byte-grammar.ts";
+import type { ByteRange, Expression } from "./expressions.ts";
 import { refused } from "./schema-values.ts";
 
 const DAY = "(0[1-9]|1[0-9]|2[0-8])";
@@ -21,6 +22,8 @@ export const PATTERN_OF_FORMAT: Readonly<Record<string, string>> = {
 /** Turns that a pattern may ask for by number. */
 const MOST_TURNS = 1000;
 const DEEPEST = 32;
+/** Characters of a pattern. */
+const LONGEST = 10_000;
 
 const DIGIT: readonly ByteRange[] = [[0x30, 0x39]];
 const WORD: readonly ByteRange[] = [...DIGIT, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
@@ -64,6 +67,9 @@ const CONTROLS: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", 
  * @throws UserError where it is none, or looks around, refers back or is otherwise not supported.
  */
 export function ofPattern(grammar: ByteGrammar, pattern: string, path: string): Expression {
+  if (pattern.length > LONGEST) {
+    throw refused(path, `has ${pattern.length} characters, and may have ${LONGEST}; make it shorter`);
+  }
   try {
     new RegExp(pattern, "u");
   } catch (error) {

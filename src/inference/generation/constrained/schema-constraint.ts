@@ -2,8 +2,12 @@ import { UserError } from "../../../errors.ts";
 import { isDeep } from "../../../files/json.ts";
 import type { Tokenizer } from "../../../tokenization/tokenizer.ts";
 import { AnswerConstraint } from "./answer-constraint.ts";
-import { ByteAutomaton } from "./byte-automaton.ts";
+import { ByteAutomaton, expressionsOf } from "./byte-automaton.ts";
+import type { Expression } from "./expressions.ts";
 import { grammarOfSchema } from "./json-schema.ts";
+import { KeptMemory } from "./kept-memory.ts";
+import { refused } from "./schema-values.ts";
+import { inSlices } from "./slices.ts";
 import { LONGEST_TOKEN, Vocabulary } from "./vocabulary.ts";
 
 /** A JSON schema, whose keywords are in docs/language-models.md. */
@@ -11,42 +15,81 @@ export type JsonSchema = boolean | Readonly<Record<string, unknown>>;
 
 /** Schemas of a model whose states and costs are kept for the next answer. */
 const KEPT_SCHEMAS = 8;
+/** Memory of these, and of schemas that other answers are being held to, in bytes. */
+const KEPT_BYTES = 160e6;
+const KEEPERS = 16;
 
 interface Known {
-  vocabulary: Vocabulary;
+  vocabulary: Promise<Vocabulary>;
   /** By the schema as JSON; those asked for last stand last. */
   constraints: Map<string, AnswerConstraint>;
 }
 
+const sharedMemory = new KeptMemory(KEPT_BYTES, KEEPERS);
+const bytesOf = new WeakMap<Tokenizer, readonly (Uint8Array | undefined)[]>();
 const knownOf = new WeakMap<Tokenizer, Known>();
+
+/** The bytes that each of a tokenizer's tokens writes, by id; kept for the next time. @throws UserError if its kind is not supported. */
+export function tokenBytesOf(tokenizer: Tokenizer): readonly (Uint8Array | undefined)[] {
+  const bytes = bytesOf.get(tokenizer) ?? tokenizer.tokenBytes();
+  bytesOf.set(tokenizer, bytes);
+  return bytes;
+}
 
 function knownFor(tokenizer: Tokenizer): Known {
   let known = knownOf.get(tokenizer);
   if (!known) {
-    known = { vocabulary: new Vocabulary(tokenizer.tokenBytes()), constraints: new Map() };
+    const vocabulary = inSlices(Vocabulary.build(tokenBytesOf(tokenizer))) as Promise<Vocabulary>;
+    known = { vocabulary, constraints: new Map() };
     knownOf.set(tokenizer, known);
   }
   return known;
 }
 
-/** What a tokenizer's tokens write; kept for the next time. @throws UserError where its kind is not supported. */
-export const vocabularyOf = (tokenizer: Tokenizer): Vocabulary => knownFor(tokenizer).vocabulary;
-
 /**
- * What holds a model's answers to a JSON schema; kept for the next time.
- * @throws UserError where the schema has a keyword that is not supported, or the tokenizer is of a kind that is not.
+ * The constraint that holds a model's answers to a JSON schema; kept for the next time.
+ * @param ended whether nobody waits any more; asked between slices of computing
+ * @returns undefined if nobody waits any more
+ * @throws UserError if the schema has a keyword that is not supported, or the tokenizer is of a kind that is not.
  */
-export function constraintOf(schema: JsonSchema, tokenizer: Tokenizer): AnswerConstraint {
+export async function constraintOf(
+  schema: JsonSchema,
+  tokenizer: Tokenizer,
+  ended?: () => boolean,
+): Promise<AnswerConstraint | undefined> {
   if (isDeep(schema)) throw new UserError("the JSON schema has values nested more than 100 deep; make it flatter");
   const { vocabulary, constraints } = knownFor(tokenizer);
   const key = JSON.stringify(schema);
-  let constraint = constraints.get(key);
-  if (!constraint) {
-    const { grammar, root } = grammarOfSchema(schema);
-    constraint = new AnswerConstraint(new ByteAutomaton(grammar, root, LONGEST_TOKEN), vocabulary);
-  }
+  const constraint = constraints.get(key) ?? (await newConstraint(schema, await vocabulary, sharedMemory, ended));
+  if (!constraint) return undefined;
   constraints.delete(key);
   constraints.set(key, constraint);
   if (constraints.size > KEPT_SCHEMAS) constraints.delete(constraints.keys().next().value!);
   return constraint;
+}
+
+/**
+ * A constraint for a schema that was not seen before.
+ * @param memory takes note of what the constraint keeps
+ * @param ended whether nobody waits any more; asked between slices of computing
+ * @returns undefined if nobody waits any more
+ * @throws UserError if the schema has a keyword that is not supported.
+ */
+export async function newConstraint(
+  schema: JsonSchema,
+  vocabulary: Vocabulary,
+  memory: KeptMemory,
+  ended?: () => boolean,
+): Promise<AnswerConstraint | undefined> {
+  const compiled = await inSlices(grammarOfSchema(schema), ended);
+  if (!compiled) return undefined;
+  const { grammar, root } = compiled;
+  const refusal = (expressions: readonly Expression[], why: string): UserError =>
+    refused(grammar.placeOf(expressions) ?? "#", why);
+  const automaton = new ByteAutomaton(grammar, root, LONGEST_TOKEN, (expressions) =>
+    refusal(expressions, "can be read in too many ways at once; make it simpler"),
+  );
+  return new AnswerConstraint(automaton, vocabulary, memory, ({ continuations }) =>
+    refusal(expressionsOf(continuations), "takes too long to follow; make it simpler"),
+  );
 }

@@ -1,4 +1,5 @@
 import { joinedBytes } from "../../../graph/joined-bytes.ts";
+import type { Sliced } from "./slices.ts";
 
 /** Longer tokens, mostly runs of one sign, are never written: counts in a grammar then matter for a short reach alone. */
 export const LONGEST_TOKEN = 32;
@@ -16,37 +17,23 @@ export class Vocabulary {
   readonly tokens: Uint32Array;
   readonly firstOf: Uint32Array;
 
-  constructor(bytes: readonly (Uint8Array | undefined)[]) {
+  private constructor(bytes: readonly (Uint8Array | undefined)[], tokens: Uint32Array, nodes: Nodes) {
     this.bytes = bytes;
-    this.tokens = sorted(bytes);
-    const path: number[] = [];
-    const nodes: number[] = [];
-    const [byteOf, depthOf, endOf, firstOf] = [[0], [0], [0], [0]];
-    const close = (depth: number): void => {
-      while (nodes.length > depth) endOf[nodes.pop()!] = byteOf.length;
-      path.length = depth;
-    };
-    for (const [i, token] of this.tokens.entries()) {
-      const own = bytes[token]!;
-      let shared = 0;
-      while (shared < path.length && path[shared] === own[shared]) shared++;
-      close(shared);
-      for (const byte of own.subarray(shared)) {
-        nodes.push(byteOf.length);
-        path.push(byte);
-        byteOf.push(byte);
-        depthOf.push(path.length);
-        endOf.push(0);
-        firstOf.push(i);
-      }
-    }
-    close(0);
-    endOf[0] = byteOf.length;
-    firstOf.push(this.tokens.length);
-    this.byteOf = Uint8Array.from(byteOf);
-    this.depthOf = Uint8Array.from(depthOf);
-    this.endOf = Uint32Array.from(endOf);
-    this.firstOf = Uint32Array.from(firstOf);
+    this.tokens = tokens;
+    this.byteOf = Uint8Array.from(nodes.byteOf);
+    this.depthOf = Uint8Array.from(nodes.depthOf);
+    this.endOf = Uint32Array.from(nodes.endOf);
+    this.firstOf = Uint32Array.from(nodes.firstOf);
+  }
+
+  /** @param bytes of each token, by id; none of what is no text */
+  static *build(bytes: readonly (Uint8Array | undefined)[]): Sliced<Vocabulary> {
+    const tokens = writable(bytes);
+    yield;
+    const nodes: Nodes = { byteOf: [], depthOf: [], endOf: [], firstOf: [] };
+    yield* new TreeOfTokens(bytes, tokens, nodes).build(0, 0, tokens.length, 0);
+    nodes.firstOf.push(tokens.length);
+    return new Vocabulary(bytes, tokens, nodes);
   }
 
   /** The node one byte below another; 0 where there is none. */
@@ -69,8 +56,98 @@ export class Vocabulary {
   }
 }
 
-/** Tokens that can be written, in the order of their bytes. */
-function sorted(bytes: readonly (Uint8Array | undefined)[]): Uint32Array {
+/** The tree of a vocabulary while it grows. */
+type Nodes = Record<"byteOf" | "depthOf" | "endOf" | "firstOf", number[]>;
+
+/** Tokens from which a branch of the tree is built in slices, or sorted by counting. */
+const MANY = 2000;
+const SEVERAL = 24;
+
+class TreeOfTokens {
+  readonly #bytes: readonly (Uint8Array | undefined)[];
+  readonly #tokens: Uint32Array;
+  readonly #nodes: Nodes;
+  readonly #sorted: Uint32Array;
+
+  constructor(bytes: readonly (Uint8Array | undefined)[], tokens: Uint32Array, nodes: Nodes) {
+    this.#bytes = bytes;
+    this.#tokens = tokens;
+    this.#nodes = nodes;
+    this.#sorted = new Uint32Array(tokens.length);
+  }
+
+  /** Adds the node `byte` with the tokens from `low` up to `high`, which share the `depth` bytes up to it, and all below it. */
+  *build(byte: number, low: number, high: number, depth: number): Sliced<void> {
+    const node = this.#open(byte, low, high, depth);
+    for (const [from, to] of this.#branches(low, high, depth)) {
+      const next = this.#byteAt(from, depth);
+      if (to - from < MANY) this.#buildAtOnce(next, from, to, depth + 1);
+      else yield* this.build(next, from, to, depth + 1);
+      yield;
+    }
+    this.#nodes.endOf[node] = this.#nodes.byteOf.length;
+  }
+
+  #buildAtOnce(byte: number, low: number, high: number, depth: number): void {
+    const node = this.#open(byte, low, high, depth);
+    for (const [from, to] of this.#branches(low, high, depth)) {
+      this.#buildAtOnce(this.#byteAt(from, depth), from, to, depth + 1);
+    }
+    this.#nodes.endOf[node] = this.#nodes.byteOf.length;
+  }
+
+  #open(byte: number, low: number, high: number, depth: number): number {
+    const { byteOf, depthOf, endOf, firstOf } = this.#nodes;
+    this.#sort(low, high, depth);
+    byteOf.push(byte);
+    depthOf.push(depth);
+    endOf.push(0);
+    return firstOf.push(low) - 1;
+  }
+
+  /** Tokens that go on below a node, by their next byte. */
+  *#branches(low: number, high: number, depth: number): Generator<[from: number, to: number]> {
+    let from = low;
+    while (from < high && this.#byteAt(from, depth) < 0) from++;
+    for (let to = from + 1; from < high; to++) {
+      if (to < high && this.#byteAt(to, depth) === this.#byteAt(from, depth)) continue;
+      yield [from, to];
+      from = to;
+    }
+  }
+
+  /** A byte of the token at a place; -1 behind its end. */
+  #byteAt(place: number, depth: number): number {
+    return this.#bytes[this.#tokens[place]!]![depth] ?? -1;
+  }
+
+  /** Sorts tokens by one of their bytes, those that have ended first. */
+  #sort(low: number, high: number, depth: number): void {
+    const tokens = this.#tokens;
+    if (high - low < SEVERAL) {
+      for (let i = low + 1; i < high; i++) {
+        const token = tokens[i]!;
+        const byte = this.#byteAt(i, depth);
+        let place = i;
+        for (; place > low && this.#byteAt(place - 1, depth) > byte; place--) tokens[place] = tokens[place - 1]!;
+        tokens[place] = token;
+      }
+      return;
+    }
+    const starts = new Uint32Array(258);
+    for (let i = low; i < high; i++) starts[this.#byteAt(i, depth) + 2]!++;
+    for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
+    for (let i = low; i < high; i++) {
+      const byte = this.#byteAt(i, depth) + 1;
+      this.#sorted[starts[byte]!] = tokens[i]!;
+      starts[byte]!++;
+    }
+    tokens.set(this.#sorted.subarray(0, high - low), low);
+  }
+}
+
+/** Tokens that can be written. */
+function writable(bytes: readonly (Uint8Array | undefined)[]): Uint32Array {
   const single = new Set(bytes.map((each) => (each?.length === 1 ? each[0]! : -1)));
   const goesOn = Array.from({ length: 64 }, (_, i) => 0x80 + i).every((byte) => single.has(byte));
   const ids = [...bytes.keys()].filter((id) => {
@@ -78,9 +155,7 @@ function sorted(bytes: readonly (Uint8Array | undefined)[]): Uint32Array {
     // A character that is begun must come to its end.
     return own && own.length > 0 && own.length <= LONGEST_TOKEN && (goesOn || isWhole(own));
   });
-  // A letter for each byte: texts are compared at once.
-  const keys = new Map(ids.map((id) => [id, String.fromCharCode(...bytes[id]!)]));
-  return Uint32Array.from(ids.sort((a, b) => (keys.get(a)! < keys.get(b)! ? -1 : 1)));
+  return Uint32Array.from(ids);
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true });

@@ -22,18 +22,22 @@ const ajv = new Ajv2020({ allowUnionTypes: true, strictTuples: false });
 
 /** What a model that knows nothing writes: each token is as likely as any other. */
 async function answer(schema: JsonSchema, seed: number, given: object = {}): Promise<{ text: string; tokens: number }> {
-  const constraint = constraintOf(schema, tokenizer);
+  const constraint = (await constraintOf(schema, tokenizer))!;
   const random = randomFor(seed, "noise");
   const noise = (): number[] => Array.from({ length: VOCABULARY }, () => uniformFloat64(random));
   const options = generationOptions.parse({ maxNewTokens: 120, temperature: 1.5, seed, ...given });
-  constraint.refuseUnlessPossible(options.maxNewTokens);
+  await constraint.refuseUnlessPossible(options.maxNewTokens);
   const ids: number[] = [];
+  let held = constraint.begin();
   const all = { ...options, eosTokenIds: [END], constraint };
   await generateTokens(new MadeUpReader(noise), [[1]], all, {
-    take: ({ token }) => ids.push(token),
-    ended: () => constraint.isWhole(ids),
+    take: ({ token }) => {
+      ids.push(token);
+      held = held.with(token);
+    },
+    ended: () => held.isWhole,
   });
-  const whole = ids.at(-1) === END || constraint.isWhole(ids);
+  const whole = ids.at(-1) === END || held.isWhole;
   expect(whole).toBe(true);
   return { text: tokenizer.decode(ids, { skipSpecialTokens: true }), tokens: ids.length };
 }
@@ -64,7 +68,7 @@ describe.each(Object.entries(schemas))("%s", (_, schema) => {
 
 test("beams keep to a schema, too", async () => {
   const schema = { type: "object", properties: { a: { enum: ["x", "y"] }, b: { type: "integer" } }, required: ["a"] };
-  const constraint = constraintOf(schema, tokenizer);
+  const constraint = (await constraintOf(schema, tokenizer))!;
   const options = { ...generationOptions.parse({ maxNewTokens: 40, numBeams: 3 }), eosTokenIds: [END], constraint };
   const [ids] = await beamSearch(new MadeUpReader(hashed(VOCABULARY)), [[1, 2]], options);
   const { a, b = 0 } = JSON.parse(tokenizer.decode(ids!, { skipSpecialTokens: true }));

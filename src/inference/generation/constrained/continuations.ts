@@ -1,0 +1,222 @@
+import type { ByteGrammar } from "./byte-grammar.ts";
+import type { Expression } from "./expressions.ts";
+
+/** What is still to be written: the rest of an expression, and what comes after it. */
+export interface Continuation {
+  readonly id: number;
+  readonly expression: Expression;
+  /** Parts of a sequence, or bytes of words, that are written. */
+  readonly at: number;
+  /** Of a repeat the least and the most turns that are left; of words the rows that begin with what is written. */
+  readonly low: number;
+  readonly high: number;
+  /** Absent from the end of the text alone. */
+  readonly next: Continuation | undefined;
+  /** Fewest bytes to the end of the text. */
+  readonly fewest: number;
+  /** Filled in when somebody asks. */
+  begins?: Beginnings | undefined;
+  near?: Continuation | undefined;
+  outline?: string | undefined;
+}
+
+/** One or more bytes that a continuation may begin with, and what is left after each. */
+export interface Arc {
+  readonly from: number;
+  readonly to: number;
+  readonly target: Continuation;
+}
+
+/** What a continuation may begin with. */
+export interface Beginnings {
+  readonly arcs: readonly Arc[];
+  /** Whether it may be empty. */
+  readonly ends: boolean;
+}
+
+/** Bytes of memory of a continuation, and of each of its arcs, roughly. */
+const CONTINUATION_BYTES = 250;
+const ARC_BYTES = 60;
+
+/** Makes continuations, each of them once. */
+export class Continuations {
+  readonly #grammar: ByteGrammar;
+  readonly #reach: number;
+  readonly #end: Continuation;
+  #known = new Map<string, Continuation>();
+  #count = 0;
+  /** Memory of all that are known, in bytes, roughly. */
+  bytes = 0;
+  /** Steps of computing so far. */
+  work = 0;
+
+  /** @param reach bytes within which {@link near} and {@link outline} tell continuations apart */
+  constructor(grammar: ByteGrammar, reach: number) {
+    this.#grammar = grammar;
+    this.#reach = reach;
+    this.#end = { id: this.#count++, expression: grammar.nothing, at: 0, low: 0, high: 0, next: undefined, fewest: 0 };
+    this.#end.begins = { arcs: [], ends: true };
+    this.#end.near = this.#end;
+    this.#end.outline = "";
+  }
+
+  /** Forgets all continuations. Those that are still in use remain valid, and are made a second time if they come up again. */
+  forget(): void {
+    for (const each of this.#known.values()) {
+      each.begins = undefined;
+      each.near = undefined;
+    }
+    this.#known = new Map();
+    this.bytes = 0;
+  }
+
+  /** An expression from its beginning, and nothing after it. */
+  whole(expression: Expression): Continuation {
+    return this.#before(expression, this.#end);
+  }
+
+  #before(expression: Expression, next: Continuation): Continuation {
+    switch (expression.kind) {
+      case "words":
+        return this.#make(expression, 0, 0, expression.words.texts.length, next);
+      case "repeat":
+        return this.#make(expression, 0, expression.min, expression.max, next);
+      default:
+        return this.#make(expression, 0, 0, 0, next);
+    }
+  }
+
+  #make(expression: Expression, at: number, low: number, high: number, next: Continuation): Continuation {
+    const key = `${expression.id},${at},${low},${high},${next.id}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const fewest = this.#fewestOf(expression, at, low, high) + next.fewest;
+    const made = { id: this.#count++, expression, at, low, high, next, fewest };
+    this.#known.set(key, made);
+    this.bytes += CONTINUATION_BYTES;
+    return made;
+  }
+
+  #fewestOf(expression: Expression, at: number, low: number, high: number): number {
+    switch (expression.kind) {
+      case "words":
+        this.work += high - low;
+        return expression.words.shortest(low, high) - at;
+      case "sequence":
+        return this.#grammar.fewestBytesFrom(expression, at);
+      case "repeat":
+        return low === 0 ? 0 : low * this.#grammar.fewestBytes(expression.part);
+      default:
+        return this.#grammar.fewestBytes(expression);
+    }
+  }
+
+  /** What a continuation may begin with. */
+  beginnings(continuation: Continuation): Beginnings {
+    continuation.begins ??= this.#open(continuation);
+    return continuation.begins;
+  }
+
+  #open(continuation: Continuation): Beginnings {
+    const arcs: Arc[] = [];
+    const seen = new Set<Continuation>();
+    let ends = false;
+    const open = [continuation];
+    for (let each = open.pop(); each; each = open.pop()) {
+      // What stands at its own beginning adds nothing.
+      if (seen.has(each) || each.fewest === Number.POSITIVE_INFINITY) continue;
+      seen.add(each);
+      this.work++;
+      const { expression, next } = each;
+      if (!next) ends = true;
+      else if (expression.kind === "byte") {
+        for (const [from, to] of expression.ranges) arcs.push({ from, to, target: next });
+      } else if (expression.kind === "words") this.#divide(each, expression, next, arcs, open);
+      else open.push(...this.#opened(each, expression, next));
+    }
+    this.work += arcs.length;
+    this.bytes += arcs.length * ARC_BYTES;
+    return { arcs, ends };
+  }
+
+  #divide(
+    { at, low, high }: Continuation,
+    expression: Expression & { kind: "words" },
+    next: Continuation,
+    arcs: Arc[],
+    open: Continuation[],
+  ): void {
+    this.work += high - low;
+    const { branches, ends } = expression.words.divide(low, high, at);
+    if (ends) open.push(next);
+    for (const { byte, ...rows } of branches) {
+      arcs.push({ from: byte, to: byte, target: this.#make(expression, at + 1, rows.low, rows.high, next) });
+    }
+  }
+
+  /** What an expression that is made of others becomes: one of these before what follows. */
+  #opened(
+    { at, low, high }: Continuation,
+    expression: Exclude<Expression, { kind: "byte" | "words" }>,
+    next: Continuation,
+  ): Continuation[] {
+    switch (expression.kind) {
+      case "sequence": {
+        const { parts } = expression;
+        if (at >= parts.length) return [next];
+        const rest = at + 1 === parts.length ? next : this.#make(expression, at + 1, 0, 0, next);
+        return [this.#before(parts[at]!, rest)];
+      }
+      case "choice":
+        return expression.parts.map((part) => this.#before(part, next));
+      case "reference":
+        return [this.#before(expression.target!, next)];
+      case "repeat": {
+        const stops = low === 0 ? [next] : [];
+        if (high === 0) return stops;
+        const left = high === 1 ? next : this.#make(expression, 0, Math.max(0, low - 1), high - 1, next);
+        return [this.#before(expression.part, left), ...stops];
+      }
+    }
+  }
+
+  /** The same continuation as far as one token tells: counts that are far from their greatest have none. */
+  near(continuation: Continuation): Continuation {
+    const frames: Continuation[] = [];
+    let known: Continuation = continuation;
+    while (!known.near) {
+      frames.push(known);
+      known = known.next!;
+    }
+    let near: Continuation = known.near;
+    for (const frame of frames.toReversed()) {
+      const { expression, at, low, high } = frame;
+      const isFar = expression.kind === "repeat" && high > this.#reach;
+      near = this.#make(expression, at, low, isFar ? Number.POSITIVE_INFINITY : high, near);
+      frame.near = near;
+      near.near = near;
+      this.work++;
+    }
+    return near;
+  }
+
+  /**
+   * A text that two continuations share if one token cannot tell them apart: what must be written before its reach, with counts
+   * beyond it left out. The one with the fewest bytes then stays so.
+   */
+  outline(continuation: Continuation): string {
+    if (continuation.outline !== undefined) return continuation.outline;
+    const parts: string[] = [];
+    let reached = 0;
+    for (let each = continuation; each.next && reached <= this.#reach; each = each.next) {
+      const { expression, at, low, high, next, fewest } = each;
+      const isFar = expression.kind === "repeat" && low > this.#reach;
+      parts.push(isFar ? `${expression.id}` : `${expression.id},${at},${low},${high}`);
+      reached += fewest - next.fewest;
+      this.work++;
+    }
+    continuation.outline = parts.join(" ");
+    this.bytes += continuation.outline.length;
+    return continuation.outline;
+  }
+}
