@@ -1,13 +1,16 @@
 /**
- * Checks the English of the README, the docs and CONTRIBUTING with textlint's kernel: sentences are short, words are not doubled, and
- * phrases that hide who does what are named with what to write instead. Code and tables' cells have no sentences.
+ * Checks the English of the README, the docs and CONTRIBUTING with textlint's kernel, and of the comments in the sources: sentences are
+ * short, words are not doubled, and for phrases that hide who does what it prints what to write instead. Code and cells of tables have no
+ * sentences.
  *
- *     npx tsx site/prose.ts
+ *     npx tsx site/prose.ts             # everything
+ *     npx tsx site/prose.ts src/graph   # the comments of one folder
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TextlintKernel, type TextlintRuleModule } from "@textlint/kernel";
 import markdown from "@textlint/textlint-plugin-markdown";
+import { comments } from "./comments.js";
 
 const MAX_WORDS = 40;
 
@@ -28,7 +31,7 @@ const PHRASES: readonly [phrase: RegExp, instead: string][] = [
   [/\btold (?:apart|by)\b/, "distinguished, or who tells what"],
   [/\blet alone\b/, "two sentences"],
   [/\b(?:at the most|so many)\b/, "at most n, or the number"],
-  [/\bsays? so\b/, "prints a note, reports it, warns"],
+  [/(?<!\bif [^.]{0,60})\bsays? so\b/, "prints a note, reports it, warns"],
   [/\b(?:all the same|anew)\b/, "still, or again"],
   [/\b(?:go|goes|went) on\b/, "continues"],
   [
@@ -36,7 +39,25 @@ const PHRASES: readonly [phrase: RegExp, instead: string][] = [
     "per",
   ],
   [/\b(?:leverage|utili[sz]e|seamless(?:ly)?|blazing(?:ly)?|effortless(?:ly)?|cutting-edge)\b/i, "a plain word"],
-  [/\b(\w+) \1\b/, "the word once"],
+  [/(?<!@param )\b(\w+) \1\b/, "the word once"],
+];
+
+/** Phrases that were wrong in comments, where space is short. */
+const COMMENT_PHRASES: readonly [phrase: RegExp, instead: string][] = [
+  [/(?<=^\s*|[.:] |@\w+ )(?:What|Of|Told)\b(?! course)/, "a noun phrase that names it, or a verb and its subject"],
+  [/@throws \{?\w+\}? where\b/, "if"],
+  [/\b(?:absent|undefined|null|NaN|none|nothing|empty) where\b/i, "if"],
+  [/\bwhere (?:there (?:is|are|was|were) (?:no|none)|nothing|none)\b/i, "if there is no"],
+  [/\bwhere (?:it|they) (?:is|are|has|have|does|do|was|were|can|cannot) (?:none|not?)\b/, "if"],
+  [/\babsent:/, "by default, or undefined if"],
+  [/\bhangs? on\b/, "depends on"],
+  [/(?<!\b(?:an?|no) \w+ )\bof (?:its|their) own\b(?! \w)/, "separate, own, or nothing"],
+  [/\b(?:coming|going) (?:to be|on)\b/, "continues"],
+  [/\b(?:stands?(?! for\b)|stood)\b/, "is, or the field's term"],
+  [/\b(?:that|which|what) (?:is|are) there\b/, "existing"],
+  [/\bby themselves\b/, "alone"],
+  [/(?<!(?:thing|one|body|or) )\belse[.;,]/, "otherwise, before the clause"],
+  [/\b(?:to|for) whom?\b/, "the caller, or the noun"],
 ];
 
 const plainWords: TextlintRuleModule = ({ Syntax, RuleError, report, getSource, locator }) => ({
@@ -62,8 +83,9 @@ const plainWords: TextlintRuleModule = ({ Syntax, RuleError, report, getSource, 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const docs = readdirSync(`${root}docs`).filter((name) => name.endsWith(".md"));
 const kernel = new TextlintKernel();
+const folders = process.argv.slice(2);
 let problems = 0;
-for (const file of ["README.md", "CONTRIBUTING.md", ...docs.map((name) => `docs/${name}`)]) {
+for (const file of folders.length > 0 ? [] : ["README.md", "CONTRIBUTING.md", ...docs.map((name) => `docs/${name}`)]) {
   const { messages } = await kernel.lintText(readFileSync(root + file, "utf8"), {
     ext: ".md",
     filePath: file,
@@ -72,6 +94,22 @@ for (const file of ["README.md", "CONTRIBUTING.md", ...docs.map((name) => `docs/
   });
   for (const { line, column, message } of messages) console.error(`${file}:${line}:${column} ${message}`);
   problems += messages.length;
+}
+for (const folder of folders.length > 0 ? folders : ["src", "web/src"]) {
+  for (const name of readdirSync(root + folder, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".ts")) continue;
+    const source = readFileSync(`${root}${folder}/${name}`, "utf8");
+    for (const { start, text } of comments(source)) {
+      for (const [phrase, instead] of [...PHRASES, ...COMMENT_PHRASES]) {
+        const anywhere = new RegExp(phrase.source.replaceAll(" ", "\\s+"), `g${phrase.flags}`);
+        for (const found of text.matchAll(anywhere)) {
+          const line = source.slice(0, start + found.index).split("\n").length;
+          console.error(`${folder}/${name}:${line} "${found[0].replace(/\s+/g, " ")}": write ${instead}`);
+          problems++;
+        }
+      }
+    }
+  }
 }
 if (problems > 0) {
   console.error(`${problems} sentences to mend`);
