@@ -6,7 +6,7 @@ import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
 /** Makes a parameter's initial values. */
 export type Initializer = (shape: readonly number[], random: RandomGenerator) => Tensor<"float32">;
 
-/** Initial values that are all the same. */
+/** Equal initial values. */
 export const constant =
   (value: number): Initializer =>
   (shape) =>
