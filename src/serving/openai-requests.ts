@@ -21,7 +21,7 @@ export class RequestError extends Error {
   }
 }
 
-/** What a client is told of a request that is refused. */
+/** Response body for a refused request. */
 export const refusalBody = ({ message, param, code }: RequestError): object => ({
   error: { message, type: "invalid_request_error", param, code },
 });

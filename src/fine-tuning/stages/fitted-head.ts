@@ -61,7 +61,7 @@ function withFitted(base: BaseModel, { weights }: FittedHead): BaseModel {
   return { ...base, weights: new Map([...base.weights, ...weights]), newWeights: [...others, ...made] };
 }
 
-/** Examples, and examples of each class, that are enough to fit a head from which training goes on. */
+/** Number of examples, and of examples per class, that are enough to fit a head from which training continues. */
 const START_EXAMPLES = 20_000;
 const START_EXAMPLES_A_CLASS = 50;
 

@@ -12,7 +12,7 @@ export interface RowGroups {
 const SEED = 0;
 
 /**
- * Deals rows into folds, several times over, each time anew.
+ * Deals rows into folds several times, with a new draw each time.
  * @param order numbers of the rows, in an order that depends on their content
  * @returns for each draw the fold of each place in `order`. A stratum's only group is in none, so that it always trains: -1
  */

@@ -65,7 +65,7 @@ export const LINEAR_LOSSES: Readonly<Record<LinearLoss, RowLoss>> = {
       return (1 - squares) / outputs;
     },
   },
-  /** Cross-entropy of each output by itself: one logistic regression for each output. */
+  /** Cross-entropy of each single output: one logistic regression for each output. */
   sigmoid: {
     scales: true,
     loss({ logits, targets, outputs }, row, factor) {

@@ -5,47 +5,47 @@ import type { KeptMemory } from "./kept-memory.ts";
 import { inSlices, type Sliced } from "./slices.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** Stands for a token that no answer goes on with. */
+/** Cost of a token that cannot continue the answer. */
 const FORBIDDEN = 0xffff;
-/** Bytes of the shortest answer, at most: its end is looked for before it begins. */
+/** Maximum bytes of the shortest answer, whose end is computed before it begins. */
 const SHORTEST = 4096;
-/** Bytes in which an answer must be able to end, after each of its tokens. */
+/** Maximum bytes in which an answer must be able to end, after each of its tokens. */
 const LONGEST_END = 65_536;
-/** Memory of the costs that are kept for tokens that come to the same state again, in bytes. */
+/** Maximum memory for cached costs per state, in bytes. */
 const KEPT_BYTES = 48e6;
-/** Bytes of memory of an entry in a map, roughly. */
+/** Approximate memory of a map entry, in bytes. */
 const ENTRY_BYTES = 50;
-/** Steps of computing between two pauses. */
+/** Steps of computation between two pauses. */
 const STEPS_AT_ONCE = 5000;
-/** Steps of computing for one token, and for one answer, at most: some 20 million take a second. */
+/** Maximum steps of computation per token, and per answer. About 20 million take a second. */
 const MOST_FOR_TOKEN = 30e6;
 const MOST_FOR_ANSWER = 600e6;
-/** Tokens of the shortest answer that are tried before an answer begins. */
+/** Number of tokens of the shortest answer to try before an answer begins. */
 const TRIED = 8;
 
-/** Steps that were computed for one answer so far. */
+/** Steps computed for one answer so far. */
 export interface Effort {
   steps: number;
 }
 
 /**
- * Holds answers to a grammar: of each token it knows whether an answer may go on with it, and how many more tokens end the answer
- * then, so that none is cut off at its greatest length.
+ * Constrains answers to a grammar. For each token it knows whether the token can continue the answer, and how many more tokens
+ * the answer then needs, so that no answer is cut off at its maximum length.
  */
 export class AnswerConstraint {
   readonly vocabulary: Vocabulary;
   readonly #automaton: ByteAutomaton;
   readonly #memory: KeptMemory;
   readonly #tooMuch: (state: State) => Error;
-  /** Of each token how many more end an answer after it, by state; the states asked for last are last. */
+  /** By state: for each token, how many more the answer needs after it. The most recently used states are last. */
   #costs = new Map<State, Uint16Array>();
   #costOf = new Map<State, number>();
   #closing = new Map<Continuation, number>();
   #steps = 0;
 
   /**
-   * @param memory takes note of what is kept
-   * @param tooMuch makes the error to throw if following an answer from a state on takes too many steps
+   * @param memory receives the use of cached memory
+   * @param tooMuch makes the error to throw if following an answer from a state takes too many steps
    */
   constructor(automaton: ByteAutomaton, vocabulary: Vocabulary, memory: KeptMemory, tooMuch: (state: State) => Error) {
     this.#automaton = automaton;
@@ -54,13 +54,13 @@ export class AnswerConstraint {
     this.#tooMuch = tooMuch;
   }
 
-  /** Memory that is kept, in bytes, roughly. */
+  /** Approximate cached memory, in bytes. */
   get bytes(): number {
     const costs = this.#costs.size * 2 * this.vocabulary.bytes.length;
     return this.#automaton.bytes + costs + ENTRY_BYTES * (this.#costOf.size + this.#closing.size);
   }
 
-  /** Forgets what is kept. Answers that are being written go on. */
+  /** Clears the caches. Answers in progress continue. */
   forget(): void {
     this.#automaton.forget();
     this.#costs = new Map();
@@ -74,9 +74,9 @@ export class AnswerConstraint {
   }
 
   /**
-   * @param most tokens of an answer, its end token included
-   * @param ended whether nobody waits any more; asked between slices of computing
-   * @throws UserError if no answer is so short, the vocabulary cannot write one, or the grammar is too costly to follow.
+   * @param most maximum number of tokens of an answer, including its end token
+   * @param ended whether the result is no longer needed; called between slices of computation
+   * @throws UserError if no answer is that short, the vocabulary cannot write one, or the grammar is too costly to follow
    */
   async refuseUnlessPossible(most: number, ended: () => boolean = () => false): Promise<void> {
     const start = this.#automaton.start();
@@ -103,7 +103,7 @@ export class AnswerConstraint {
     await this.#tryShortest(start, effort, ended);
   }
 
-  /** Looks for what follows in the first tokens of the shortest answer: a grammar that is too costly mostly shows there. */
+  /** Computes the first tokens of the shortest answer. A grammar that is too costly mostly fails there. */
   async #tryShortest(start: State, effort: Effort, ended: () => boolean): Promise<void> {
     let state: State | null = start;
     for (let i = 0; state && i < TRIED && this.#automaton.fewestBytes(state) > 0; i++) {
@@ -113,31 +113,31 @@ export class AnswerConstraint {
     }
   }
 
-  /** The state after one more token. What is no text, such as a token that every answer begins with, changes nothing. */
+  /** The state after one more token. Tokens without text, such as a start token, change nothing. */
   after(state: State | null, token: number): State | null {
     let next = state;
     for (const byte of this.vocabulary.bytes[token] ?? []) next = next && this.#automaton.step(next, byte);
     return next;
   }
 
-  /** Whether an answer is whole and cannot go on. */
+  /** Whether an answer is complete and cannot continue. */
   isWhole(state: State): boolean {
     return this.#automaton.isWhole(state);
   }
 
   /**
-   * The tokens that an answer may go on with. The first time in a state, this takes a walk through the vocabulary.
-   * @param effort of the answer; counts on
-   * @param ended whether nobody waits any more; asked between slices of computing
-   * @returns undefined if nobody waits any more
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema.
+   * The tokens that can continue an answer. The first call in a state walks through the vocabulary.
+   * @param effort of the answer; increased by this computation
+   * @param ended whether the result is no longer needed; called between slices of computation
+   * @returns undefined if the result is no longer needed
+   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
    */
   async allowed(state: State, effort: Effort, ended: () => boolean): Promise<AllowedTokens | undefined> {
     const costs = await inSlices(this.#counted(this.#costsIn(this.#automaton.near(state)), state, effort), ended);
     return costs && new AllowedTokens(costs, this.#automaton.ends(state));
   }
 
-  /** Counts the steps of a computation to the effort for an answer. */
+  /** Adds the steps of a computation to the effort of an answer. */
   *#counted<Found>(computing: Sliced<Found>, state: State, effort: Effort): Sliced<Found> {
     const most = Math.min(effort.steps + MOST_FOR_TOKEN, MOST_FOR_ANSWER);
     for (;;) {
@@ -163,7 +163,7 @@ export class AnswerConstraint {
     return costs;
   }
 
-  /** Walks the tree of the vocabulary with the state that each of its nodes comes to. */
+  /** Walks the tree of the vocabulary, with the state at each of its nodes. */
   *#computeCosts(start: State): Sliced<Uint16Array> {
     const { byteOf, depthOf, endOf, firstOf, tokens, bytes } = this.vocabulary;
     const costs = new Uint16Array(bytes.length).fill(FORBIDDEN);
@@ -192,7 +192,7 @@ export class AnswerConstraint {
     return costs;
   }
 
-  /** Tokens with which an answer can end from a state; infinite if it takes more than {@link LONGEST_END} bytes. */
+  /** Number of tokens with which an answer can end from a state; infinite if it takes more than {@link LONGEST_END} bytes. */
   *#tokensToEnd(state: State): Sliced<number> {
     let least = Number.POSITIVE_INFINITY;
     if (this.#automaton.fewestBytes(state) <= LONGEST_END) {
@@ -205,8 +205,9 @@ export class AnswerConstraint {
   }
 
   /**
-   * Tokens of the shortest text of a continuation in bytes, cut into the longest tokens from its beginning. After the first of them
-   * the others end it, so there is always one that keeps to what is left.
+   * Number of tokens of a continuation's shortest text in bytes, cut greedily into the longest tokens. After the first of them, the
+   * others
+   * end it, so there is always a token that keeps within the remaining length.
    */
   *#computeClosing(start: Continuation): Sliced<number> {
     const passed: Continuation[] = [];
@@ -229,7 +230,7 @@ export class AnswerConstraint {
     return count;
   }
 
-  /** What is left after the longest token that the shortest text of a continuation begins with. */
+  /** The rest after the longest token with which the shortest text of a continuation begins. */
   #afterLongestToken(start: Continuation): Continuation | undefined {
     let found: Continuation | undefined;
     let each = start;
@@ -244,12 +245,12 @@ export class AnswerConstraint {
   }
 }
 
-/** An answer that is held to a grammar, as far as it is written. */
+/** A constrained answer, as far as it is written. */
 export class HeldAnswer {
   readonly #constraint: AnswerConstraint;
-  /** Null once it is no answer of the grammar. */
+  /** Null if the answer has left the grammar. */
   readonly #state: State | null;
-  /** Of all that goes on from the same beginning. */
+  /** Shared by all answers with the same beginning. */
   readonly #effort: Effort;
 
   constructor(constraint: AnswerConstraint, state: State | null, effort: Effort) {
@@ -263,16 +264,16 @@ export class HeldAnswer {
     return new HeldAnswer(this.#constraint, this.#constraint.after(this.#state, token), this.#effort);
   }
 
-  /** Whether it is whole and cannot go on. */
+  /** Whether the answer is complete and cannot continue. */
   get isWhole(): boolean {
     return this.#state !== null && this.#constraint.isWhole(this.#state);
   }
 
   /**
-   * The tokens that it may go on with.
-   * @param ended whether nobody waits any more; asked between slices of computing
-   * @returns undefined if nobody waits any more
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema.
+   * The tokens that can continue the answer.
+   * @param ended whether the result is no longer needed; called between slices of computation
+   * @returns undefined if the result is no longer needed
+   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
    */
   async allowed(ended: () => boolean = () => false): Promise<AllowedTokens | undefined> {
     if (!this.#state) return new AllowedTokens(new Uint16Array(), false);
@@ -280,9 +281,9 @@ export class HeldAnswer {
   }
 }
 
-/** The tokens that an answer may go on with. */
+/** The tokens that can continue an answer. */
 export class AllowedTokens {
-  /** Of each token how many more end the answer after it. */
+  /** For each token, how many more the answer needs after it. */
   readonly #costs: Uint16Array;
   readonly #ends: boolean;
 
@@ -297,9 +298,9 @@ export class AllowedTokens {
   }
 
   /**
-   * Forbids, in place, the tokens that no answer goes on with, or after which it could not end in time.
+   * Masks, in place, tokens that cannot continue the answer, or after which it could not end in time.
    * @param scores `[vocabulary]`
-   * @param left tokens that the answer may still have, its end token included
+   * @param left number of tokens that the answer may still have, including its end token
    * @param ends tokens that end it
    */
   apply(scores: Float32Array, left: number, ends: readonly number[]): void {

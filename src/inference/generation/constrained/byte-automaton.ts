@@ -2,40 +2,40 @@ import type { ByteGrammar } from "./byte-grammar.ts";
 import { type Arc, type Continuation, Continuations } from "./continuations.ts";
 import type { Expression } from "./expressions.ts";
 
-/** Where in the grammar a text has come to: all that may be still to come. */
+/** Position of a text in the grammar: the set of possible continuations. */
 export interface State {
-  /** Those with the fewest bytes first. */
+  /** Sorted by fewest bytes. */
   readonly continuations: readonly Continuation[];
-  /** By byte; null if no text goes on so, absent if nobody asked. */
+  /** By byte; null if no text continues with it, undefined if not computed yet. */
   steps: (State | null | undefined)[];
   /** Another state whose continuations have the same hash. */
   readonly other: State | undefined;
-  /** The same state as far as one token can tell it apart. */
+  /** The same state as far as one token can distinguish. */
   near?: State | undefined;
 }
 
-/** Ways to read one text, at most. A step takes each of them on: in a bounded time. */
+/** Maximum number of ways to read one text, which bounds the time of a step. */
 const MOST_CONTINUATIONS = 20_000;
-/** Bytes of memory of a state, and for each of its continuations, roughly. */
+/** Approximate memory of a state, and of each of its continuations, in bytes. */
 const STATE_BYTES = 1500;
 const CONTINUATION_BYTES = 8;
 
 /**
- * Reads texts of a grammar byte by byte. States are made when a text comes to them, so that nesting has no bound and counts cost
- * nothing: a state is a set of partial derivatives (Antimirov, 1996), each a stack of expressions.
+ * Reads texts of a grammar byte by byte. States are made on demand, so that nesting is unbounded and counts cost nothing: a state
+ * is a set of partial derivatives (Antimirov, 1996), each a stack of expressions.
  */
 export class ByteAutomaton {
   readonly #root: Expression;
   readonly #continuations: Continuations;
   readonly #tooWide: (expressions: readonly Expression[]) => Error;
-  /** By a hash of their continuations. */
+  /** By the hash of their continuations. */
   #states = new Map<number, State>();
   #bytes = 0;
   #work = 0;
 
   /**
-   * @param reach bytes of the longest token: counts further off than this look alike in {@link near}
-   * @param tooWide makes the error to throw if a text can be read in too many ways, of the expressions that come next in these
+   * @param reach bytes of the longest token; {@link near} ignores counts beyond it
+   * @param tooWide makes the error to throw if a text can be read in too many ways, from the expressions that come next
    */
   constructor(
     grammar: ByteGrammar,
@@ -48,17 +48,17 @@ export class ByteAutomaton {
     this.#tooWide = tooWide;
   }
 
-  /** Steps of computing so far. */
+  /** Steps of computation so far. */
   get work(): number {
     return this.#work + this.#continuations.work;
   }
 
-  /** Memory that is kept, in bytes, roughly. */
+  /** Approximate cached memory, in bytes. */
   get bytes(): number {
     return this.#bytes + this.#continuations.bytes;
   }
 
-  /** Forgets what is kept. States that are still in use remain valid. */
+  /** Clears the caches. States in use remain valid. */
   forget(): void {
     for (const first of this.#states.values()) {
       for (let state: State | undefined = first; state; state = state.other) {
@@ -71,12 +71,12 @@ export class ByteAutomaton {
     this.#continuations.forget();
   }
 
-  /** Where every text begins. */
+  /** State at the beginning of a text. */
   start(): State {
     return this.#state([this.#continuations.whole(this.#root)]);
   }
 
-  /** The state after one more byte; null if no text goes on so. @throws as the constructor says */
+  /** The state after one more byte; null if no text continues with it. @throws the error of `tooWide` */
   step(state: State, byte: number): State | null {
     const known = state.steps[byte];
     if (known !== undefined) return known;
@@ -113,19 +113,19 @@ export class ByteAutomaton {
     );
   }
 
-  /** The fewest bytes to the end of a text. */
+  /** Fewest bytes to the end of a text. */
   fewestBytes({ continuations: [first] }: State): number {
     return first!.fewest;
   }
 
-  /** The continuations that end in the fewest bytes. */
+  /** The continuations with the fewest bytes to the end. */
   shortest(state: State): readonly Continuation[] {
     const fewest = this.fewestBytes(state);
     const others = state.continuations.findIndex((each) => each.fewest > fewest);
     return others < 0 ? state.continuations : state.continuations.slice(0, others);
   }
 
-  /** The arc with which a continuation comes to the end in the fewest bytes. @param continuation is not the end */
+  /** The arc with which a continuation ends in the fewest bytes. @param continuation is not the end */
   soonest(continuation: Continuation): Arc {
     const { arcs } = this.#continuations.beginnings(continuation);
     this.#work += arcs.length;
@@ -133,8 +133,8 @@ export class ByteAutomaton {
   }
 
   /**
-   * The state as far as one token can tell it apart: of the continuations that look alike so far, it has those that end in the
-   * fewest bytes. After any token, what ends soonest is the same as from the state itself.
+   * The same state as far as one token can distinguish: among the continuations that look the same up to there, it has those with the
+   * fewest bytes to the end. After any token, the shortest end is that of the state itself.
    */
   near(state: State): State {
     if (state.near) return state.near;
@@ -178,7 +178,7 @@ export class ByteAutomaton {
   }
 }
 
-/** The expressions that continuations are within, one of each: characters are shared by many. */
+/** The expressions that contain the continuations, one for each. Characters are shared by many expressions. */
 export function expressionsOf(continuations: readonly Continuation[]): readonly Expression[] {
   return continuations.map((continuation) => {
     let each = continuation;

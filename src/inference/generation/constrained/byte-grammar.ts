@@ -3,9 +3,9 @@ import { fewestBytesOf } from "./fewest-bytes.ts";
 import type { Sliced } from "./slices.ts";
 import { Words } from "./words.ts";
 
-/** Bytes of texts that count as much as one expression. */
+/** Number of bytes of texts that count as one expression. */
 const BYTES_PER_PART = 32;
-/** Expressions of which the place is looked for, at most. */
+/** Maximum number of expressions whose place is looked for. */
 const SAMPLE = 200;
 
 /** Makes the expressions of one grammar, and computes the fewest bytes that each writes. */
@@ -17,7 +17,7 @@ export class ByteGrammar {
   readonly #places: { path: string; from: number; to: number }[] = [];
   /** By id; infinite if an expression never ends. */
   #fewest: Float64Array = new Float64Array();
-  /** Of each sequence the fewest bytes from each of its parts on. */
+  /** For each sequence, the fewest bytes from each of its parts to its end. */
   readonly #fewestFrom = new Map<number, Float64Array>();
   readonly #tooLarge: () => Error;
   readonly #most: number;
@@ -69,7 +69,7 @@ export class ByteGrammar {
     return this.byte(...Array.from(characters, (each): ByteRange => [each.charCodeAt(0), each.charCodeAt(0)]));
   }
 
-  /** A text as it stands, in UTF-8. */
+  /** A literal text in UTF-8. */
   literal(text: string): Expression {
     return this.words([text]);
   }
@@ -90,7 +90,7 @@ export class ByteGrammar {
     return this.choiceOf(parts);
   }
 
-  /** One of several; nothing can be written if there are none. Texts among them become one tree. */
+  /** One of several; nothing can be written if there are none. Combines the texts among them into one tree. */
   choiceOf(parts: readonly Expression[]): Expression {
     if (parts.length === 1) return parts[0]!;
     const words = parts.flatMap((part) => (part.kind === "words" ? [part.words] : []));
@@ -149,17 +149,17 @@ export class ByteGrammar {
     }
   }
 
-  /** An expression that is filled in later: a part may stand within itself. */
+  /** An expression that is filled in later: a part may contain itself. */
   reference(): Reference {
     return this.#add({ kind: "reference", target: undefined, id: this.nextId });
   }
 
-  /** Computes the fewest bytes of all expressions. The grammar must be whole by now, and takes no more. */
+  /** Computes the fewest bytes of all expressions. The grammar must be complete and cannot grow afterwards. */
   *settle(): Sliced<void> {
     this.#fewest = yield* fewestBytesOf(this.#all);
   }
 
-  /** The fewest bytes that an expression writes; infinite if it never ends. The grammar is settled by now. */
+  /** Fewest bytes of an expression; infinite if it never ends. Call after {@link settle}. */
   fewestBytes({ id }: Expression): number {
     return this.#fewest[id]!;
   }
@@ -176,7 +176,7 @@ export class ByteGrammar {
   }
 }
 
-/** Unicode's characters, those that stand for halves of others left out. */
+/** All Unicode characters, without surrogates. */
 const ALL: readonly ByteRange[] = [
   [0, 0xd7ff],
   [0xe000, 0x10ffff],

@@ -1,40 +1,40 @@
 import type { ByteGrammar } from "./byte-grammar.ts";
 import type { Expression } from "./expressions.ts";
 
-/** What is still to be written: the rest of an expression, and what comes after it. */
+/** The rest of an expression, and what follows it. */
 export interface Continuation {
   readonly id: number;
   readonly expression: Expression;
-  /** Parts of a sequence, or bytes of words, that are written. */
+  /** Number of written parts of a sequence, or bytes of words. */
   readonly at: number;
-  /** Of a repeat the least and the most turns that are left; of words the rows that begin with what is written. */
+  /** For a repeat, the minimum and maximum number of remaining turns. For words, the rows that begin with the written bytes. */
   readonly low: number;
   readonly high: number;
-  /** Absent from the end of the text alone. */
+  /** Undefined only at the end of the text. */
   readonly next: Continuation | undefined;
   /** Fewest bytes to the end of the text. */
   readonly fewest: number;
-  /** Filled in when somebody asks. */
+  /** Computed on demand. */
   begins?: Beginnings | undefined;
   near?: Continuation | undefined;
   outline?: string | undefined;
 }
 
-/** One or more bytes that a continuation may begin with, and what is left after each. */
+/** A range of bytes with which a continuation can begin, and the continuation after it. */
 export interface Arc {
   readonly from: number;
   readonly to: number;
   readonly target: Continuation;
 }
 
-/** What a continuation may begin with. */
+/** Possible first bytes of a continuation. */
 export interface Beginnings {
   readonly arcs: readonly Arc[];
   /** Whether it may be empty. */
   readonly ends: boolean;
 }
 
-/** Bytes of memory of a continuation, and of each of its arcs, roughly. */
+/** Approximate memory of a continuation, and of each of its arcs, in bytes. */
 const CONTINUATION_BYTES = 250;
 const ARC_BYTES = 60;
 
@@ -45,12 +45,12 @@ export class Continuations {
   readonly #end: Continuation;
   #known = new Map<string, Continuation>();
   #count = 0;
-  /** Memory of all that are known, in bytes, roughly. */
+  /** Approximate memory of all continuations, in bytes. */
   bytes = 0;
-  /** Steps of computing so far. */
+  /** Steps of computation so far. */
   work = 0;
 
-  /** @param reach bytes within which {@link near} and {@link outline} tell continuations apart */
+  /** @param reach number of bytes within which {@link near} and {@link outline} distinguish continuations */
   constructor(grammar: ByteGrammar, reach: number) {
     this.#grammar = grammar;
     this.#reach = reach;
@@ -60,7 +60,7 @@ export class Continuations {
     this.#end.outline = "";
   }
 
-  /** Forgets all continuations. Those that are still in use remain valid, and are made a second time if they come up again. */
+  /** Clears the caches. Continuations in use remain valid, and are made again on demand. */
   forget(): void {
     for (const each of this.#known.values()) {
       each.begins = undefined;
@@ -70,7 +70,7 @@ export class Continuations {
     this.bytes = 0;
   }
 
-  /** An expression from its beginning, and nothing after it. */
+  /** A whole expression, with nothing after it. */
   whole(expression: Expression): Continuation {
     return this.#before(expression, this.#end);
   }
@@ -111,7 +111,7 @@ export class Continuations {
     }
   }
 
-  /** What a continuation may begin with. */
+  /** Possible first bytes of a continuation. */
   beginnings(continuation: Continuation): Beginnings {
     continuation.begins ??= this.#open(continuation);
     return continuation.begins;
@@ -123,7 +123,7 @@ export class Continuations {
     let ends = false;
     const open = [continuation];
     for (let each = open.pop(); each; each = open.pop()) {
-      // What stands at its own beginning adds nothing.
+      // A part that contains itself at its beginning adds nothing.
       if (seen.has(each) || each.fewest === Number.POSITIVE_INFINITY) continue;
       seen.add(each);
       this.work++;
@@ -154,7 +154,7 @@ export class Continuations {
     }
   }
 
-  /** What an expression that is made of others becomes: one of these before what follows. */
+  /** Expands a composite expression: one of these comes before what follows. */
   #opened(
     { at, low, high }: Continuation,
     expression: Exclude<Expression, { kind: "byte" | "words" }>,
@@ -180,7 +180,7 @@ export class Continuations {
     }
   }
 
-  /** The same continuation as far as one token tells: counts that are far from their greatest have none. */
+  /** The same continuation as far as one token can distinguish: counts far from their maximum become unlimited. */
   near(continuation: Continuation): Continuation {
     const frames: Continuation[] = [];
     let known: Continuation = continuation;

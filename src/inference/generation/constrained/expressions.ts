@@ -11,7 +11,7 @@ type Shape =
   | { readonly kind: "repeat"; readonly part: Expression; readonly min: number; readonly max: number }
   | { readonly kind: "reference"; target: Expression | undefined };
 
-/** What a text is made of: a grammar over bytes, whose parts may hold themselves. */
+/** A grammar over bytes, whose parts may contain themselves. */
 export type Expression = Shape & { readonly id: number };
 
 /** An expression that is filled in later. */

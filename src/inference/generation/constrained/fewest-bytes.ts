@@ -1,18 +1,18 @@
 import type { Expression } from "./expressions.ts";
 import type { Sliced } from "./slices.ts";
 
-/** Expressions that are settled between two pauses. */
+/** Number of expressions to compute between two pauses. */
 const AT_ONCE = 1000;
 
 /**
- * The fewest bytes that each expression of a grammar writes, by id; infinite if it never ends. Expressions settle in the order of
- * their numbers, so each is computed once, however they refer to each other (Knuth, A generalization of Dijkstra's algorithm,
+ * Computes the fewest bytes of each expression of a grammar, by id; infinite if it never ends. Expressions are finished in the order of
+ * their values, so each is computed once, however they refer to each other (Knuth, A generalization of Dijkstra's algorithm,
  * Information Processing Letters 6, 1977).
  */
 export function* fewestBytesOf(all: readonly Expression[]): Sliced<Float64Array> {
   const fewest = new Float64Array(all.length).fill(Number.POSITIVE_INFINITY);
   const users = usersOf(all);
-  /** Of a sequence: parts that are not settled, and the sum of the others. */
+  /** For each sequence: number of unfinished parts, and the sum of the others. */
   const open = Int32Array.from(all, (expression) => (expression.kind === "sequence" ? expression.parts.length : 0));
   const sums = new Float64Array(all.length);
   const next = new Candidates();

@@ -3,18 +3,18 @@ import type { Expression } from "./expressions.ts";
 import { numbers } from "./number-grammar.ts";
 import { atOnce, type Sliced } from "./slices.ts";
 
-/** Spaces at the most that stand before a line: no answer is lost in blanks. */
+/** Maximum number of spaces before a line, so that no answer is lost in white space. */
 const INDENTATION = 16;
 const HEX = "0123456789abcdefABCDEF";
 
-/** A key of an object with its value, and whether it must be there. */
+/** A key of an object with its value, and whether it is required. */
 export interface Member {
   key: string;
   value: Expression;
   required: boolean;
 }
 
-/** JSON's values as they are written (RFC 8259), with little white space. */
+/** JSON values (RFC 8259), with little white space. */
 export class JsonGrammar {
   readonly grammar: ByteGrammar;
   /** Nothing, a space, or a line break with spaces. */
@@ -37,7 +37,7 @@ export class JsonGrammar {
     this.#quote = grammar.literal('"');
   }
 
-  /** A character within quotes; none of those that stand for half a character. */
+  /** A character within quotes, without surrogates. */
   #anyCharacter(): Expression {
     const { grammar } = this;
     const hex = grammar.oneOf(HEX);
@@ -81,15 +81,15 @@ export class JsonGrammar {
     return made;
   }
 
-  /** A string of what is given, which is escaped where it must be. */
+  /** A string with the given characters, which are escaped if necessary. */
   quoted(characters: Expression): Expression {
     return this.grammar.sequence(this.#quote, characters, this.#quote);
   }
 
-  /** An object of these members alone, in their order. */
+  /** An object with exactly these members, in their order. */
   *object(members: readonly Member[]): Sliced<Expression> {
     const { grammar } = this;
-    // From the last on: what follows where no member stands before, and where one does.
+    // From the last member: the rest if no member comes before it, and the rest if one does.
     let [first, after] = [grammar.nothing, grammar.nothing];
     for (const { key, value, required } of members.toReversed()) {
       const member = grammar.sequence(grammar.literal(JSON.stringify(key)), this.#colon, value, after);
@@ -111,7 +111,7 @@ export class JsonGrammar {
 
   /**
    * @param prefix the first items
-   * @param item the others; absent if there are none
+   * @param item the other items; undefined if there are none
    */
   *array(
     prefix: readonly Expression[],
@@ -136,7 +136,7 @@ export class JsonGrammar {
     return this.#within("[", rest, "]");
   }
 
-  /** Blanks stand only around what is there: an empty list has none. */
+  /** White space only surrounds existing items: an empty list has none. */
   #within(open: string, inner: Expression, close: string): Expression {
     const { grammar } = this;
     return grammar.sequence(grammar.literal(open), this.#blank, inner, this.#blank, grammar.literal(close));

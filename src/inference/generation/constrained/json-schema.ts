@@ -8,14 +8,14 @@ import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
 import type { Sliced } from "./slices.ts";
 
-/** Expressions that a schema may come to. */
+/** Maximum number of expressions of a schema. */
 const MOST_EXPRESSIONS = 100_000;
-/** Values, schemas or names in one list. */
+/** Maximum number of values, schemas or names in a list. */
 const MOST_LISTED = 100_000;
-/** Schemas within each other. */
+/** Maximum nesting of schemas. */
 const DEEPEST = 64;
 
-/** Keywords that say what a value of a type is. */
+/** Keywords about values of a type. */
 const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
   object: ["properties", "required", "additionalProperties", "propertyNames"],
   array: ["items", "prefixItems", "minItems", "maxItems"],
@@ -26,10 +26,10 @@ const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
   null: [],
 };
 
-/** Keywords that say all of a value by themselves, the first that is there. */
+/** Keywords that define a value completely. The first of them counts. */
 const WHOLE = ["$ref", "const", "enum", "anyOf", "oneOf", "allOf"] as const;
 
-/** Keywords that forbid nothing. */
+/** Keywords without constraints. */
 const NOTES = new Set([
   ...["$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example"],
   ...["deprecated", "readOnly", "writeOnly", "nullable", "discriminator", "contentEncoding", "contentMediaType"],
@@ -55,7 +55,7 @@ class SchemaReader {
   readonly #document: unknown;
   readonly #grammar: ByteGrammar;
   readonly #json: JsonGrammar;
-  /** What stands at a `$ref`, which may stand within itself. */
+  /** Expressions of `$ref`s, which may contain themselves. */
   readonly #references = new Map<string, Expression>();
   readonly #numbers = new Map<string, Expression>();
 
@@ -177,7 +177,7 @@ class SchemaReader {
 
   *#readObject(schema: Schema, path: string, depth: number): Sliced<Expression> {
     const { properties, required, additionalProperties, propertyNames = {} } = schema;
-    // Of names nothing can be said but what they are anyway.
+    // Constraints on names are not supported.
     refuseOthers({ ...record(propertyNames, `${path}/propertyNames`), type: undefined }, [], `${path}/propertyNames`);
     const named = properties === undefined ? {} : record(properties, `${path}/properties`);
     const needed = new Set(required === undefined ? [] : list(required, `${path}/required`));
@@ -240,7 +240,7 @@ function typesOf(schema: Schema, path: string): readonly TypeName[] {
   });
 }
 
-/** Bounds with those that are left out moved in by a millionth, or by one. */
+/** Bounds, with exclusive ones moved in by a millionth, or by one. */
 function boundsOf(schema: Schema, path: string, whole: boolean): Bounds {
   const bound = (keyword: string): number | undefined => {
     const value = schema[keyword];

@@ -1,16 +1,16 @@
-/** Something that keeps what it computed, and can do without. */
+/** An object with caches that it can clear. */
 export interface Keeper {
-  /** Memory that it keeps, in bytes, roughly. */
+  /** Approximate cached memory, in bytes. */
   readonly bytes: number;
-  /** Gives this memory up. What was computed is computed again when it is needed. */
+  /** Clears the caches. Results are computed again on demand. */
   forget(): void;
 }
 
-/** Holds what several keepers keep under one bound. */
+/** Limits the cached memory of several keepers together. */
 export class KeptMemory {
   readonly #mostBytes: number;
   readonly #mostKeepers: number;
-  /** Those that computed last are last. */
+  /** The most recently used keepers are last. */
   readonly #keepers = new Set<Keeper>();
 
   constructor(mostBytes: number, mostKeepers: number) {
@@ -19,8 +19,8 @@ export class KeptMemory {
   }
 
   /**
-   * Notes that a keeper computes. It may keep half of all; if all together keep too much, those forget that have not computed for
-   * the longest time.
+   * Notes that a keeper computes. It may keep half of the limit. If all keepers together exceed the limit, the least recently used ones
+   * clear their caches.
    */
   noteUse(keeper: Keeper): void {
     this.#keepers.delete(keeper);

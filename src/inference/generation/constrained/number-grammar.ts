@@ -1,15 +1,15 @@
 import type { ByteGrammar } from "./byte-grammar.ts";
 import type { Expression } from "./expressions.ts";
 
-/** Bounds of a number, both included; infinite where there is none. */
+/** Inclusive bounds of a number; infinite if there is no bound. */
 export interface Bounds {
   low: number;
   high: number;
 }
 
-/** Digits before the point at most: integers of so many are exact in JavaScript. */
+/** Maximum number of digits before the point: integers with this many are exact in JavaScript. */
 const DIGITS = 15;
-/** The greatest number that is written. */
+/** The largest number that is written. */
 const GREATEST = 10 ** DIGITS - 1;
 const ALL_DIGITS = "0123456789";
 

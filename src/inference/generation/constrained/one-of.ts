@@ -1,24 +1,24 @@
 import { isOfType, refused, resolvePointer, type Schema, TYPES } from "./schema-values.ts";
 import type { Sliced } from "./slices.ts";
 
-/** Schemas of one `oneOf`, as each is compared with all others. */
+/** Maximum number of schemas in a `oneOf`, each of which is compared with all others. */
 const MOST_OPTIONS = 64;
-/** How far `$ref`s and `anyOf` are followed. */
+/** Maximum depth of followed `$ref`s and `anyOf`s. */
 const DEEPEST = 8;
 
-/** Options are told apart by these. */
+/** Properties that distinguish options. */
 interface Told {
   readonly types: readonly string[];
   /** The values that an option names, as JSON. */
   readonly values: ReadonlySet<string> | undefined;
-  /** Of an object the properties that it needs and whose values it names. */
+  /** For an object: its required properties with enumerated values. */
   readonly properties: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /**
- * Exactly one schema of `oneOf` may hold: that is so if no two allow the same type or the same values, or if they name different
- * values of a property that both need.
- * @throws UserError if two may hold at once.
+ * Checks `oneOf`, of which exactly one schema may match: no two may allow the same type or the same values, unless they name different
+ * values of a property that both require.
+ * @throws UserError if two schemas may match at once
  */
 export function* refuseOverlap(options: readonly unknown[], document: unknown, path: string): Sliced<void> {
   if (options.length > MOST_OPTIONS) throw refused(path, `has more than ${MOST_OPTIONS} schemas; write anyOf`);
@@ -45,7 +45,7 @@ function areApart(a: Told, b: Told): boolean {
 const areDistinct = (a: ReadonlySet<string> | undefined, b: ReadonlySet<string> | undefined): boolean =>
   a !== undefined && b !== undefined && ![...a].some((value) => b.has(value));
 
-/** What a schema says itself, after its `$ref`s; nothing if it is none that can be told apart. */
+/** The schema behind `$ref`s; undefined if it cannot be distinguished. */
 function resolved(schema: unknown, document: unknown, path: string, left = DEEPEST): Schema | undefined {
   if (!isOfType(schema, "object") || left === 0) return undefined;
   const { $ref: pointer } = schema as Schema;

@@ -8,7 +8,7 @@ const TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?(Z|[+-]([0
 const HEX = "[0-9a-f]";
 const LABEL = "[a-z0-9]+(-[a-z0-9]+)*";
 
-/** What texts of a format look like, or some of them. */
+/** Patterns of formats. They cover some or all valid texts. */
 export const PATTERN_OF_FORMAT: Readonly<Record<string, string>> = {
   date: `^${DATE}$`,
   time: `^${TIME}$`,
@@ -19,10 +19,10 @@ export const PATTERN_OF_FORMAT: Readonly<Record<string, string>> = {
   uri: `^https?://(${LABEL}\\.)+[a-z]{2,8}(/[A-Za-z0-9._~-]*)*$`,
 };
 
-/** Turns that a pattern may ask for by number. */
+/** Maximum count of a repeat. */
 const MOST_TURNS = 1000;
 const DEEPEST = 32;
-/** Characters of a pattern. */
+/** Maximum number of characters of a pattern. */
 const LONGEST = 10_000;
 
 const DIGIT: readonly ByteRange[] = [[0x30, 0x39]];
@@ -61,10 +61,11 @@ const CLASSES: Readonly<Record<string, readonly ByteRange[]>> = {
 const CONTROLS: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", f: "\f", v: "\v", 0: "\0" };
 
 /**
- * The characters within a JSON string that match a regular expression of JavaScript's: characters, classes, groups, alternatives
+ * Converts a JavaScript regular expression to the characters within a JSON string that match it: characters, classes, groups,
+ * alternatives
  * and repeats; `^` and `$` at the beginning and the end of an alternative.
- * @param path where it stands in the schema, for messages
- * @throws UserError where it is none, or looks around, refers back or is otherwise not supported.
+ * @param path of the pattern in the schema, for messages
+ * @throws UserError if it is invalid, or has look-around, back references or other unsupported syntax
  */
 export function ofPattern(grammar: ByteGrammar, pattern: string, path: string): Expression {
   if (pattern.length > LONGEST) {
@@ -102,7 +103,7 @@ class PatternReader {
     return this.#pattern[this.#at];
   }
 
-  /** Whether a sign stands here; if so, goes on behind it. */
+  /** Consumes a sign if it is next. @returns whether it was */
   #took(sign: string): boolean {
     if (this.#next !== sign) return false;
     this.#at++;
@@ -116,7 +117,7 @@ class PatternReader {
     return this.#grammar.choice(...all);
   }
 
-  /** Where the whole pattern's beginning or end is not named, anything may stand. */
+  /** Without `^` or `$` at the whole pattern's beginning or end, any text may be there. */
   #alternative(depth: number): Expression {
     const parts: Expression[] = [];
     const anything = (): Expression => this.#grammar.repeat(this.#written([[0, 0x10ffff]]), 0);
@@ -155,10 +156,10 @@ class PatternReader {
     return inner;
   }
 
-  /** An atom as often as what follows it says. */
+  /** Repeats an atom as its quantifier requires. */
   #repeated(atom: Expression): Expression {
     const [min, max] = this.#turns();
-    // Whether it takes much or little makes no difference to what matches.
+    // Greedy and lazy quantifiers match the same texts.
     if (min !== 1 || max !== 1) this.#took("?");
     const counted = max > 1 && max !== Number.POSITIVE_INFINITY;
     if (counted && this.#grammar.mayBeEmpty(atom)) throw this.#unsupported("a counted part that may be empty");

@@ -13,15 +13,15 @@ import { LONGEST_TOKEN, Vocabulary } from "./vocabulary.ts";
 /** A JSON schema, whose keywords are in docs/language-models.md. */
 export type JsonSchema = boolean | Readonly<Record<string, unknown>>;
 
-/** Schemas of a model whose states and costs are kept for the next answer. */
+/** Number of schemas of a model whose states and costs are cached. */
 const KEPT_SCHEMAS = 8;
-/** Memory of these, and of schemas that other answers are being held to, in bytes. */
+/** Maximum cached memory of these and of the schemas of running answers, in bytes. */
 const KEPT_BYTES = 160e6;
 const KEEPERS = 16;
 
 interface Known {
   vocabulary: Promise<Vocabulary>;
-  /** By the schema as JSON; those asked for last stand last. */
+  /** By the schema as JSON. The most recently used are last. */
   constraints: Map<string, AnswerConstraint>;
 }
 
@@ -29,7 +29,7 @@ const sharedMemory = new KeptMemory(KEPT_BYTES, KEEPERS);
 const bytesOf = new WeakMap<Tokenizer, readonly (Uint8Array | undefined)[]>();
 const knownOf = new WeakMap<Tokenizer, Known>();
 
-/** The bytes that each of a tokenizer's tokens writes, by id; kept for the next time. @throws UserError if its kind is not supported. */
+/** The bytes of each token of a tokenizer, by id; cached. @throws UserError if the tokenizer's kind is not supported */
 export function tokenBytesOf(tokenizer: Tokenizer): readonly (Uint8Array | undefined)[] {
   const bytes = bytesOf.get(tokenizer) ?? tokenizer.tokenBytes();
   bytesOf.set(tokenizer, bytes);
@@ -47,10 +47,10 @@ function knownFor(tokenizer: Tokenizer): Known {
 }
 
 /**
- * The constraint that holds a model's answers to a JSON schema; kept for the next time.
- * @param ended whether nobody waits any more; asked between slices of computing
- * @returns undefined if nobody waits any more
- * @throws UserError if the schema has a keyword that is not supported, or the tokenizer is of a kind that is not.
+ * The constraint of a model's answers to a JSON schema; cached.
+ * @param ended whether the result is no longer needed; called between slices of computation
+ * @returns undefined if the result is no longer needed
+ * @throws UserError if the schema has an unsupported keyword, or the tokenizer's kind is not supported
  */
 export async function constraintOf(
   schema: JsonSchema,
@@ -69,11 +69,11 @@ export async function constraintOf(
 }
 
 /**
- * A constraint for a schema that was not seen before.
- * @param memory takes note of what the constraint keeps
- * @param ended whether nobody waits any more; asked between slices of computing
- * @returns undefined if nobody waits any more
- * @throws UserError if the schema has a keyword that is not supported.
+ * Makes a constraint for a new schema.
+ * @param memory receives the use of the constraint's caches
+ * @param ended whether the result is no longer needed; called between slices of computation
+ * @returns undefined if the result is no longer needed
+ * @throws UserError if the schema has an unsupported keyword
  */
 export async function newConstraint(
   schema: JsonSchema,

@@ -6,13 +6,13 @@ export type Schema = Readonly<Record<string, unknown>>;
 export const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
 export type TypeName = (typeof TYPES)[number];
 
-/** A schema that cannot be held to. */
+/** Error for an unsupported schema. */
 export function refused(path: string, why: string): UserError {
   const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
   return new UserError(`the JSON schema's ${shown} ${why}`);
 }
 
-/** Whether a value is of a type, as JSON Schema has them. */
+/** Whether a value has a type of JSON Schema. */
 export function isOfType(value: unknown, type: TypeName): boolean {
   switch (type) {
     case "object":
@@ -28,7 +28,7 @@ export function isOfType(value: unknown, type: TypeName): boolean {
   }
 }
 
-/** What a JSON pointer points to. @see https://www.rfc-editor.org/rfc/rfc6901 */
+/** Resolves a JSON pointer. @see https://www.rfc-editor.org/rfc/rfc6901 */
 export function resolvePointer(document: unknown, pointer: string, path: string): unknown {
   const keys = pointer.split("/").slice(1);
   let value = document;

@@ -1,13 +1,13 @@
-/** A computation that pauses every few milliseconds: whoever runs it may do something else meanwhile. */
+/** A computation that pauses every few milliseconds, so that its caller can do other work. */
 export type Sliced<Found> = Generator<void, Found>;
 
-/** Milliseconds of computing after which others have a turn. */
+/** Milliseconds of computation between two pauses. */
 const SLICE = 20;
 
 /**
- * Runs a computation in slices: timers, signals and other requests have their turns between them.
- * @param ended asked after each turn: whether nobody waits for the result any more
- * @returns undefined if nobody waits any more
+ * Runs a computation in slices, between which timers, signals and other requests run.
+ * @param ended called after each slice: whether the result is no longer needed
+ * @returns undefined if the result is no longer needed
  */
 export async function inSlices<Found>(
   computing: Sliced<Found>,

@@ -1,19 +1,22 @@
 import { joinedBytes } from "../../../graph/joined-bytes.ts";
 import type { Sliced } from "./slices.ts";
 
-/** Longer tokens, mostly runs of one sign, are never written: counts in a grammar then matter for a short reach alone. */
+/**
+ * Maximum length of used tokens in bytes. Longer ones are mostly runs of one character. It limits how far ahead counts in a grammar
+ * matter.
+ */
 export const LONGEST_TOKEN = 32;
 
-/** A vocabulary by what its tokens write: a tree whose paths are their bytes, laid out flat, a node before what is below it. */
+/** Tree of a vocabulary, whose paths are the tokens' bytes. Stored flat, each node before its descendants. */
 export class Vocabulary {
-  /** Bytes of each token, by id; none of what is no text. */
+  /** Bytes of each token, by id; undefined for tokens without text. */
   readonly bytes: readonly (Uint8Array | undefined)[];
-  /** Of each node the byte that leads to it, and how many lead there in all. Node 0 is the root. */
+  /** Last byte and depth of each node. Node 0 is the root. */
   readonly byteOf: Uint8Array;
   readonly depthOf: Uint8Array;
-  /** Of each node the first that is not below it. */
+  /** First node after the descendants of each node. */
   readonly endOf: Uint32Array;
-  /** Tokens in the order of their bytes; a node's own are those from its number to the next node's in `firstOf`. */
+  /** Tokens sorted by their bytes. A node's tokens are those from its entry in `firstOf` up to the next node's. */
   readonly tokens: Uint32Array;
   readonly firstOf: Uint32Array;
 
@@ -26,7 +29,7 @@ export class Vocabulary {
     this.firstOf = Uint32Array.from(nodes.firstOf);
   }
 
-  /** @param bytes of each token, by id; none of what is no text */
+  /** @param bytes of each token, by id; undefined for tokens without text */
   static *build(bytes: readonly (Uint8Array | undefined)[]): Sliced<Vocabulary> {
     const tokens = writable(bytes);
     yield;
@@ -36,7 +39,7 @@ export class Vocabulary {
     return new Vocabulary(bytes, tokens, nodes);
   }
 
-  /** The node one byte below another; 0 where there is none. */
+  /** The child of a node with a byte; 0 if there is none. */
   below(node: number, byte: number): number {
     for (let child = node + 1; child < this.endOf[node]!; child = this.endOf[child]!) {
       if (this.byteOf[child] === byte) return child;
@@ -49,7 +52,7 @@ export class Vocabulary {
     return this.firstOf[node + 1]! > this.firstOf[node]!;
   }
 
-  /** What tokens write; bytes that are no whole character show as U+FFFD. */
+  /** Text of tokens. Incomplete characters show as U+FFFD. */
   textOf(ids: readonly number[]): string {
     const all = joinedBytes(ids.flatMap((id) => this.bytes[id] ?? []));
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(all);
@@ -59,7 +62,7 @@ export class Vocabulary {
 /** The tree of a vocabulary while it grows. */
 type Nodes = Record<"byteOf" | "depthOf" | "endOf" | "firstOf", number[]>;
 
-/** Tokens from which a branch of the tree is built in slices, or sorted by counting. */
+/** Number of tokens from which a branch of the tree is built in slices, or sorted by counting. */
 const MANY = 2000;
 const SEVERAL = 24;
 
@@ -105,7 +108,7 @@ class TreeOfTokens {
     return firstOf.push(low) - 1;
   }
 
-  /** Tokens that go on below a node, by their next byte. */
+  /** Divides the tokens below a node by their next byte. */
   *#branches(low: number, high: number, depth: number): Generator<[from: number, to: number]> {
     let from = low;
     while (from < high && this.#byteAt(from, depth) < 0) from++;
@@ -116,12 +119,12 @@ class TreeOfTokens {
     }
   }
 
-  /** A byte of the token at a place; -1 behind its end. */
+  /** A byte of the token at an index; -1 after its end. */
   #byteAt(place: number, depth: number): number {
     return this.#bytes[this.#tokens[place]!]![depth] ?? -1;
   }
 
-  /** Sorts tokens by one of their bytes, those that have ended first. */
+  /** Sorts tokens by one of their bytes. Tokens that have ended are first. */
   #sort(low: number, high: number, depth: number): void {
     const tokens = this.#tokens;
     if (high - low < SEVERAL) {
@@ -152,7 +155,7 @@ function writable(bytes: readonly (Uint8Array | undefined)[]): Uint32Array {
   const goesOn = Array.from({ length: 64 }, (_, i) => 0x80 + i).every((byte) => single.has(byte));
   const ids = [...bytes.keys()].filter((id) => {
     const own = bytes[id];
-    // A character that is begun must come to its end.
+    // A character that begins must be completed.
     return own && own.length > 0 && own.length <= LONGEST_TOKEN && (goesOn || isWhole(own));
   });
   return Uint32Array.from(ids);
