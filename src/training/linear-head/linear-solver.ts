@@ -51,6 +51,8 @@ export class LinearSolver {
   readonly #loss: CompiledGraph;
   readonly #logits: CompiledGraph;
   readonly #grams = new WeakMap<Design, Promise<Matrix>>();
+  /** Sums of targets by the weights of their rows: fits of several penalties share them. */
+  readonly #targets = new WeakMap<Float64Array, Promise<Float64Array>>();
 
   private constructor(
     loss: LinearLoss,
@@ -145,6 +147,13 @@ export class LinearSolver {
     return { values, gradient };
   }
 
+  /** `Σ weightᵢ targetsᵢ xᵢᵀ`, `[outputs, width]` @param weights `[rows]` of one design */
+  targetsOf(design: Design, weights: Float64Array): Promise<Float64Array> {
+    const known = this.#targets.get(weights) ?? sumOfTargets(design, weights, this.turns);
+    this.#targets.set(weights, known);
+    return known;
+  }
+
   /** `Xᵀ diag(weights) X`, estimated from some of the rows if there are many. */
   gram(design: Design): Promise<Matrix> {
     const known = this.#grams.get(design) ?? this.#gramOf(design);
@@ -224,7 +233,7 @@ class SideBySide {
   static async of(solver: LinearSolver, design: Design, fits: readonly Fit[]): Promise<SideBySide> {
     const conditioner = await solver.conditioner(design, fits);
     const targets: Float64Array[] = [];
-    for (const { weights } of fits) targets.push(await sumOfTargets(design, weights, solver.turns));
+    for (const { weights } of fits) targets.push(await solver.targetsOf(design, weights));
     return new SideBySide(solver, design, fits, { conditioner, targets });
   }
 
