@@ -78,7 +78,7 @@ test("a text that can be read in too many ways is refused by the place in the sc
   expect(() => accepts(automaton, `{"x":"${"a".repeat(200)}"}`)).toThrow("wide: #/properties/x/pattern");
 });
 
-/** Tokens of all bytes alone, and of one to four of some letters. */
+/** Tokens of all bytes alone, of one to four of some letters, and of many letters with the end of a string. */
 function vocabularyTokens(): Uint8Array[] {
   const letters = ["a", "b", "1", '"', ",", "[", "]", "é", "x"];
   const tokens = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
@@ -87,6 +87,7 @@ function vocabularyTokens(): Uint8Array[] {
     texts = texts.flatMap((text) => letters.map((letter) => text + letter));
     if (length > 1) tokens.push(...texts.map((text) => encoder.encode(text)));
   }
+  for (let length = 5; length < LONGEST_TOKEN; length++) tokens.push(encoder.encode(`${"a".repeat(length)}"`));
   return tokens;
 }
 
