@@ -1,5 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { BaseModel } from "../model/base-model.ts";
+import type { HeadName } from "../models/architecture.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { trainingExamples, withTargets } from "../tasks/examples.ts";
 import { classWeightsOf } from "../tasks/losses/class-weights.ts";
@@ -61,7 +62,7 @@ export function trainOnAll({ task, train, validation, ...rest }: EncodedTask): E
 }
 
 /** Number of tokens after which texts are cut: the setting, but no more than the model reads. Pictures are never cut. */
-function lengthLimit({ pooling, config }: TextReader, head: BaseModel["head"], maxLength: number): number {
+function lengthLimit({ pooling, config }: TextReader, head: HeadName, maxLength: number): number {
   if (config.picture) return config.maxLength;
   const ofPooling = (head === "pooled" && pooling?.maxLength) || maxLength;
   return Math.min(maxLength, config.maxLength, ofPooling);

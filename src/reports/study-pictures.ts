@@ -1,10 +1,10 @@
 import * as Plot from "@observablehq/plot";
-import type { Spread } from "../studies/statistics.ts";
 import type { Interaction, MainEffect, SettingRow, TaskResults } from "../studies/study-results.ts";
 import { draw, labelRoom, shortened } from "./drawing.ts";
 import type { Markup, Picture } from "./page.ts";
-import { counted, number, prefixed, rangeOf, short, spread, tick } from "./quantities.ts";
+import { counted, number, rangeOf, short, spread } from "./quantities.ts";
 import { bars, dots, settingScores } from "./setting-pictures.ts";
+import { tradeOffs } from "./trade-off-pictures.ts";
 
 /** Number of colours of the heat map in the page's style. */
 const SHADES = 6;
@@ -12,9 +12,6 @@ const SHADES = 6;
 const FEWEST_LINES = 4;
 /** Maximum number of pairs of factors to draw. */
 const MOST_PAIRS = 10;
-
-const low = ({ mean, deviation = 0 }: Spread): number => mean - deviation;
-const high = ({ mean, deviation = 0 }: Spread): number => mean + deviation;
 
 /** Pictures of one task of a study. */
 export function studyPictures(results: TaskResults): Picture[] {
@@ -43,8 +40,6 @@ const isGrid = ({ cells }: Interaction): boolean => {
   return cells.length > 3 && 4 * cells.length >= 3 * rows! * columns!;
 };
 
-const whatScore = ({ metric }: TaskResults): string => metric;
-
 function mainEffect({ factor, levels }: MainEffect, results: TaskResults): Picture {
   const { task, direction } = results;
   const order = levels.toSorted((a, b) => (direction === "lowest" ? 1 : -1) * (a.score.mean - b.score.mean));
@@ -54,12 +49,12 @@ function mainEffect({ factor, levels }: MainEffect, results: TaskResults): Pictu
     title,
     summary: `Means over all settings with each value, from ${spread(last.score)} (${last.level}) to ${spread(first.score)} (${first.level}).${bars(first.score.count)}`,
     svg: dots(
-      levels.map(({ level, score }) => ({ label: level, part: whatScore(results), score })),
+      levels.map(({ level, score }) => ({ label: level, part: results.metric, score })),
       {},
     ),
     numbers: {
       caption: title,
-      columns: [factor, whatScore(results), "seeds", "settings"],
+      columns: [factor, results.metric, "seeds", "settings"],
       rows: levels.map(({ level, score, configurations }) => [level, spread(score), score.count, configurations]),
     },
   };
@@ -144,7 +139,7 @@ function coordinates(results: TaskResults): Picture[] {
     const all = levels.get(name)!;
     return all.length > 1 ? all.indexOf(level) / (all.length - 1) : 0.5;
   };
-  const score = whatScore(results);
+  const score = results.metric;
   const color = (row: SettingRow): string =>
     END_COLORS[endOf(row)] ?? `var(--heat-${1 + Math.round(place(scoreOf(row)) * (SHADES - 2))})`;
   const points = scored.flatMap((row): LinePoint[] => [
@@ -268,85 +263,4 @@ function inOrder(levels: readonly string[]): readonly string[] {
 function labelled(levels: readonly string[]): readonly string[] {
   if (!areNumbers(levels) || levels.length <= LABELS) return levels;
   return Array.from({ length: LABELS }, (_, i) => levels[Math.round((i * (levels.length - 1)) / (LABELS - 1))]!);
-}
-
-const COSTS: {
-  title: string;
-  value: (row: SettingRow) => number | undefined;
-  shown: (value: number) => string;
-  axis: string;
-}[] = [
-  {
-    title: "Score and trainable parameters",
-    value: ({ trainable }) => trainable?.mean,
-    shown: (value) => number(Math.round(value)),
-    axis: "trainable parameters, average over training",
-  },
-  {
-    title: "Score and time",
-    value: ({ seconds }) => seconds?.mean,
-    shown: (value) => `${short(value)} s`,
-    axis: "seconds of a run",
-  },
-  {
-    title: "Score and memory",
-    value: ({ peakMemory }) => peakMemory,
-    shown: (value) => prefixed(value, "B"),
-    axis: "peak memory, bytes",
-  },
-];
-
-/** Draws the score of each configuration against its costs, if costs differ by more than a hundredth. */
-function tradeOffs(results: TaskResults): Picture[] {
-  const { rows, task } = results;
-  return COSTS.flatMap(({ title: name, value, shown, axis }) => {
-    const points = rows.flatMap((row) => {
-      const cost = value(row);
-      return cost !== undefined && row.score
-        ? [
-            {
-              label: row.setting,
-              cost,
-              mean: row.score.mean,
-              low: low(row.score),
-              high: high(row.score),
-              score: row.score,
-            },
-          ]
-        : [];
-    });
-    const costs = points.map(({ cost }) => cost);
-    const [least, most] = rangeOf(costs);
-    if (points.length < 2 || most <= 1.01 * least) return [];
-    const log = least > 0 && most / least > 10;
-    const title = `${name}, ${task}`;
-    const numbered = points.map((point, i) => ({ ...point, place: String(i + 1) }));
-    return [
-      {
-        title,
-        summary: `${counted(points.length, "setting")}, numbered as in the table, from ${shown(least)} to ${shown(most)}${log ? ", on a logarithmic scale" : ""}.${bars(Math.max(...points.map(({ score: { count } }) => count)))}`,
-        svg: draw({
-          height: 240,
-          x: { label: axis, tickFormat: tick, ticks: 4, nice: true, ...(log && { type: "log" }) },
-          y: { label: whatScore(results), grid: true, nice: true, tickFormat: tick },
-          marks: [
-            Plot.ruleX(numbered, { x: "cost", y1: "low", y2: "high", stroke: "var(--series-0)", strokeOpacity: 0.5 }),
-            Plot.text(numbered, { x: "cost", y: "mean", text: "place", dx: 9, fill: "currentColor" }),
-            Plot.dot(numbered, {
-              x: "cost",
-              y: "mean",
-              r: 4,
-              fill: "var(--series-0)",
-              title: (point: (typeof points)[number]) => `${point.label}: ${spread(point.score)}, ${shown(point.cost)}`,
-            }),
-          ],
-        }),
-        numbers: {
-          caption: title,
-          columns: ["", "setting", axis, whatScore(results)],
-          rows: numbered.map(({ place, label, cost, score }) => [place, label, shown(cost), spread(score)]),
-        },
-      },
-    ];
-  });
 }
