@@ -49,7 +49,7 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
 const MAX_STORED_TARGETS = 4096;
 
 /** Encodes examples. @param maxLength most tokens of a text; longer texts are truncated */
-export function encodeExamples(
+function encodeExamples(
   { kind, options }: Pick<TaskData, "kind" | "options">,
   examples: readonly Example[],
   tokenizer: Tokenizer,
