@@ -1,5 +1,5 @@
 /**
- * Makes the files of docs/language-model-results.md: 400 rows to train on and 100 held out of DialogSum and of GSM8K.
+ * Makes the files of docs/results/language-models.md: 400 rows to train on and 100 held out of DialogSum and of GSM8K.
  *
  *     npx tsx scripts/make-answer-rows.ts DATA_FOLDER OUTPUT_FOLDER
  *

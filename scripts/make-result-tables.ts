@@ -1,5 +1,5 @@
 /**
- * Makes the tables of pages in docs/ from the summaries in studies/results/, each between its own two comments:
+ * Makes the tables of pages in docs/results/ from the summaries in studies/results/, each between its own two comments:
  *
  *     npx tsx scripts/make-result-tables.ts
  *
@@ -11,8 +11,8 @@ import { withTables } from "./summary-tables.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-for (const name of readdirSync(at("docs")).filter((each) => each.endsWith(".md"))) {
-  const page = at(`docs/${name}`);
+for (const name of readdirSync(at("docs/results")).filter((each) => each.endsWith(".md"))) {
+  const page = at(`docs/results/${name}`);
   const text = readFileSync(page, "utf8");
   const made = withTables(text, (path) => readFileSync(at(path), "utf8"));
   if (made !== text) writeFileSync(page, made);

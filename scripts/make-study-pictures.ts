@@ -1,5 +1,5 @@
 /**
- * Makes the pictures of docs/study-results.md and docs/results.md from the pages of the studies that ship, each in two files, for light and dark:
+ * Makes docs/results/pictures/ from the pages of the studies that ship, each in two files, for light and dark:
  *
  *     npx tsx scripts/make-study-pictures.ts STUDIES_FOLDER
  *
@@ -41,7 +41,7 @@ if (!folder) {
   console.error("usage: npx tsx scripts/make-study-pictures.ts STUDIES_FOLDER");
   process.exit(2);
 }
-const pictures = fileURLToPath(new URL("../docs/pictures", import.meta.url));
+const pictures = fileURLToPath(new URL("../docs/results/pictures", import.meta.url));
 await mkdir(pictures, { recursive: true });
 for (const [study, wanted] of Object.entries(PICTURES)) {
   const file = join(folder, study, "report.html");

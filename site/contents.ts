@@ -1,5 +1,5 @@
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -33,19 +33,30 @@ export function sections(): Section[] {
 export function layOutPages(repository?: string): void {
   rmSync(PAGES, { recursive: true, force: true });
   mkdirSync(join(PAGES, "public"), { recursive: true });
-  const names = readdirSync(root("docs")).filter((name) => name.endsWith(".md"));
-  for (const name of names) writeFileSync(join(PAGES, name), forSite(readFileSync(root(`docs/${name}`), "utf8")));
-  for (const name of BESIDE) writeFileSync(join(PAGES, name), forSite(readFileSync(root(name), "utf8")));
-  cpSync(root("docs/pictures"), join(PAGES, "public/pictures"), { recursive: true });
+  const docs = readdirSync(root("docs"), { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`);
+  for (const file of [...BESIDE, ...docs.filter((name) => name.endsWith(".md"))]) {
+    const page = join(PAGES, onSite(file)!);
+    mkdirSync(dirname(page), { recursive: true });
+    writeFileSync(page, forSite(readFileSync(root(file), "utf8"), file));
+  }
+  for (const folder of ["docs/pictures", "docs/results/pictures"])
+    cpSync(root(folder), join(PAGES, "public/pictures"), { recursive: true });
 
-  function forSite(markdown: string): string {
-    const links = markdown
-      .replace(/\]\((?:\.\.\/|docs\/)([\w-]+\.md)/g, "]($1")
-      .replace(/\[([^\]]+)\]\(\.\.\/((?!\w+\.md)[^)]+)\)/g, (_, text, file) =>
-        repository === undefined ? text : `[${text}](${repository}/blob/main/${file})`,
-      );
+  function forSite(markdown: string, page: string): string {
+    const links = markdown.replace(/\[([^\]]+)\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)/g, (_, text, link, anchor = "") => {
+      const file = posix.join(posix.dirname(page), link);
+      const target = onSite(file);
+      if (target !== undefined) return `[${text}](${posix.relative(posix.dirname(onSite(page)!), target)}${anchor})`;
+      return repository === undefined ? text : `[${text}](${repository}/blob/main/${file})`;
+    });
     return withThemedPictures(links);
   }
+}
+
+/** Where the site has a file of the repository, or undefined if it has not. */
+function onSite(file: string): string | undefined {
+  if (BESIDE.includes(file)) return file;
+  return file.startsWith("docs/") && file.endsWith(".md") ? file.slice("docs/".length) : undefined;
 }
 
 /** A reader may choose light or dark whatever the system has: both pictures are there, and the style sheet shows one. */

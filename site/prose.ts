@@ -81,7 +81,7 @@ const plainWords: TextlintRuleModule = ({ Syntax, RuleError, report, getSource, 
 });
 
 const root = fileURLToPath(new URL("../", import.meta.url));
-const docs = readdirSync(`${root}docs`).filter((name) => name.endsWith(".md"));
+const docs = readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
 const kernel = new TextlintKernel();
 const folders = process.argv.slice(2);
 let problems = 0;

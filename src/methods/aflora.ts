@@ -93,7 +93,7 @@ const MAX_INTERVAL = 10;
 /** Initial values of AFLoRA's matrices, within `sqrt(6 / columns)`: gain √2. */
 const projection = kaimingUniform(Math.SQRT2);
 
-/** The paper's freezing schedule. Runs of some hundred steps score higher with the default, which freezes later (docs/results.md). */
+/** The paper's freezing schedule. Runs of some hundred steps score higher with the default, which freezes later (docs/results/lora-and-aflora.md). */
 const schedule = (freezeInitial: string) => ({ freezeCurve: "cubic", freezeInitial, freezeFinal: "70%" });
 
 /** A published setting for GLUE: nothing freezes in the first epoch. */
@@ -111,7 +111,7 @@ export const aflora: MethodDefinition<typeof options> = {
   name: "aflora",
   summary: "adaptive freezing of low-rank adaptation",
   recipe: {
-    // Compared with 4e-3 in docs/default-results.md.
+    // Compared with 4e-3 in docs/results/defaults.md.
     learningRate: 1e-2,
     headLearningRate: 4e-3,
     contrastLearningRate: 2e-2,

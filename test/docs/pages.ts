@@ -9,7 +9,9 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const PAGES: readonly string[] = [
   "README.md",
   "CONTRIBUTING.md",
-  ...readdirSync(join(ROOT, "docs")).flatMap((name) => (name.endsWith(".md") ? `docs/${name}` : [])),
+  ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).flatMap((name) =>
+    name.endsWith(".md") ? `docs/${name.replaceAll("\\", "/")}` : [],
+  ),
 ];
 
 /** A page's Markdown. */

@@ -43,7 +43,7 @@ afterAll(async () => {
 });
 
 test("no link of the site is broken", async () => {
-  const pages = (await readdir(folder)).filter((name) => name.endsWith(".html"));
+  const pages = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".html"));
   expect(pages.length).toBeGreaterThan(30);
   const texts = new Map<string, string>();
   for (const page of pages) texts.set(page, await readFile(join(folder, page), "utf8"));
