@@ -2,26 +2,37 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "./example.ts";
+import { firstOfSame } from "./same-texts.ts";
 import { findTaskKind } from "./task-kinds.ts";
+
+interface SplitOptions {
+  /** Class of an example (default: one class for all). */
+  stratum?: ((example: Example) => number) | undefined;
+  /** Size from which on a class contributes at least one example. */
+  ofEach?: number;
+  /** Whether examples with the same texts stay on one side: an answer that was learned by heart would count as right. */
+  together?: boolean;
+}
 
 /**
  * Splits examples in two by a seeded draw: `fraction` of them held out, the rest for training, both in their original order and
  * with new indices. Each class contributes its share to within one example, and never its only one.
- * @param stratum class of an example (default: one class for all)
- * @param ofEach size from which on a class contributes at least one example
  * @throws UserError if `fraction` is not between 0 and 1 or holds nothing out.
  */
 export function splitExamples(
   examples: readonly Example[],
   fraction: number,
   seed: number,
-  stratum: (example: Example) => number = () => 0,
-  ofEach = Number.POSITIVE_INFINITY,
+  { stratum = () => 0, ofEach = Number.POSITIVE_INFINITY, together = false }: SplitOptions = {},
 ): { train: Example[]; held: Example[] } {
   if (!(fraction > 0 && fraction < 1)) {
     throw new UserError(`the validation split must be a fraction between 0 and 1, not ${fraction}`);
   }
-  const order = shuffled(examples, seed).sort((a, b) => stratum(a) - stratum(b));
+  const first = together ? firstOfSame(examples) : [...examples.keys()];
+  // No answer to a text of several classes is right, so that it judges nothing.
+  const contradicted = new Set(first.filter((of, i) => stratum(examples[of]!) !== stratum(examples[i]!)));
+  const drawn = examples.filter((_, i) => first[i] === i && !contradicted.has(i));
+  const order = shuffled(drawn, seed).sort((a, b) => stratum(a) - stratum(b));
   const chosen = new Set<Example>();
   const share = (count: number) => Math.round(count * fraction);
   let due = 0;
@@ -39,7 +50,7 @@ export function splitExamples(
     due -= 1;
   });
   const part = (held: boolean) =>
-    examples.filter((example) => chosen.has(example) === held).map((example, index) => ({ ...example, index }));
+    examples.filter((_, i) => chosen.has(examples[first[i]!]!) === held).map((each, index) => ({ ...each, index }));
   const split = { train: part(false), held: part(true) };
   if (split.held.length === 0) {
     throw new UserError(
@@ -54,16 +65,15 @@ const SMALLEST_HELD_OUT_STRATUM = 5;
 
 /**
  * Holds out a part of a task's training examples for validation, stratified by class: at least one of each class that is not tiny.
+ * Examples with the same texts stay together.
  * @throws UserError like {@link splitExamples}
  */
 export function holdOut(task: TaskData, fraction: number, seed: number): TaskData {
-  const { train, held } = splitExamples(
-    task.train,
-    fraction,
-    seed,
-    findTaskKind(task.kind).stratumOf,
-    SMALLEST_HELD_OUT_STRATUM,
-  );
+  const { train, held } = splitExamples(task.train, fraction, seed, {
+    stratum: findTaskKind(task.kind).stratumOf,
+    ofEach: SMALLEST_HELD_OUT_STRATUM,
+    together: true,
+  });
   return { ...task, train, validation: [{ name: "validation", examples: held }], heldOut: { fraction, seed } };
 }
 
@@ -79,7 +89,8 @@ const SAMPLE_SEED = 0;
 /** Reduces a task to at most `count` of its training examples, stratified by class. */
 export function sampleExamples(task: TaskData, count: number | undefined): TaskData {
   if (count === undefined || count >= task.train.length) return task;
-  const { held } = splitExamples(task.train, count / task.train.length, SAMPLE_SEED, findTaskKind(task.kind).stratumOf);
+  const { stratumOf: stratum } = findTaskKind(task.kind);
+  const { held } = splitExamples(task.train, count / task.train.length, SAMPLE_SEED, { stratum });
   return { ...task, train: held };
 }
 

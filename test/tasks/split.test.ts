@@ -11,7 +11,7 @@ it("takes its share of every class to within one example, and never the whole cl
   fc.assert(
     fc.property(cases, ([labels, fraction, seed]) => {
       const examples = labels.map((label, index) => ({ index, text: `${index}`, label }));
-      const { train, held } = splitExamples(examples, fraction, seed, ({ label }) => label!);
+      const { train, held } = splitExamples(examples, fraction, seed, { stratum: ({ label }) => label! });
       for (const part of [train, held]) {
         expect(part.map(({ index }) => index)).toEqual([...part.keys()]);
         const texts = part.map(({ text }) => Number(text));
@@ -37,7 +37,7 @@ it("treats all examples equally if there are no classes", () => {
 it("takes nothing from classes with one example, however many there are", () => {
   const label = (index: number) => Math.max(0, index - 20);
   const examples = Array.from({ length: 100 }, (_, index) => ({ index, text: `${index}`, label: label(index) }));
-  const { held } = splitExamples(examples, 0.2, 3, ({ label }) => label!);
+  const { held } = splitExamples(examples, 0.2, 3, { stratum: ({ label }) => label! });
   expect(held.every((example) => example.label === 0)).toBe(true);
 });
 
@@ -77,4 +77,19 @@ it("holds out at least one example of each class that is not tiny", () => {
     validation: [],
   };
   expect(holdOut(few, 0.1, 42).validation[0]!.examples.length).toBe(2);
+});
+
+it("keeps examples with the same texts together, and trains on texts of several classes", () => {
+  const rows = Array.from({ length: 300 }, (_, i) => ({ text: `text ${i % 100}`, label: i % 2 }));
+  const contradicted = [0, 1].map((label) => ({ text: " both\tclasses", label }));
+  const train = [...rows, ...contradicted].map((example, index) => ({ index, ...example }));
+  const task = { name: "custom", kind: "classification", labels: ["a", "b"], metrics: [], train, validation: [] };
+  for (const seed of [1, 2, 3]) {
+    const split = holdOut(task, 0.1, seed);
+    const held = new Set(split.validation[0]!.examples.map(({ text }) => text));
+    expect(held.size).toBe(10);
+    expect(split.validation[0]!.examples).toHaveLength(30);
+    expect(split.train.some(({ text }) => held.has(text))).toBe(false);
+    expect(held.has(" both\tclasses")).toBe(false);
+  }
 });

@@ -1,0 +1,38 @@
+import type { Example } from "./example.ts";
+
+/** Texts of an example. */
+type Texts = Pick<Example, "text" | "textPair" | "texts" | "messages">;
+
+/**
+ * For each example, the index of the first example with the same texts; differences in spaces do not count. Texts are compared by hashes
+ * of 53 bits, so that a million of them take little memory.
+ */
+export function firstOfSame(examples: Iterable<Texts>): number[] {
+  const first = new Map<number, number>();
+  const found: number[] = [];
+  for (const example of examples) {
+    const hash = textsHash(example);
+    if (!first.has(hash)) first.set(hash, found.length);
+    found.push(first.get(hash)!);
+  }
+  return found;
+}
+
+/** Hash of an example's texts, the same if only spaces differ. */
+export function textsHash({ text, textPair, texts = [], messages }: Texts): number {
+  const whole = messages ? JSON.stringify(messages) : text;
+  return hashOf([whole, textPair ?? "", ...texts].map((each) => each.replace(/\s+/g, " ").trim()).join("\n"));
+}
+
+/** cyrb53 (bryc, public domain): a hash of 53 bits. */
+function hashOf(text: string): number {
+  let [high, low] = [0xdeadbeef, 0x41c6ce57];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    high = Math.imul(high ^ code, 2654435761);
+    low = Math.imul(low ^ code, 1597334677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  return 4294967296 * (2097151 & low) + (high >>> 0);
+}
