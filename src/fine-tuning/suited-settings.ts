@@ -36,7 +36,7 @@ const FEWEST_EPOCHS = 3;
 
 /**
  * Returns settings that suit the number of examples: small batches for few, so that there are enough steps, and few epochs for many
- * (docs/few-labels.md has their scores).
+ * (docs/few-rows.md has their scores).
  * @param contrastive whether classes are learned by contrast
  */
 export function suitedSettings({ examples, classes }: DataSize, contrastive: boolean): SuitedSettings {
