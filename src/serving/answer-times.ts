@@ -12,6 +12,11 @@ export class AnswerTimes {
     this.#tokens++;
   };
 
+  /** Number of generated tokens. */
+  get tokens(): number {
+    return this.#tokens;
+  }
+
   /** Text such as `answers: 12 tokens read; 31 written, the first after 0.12 s, then 25.1 a second`. */
   line(model: string, promptTokens: number): string {
     if (this.#first === undefined) return `${model}: ${promptTokens} tokens read; none written`;

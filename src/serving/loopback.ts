@@ -4,8 +4,11 @@ import { UserError } from "../errors.ts";
 /** Hosts in requests to a local server. Pages of other sites whose name resolves to 127.0.0.1 still send that name. */
 export const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
 
+/** Whether a server on this address answers this machine alone. */
+export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
+
 /**
- * Listens on 127.0.0.1 only.
+ * Listens on 127.0.0.1, or on another address of this machine.
  * @param doing purpose of the port, and `remedy` the advice if it cannot be used, for the error message
  * @returns the port
  * @throws UserError if the port cannot be used
@@ -13,13 +16,13 @@ export const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
 export async function listen(
   server: ServerType,
   port: number,
-  { doing = "listen", remedy = "give another --port, or 0 for a free one" } = {},
+  { host = "127.0.0.1", doing = "listen", remedy = "give another --port, or 0 for a free one" } = {},
 ): Promise<number> {
   const refusal = (what: string): UserError => new UserError(`can't ${doing} on port ${port}${what}; ${remedy}`);
   if (!Number.isInteger(port) || port < 0 || port > 65535) throw refusal(", which is not a port");
   await new Promise<void>((resolve, reject) => {
-    server.once("error", ({ code }: NodeJS.ErrnoException) => reject(refusal(` of 127.0.0.1 (${code})`)));
-    server.listen({ host: "127.0.0.1", port }, resolve);
+    server.once("error", ({ code }: NodeJS.ErrnoException) => reject(refusal(` of ${host} (${code})`)));
+    server.listen({ host, port }, resolve);
   });
   const address = server.address();
   return typeof address === "object" && address ? address.port : port;

@@ -9,6 +9,7 @@ import type { Prompt } from "../tasks/prompt.ts";
 import { AnswerTimes } from "./answer-times.ts";
 import { nowInSeconds } from "./choice-forms.ts";
 import { RequestError, refusalBody, type WritingRequest } from "./openai-requests.ts";
+import type { PrometheusMetrics } from "./prometheus.ts";
 import { RequestQueue } from "./request-queue.ts";
 import { type ShownLikelihood, shownLikelihoods } from "./token-logprobs.ts";
 import type { SentEvent, ShownAnswer, WritingForm } from "./writing-form.ts";
@@ -57,12 +58,20 @@ export class ModelService {
   readonly #queue: RequestQueue;
   readonly #options: ServiceOptions;
   readonly #closing: AbortSignal;
+  readonly #count: ReturnType<typeof answerCounters>;
 
-  constructor(models: ServedModels, options: ServiceOptions, closing: AbortSignal) {
+  constructor(models: ServedModels, options: ServiceOptions, closing: AbortSignal, metrics: PrometheusMetrics) {
     this.#models = models;
     this.#queue = new RequestQueue(options.maxWaiting);
     this.#options = options;
     this.#closing = closing;
+    this.#count = answerCounters(metrics);
+    metrics.gauge("aflora_waiting_requests", "Requests in progress or waiting.", () => this.#queue.waiting);
+  }
+
+  /** Whether another request would be refused. */
+  get isFull(): boolean {
+    return this.#queue.isFull;
   }
 
   get names(): string[] {
@@ -110,7 +119,7 @@ export class ModelService {
     try {
       const answers = await model.answers(prompts, options);
       const used = usage(answers, options.copies);
-      this.#options.log?.(times.line(request.model, used.prompt_tokens));
+      this.#answered(request.model, times, used.prompt_tokens);
       const shown = answers.map(({ text, reason, tokens }) => ({ text, reason, logprobs: logprobsOf(tokens, model) }));
       return context.json(asked.form.body(request.model, shown, used));
     } finally {
@@ -154,7 +163,7 @@ export class ModelService {
         try {
           await send(answers.flatMap((_, index) => form.opening(index)));
           for (; !next.done; next = await pieces.next()) await send(eventsOf(next.value));
-          this.#options.log?.(times.line(request.model, ends[0]!.promptTokens));
+          this.#answered(request.model, times, ends[0]!.promptTokens);
           if (form.closing !== undefined) await events.writeSSE({ data: form.closing });
         } finally {
           end();
@@ -172,6 +181,14 @@ export class ModelService {
     return response;
   }
 
+  /** Logs and counts an answer to a prompt. */
+  #answered(model: string, times: AnswerTimes, promptTokens: number): void {
+    this.#options.log?.(times.line(model, promptTokens));
+    this.#count.answers({ model });
+    this.#count.promptTokens({ model }, promptTokens);
+    this.#count.generatedTokens({ model }, times.tokens);
+  }
+
   /** Computes other results in turn, unless the client disconnects. */
   async compute<Found>(
     context: Context,
@@ -182,7 +199,9 @@ export class ModelService {
     const signal = this.#signalOf(context);
     const end = await this.#queue.turn();
     try {
-      return await found(model, signal);
+      const result = await found(model, signal);
+      this.#count.answers({ model: name });
+      return result;
     } catch (error) {
       throw signal.aborted ? new RequestError(503, "the server is closing") : error;
     } finally {
@@ -190,6 +209,12 @@ export class ModelService {
     }
   }
 }
+
+const answerCounters = (metrics: PrometheusMetrics) => ({
+  answers: metrics.counter("aflora_answers_total", "Answered requests by model."),
+  promptTokens: metrics.counter("aflora_prompt_tokens_total", "Tokens of prompts by model."),
+  generatedTokens: metrics.counter("aflora_generated_tokens_total", "Generated tokens by model."),
+});
 
 /** A partly streamed answer. */
 class StreamedAnswer {

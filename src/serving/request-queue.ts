@@ -11,13 +11,23 @@ export class RequestQueue {
     this.#most = most;
   }
 
+  /** Number of requests in progress or waiting. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** Whether another request would be refused. */
+  get isFull(): boolean {
+    return this.#waiting >= this.#most;
+  }
+
   /**
    * Takes a place in the queue.
    * @returns a function that leaves the place
    * @throws RequestError if too many requests are waiting
    */
   enter(): () => void {
-    if (this.#waiting >= this.#most) {
+    if (this.isFull) {
       throw new RequestError(503, `${this.#waiting} requests wait already; ask again later`, { code: "overloaded" });
     }
     this.#waiting++;

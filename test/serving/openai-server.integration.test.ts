@@ -611,6 +611,61 @@ test("with a key, only requests with it are answered", async () => {
   }
 });
 
+test("orchestrators are told whether the process lives, whether it is ready, and what it has done", async () => {
+  const watched = await serveModels(models, { ...LIMITS, key: "sesame", maxWaiting: 1 });
+  const at = (path: string, headers = {}) => fetch(new URL(path, watched.url), { headers });
+  const withKey = { authorization: "Bearer sesame" };
+  try {
+    expect([(await at("/health")).status, (await at("/ready")).status, (await at("/metrics")).status]).toEqual([
+      200, 200, 401,
+    ]);
+    const asked = new OpenAI({ baseURL: watched.url, apiKey: "sesame", maxRetries: 0 }).chat.completions;
+    const request = { model: "answers", messages: [{ role: "user" as const, content: "hello" }], max_tokens: 3 };
+    const stream = await asked.create({ ...request, stream: true });
+    expect((await at("/ready")).status).toBe(503);
+    for await (const _ of stream);
+    const used = (await asked.create(request)).usage!;
+    await at("/v1/nothing/here", withKey);
+    const response = await at("/metrics", withKey);
+    expect(response.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
+    const lines = (await response.text()).split("\n");
+    for (const line of [
+      "# TYPE aflora_requests_total counter",
+      'aflora_requests_total{path="/v1/chat/completions",status="200"} 2',
+      'aflora_requests_total{path="other",status="404"} 1',
+      'aflora_answers_total{model="answers"} 2',
+      `aflora_prompt_tokens_total{model="answers"} ${2 * used.prompt_tokens}`,
+      `aflora_generated_tokens_total{model="answers"} ${2 * used.completion_tokens}`,
+      "aflora_waiting_requests 0",
+    ]) {
+      expect(lines).toContain(line);
+    }
+  } finally {
+    await watched.close();
+  }
+});
+
+test("other machines reach a server only with a key", async () => {
+  await expect(serveModels(models, { ...LIMITS, host: "0.0.0.0" })).rejects.toThrow(/other machines .* give a key/);
+  const open = await serveModels(models, { ...LIMITS, host: "0.0.0.0", key: "sesame" });
+  try {
+    const statusAt = (authorization: string) =>
+      new Promise((resolve, reject) => {
+        const { port } = new URL(open.url);
+        const headers = { host: "models.example", authorization };
+        request({ host: "127.0.0.1", port, path: "/v1/models", headers }, (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        })
+          .on("error", reject)
+          .end();
+      });
+    expect([await statusAt("Bearer sesame"), await statusAt("Bearer wrong")]).toEqual([200, 401]);
+  } finally {
+    await open.close();
+  }
+});
+
 test("a port that is taken is an error in a sentence", async () => {
   const port = Number(new URL(server.url).port);
   await expect(serveModels(models, { ...LIMITS, port })).rejects.toThrow(

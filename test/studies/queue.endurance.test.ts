@@ -102,7 +102,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(await queue.ends()).toEqual(new Map());
       for (const each of others) {
         each.process.kill("SIGTERM");
-        expect((await each.ended).code).toBe(0);
+        expect((await each.ended).code).toBe(130);
       }
       await queue.close();
     });
@@ -130,7 +130,7 @@ describe.skipIf(noValkey !== undefined)(
       first.process.kill("SIGTERM");
       const given = await first.ended;
       expect(given.stderr).toMatch(/: given back/);
-      expect(given.code).toBe(0);
+      expect(given.code).toBe(130);
       expect((await aflora(["study", "moved.yaml", "--queue", server.url, "--status"], here)).stdout).toMatch(
         /1 trial: 0 finished in .*\nthe queue at redis:\/\/127\.0\.0\.1:\d+: 1 waiting, 0 with a worker/,
       );

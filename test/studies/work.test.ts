@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { packRun, unpackRun } from "../../src/studies/queue/run-pack.ts";
 import { type QueuedTrial, TrialQueue } from "../../src/studies/queue/trial-queue.ts";
-import { type WorkOptions, work } from "../../src/studies/queue/work.ts";
+import { type WorkDone, type WorkEnd, type WorkOptions, work } from "../../src/studies/queue/work.ts";
 import type { TrialEnd } from "../../src/studies/run-study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
@@ -21,13 +21,25 @@ type Training = (
 /** A worker of this process. */
 class Worker {
   readonly notes: string[] = [];
-  readonly ended: Promise<void>;
+  readonly done: WorkDone[] = [];
+  readonly ended: Promise<WorkEnd>;
   readonly #abort = new AbortController();
 
-  constructor(url: string, directory: string, run: Training) {
+  constructor(url: string, directory: string, run: Training, limits: Pick<WorkOptions, "trials" | "untilIdle"> = {}) {
     const { signal } = this.#abort;
     const onNote = (note: string) => void this.notes.push(note);
-    this.ended = work({ url, directory, compute: { threads: 1 }, lostAfter: 3, run, signal, onNote });
+    const onWork = (done: WorkDone) => void this.done.push(done);
+    this.ended = work({
+      url,
+      directory,
+      compute: { threads: 1 },
+      lostAfter: 3,
+      run,
+      signal,
+      onNote,
+      onWork,
+      ...limits,
+    });
     // Looked at where it is awaited.
     this.ended.catch(() => {});
   }
@@ -36,7 +48,7 @@ class Worker {
     return expect.poll(() => this.notes.join("\n")).toMatch(pattern) as Promise<void>;
   }
 
-  end(): Promise<void> {
+  end(): Promise<WorkEnd> {
     this.#abort.abort();
     return this.ended;
   }
@@ -79,8 +91,8 @@ describe.skipIf(noValkey !== undefined)(
     const never: Training = () => {
       throw new Error("there is nothing to train");
     };
-    const start = (name: string, run: Training = never): Worker => {
-      const one = new Worker(server.url, join(folder, name), run);
+    const start = (name: string, run: Training = never, limits = {}): Worker => {
+      const one = new Worker(server.url, join(folder, name), run, limits);
       workers.push(one);
       return one;
     };
@@ -119,6 +131,49 @@ describe.skipIf(noValkey !== undefined)(
       await isGone();
       expect(one.notes).toHaveLength(2);
       await one.end();
+    });
+
+    test("ends by itself when nothing is left to do, and counts what it did", async () => {
+      await queue.add(trial);
+      const one = start(
+        "idle",
+        async ({ directory }, onStep) => {
+          await leaves(directory, "config.json", "{}");
+          for (const step of [7, 8, 10]) onStep(step, 10);
+          return "finished";
+        },
+        { untilIdle: 1 },
+      );
+      expect(await one.ended).toBe("idle");
+      expect(one.done).toEqual([{ steps: 1 }, { steps: 1 }, { steps: 2 }, { trial: "finished" }]);
+      expect(await endOf(trial.id)).toEqual({ end: "finished" });
+    });
+
+    test("ends after its number of trials, and leaves the others on the queue", async () => {
+      const second = { ...trial, id: "0123456789ab" };
+      await queue.add(trial);
+      await queue.add(second);
+      const one = start(
+        "counted",
+        async ({ directory }) => {
+          await leaves(directory, "config.json", "{}");
+          return "finished";
+        },
+        { trials: 1 },
+      );
+      expect(await one.ended).toBe("trials");
+      expect(await endOf(trial.id)).toEqual({ end: "finished" });
+      expect(await queue.has(second)).toBe(true);
+      expect(await endOf(second.id)).toBeUndefined();
+    });
+
+    test("does not take a missing server for an empty queue", async () => {
+      const store = join(folder, "gone");
+      await mkdir(store);
+      const gone = await Valkey.start(store);
+      const one = new Worker(gone.url, join(folder, "gone-work"), never, { untilIdle: 1 });
+      await gone.stop();
+      await expect(one.ended).rejects.toThrow(/server at redis:.* does not answer/);
     });
 
     test("hands in a pause, and why a trial failed", async () => {

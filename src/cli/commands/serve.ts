@@ -23,11 +23,19 @@ const EXAMPLES = [
 
 const NOTE = `Send the requests of OpenAI's API to the address that it prints: /v1/models, /v1/chat/completions,
 /v1/completions, /v1/responses and /v1/embeddings. Rerankers answer at /v1/rerank, as with Cohere
-and Jina, and models that label texts at /v1/classify. A model has the name of its run folder. The
-server accepts requests from this machine only.`;
+and Jina, and models that label texts at /v1/classify. A model has the name of its run folder.
+/health, /ready and /metrics (Prometheus) are for orchestrators. Unless --host is given, the server
+accepts requests from this machine only.`;
 
 const serveOptions = z.object({
   port: portOption(8080),
+  host: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "address to listen at, such as 0.0.0.0 in a container; other machines then need a key (default: 127.0.0.1)",
+    ),
   keyFile: z
     .string()
     .min(1)

@@ -34,6 +34,8 @@ export interface RunWorkerOptions {
   isBusy(): boolean;
   /** Receives true when the worker joins a run, and false when it leaves. */
   onServing?: ((serves: boolean) => void) | undefined;
+  /** Called after each computed shard. */
+  onShard?: (() => void) | undefined;
   onNote?: ((note: string) => void) | undefined;
 }
 
@@ -178,6 +180,7 @@ class RunWorker {
       this.#atHand = undefined;
       if (!computed) continue;
       done.shards.add(shard);
+      this.#options.onShard?.();
       const asks = !trusted.has(part);
       const { results, seconds } = computed;
       await this.#handIn(id, { shard, seconds, asks }, results);

@@ -18,6 +18,9 @@ import { parseQueuedTrial, QUEUE, type QueuedEnd, type QueuedTrial, TrialQueue }
 /** Milliseconds between two reports of a trial's progress. */
 const REPORT_INTERVAL = 2000;
 
+/** Milliseconds between two looks whether this worker has nothing to do. */
+const IDLE_POLL = 200;
+
 /** Number of polls, and milliseconds between them, for the end of a lost worker's child process. */
 const LOCK_POLLS = 60;
 const LOCK_POLL_INTERVAL = 500;
@@ -30,25 +33,40 @@ export interface WorkOptions {
   compute: Readonly<Record<string, unknown>>;
   /** Seconds without a sign of life after which a worker counts as lost. */
   lostAfter: number;
+  /** Seconds without a trial or a run after which the work ends (default: it goes on). */
+  untilIdle?: number | undefined;
+  /** Number of trials after which the work ends (default: no limit). */
+  trials?: number | undefined;
   /** Runs a trial in a separate process. */
   run(job: Omit<TrialJob, "trial" | "label">, onStep: (step: number, totalSteps: number) => void): Promise<TrialEnd>;
   /** Aborting gives the current trial back and ends the work. */
   signal: AbortSignal;
-  onReady?(address: string): void;
+  /** @param counts reads the numbers of waiting and running trials on the server */
+  onReady?(address: string, counts: () => Promise<{ waiting: number; active: number }>): void;
   onNote?(note: string): void;
+  /** Receives what this worker has done, as it happens. */
+  onWork?(done: WorkDone): void;
 }
 
+/** What a worker has done: a step of a trial, a trial with its end, or a shard of a run. */
+export type WorkDone = { steps: number } | { trial: QueuedEnd["end"] } | { shards: number };
+
+/** Why a worker ended: it was asked to, nothing was left to do, or it has taken its number of trials. */
+export type WorkEnd = "asked" | "idle" | "trials";
+
 /**
- * Takes trials from a queue, and shards of runs, until the signal aborts. A child process trains the trial, while this process sends signs of
+ * Takes trials from a queue, and shards of runs, until the signal aborts or a limit of the options is reached. A child process trains the trial, while this process sends signs of
  * life. A worker without one for `lostAfter` seconds counts as lost: another takes its trial, and its late result is refused.
- * @throws UserError if the queue cannot be used, or if this machine's copy of the data or model differs from the study's
+ * @throws UserError if the queue cannot be used, if its server has gone when nothing is left to do, or if this machine's copy of the data
+ *   or model differs from the study's
  */
-export async function work(options: WorkOptions): Promise<void> {
-  const { url, directory, compute, lostAfter, signal, onReady, onNote } = options;
+export async function work(options: WorkOptions): Promise<WorkEnd> {
+  const { url, directory, compute, lostAfter, untilIdle, signal, onReady, onNote, onWork } = options;
   const queue = await TrialQueue.open(url);
   const { Worker, WaitingError } = await loadBullmq();
   const trials = new TrialWorker(queue, options);
   let isBusy = false;
+  let serves = false;
   const act = async (job: Job<unknown>, lock?: string): Promise<void> => {
     isBusy = true;
     try {
@@ -69,20 +87,30 @@ export async function work(options: WorkOptions): Promise<void> {
   // A broken connection reconnects. If the lock of a trial was lost, its fence refuses the result.
   worker.on("error", () => {});
   worker.on("failed", (job, { message }) => onNote?.(`${job?.id}: ${message}`));
-  signal.addEventListener("abort", trials.end, { once: true });
-  if (signal.aborted) trials.end();
+  const end = (): void => trials.end("asked");
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
   const stopsRuns = new AbortController();
   const runs = workOnRuns({
     ...{ url, directory, compute, onNote, signal: stopsRuns.signal },
     isBusy: () => isBusy,
-    onServing: (serves) => (serves ? void worker.pause(true) : worker.resume()),
+    onServing: (isServing) => {
+      serves = isServing;
+      if (isServing) void worker.pause(true);
+      else worker.resume();
+    },
+    onShard: () => onWork?.({ shards: 1 }),
   });
   runs.catch((error: unknown) => trials.refuse(error as UserError));
   await worker.waitUntilReady();
-  onReady?.(queue.address);
-  await trials.ended;
+  onReady?.(queue.address, () => queue.counts());
+  const idle = untilIdle === undefined ? undefined : new IdleTime(untilIdle, () => isBusy || serves);
+  void idle?.over.then(() => trials.end("idle"));
+  const why = await trials.ended;
+  idle?.stop();
   stopsRuns.abort();
   await runs.catch(() => undefined);
+  const isGone = why === "idle" && !(await queue.answers());
   const closed = worker.close().then(() => true);
   if (await Promise.race([closed, untilGone(queue)])) await queue.close();
   else {
@@ -91,6 +119,30 @@ export async function work(options: WorkOptions): Promise<void> {
     onNote?.(`the queue's server at ${queue.address} does not answer; what is done is saved here`);
   }
   if (trials.refusal) throw trials.refusal;
+  if (isGone)
+    throw new UserError(`the queue's server at ${queue.address} does not answer; start it, or check the address`);
+  return why;
+}
+
+/** Time without work. */
+class IdleTime {
+  #timer: NodeJS.Timeout | undefined;
+  /** Resolves when nothing was done for the given time. */
+  readonly over: Promise<void>;
+
+  constructor(seconds: number, isWorking: () => boolean) {
+    let since = performance.now();
+    this.over = new Promise((resolve) => {
+      this.#timer = setInterval(() => {
+        if (isWorking()) since = performance.now();
+        else if (performance.now() - since >= 1000 * seconds) resolve();
+      }, IDLE_POLL);
+    });
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
 }
 
 /** Waits until a queue's server no longer answers. @returns false */
@@ -108,9 +160,11 @@ class TrialWorker {
   refusal: UserError | undefined;
   /** The current trial's process. */
   running: Promise<unknown> = Promise.resolve();
-  end = (): void => {};
+  end = (_why: WorkEnd): void => {};
+  /** Number of trials that this worker has handed in. */
+  #handedIn = 0;
   /** Resolves after `end` or `refuse`. */
-  readonly ended = new Promise<void>((resolve) => {
+  readonly ended = new Promise<WorkEnd>((resolve) => {
     this.end = resolve;
   });
 
@@ -122,7 +176,7 @@ class TrialWorker {
   /** Ends the work with an error. The first one counts. */
   refuse(error: UserError): void {
     this.refusal ??= error;
-    this.end();
+    this.end("asked");
   }
 
   /** Trains a trial and hands in its result. @returns false if the trial must go back to the queue */
@@ -131,7 +185,7 @@ class TrialWorker {
     const trial = parseQueuedTrial(data);
     const known = (await this.#queue.ends()).get(trial.id);
     if (known && answers(known, trial)) return true;
-    if (signal.aborted || this.refusal) return false;
+    if (signal.aborted || this.refusal || this.#hasAll) return false;
     const invalid = whyInvalid(trial);
     try {
       if (invalid === undefined) await refuseOtherCopies(trial, compute);
@@ -151,7 +205,15 @@ class TrialWorker {
       onNote?.(`${trial.id}: given back`);
       return false;
     }
-    return this.#handIn(trial, token, handedIn);
+    const isHandedIn = await this.#handIn(trial, token, handedIn);
+    if (isHandedIn) this.#handedIn++;
+    if (this.#hasAll) this.end("trials");
+    return isHandedIn;
+  }
+
+  /** Whether this worker has taken its number of trials. */
+  get #hasAll(): boolean {
+    return this.#handedIn >= (this.#options.trials ?? Number.POSITIVE_INFINITY);
   }
 
   /** @returns false if the server is full: the folder keeps the result, which is handed in when the trial comes here again */
@@ -159,6 +221,7 @@ class TrialWorker {
     try {
       const accepted = await this.#queue.accept(id, token, end, packed);
       const result = end.end === "failed" ? `failed: ${end.reason}` : end.end;
+      this.#options.onWork?.({ trial: end.end });
       this.#options.onNote?.(
         `${id}: ${accepted ? result : "result refused: another worker has taken the trial since"}`,
       );
@@ -195,7 +258,11 @@ class TrialWorker {
   /** Returns a callback that reports a trial's progress to the queue from time to time. */
   #reporter({ id, label }: QueuedTrial): (step: number, totalSteps: number) => void {
     let at = 0;
+    let before: number | undefined;
     return (step, totalSteps) => {
+      // A resumed trial begins beyond its first step.
+      this.#options.onWork?.({ steps: step - (before ?? step - 1) });
+      before = step;
       if (Date.now() - at < REPORT_INTERVAL) return;
       at = Date.now();
       void this.#queue.reportProgress(id, { worker: this.#name, label, step, totalSteps, at }).catch(() => undefined);
