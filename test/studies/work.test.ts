@@ -23,11 +23,16 @@ class Worker {
   readonly notes: string[] = [];
   readonly done: WorkDone[] = [];
   readonly ended: Promise<WorkEnd>;
+  #onReady = (): void => {};
+  readonly ready = new Promise<void>((resolve) => {
+    this.#onReady = resolve;
+  });
   readonly #abort = new AbortController();
 
   constructor(url: string, directory: string, run: Training, limits: Pick<WorkOptions, "trials" | "untilIdle"> = {}) {
     const { signal } = this.#abort;
     const onNote = (note: string) => void this.notes.push(note);
+    const onReady = (): void => this.#onReady();
     const onWork = (done: WorkDone) => void this.done.push(done);
     this.ended = work({
       url,
@@ -38,6 +43,7 @@ class Worker {
       signal,
       onNote,
       onWork,
+      onReady,
       ...limits,
     });
     // Looked at where it is awaited.
@@ -172,6 +178,7 @@ describe.skipIf(noValkey !== undefined)(
       await mkdir(store);
       const gone = await Valkey.start(store);
       const one = new Worker(gone.url, join(folder, "gone-work"), never, { untilIdle: 1 });
+      await one.ready;
       await gone.stop();
       await expect(one.ended).rejects.toThrow(/server at redis:.* does not answer/);
     });

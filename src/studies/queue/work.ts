@@ -33,7 +33,7 @@ export interface WorkOptions {
   compute: Readonly<Record<string, unknown>>;
   /** Seconds without a sign of life after which a worker counts as lost. */
   lostAfter: number;
-  /** Seconds without a trial or a run after which the work ends (default: it goes on). */
+  /** Seconds without a trial or a run after which the work ends (default: never). */
   untilIdle?: number | undefined;
   /** Number of trials after which the work ends (default: no limit). */
   trials?: number | undefined;
@@ -48,7 +48,7 @@ export interface WorkOptions {
   onWork?(done: WorkDone): void;
 }
 
-/** What a worker has done: a step of a trial, a trial with its end, or a shard of a run. */
+/** A worker's progress: steps of a trial, a trial with its end, or a shard of a run. */
 export type WorkDone = { steps: number } | { trial: QueuedEnd["end"] } | { shards: number };
 
 /** Why a worker ended: it was asked to, nothing was left to do, or it has taken its number of trials. */
@@ -110,7 +110,9 @@ export async function work(options: WorkOptions): Promise<WorkEnd> {
   idle?.stop();
   stopsRuns.abort();
   await runs.catch(() => undefined);
-  const isGone = why === "idle" && !(await queue.answers());
+  if (why === "idle" && !(await queue.answers())) {
+    throw new UserError(`the queue's server at ${queue.address} does not answer; start it, or check the address`);
+  }
   const closed = worker.close().then(() => true);
   if (await Promise.race([closed, untilGone(queue)])) await queue.close();
   else {
@@ -119,8 +121,6 @@ export async function work(options: WorkOptions): Promise<WorkEnd> {
     onNote?.(`the queue's server at ${queue.address} does not answer; what is done is saved here`);
   }
   if (trials.refusal) throw trials.refusal;
-  if (isGone)
-    throw new UserError(`the queue's server at ${queue.address} does not answer; start it, or check the address`);
   return why;
 }
 
