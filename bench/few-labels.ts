@@ -54,9 +54,9 @@ const numbersOf = (list: string): number[] => list.split(",").map(Number);
 
 /** So many rows of each class, or of all where a row has no class, by a seeded draw. */
 function drawRows({ rows, ...table }: Table, count: number, seed: number): Table {
-  const column = columnIndex({ rows, ...table }, label);
+  const column = columnIndex(table, label);
   const classes = grouped(rows, ({ cells }) =>
-    kind === undefined || kind === "classification" ? String(cells[column]) : "",
+    kind === undefined || kind === "classification" ? String(cells.at(column)) : "",
   );
   const random = xoroshiro128plus(seed);
   const drawn = [...classes].flatMap(([, [...own]]) => {
@@ -70,7 +70,9 @@ function drawRows({ rows, ...table }: Table, count: number, seed: number): Table
 }
 
 function write(file: string, { columns, rows }: Table): string {
-  const lines = rows.map(({ cells }) => JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, cells[i]]))));
+  const lines = rows.map(({ cells }) =>
+    JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, cells.at(i)]))),
+  );
   writeFileSync(file, lines.map((line) => `${line}\n`).join(""));
   return file;
 }

@@ -1,4 +1,4 @@
-import { linesOf } from "../datasets/parse-table.ts";
+import { LineSplitter } from "../datasets/lines.ts";
 
 /** Replaces line breaks and tabs, which would end the line or its column. */
 export const inOneLine = (text: string): string => text.replace(/\s*[\r\n\t]\s*/g, " ");
@@ -8,5 +8,5 @@ export async function linesOfStdin(): Promise<string[]> {
   if (process.stdin.isTTY) return [];
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return linesOf(Buffer.concat(chunks).toString("utf8"), true).map(({ content }) => content);
+  return new LineSplitter(true).rest(Buffer.concat(chunks).toString("utf8")).map(({ content }) => content);
 }

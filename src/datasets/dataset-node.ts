@@ -4,6 +4,7 @@ import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
+import type { List } from "../tasks/list.ts";
 import { type Columns, namedColumns } from "../tasks/rows.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
@@ -62,7 +63,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   if (splits.length === 0 || options.validationSplit !== undefined) {
     return holdOut(task, options.validationSplit ?? 0.1, seed);
   }
-  const examples = (held: ParquetTable): Example[] =>
+  const examples = (held: ParquetTable): List<Example> =>
     kind.table
       ? numbered(kind.table.read(held, columns, task.labels).examples)
       : examplesOf(held, columnsFor(kind, held, columns), kind, task.labels);
@@ -77,8 +78,8 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
 }
 
 /** @throws UserError if a row has only the path of a picture or sound, since a local file there is not the data set's. */
-function requireFiles(name: string, examples: readonly Example[], { reads }: Pick<TaskKind, "reads">): void {
-  const bare = reads && examples.find(({ bytes }) => !bytes);
+function requireFiles(name: string, examples: List<Example>, { reads }: Pick<TaskKind, "reads">): void {
+  const bare = reads && [...examples].find(({ bytes }) => !bytes);
   if (!bare) return;
   throw new UserError(
     `the rows of ${name} have paths, such as ${bare.text}, and do not hold the ${reads} themselves; download its files, and train on their folder`,
@@ -97,7 +98,7 @@ function columnsOf(table: ParquetTable, options: DatasetTaskOptions): Columns {
     return { text: text ?? "text", label, ...(textPair !== undefined && { textPair }) };
   }
   const [first, second, ...more] = table.columns.filter(
-    (name, i) => name !== label && !table.classNames.has(name) && typeof table.rows[0]!.cells[i] === "string",
+    (name, i) => name !== label && !table.classNames.has(name) && typeof table.rows.at(0)!.cells.at(i) === "string",
   );
   if (first === undefined || more.length > 0) {
     throw new UserError(`${table.source} has the columns ${table.columns.join(", ")}; name the text's with --text`);

@@ -1,5 +1,9 @@
 import { UserError } from "../errors.ts";
 
+/** Makes the error about a file that is not UTF-8 text. */
+export const notUtf8 = (file: string): UserError =>
+  new UserError(`${file} is not UTF-8 text; save it with that encoding`);
+
 /**
  * Decodes a file's bytes as UTF-8, without a byte order mark.
  * @param file name for the error message
@@ -9,6 +13,6 @@ export function decodeText(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
+    throw notUtf8(file);
   }
 }

@@ -102,11 +102,11 @@ async function entriesOf(folder: string): Promise<string[]> {
 /** Splits MRPC: GLUE's validation rows are the rows of Microsoft's file that `dev_ids.tsv` lists as pairs of ids. */
 async function splitParaphrases(table: Table, idFile: string): Promise<{ train: Table; validation: Table }> {
   const ids = await readTable(idFile, "tsv", { header: ["#1 ID", "#2 ID"] });
-  const pairs = new Set(ids.rows.map(({ cells }) => cells.join()));
+  const pairs = new Set(ids.rows.map(({ cells }) => [...cells].join()));
   const columns = ids.columns.map((name) => columnIndex(table, name));
   const part = (held: boolean) => ({
     ...table,
-    rows: table.rows.filter(({ cells }) => pairs.has(columns.map((column) => cells[column]).join()) === held),
+    rows: [...table.rows].filter(({ cells }) => pairs.has(columns.map((column) => cells.at(column)).join()) === held),
   });
   return { train: part(false), validation: part(true) };
 }

@@ -38,7 +38,9 @@ export function guessColumns(table: Table): Partial<Columns> {
 
 /** Measures a column's mean cell length and its share of distinct values; 1 if all values are equal. */
 function measure({ rows }: Table, column: number): { length: number; distinct: number } {
-  const texts = rows.slice(0, ENOUGH).map(({ cells }) => textOf(cells[column]));
+  const texts = Array.from({ length: Math.min(ENOUGH, rows.length) }, (_, row) =>
+    textOf(rows.at(row)!.cells.at(column)),
+  );
   const length = texts.reduce((sum, text) => sum + text.length, 0) / texts.length;
   const values = new Set(texts).size;
   // A column of one value is no use as a label.

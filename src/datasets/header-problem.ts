@@ -9,7 +9,8 @@ const LONG_NAME = 6;
  */
 export function headerProblem({ columns, rows }: Table): string | undefined {
   for (const [column, name] of columns.entries()) {
-    const again = rows.filter(({ cells }) => String(cells[column] ?? "").trim() === name).length;
+    let again = 0;
+    for (const { cells } of rows) if (String(cells.at(column) ?? "").trim() === name) again++;
     if (name !== "" && again > 0)
       return `"${name}" is in the first line and ${again === 1 ? "once" : `${again} times`} below it`;
     if (name.split(/\s+/).length >= LONG_NAME) return `"${name.slice(0, 40)}…" is as long as a text`;

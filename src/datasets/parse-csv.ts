@@ -10,24 +10,17 @@ export interface CsvRow {
 const QUOTE = '"';
 const lineBreak = /\r\n|\n|\r/g;
 
-/**
- * Parses CSV by RFC 4180 and common practice: cells are quoted if necessary, a quote within an unquoted cell is text,
- * lines end in any of the three ways, and without a comma in the first line, semicolons or tabs separate cells.
- * @param file name for error messages
- * @throws UserError if a quote is never closed.
- */
-export function parseCsv(text: string, file: string): CsvRow[] {
-  return new CsvParser(file).rest(text);
-}
-
-/** Number of characters of a row from which an open quote counts as never closed, if a file is read in chunks. */
+/** Number of characters of a row from which an open quote counts as never closed, if a file is read in pieces. */
 const LONGEST_ROW = 2 ** 24;
 
-/** Streaming {@link parseCsv}, for a text that arrives in chunks. */
+/**
+ * Parses CSV by RFC 4180 and common practice, in pieces: cells are quoted if necessary, a quote within an unquoted cell is text,
+ * lines end in any of the three ways, and without a comma in the first line, semicolons or tabs separate cells.
+ */
 export class CsvParser {
   readonly #file: string;
   #delimiter: string | undefined;
-  /** Text that may continue in the next chunk. */
+  /** Text that may continue in the next piece. */
   #text = "";
   #line = 1;
 
@@ -36,14 +29,14 @@ export class CsvParser {
     this.#file = file;
   }
 
-  /** Returns the rows that end within the next chunk. @throws UserError if a row is too long for a quoted cell. */
+  /** Returns the rows that end within the next piece. @throws UserError if a row is too long for a quoted cell. */
   rowsOf(piece: string): CsvRow[] {
     const rows = this.#parse(this.#text + piece, false);
     if (this.#text.length > LONGEST_ROW) throw this.#unclosed();
     return rows;
   }
 
-  /** Returns the rows of the last chunk. @throws UserError if a quote is never closed. */
+  /** Returns the rows of the last piece. @throws UserError if a quote is never closed. */
   rest(piece = ""): CsvRow[] {
     const rows = this.#parse(this.#text + piece, true);
     if (this.#text !== "") throw this.#unclosed();
@@ -75,7 +68,7 @@ export class CsvParser {
         at = cell.end;
         more = text[at] === delimiter;
       }
-      // A row at the end of a chunk may continue in the next, if only with the second character of a line break.
+      // A row at the end of a piece may continue in the next, if only with the second character of a line break.
       if (!cell || (!last && at >= text.length)) break;
       // A line break may have a second character.
       if (text[at - 1] === "\r" && text[at] === "\n") at++;
@@ -93,6 +86,9 @@ function delimiterOf(text: string): string {
   const first = /[^\r\n]+/.exec(text)?.[0].replace(/"[^"]*"/g, "") ?? "";
   return [",", ";", "\t"].find((candidate) => first.includes(candidate)) ?? ",";
 }
+
+/** Parses the whole text of a file like {@link CsvParser}. @throws UserError if a quote is never closed. */
+export const parseCsv = (text: string, file: string): CsvRow[] => new CsvParser(file).rest(text);
 
 interface CsvCell {
   value: string;

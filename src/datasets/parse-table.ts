@@ -1,12 +1,14 @@
 import { UserError } from "../errors.ts";
 import { list, type Table } from "../tasks/rows.ts";
-import { type CsvRow, parseCsv } from "./parse-csv.ts";
+import { isBlank, type Line, LineSplitter } from "./lines.ts";
+import { PackedRows } from "./packed-rows.ts";
+import { CsvParser, type CsvRow } from "./parse-csv.ts";
 
 export interface TableOptions {
   /** Column names of a `tsv` file that has no header. */
-  header?: readonly string[];
+  header?: readonly string[] | undefined;
   /** Whether to skip `tsv` rows with too few fields instead of throwing. */
-  skipShort?: boolean;
+  skipShort?: boolean | undefined;
   /** Whether blank lines are rows of empty cells, so that every line is a row, as predictions need it. */
   everyLine?: boolean;
 }
@@ -40,8 +42,24 @@ export function tableFormat(file: string, others: readonly string[] = []): Table
   return format;
 }
 
+/** Rows of a format, read from pieces of text. */
+interface RowParser {
+  /** Columns of the rows so far. */
+  readonly columns: readonly string[];
+  /** Returns the rows that end within the next piece. */
+  rowsOf(piece: string): TextRow[];
+  /** Returns the rows of the last piece. */
+  rest(piece: string): TextRow[];
+}
+
+/** A row as it is parsed. */
+interface TextRow {
+  line: number;
+  cells: readonly unknown[];
+}
+
 /**
- * Parses a file's text:
+ * Reads a table from a file's text, which may arrive in pieces:
  * - `csv`: quoted if necessary, with a header; semicolons or tabs separate cells if the header has no comma;
  * - `tsv`: as in GLUE, quotes are text;
  * - `jsonl`: one JSON object per line; the columns are all keys that occur;
@@ -50,104 +68,183 @@ export function tableFormat(file: string, others: readonly string[] = []): Table
  * - `lines`: one text per line → column `text`.
  *
  * Blank lines, and lines of `csv` files in which every cell is empty, are skipped, except with `everyLine`.
+ */
+export class TableReader {
+  readonly #file: string;
+  readonly #parser: RowParser;
+  readonly #rows = new PackedRows();
+  readonly #everyLine: boolean;
+  #isEmpty = true;
+
+  /** @param file name for error messages */
+  constructor(file: string, format: TableFormat, options: TableOptions = {}) {
+    this.#file = file;
+    this.#parser = parsers[format](file, options);
+    this.#everyLine = options.everyLine ?? false;
+  }
+
+  /** Reads the next piece. @throws UserError if a row does not fit the header. */
+  read(piece: string): void {
+    this.#isEmpty &&= this.#everyLine ? piece === "" : isBlank(piece);
+    this.#add(this.#parser.rowsOf(piece));
+  }
+
+  /** Reads the last piece, and returns the table. @throws UserError like {@link read}, and if there are no rows. */
+  rest(piece = ""): Table {
+    this.#isEmpty &&= this.#everyLine ? piece === "" : isBlank(piece);
+    if (this.#isEmpty) throw new UserError(`${this.#file} is empty`);
+    this.#add(this.#parser.rest(piece));
+    if (this.#rows.length === 0) throw new UserError(`${this.#file} has no rows, only a header`);
+    const { columns } = this.#parser;
+    return { source: this.#file, columns, rows: this.#rows.rows(columns.length) };
+  }
+
+  #add(rows: readonly TextRow[]): void {
+    for (const { line, cells } of rows) this.#rows.add(line, cells);
+  }
+}
+
+/**
+ * Reads a table from the whole text of a file, like {@link TableReader}.
  * @param file name for error messages
  * @throws UserError if there are no rows, or a row does not fit the header.
  */
-export function parseTable(text: string, file: string, format: TableFormat, options: TableOptions = {}): Table {
-  if (isBlank(text) && !(options.everyLine && text !== "")) throw new UserError(`${file} is empty`);
-  const table = { source: file, ...parsers[format](text, file, options) };
-  if (table.rows.length === 0) throw new UserError(`${file} has no rows, only a header`);
-  return table;
-}
+export const parseTable = (text: string, file: string, format: TableFormat, options: TableOptions = {}): Table =>
+  new TableReader(file, format, options).rest(text);
 
-type Parser = (text: string, file: string, options: TableOptions) => Omit<Table, "source">;
-
-const parsers: Record<TableFormat, Parser> = {
-  csv(text, file, { everyLine }) {
-    const [header, ...rows] = fromFirst(parseCsv(text, file), ({ cells }) => cells.length > 0);
-    return withHeader([header!, ...rows.filter(({ cells }) => everyLine || !cells.every(isBlank))], file);
+const parsers: Record<TableFormat, (file: string, options: TableOptions) => RowParser> = {
+  csv(file, { everyLine }) {
+    const parser = new CsvParser(file);
+    return withHeader(
+      {
+        rowsOf: (piece) => parser.rowsOf(piece).filter(({ cells }) => everyLine || !cells.every(isBlank)),
+        rest: (piece) => parser.rest(piece).filter(({ cells }) => everyLine || !cells.every(isBlank)),
+      },
+      file,
+    );
   },
 
-  tsv(text, file, { header, skipShort, everyLine }) {
-    const lines = fromFirst(linesOf(text, everyLine), ({ content }) => !isBlank(content));
-    const rows = lines.map(({ line, content }) => ({ line, cells: isBlank(content) ? [] : content.split("\t") }));
-    if (header) rows.unshift({ line: 0, cells: [...header] });
-    const width = rows[0]!.cells.length;
-    return withHeader(skipShort ? rows.filter(({ cells }) => cells.length >= width) : rows, file);
+  tsv(file, { header, skipShort, everyLine }) {
+    const lines = new LineSplitter(everyLine);
+    const rowsOf = (found: readonly Line[]): CsvRow[] =>
+      found.map(({ line, content }) => ({ line, cells: isBlank(content) ? [] : content.split("\t") }));
+    const parts = {
+      rowsOf: (piece: string) => rowsOf(lines.linesOf(piece)),
+      rest: (piece: string) => rowsOf(lines.rest(piece)),
+    };
+    return withHeader(parts, file, { header, skipShort });
   },
 
-  jsonl(text, file, { everyLine }) {
-    const objects = linesOf(text, everyLine).map(({ line, content }) => {
-      let value: unknown;
-      try {
-        value = isBlank(content) ? {} : JSON.parse(content);
-      } catch (error) {
-        throw new UserError(`${file}, line ${line}: not valid JSON: ${(error as Error).message}`);
+  jsonl(file, { everyLine }) {
+    const lines = new LineSplitter(everyLine);
+    const columns: string[] = [];
+    const places = new Map<string, number>();
+    const rowOf = ({ line, content }: Line): TextRow => {
+      const cells: unknown[] = [];
+      for (const [key, value] of Object.entries(jsonObject(content, `${file}, line ${line}`))) {
+        if (!places.has(key)) places.set(key, columns.push(key) - 1);
+        cells[places.get(key)!] = value;
       }
-      if (typeof value !== "object" || value === null || Array.isArray(value)) {
-        throw new UserError(`${file}, line ${line}: not a JSON object; write one {"column": value, …} per line`);
-      }
-      return { line, fields: new Map(Object.entries(value)) };
-    });
-    const columns = [...new Set(objects.flatMap(({ fields }) => [...fields.keys()]))];
+      return { line, cells };
+    };
     return {
       columns,
-      rows: objects.map(({ line, fields }) => ({ line, cells: columns.map((column) => fields.get(column)) })),
+      rowsOf: (piece) => lines.linesOf(piece).map(rowOf),
+      rest: (piece) => lines.rest(piece).map(rowOf),
     };
   },
 
-  conll(text, file) {
-    const rows: { line: number; cells: [string[], string[]] }[] = [];
-    let width = 0;
-    let previous = 0;
-    for (const { line, content } of linesOf(text)) {
-      if (content.startsWith("-DOCSTART-")) continue;
-      const fields = content.trim().split(content.includes("\t") ? "\t" : /\s+/);
-      width ||= fields.length;
-      if (fields.length !== width) {
-        throw new UserError(`${file}, line ${line}: ${count(fields)}, but the lines before have ${width}`);
-      }
-      // A gap in the line numbers is a blank line or a -DOCSTART-, which begins a new sentence.
-      if (line !== previous + 1 || rows.length === 0) rows.push({ line, cells: [[], []] });
-      rows.at(-1)!.cells[0].push(fields[0]!);
-      rows.at(-1)!.cells[1].push(fields.at(-1)!);
-      previous = line;
-    }
-    return { columns: width > 1 ? ["text", "label"] : ["text"], rows };
-  },
+  conll: (file) => new SentenceParser(file),
 
-  lines(text, _file, { everyLine }) {
+  lines(_file, { everyLine }) {
+    const lines = new LineSplitter(everyLine);
+    const rowOf = ({ line, content }: Line): TextRow => ({ line, cells: [content] });
     return {
       columns: ["text"],
-      rows: linesOf(text, everyLine).map(({ line, content }) => ({ line, cells: [content] })),
+      rowsOf: (piece) => lines.linesOf(piece).map(rowOf),
+      rest: (piece) => lines.rest(piece).map(rowOf),
     };
   },
 };
 
-interface Line {
-  line: number;
-  content: string;
+/** Separates the header, the first row with cells, from the rows; a row without cells gets empty ones. */
+function withHeader(
+  { rowsOf, rest }: { rowsOf(piece: string): CsvRow[]; rest(piece: string): CsvRow[] },
+  file: string,
+  { header, skipShort = false }: Pick<TableOptions, "header" | "skipShort"> = {},
+): RowParser {
+  const columns: string[] = header ? columnsOf({ line: 0, cells: [...header] }, file) : [];
+  const fitting = (rows: CsvRow[]): CsvRow[] =>
+    rows.flatMap((row) => {
+      if (columns.length === 0) {
+        columns.push(...columnsOf(row, file));
+        return [];
+      }
+      if (skipShort && row.cells.length < columns.length) return [];
+      checkWidth(row, columns, file);
+      return [row.cells.length > 0 ? row : { line: row.line, cells: columns.map(() => "") }];
+    });
+  return { columns, rowsOf: (piece) => fitting(rowsOf(piece)), rest: (piece) => fitting(rest(piece)) };
 }
 
-const isBlank = (content: string): boolean => content.trim() === "";
-
-/** Splits a text into numbered lines, from 1: those that are not blank, or all but an empty last one. */
-export function linesOf(text: string, everyLine = false): Line[] {
-  const lines = text.split(/\r\n|\n/);
-  if (everyLine && lines.at(-1) === "") lines.pop();
-  return lines
-    .map((content, index) => ({ line: index + 1, content }))
-    .filter(({ content }) => everyLine || !isBlank(content));
+/** @throws UserError if a line is not a JSON object. */
+function jsonObject(content: string, place: string): object {
+  let value: unknown;
+  try {
+    value = isBlank(content) ? {} : JSON.parse(content);
+  } catch (error) {
+    throw new UserError(`${place}: not valid JSON: ${(error as Error).message}`);
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw new UserError(`${place}: not a JSON object; write one {"column": value, …} per line`);
 }
 
-const fromFirst = <Row>(rows: readonly Row[], test: (row: Row) => boolean): Row[] => rows.slice(rows.findIndex(test));
+/** Sentences of a CoNLL file, each of which is a row of words and a row of tags. */
+class SentenceParser implements RowParser {
+  readonly #file: string;
+  readonly #lines = new LineSplitter();
+  #sentence: { line: number; cells: [string[], string[]] } | undefined;
+  #width = 0;
+  #previous = 0;
 
-/** Separates the header from the rows; a row without cells gets empty ones. */
-function withHeader([header, ...rows]: CsvRow[], file: string): Omit<Table, "source"> {
-  const columns = columnsOf(header!, file);
-  for (const row of rows) checkWidth(row, columns, file);
-  const empty = columns.map(() => "");
-  return { columns, rows: rows.map(({ line, cells }) => ({ line, cells: cells.length > 0 ? cells : empty })) };
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  get columns(): string[] {
+    return this.#width > 1 ? ["text", "label"] : ["text"];
+  }
+
+  rowsOf(piece: string): TextRow[] {
+    return this.#sentencesOf(this.#lines.linesOf(piece));
+  }
+
+  rest(piece: string): TextRow[] {
+    const rows = this.#sentencesOf(this.#lines.rest(piece));
+    return this.#sentence ? [...rows, this.#sentence] : rows;
+  }
+
+  /** Returns the sentences that end before the last of these lines. */
+  #sentencesOf(lines: readonly Line[]): TextRow[] {
+    const ended: TextRow[] = [];
+    for (const { line, content } of lines) {
+      if (content.startsWith("-DOCSTART-")) continue;
+      const fields = content.trim().split(content.includes("\t") ? "\t" : /\s+/);
+      this.#width ||= fields.length;
+      if (fields.length !== this.#width) {
+        throw new UserError(`${this.#file}, line ${line}: ${count(fields)}, but the lines before have ${this.#width}`);
+      }
+      // A gap in the line numbers is a blank line or a -DOCSTART-, which begins a new sentence.
+      if (line !== this.#previous + 1 || !this.#sentence) {
+        if (this.#sentence) ended.push(this.#sentence);
+        this.#sentence = { line, cells: [[], []] };
+      }
+      this.#sentence.cells[0].push(fields[0]!);
+      this.#sentence.cells[1].push(fields.at(-1)!);
+      this.#previous = line;
+    }
+    return ended;
+  }
 }
 
 /** Returns the column names of a header. @throws UserError if one occurs twice. */

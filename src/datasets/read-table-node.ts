@@ -1,8 +1,8 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
-import { decodeText } from "./decode-text.ts";
-import { parseTable, type TableFormat, type TableOptions, tableFormat } from "./parse-table.ts";
+import { type TableFormat, type TableOptions, TableReader, tableFormat } from "./parse-table.ts";
+import { textPieces } from "./text-pieces-node.ts";
 
 /** Format of a file of rows: text, or Apache Parquet. */
 export type FileFormat = TableFormat | "parquet";
@@ -21,22 +21,12 @@ export async function fileFormat(file: string): Promise<FileFormat> {
 }
 
 /**
- * Reads a file's rows with {@link parseTable}, or those of a Parquet file with `readParquet`.
+ * Reads a file's rows with a {@link TableReader}, or those of a Parquet file with `readParquet`.
  * @throws UserError if the file cannot be read, is not UTF-8, has no rows, or a row does not fit the header.
  */
 export async function readTable(file: string, format: FileFormat, options: TableOptions = {}): Promise<Table> {
   if (format === "parquet") return (await import("./parquet-node.ts")).readParquet(file, [file]);
-  return parseTable(await readText(file), file, format, options);
-}
-
-async function readText(file: string): Promise<string> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(file);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") throw new UserError(`no such file: ${file}`);
-    throw new UserError(`cannot read ${file}: ${message}`);
-  }
-  return decodeText(bytes, file);
+  const reader = new TableReader(file, format, options);
+  for await (const piece of textPieces(file)) reader.read(piece);
+  return reader.rest();
 }

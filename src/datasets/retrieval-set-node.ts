@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import type { List } from "../tasks/list.ts";
 import { type Cell, columnOf, list, type Table } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
@@ -33,8 +34,8 @@ export async function readIdentifiedTexts(file: string, column = "text"): Promis
   const ids = idsOf(table);
   const seen = new Map<string, Cell>();
   return columnOf(table, name).map((cell, row) => {
-    const id = ids ? String(ids[row]!.value ?? "").trim() : String(table.rows[row]!.line);
-    if (id === "") throw new UserError(`${cell.place}: no id in column "${ids![row]!.column}"`);
+    const id = ids ? String(ids.at(row)!.value ?? "").trim() : String(table.rows.at(row)!.line);
+    if (id === "") throw new UserError(`${cell.place}: no id in column "${ids!.at(row)!.column}"`);
     const before = seen.get(id);
     if (before)
       throw new UserError(`${cell.place}: the id "${id}" is also that of ${before.place}; ids must be unique`);
@@ -53,7 +54,7 @@ export async function readCorpus(
   return (await readInputs(file, column, kind)).map((path) => ({ id: path, text: path }));
 }
 
-function idsOf(table: Table): Cell[] | undefined {
+function idsOf(table: Table): List<Cell> | undefined {
   const name = ["_id", "id"].find((each) => table.columns.includes(each));
   return name === undefined ? undefined : columnOf(table, name);
 }
@@ -75,13 +76,14 @@ export async function readRetrievalSet(files: {
   const [ofQueries, ofCorpus] = [columnOf(table, "query-id"), columnOf(table, "corpus-id")];
   const [knownQueries, knownTexts] = [queries, corpus].map((texts) => new Set(texts.map(({ id }) => id)));
   const relevant = new Map<string, Set<string>>();
-  ofQueries.forEach((cell, row) => {
-    const [query, text] = [String(cell.value).trim(), String(ofCorpus[row]!.value).trim()];
-    if (!knownQueries!.has(query)) throw unknownId(cell, query, files.queries);
-    if (!knownTexts!.has(text)) throw unknownId(ofCorpus[row]!, text, files.corpus);
-    if (scores && !(Number(scores[row]!.value) > 0)) return;
+  for (let row = 0; row < ofQueries.length; row++) {
+    const [ofQuery, ofText] = [ofQueries.at(row)!, ofCorpus.at(row)!];
+    const [query, text] = [String(ofQuery.value).trim(), String(ofText.value).trim()];
+    if (!knownQueries!.has(query)) throw unknownId(ofQuery, query, files.queries);
+    if (!knownTexts!.has(text)) throw unknownId(ofText, text, files.corpus);
+    if (scores && !(Number(scores.at(row)!.value) > 0)) continue;
     relevant.set(query, (relevant.get(query) ?? new Set()).add(text));
-  });
+  }
   if (relevant.size === 0) {
     throw new UserError(
       `${files.qrels} (${list(table.columns)}) marks no text as relevant to a query; nothing can be measured`,

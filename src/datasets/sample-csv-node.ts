@@ -1,10 +1,10 @@
-import { createReadStream } from "node:fs";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { UserError } from "../errors.ts";
-import type { Row, Table } from "../tasks/rows.ts";
+import type { Table } from "../tasks/rows.ts";
 import { CsvParser, type CsvRow } from "./parse-csv.ts";
 import { checkWidth, columnsOf } from "./parse-table.ts";
+import { textPieces } from "./text-pieces-node.ts";
 
 /** Upper limit on distinct labels, each of which keeps a row; a column with more holds numbers or texts. */
 const MAX_LABELS = 1000;
@@ -18,8 +18,8 @@ const MAX_LABELS = 1000;
  */
 export async function sampleCsv(file: string, room: number, label: string): Promise<Table> {
   const random = xoroshiro128plus(0);
-  const kept: Row[] = [];
-  const firstOf = new Map<string, Row>();
+  const kept: CsvRow[] = [];
+  const firstOf = new Map<string, CsvRow>();
   let columns: string[] | undefined;
   let labels = -1;
   let seen = 0;
@@ -37,7 +37,7 @@ export async function sampleCsv(file: string, room: number, label: string): Prom
     const own = row.cells[labels];
     if (own !== undefined && firstOf.size <= MAX_LABELS && !firstOf.has(own)) {
       const copy = copyOf(row);
-      firstOf.set(copy.cells[labels] as string, copy);
+      firstOf.set(copy.cells[labels]!, copy);
     }
   }
   if (!columns) throw new UserError(`${file} is empty`);
@@ -49,20 +49,13 @@ export async function sampleCsv(file: string, room: number, label: string): Prom
 }
 
 /** Copies a row: its cells are slices of a chunk of the file, which they would keep in memory. */
-const copyOf = ({ line, cells }: CsvRow): Row => ({ line, cells: cells.map((cell) => Buffer.from(cell).toString()) });
+const copyOf = ({ line, cells }: CsvRow): CsvRow => ({
+  line,
+  cells: cells.map((cell) => Buffer.from(cell).toString()),
+});
 
 async function* csvRows(file: string): AsyncGenerator<CsvRow> {
   const parser = new CsvParser(file);
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  const decode = (bytes?: Uint8Array): string => {
-    try {
-      return decoder.decode(bytes, { stream: bytes !== undefined });
-    } catch {
-      throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
-    }
-  };
-  for await (const bytes of createReadStream(file, { highWaterMark: 2 ** 20 })) {
-    yield* parser.rowsOf(decode(bytes as Uint8Array));
-  }
-  yield* parser.rest(decode());
+  for await (const piece of textPieces(file)) yield* parser.rowsOf(piece);
+  yield* parser.rest();
 }

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
+import type { List } from "../tasks/list.ts";
 import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -56,14 +57,15 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
 }
 
 /** Resolves the paths of examples of pictures and sounds. */
-function resolvePaths(file: string, examples: readonly Example[], kind: string, ofFolder: boolean): Example[] {
-  return ofFolder || findTaskKind(kind).reads === undefined ? [...examples] : besideFile(file, examples);
+function resolvePaths(file: string, examples: List<Example>, kind: string, ofFolder: boolean): List<Example> {
+  return ofFolder || findTaskKind(kind).reads === undefined ? examples : besideFile(file, [...examples]);
 }
 
 /** Records the files from which a task was read, including picture and sound files. */
 function withOrigin(task: TaskData, read: readonly string[]): TaskData {
-  const examples = [...task.train, ...task.validation.flatMap((split) => split.examples)];
-  const named = findTaskKind(task.kind).reads === undefined ? [] : examples.filter(({ bytes }) => !bytes);
+  if (findTaskKind(task.kind).reads === undefined) return { ...task, origin: { files: read } };
+  const examples = [...task.train, ...task.validation.flatMap((split) => [...split.examples])];
+  const named = examples.filter(({ bytes }) => !bytes);
   return { ...task, origin: { files: [...read, ...named.map(({ text }) => text)] } };
 }
 
@@ -79,7 +81,7 @@ export async function readExamples(
   kind: string,
   labels: readonly string[],
   { labelled = named.label !== undefined } = {},
-): Promise<Example[]> {
+): Promise<List<Example>> {
   const source = await readSource(file, named, kind, labelled, { classes: labels });
   const found = findTaskKind(kind);
   const { ofFolder } = source;

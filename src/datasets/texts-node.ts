@@ -27,7 +27,7 @@ export async function readInputs(
 ): Promise<string[]> {
   if (reads === undefined) return readTexts(file, column);
   const examples = await readExamples(file, namedColumns({ text: column }), name, []);
-  if (examples.some(({ bytes }) => bytes)) {
+  if (examples.some(({ bytes }) => bytes !== undefined)) {
     throw new UserError(`${file} holds its ${reads} itself; save them as files, which vectors are of by their paths`);
   }
   return examples.map(({ text }) => text);
@@ -37,6 +37,6 @@ export async function readInputs(
 export function titledTexts(table: Table, column: string): string[] {
   const titles = table.columns.includes("title") ? columnOf(table, "title") : undefined;
   return columnOf(table, column).map((cell, row) =>
-    [titles ? textOf(titles[row]!) : "", textOf(cell)].filter(Boolean).join(" "),
+    [titles ? textOf(titles.at(row)!) : "", textOf(cell)].filter(Boolean).join(" "),
   );
 }

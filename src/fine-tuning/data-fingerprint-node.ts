@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
+import type { List } from "../tasks/list.ts";
 
 const count = z.int().nonnegative();
 const examplesSchema = z.object({
@@ -54,7 +55,7 @@ export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
 }
 
 /** Hashes the content of each example, independent of its position; classes count by name. */
-function digestsOf(examples: readonly Example[], { kind, labels: names }: TaskData): string[] {
+function digestsOf(examples: List<Example>, { kind, labels: names }: TaskData): string[] {
   const named = (label: number): unknown => names[label] ?? label;
   return examples.map(({ index, place, label, labels, picture, sound, ...said }) => {
     const target = label === undefined ? labels?.map(named) : named(label);

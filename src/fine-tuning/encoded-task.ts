@@ -1,23 +1,34 @@
 import { UserError } from "../errors.ts";
 import type { BaseModel } from "../model/base-model.ts";
 import type { HeadName } from "../models/architecture.ts";
-import type { TaskData } from "../tasks/example.ts";
+import type { Example, TaskData } from "../tasks/example.ts";
 import { trainingExamples, withTargets } from "../tasks/examples.ts";
+import { LazyList, type List, MOST_KEPT, picked } from "../tasks/list.ts";
 import { classWeightsOf } from "../tasks/losses/class-weights.ts";
+import { samplePlaces } from "../tasks/split.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
 import type { EncodedSplit } from "../training/evaluation/evaluate.ts";
 import type { FineTuningSettings } from "./training-options.ts";
 
+/** Examples as read and as encoded, in the same order. Those of a large split are encoded each time that they are read. */
+interface EncodedExamples {
+  examples: List<Example>;
+  encoded: List<TrainingExample>;
+}
+
 /**
- * A task's examples as the model reads them. Each split is encoded once: the notes about long texts, the fitted head, training,
- * evaluation, calibration and the refit share it. Examples in which nothing counts for the loss are left out.
+ * A task's examples as the model reads them. The notes about long texts, the fitted head, training, evaluation, calibration and the
+ * refit share them. Examples in which nothing counts for the loss are left out.
  */
 export interface EncodedTask {
   /** The task with every option of its kind. */
   task: TaskData;
   /** Number of tokens after which examples are cut. */
   maxLength: number;
-  train: EncodedSplit;
+  train: EncodedExamples;
+  /** The training examples, or a part that is enough for what looks at them without training on them. */
+  sample: EncodedSplit;
   validation: readonly EncodedSplit[];
   /** Notes on training examples that were shortened or left out. */
   notes: readonly string[];
@@ -25,6 +36,10 @@ export interface EncodedTask {
 
 /** The parts of a model that decide how it reads texts. */
 type TextReader = Pick<BaseModel, "config" | "pooling" | "tokenizer">;
+
+/** Training examples, and those of each class, that are enough for the fitted head and for what else looks at them. */
+const SAMPLE = 20_000;
+const SAMPLE_A_CLASS = 50;
 
 /**
  * Encodes all splits of a task.
@@ -38,14 +53,28 @@ export function encodeTask(
   const task = withTaskOptions(given, settings.taskOptions, model.config);
   const kind = findTaskKind(task.kind);
   const maxLength = lengthLimit(model, kind.head, settings.maxLength);
-  const encode = (name: string, examples: EncodedSplit["examples"], classWeights?: readonly number[]): EncodedSplit =>
-    withoutEmpty(
-      { name, examples, encoded: trainingExamples(task, examples, model.tokenizer, maxLength, classWeights) },
-      maxLength,
-    );
+  const encode = (name: string, examples: List<Example>, classWeights?: readonly number[]): EncodedExamples => {
+    const encoded = trainingExamples(task, examples, model.tokenizer, maxLength, classWeights);
+    return withoutEmpty(name, { examples, encoded }, maxLength);
+  };
   const train = encode("training", task.train, classWeightsOf(kind, task));
-  const validation = task.validation.map(({ name, examples }) => encode(name, examples));
-  return { task, maxLength, train, validation, notes: cutNotes(task.train.length, train, maxLength) };
+  const sample = sampled(task, train);
+  const validation = task.validation.map(({ name, examples }) => kept(name, encode(name, examples)));
+  return { task, maxLength, train, sample, validation, notes: cutNotes(task.train.length, train, sample, maxLength) };
+}
+
+const kept = (name: string, { examples, encoded }: EncodedExamples): EncodedSplit => ({
+  name,
+  examples: [...examples],
+  encoded: [...encoded],
+});
+
+/** The training examples themselves, or a stratified part of them if memory does not hold them. */
+function sampled(task: TaskData, train: EncodedExamples): EncodedSplit {
+  const { examples, encoded } = train;
+  if (Array.isArray(encoded)) return { name: "training", examples: examples as Example[], encoded };
+  const places = samplePlaces(task, examples, Math.max(SAMPLE, SAMPLE_A_CLASS * task.labels.length));
+  return kept("training", { examples: picked(examples, places), encoded: picked(encoded, places) });
 }
 
 /**
@@ -54,11 +83,26 @@ export function encodeTask(
  */
 export function trainOnAll({ task, train, validation, ...rest }: EncodedTask): EncodedTask {
   const splits = [train, ...validation];
-  const examples = splits.flatMap((split) => split.examples).map((example, index) => ({ ...example, index }));
-  const encodings = splits.flatMap((split) => split.encoded).map((encoded, index) => ({ ...encoded, index }));
+  const examples = joined(splits.map((split) => split.examples));
   const all = { ...task, train: examples };
+  const encodings = joined<TrainingExample>(splits.map((split) => split.encoded));
   const encoded = withTargets(all, examples, encodings, classWeightsOf(findTaskKind(task.kind), all));
-  return { ...rest, task: all, train: { name: train.name, examples, encoded }, validation };
+  const larger = { examples, encoded };
+  return { ...rest, task: all, train: larger, sample: sampled(task, larger), validation };
+}
+
+/** One list after the other, with new indices. */
+function joined<Item extends { index: number }>(lists: readonly List<Item>[]): List<Item> {
+  let length = 0;
+  const starts = lists.map((list) => {
+    length += list.length;
+    return length - list.length;
+  });
+  const all = new LazyList(length, (index): Item => {
+    const which = starts.findLastIndex((start) => start <= index);
+    return { ...lists[which]!.at(index - starts[which]!)!, index };
+  });
+  return length <= MOST_KEPT ? [...all] : all;
 }
 
 /** Number of tokens after which texts are cut: the setting, but no more than the model reads. Pictures are never cut. */
@@ -69,22 +113,33 @@ function lengthLimit({ pooling, config }: TextReader, head: HeadName, maxLength:
 }
 
 /** Removes examples in which nothing counts for the loss. @throws UserError if none is left */
-function withoutEmpty({ name, examples, encoded }: EncodedSplit, maxLength: number): EncodedSplit {
-  const isLeft = (i: number): boolean => encoded[i]!.cut === undefined || encoded[i]!.rows!.length > 0;
-  const left = { name, examples: examples.filter((_, i) => isLeft(i)), encoded: encoded.filter((_, i) => isLeft(i)) };
-  if (left.encoded.length > 0 || examples.length === 0) return left;
-  throw new UserError(
-    `none of the ${examples.length} ${name} examples has anything left that counts with --max-length ${maxLength}; raise it`,
-  );
+function withoutEmpty(name: string, all: EncodedExamples, maxLength: number): EncodedExamples {
+  const { examples, encoded } = all;
+  // Most kinds say of no example whether it is cut, so that a long list need not be encoded.
+  if (!Array.isArray(encoded) && encoded.at(0)?.cut === undefined) return all;
+  const isLeft = ({ cut, rows }: TrainingExample): boolean => cut === undefined || rows!.length > 0;
+  const places = Uint32Array.from(encoded.flatMap((each, i) => (isLeft(each) ? [i] : [])));
+  if (places.length === 0 && examples.length > 0) {
+    throw new UserError(
+      `none of the ${examples.length} ${name} examples has anything left that counts with --max-length ${maxLength}; raise it`,
+    );
+  }
+  return places.length === examples.length
+    ? all
+    : { examples: picked(examples, places), encoded: picked(encoded, places) };
 }
 
 /** Notes on how many of `all` training examples were cut, and how many left out. */
-function cutNotes(all: number, { encoded }: EncodedSplit, maxLength: number): string[] {
-  const cut = encoded.filter(({ cut: isCut, encoding }) => isCut ?? encoding.cut).length;
-  const left = all - encoded.length;
+function cutNotes(all: number, train: EncodedExamples, { encoded }: EncodedSplit, maxLength: number): string[] {
+  const found = encoded.filter(({ cut: isCut, encoding }) => isCut ?? encoding.cut).length;
+  const cut = Math.round((found * train.encoded.length) / encoded.length);
+  const about = encoded.length < train.encoded.length ? "about " : "";
+  const left = all - train.encoded.length;
   const of = `of ${all} training examples`;
   return [
-    ...(cut > 0 ? [`${cut} ${of} are longer than ${maxLength} tokens and are shortened to that (--max-length)`] : []),
+    ...(cut > 0
+      ? [`${about}${cut} ${of} are longer than ${maxLength} tokens and are shortened to that (--max-length)`]
+      : []),
     ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
   ];
 }

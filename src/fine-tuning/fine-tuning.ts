@@ -9,7 +9,7 @@ import { singleTexts } from "../training/batches/single-texts.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import { localStepsNotes } from "../training/local-steps/local-steps.ts";
 import { train } from "../training/loop.ts";
-import { estimateMemory, type MemoryEstimate } from "../training/memory-estimate.ts";
+import { estimateMemory, type MemoryEstimate, type MemoryOptions } from "../training/memory-estimate.ts";
 import { isAllZero } from "../training/optimizer/learning-rate.ts";
 import { type TimedStep, timeStep } from "../training/step-time.ts";
 import type { TrainOptions } from "../training/train-options.ts";
@@ -54,12 +54,12 @@ export class FineTuning {
    */
   constructor(plan: RunPlan) {
     const { base, encoded, method, settings, resume, reward } = plan;
-    const { task, train } = encoded;
+    const { task, train, sample } = encoded;
     const kind = findTaskKind(task.kind);
     this.#plan = plan;
     this.#model = adaptedModel(plan);
     this.#tokenBudget = settings.tokenBudget;
-    this.sample = kind.countedParts?.(train.encoded[0]!, base.tokenizer);
+    this.sample = kind.countedParts?.(sample.encoded[0]!, base.tokenizer);
     const length = runLength(settings, train.encoded.length);
     this.totalSteps = length.totalSteps;
     this.freezable = this.#model.adaptation.freezable ?? [];
@@ -73,7 +73,7 @@ export class FineTuning {
       ...(this.totalSteps > 0 && isAllZero(this.totalSteps, settings) ? [NOTHING_TRAINS] : []),
       ...localStepsNotes(settings, schedule, reward !== undefined),
       ...(schedule.note === undefined ? [] : [schedule.note]),
-      ...(kind.notesOf?.(task.train, train.encoded, task.options ?? {}) ?? []),
+      ...(kind.notesOf?.(sample.examples, sample.encoded, task.options ?? {}) ?? []),
     ];
     const begun = new Map([...plan.initial].map(([name, values]) => [name, copyOf(values)] as const));
     this.#weights = adaptedWeights(base, begun);
@@ -95,10 +95,11 @@ export class FineTuning {
     return estimateMemory(this.#longest)(this.#tokenBudget);
   }
 
-  /** The training data; for answers that are not written yet, the longest that may be written. */
-  get #longest(): Omit<TrainOptions, "runtime"> {
+  /** The training data, with examples of usual lengths; for answers that are not written yet, the longest that may be written. */
+  get #longest(): MemoryOptions {
     const { training } = this;
-    return { ...training, train: longestAnswers(training) ?? training.train };
+    const sample = this.#plan.encoded.sample.encoded;
+    return { ...training, sample: longestAnswers({ ...training, train: sample }) ?? sample };
   }
 
   /**
@@ -107,7 +108,7 @@ export class FineTuning {
    * @returns whether training is expected to fit
    */
   fitMemory(available: number): boolean {
-    const longest = singleTexts(this.#longest.train).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
+    const longest = singleTexts(this.#longest.sample).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
     const fits = (): boolean => {
       const { optimizer, activations, hiddenStates = 0 } = this.memory;
       return MARGIN * (optimizer + activations) + hiddenStates <= available;

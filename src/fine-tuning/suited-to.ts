@@ -12,9 +12,15 @@ const MOST_EXAMPLES = 400;
  */
 function suitsContrast(pooling: Pooling, task: TaskData): boolean {
   const { head, stratumOf, objective } = findTaskKind(task.kind);
-  const isSingle = task.train.every(({ textPair }) => textPair === undefined);
-  const fits = head === "sequence" && objective.linearLoss === "softmax" && stratumOf !== undefined && isSingle;
-  return fits && pooling !== MEAN_POOLING && task.train.length <= MOST_EXAMPLES;
+  const fits = head === "sequence" && objective.linearLoss === "softmax" && stratumOf !== undefined;
+  if (!fits || pooling === MEAN_POOLING || task.train.length > MOST_EXAMPLES) return false;
+  return task.train.every(({ textPair }) => textPair === undefined);
+}
+
+/** Tokens of the longest sound; undefined if the kind reads none. */
+function longestSound({ kind, train }: TaskData): number | undefined {
+  if (findTaskKind(kind).reads !== "sounds") return undefined;
+  return train.map(({ sound }) => sound!.tokens).reduce((most, tokens) => Math.max(most, tokens), 0);
 }
 
 /**
@@ -25,9 +31,6 @@ function suitsContrast(pooling: Pooling, task: TaskData): boolean {
 export const suitedTo = (task: TaskData, isNew: boolean, pooling = MEAN_POOLING): SuitedTo => ({
   kind: findTaskKind(task.kind),
   size: { examples: task.train.length, classes: task.labels.length },
-  longest: task.train.reduce<number | undefined>(
-    (most, { sound }) => (sound ? Math.max(sound.tokens, most ?? 0) : most),
-    undefined,
-  ),
+  longest: longestSound(task),
   suitsContrast: isNew && suitsContrast(pooling, task),
 });

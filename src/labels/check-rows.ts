@@ -41,7 +41,7 @@ export function rowsToCheck(table: Table, { text, label }: { text: string; label
   const labels = columnOf(table, label);
   return columnOf(table, text).map((cell, i) => ({
     text: textOf(cell),
-    label: textOf(labels[i]!).trim(),
+    label: textOf(labels.at(i)!).trim(),
     place: cell.place,
   }));
 }

@@ -33,7 +33,7 @@ export function labelsOfTable(table: Table): NamedLabel[] {
   const description = columns.includes("description") ? "description" : columns.find((column) => column !== name);
   const descriptions = description === undefined ? undefined : columnOf(table, description);
   return checkedLabels(
-    columnOf(table, name).map((cell, row) => [textOf(cell), descriptions ? textOf(descriptions[row]!) : ""]),
+    columnOf(table, name).map((cell, row) => [textOf(cell), descriptions ? textOf(descriptions.at(row)!) : ""]),
     source,
   );
 }

@@ -54,6 +54,6 @@ export async function writeTextRows(
   added: readonly string[],
   chosen: readonly (readonly [row: number, cells: readonly unknown[]])[],
 ): Promise<void> {
-  const rows = chosen.map(([row, cells]) => [...table.rows[row]!.cells, ...cells]);
+  const rows = chosen.map(([row, cells]) => [...table.rows.at(row)!.cells, ...cells]);
   await writeAtomically(output, (file) => file.writeFile(csvOf([[...table.columns, ...added], ...rows])));
 }

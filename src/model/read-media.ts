@@ -33,8 +33,10 @@ const MEMORY_LIMIT = 2 ** 32;
 
 /** Reads the files of a task's examples, for kinds that read files. @throws UserError like {@link readMedia} */
 export async function withMedia(task: TaskData, base: ReadsMedia, options?: ReadMediaOptions): Promise<TaskData> {
-  const all = [task.train, ...task.validation.map(({ examples }) => examples)];
-  const [train, ...validation] = await readParts(findTaskKind(task.kind), all, base, options);
+  const kind = findTaskKind(task.kind);
+  if (kind.reads === undefined) return task;
+  const all = [task.train, ...task.validation.map(({ examples }) => examples)].map((part) => [...part]);
+  const [train, ...validation] = await readParts(kind, all, base, options);
   return {
     ...task,
     train: train!,

@@ -10,7 +10,7 @@ import type { BaseModel } from "../model/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { runtimeFor } from "../runtime/runtime-for-node.ts";
-import type { EvaluationSplit, Example } from "../tasks/example.ts";
+import type { Example } from "../tasks/example.ts";
 import { computeMetrics, sameAnswerScores, scoresOf } from "../tasks/examples.ts";
 import { scoreAnswers } from "../tasks/metrics/answers.ts";
 import { SEARCH_METRIC_NAMES } from "../tasks/metrics/retrieval-metrics.ts";
@@ -187,7 +187,7 @@ export async function splitsOf(
   run: string,
   source: EvaluationSource,
   model: FineTunedModel,
-): Promise<EvaluationSplit[]> {
+): Promise<{ name: string; examples: Example[] }[]> {
   const { config, dataFingerprint } = await readRunRecords(run);
   const { name, kind, labels } = model.description.task;
   if (source.validation !== undefined) {
@@ -197,7 +197,7 @@ export async function splitsOf(
       textPair: source.textPair ?? config.run.textPair,
     });
     const examples = await readExamples(source.validation, named, kind, labels, { labelled: true });
-    return [{ name: source.validation, examples }];
+    return [{ name: source.validation, examples: [...examples] }];
   }
   if (source.data === undefined) {
     const remedy = "restore the file, or name other examples with --validation FILE (of a GLUE task --data DIR)";
@@ -208,5 +208,6 @@ export async function splitsOf(
     source: source.data === undefined ? config.source : { task: name, data: source.data },
     run: settings,
   };
-  return (await loadTask(given, { offline: source.offline }, dataFingerprint)).validation;
+  const { validation } = await loadTask(given, { offline: source.offline }, dataFingerprint);
+  return validation.map((split) => ({ ...split, examples: [...split.examples] }));
 }

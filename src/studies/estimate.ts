@@ -5,6 +5,7 @@ import { refitSteps } from "../fine-tuning/stages/refit.ts";
 import type { FineTuningSettings } from "../fine-tuning/training-options.ts";
 import { resolveDuration } from "../methods/options.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
+import type { List } from "../tasks/list.ts";
 import { runLength } from "../training/batches/batch-order.ts";
 import type { TrainingEvent } from "../training/events.ts";
 import { median } from "./statistics.ts";
@@ -148,10 +149,10 @@ function sampleOf(task: TaskData, settings: FineTuningSettings): SampledRun {
 }
 
 /** At most `count` of the examples, evenly spread. */
-function spread(examples: readonly Example[], count: number): Example[] {
+function spread(examples: List<Example>, count: number): Example[] {
   const stride = Math.max(1, examples.length / count);
   const indices = Array.from({ length: Math.min(count, examples.length) }, (_, i) => Math.floor(i * stride));
-  return indices.map((i, index) => ({ ...examples[i]!, index }));
+  return indices.map((i, index) => ({ ...examples.at(i)!, index }));
 }
 
 /** Number of evaluations between two epochs, including the one before the first step. */

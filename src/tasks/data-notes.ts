@@ -1,4 +1,5 @@
 import type { Example, TaskData } from "./example.ts";
+import type { List } from "./list.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
 /** Limit on notes, so that each of them is read. */
@@ -19,7 +20,7 @@ export function dataNotes({ name, kind: kindName, labels, train, validation, hel
   const { stratumOf, reads } = findTaskKind(kindName);
   // Published data sets are as they are.
   if (name !== "custom" || !stratumOf || labels.length === 0 || reads) return [];
-  const held = validation.flatMap(({ examples }) => examples);
+  const held = validation.flatMap(({ examples }) => [...examples]);
   const all = [...train, ...held];
   const counts = labels.map(() => 0);
   for (const example of all) counts[stratumOf(example)]! += 1;
@@ -99,7 +100,7 @@ function smallClassNotes(classes: readonly LabelledClass[]): string[] {
 }
 
 /** Rows of the validation file that are also training examples. */
-function leakageNotes(train: readonly Example[], held: readonly Example[]): string[] {
+function leakageNotes(train: List<Example>, held: readonly Example[]): string[] {
   const known = new Set(train.map(keyOf));
   const leaked = held.filter((example) => known.has(keyOf(example))).length;
   if (leaked === 0) return [];

@@ -44,9 +44,9 @@ export const embeddingRows: TableReading = {
     const classes =
       rows === "classes" ? [...(labels ?? distinctLabels(table, label!, (cell) => [labelNameOf(cell)]))] : [];
     const examples = cells[0]!.map((first, row) => {
-      const [text, ...further] = cells.map((column) => textOf(column[row]!));
-      for (const cell of [first, ...cells.slice(1, 2).map((column) => column[row]!)]) requireText(cell);
-      const cell = labelled?.[row];
+      const [text, ...further] = cells.map((column) => textOf(column.at(row)!));
+      for (const cell of [first, ...cells.slice(1, 2).map((column) => column.at(row)!)]) requireText(cell);
+      const cell = labelled?.at(row);
       return {
         text: text!,
         texts: further.filter((each) => each.trim() !== ""),

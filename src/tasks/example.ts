@@ -1,6 +1,7 @@
 import type { HeadFeatures } from "../models/heads.ts";
 import type { Augmentation } from "../tokenization/augment-picture.ts";
 import type { ChatMessage } from "../tokenization/chat-template.ts";
+import type { List } from "./list.ts";
 
 /** Values that a model reads for an example in addition to its tokens, such as a picture. */
 export interface ModelInput {
@@ -72,7 +73,7 @@ export interface Prediction extends Pick<Example, "label" | "labels"> {
 export interface EvaluationSplit {
   /** `validation`, `validation_matched`, `validation_mismatched`. */
   name: string;
-  examples: Example[];
+  examples: List<Example>;
 }
 
 /** Source of a task's examples. */
@@ -90,7 +91,7 @@ export interface HeldOut {
   seed: number;
 }
 
-/** A task read into memory. */
+/** A task as it was read. */
 export interface TaskData {
   /** GLUE's lower-case name (`cola`, `sst2`, …) or `custom`. */
   name: string;
@@ -98,7 +99,7 @@ export interface TaskData {
   kind: string;
   /** Class names in label order; empty if the kind has no classes. */
   labels: string[];
-  train: Example[];
+  train: List<Example>;
   validation: EvaluationSplit[];
   /** Metrics of the kind, in the order shown; the first selects the best epoch. */
   metrics: string[];

@@ -1,5 +1,6 @@
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
+import { type Like, type List, listOf, mapped } from "./list.ts";
 import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";
 import { shuffled } from "./split.ts";
 import type { EncodedExample, TaskKind, TrainingExample } from "./task-kind.ts";
@@ -28,12 +29,17 @@ export function examplesOf(
   columns: Columns,
   kind: Pick<TaskKind, "exampleOfRow">,
   labels: readonly string[],
-): Example[] {
+): List<Example> {
   const texts = columnOf(table, columns.text);
   const pairs = columns.textPair === undefined ? undefined : columnOf(table, columns.textPair);
   const labelled = columns.label === undefined ? undefined : columnOf(table, columns.label);
-  return texts.map((text, index) => {
-    const cells = { text, ...(pairs && { textPair: pairs[index]! }), ...(labelled && { label: labelled[index]! }) };
+  return listOf(texts.length, (index) => {
+    const text = texts.at(index)!;
+    const cells = {
+      text,
+      ...(pairs && { textPair: pairs.at(index)! }),
+      ...(labelled && { label: labelled.at(index)! }),
+    };
     const example = { index, ...kind.exampleOfRow(cells, labels) };
     if (labelled) requireText(example, text);
     return example;
@@ -48,27 +54,16 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
 /** Most target values that an example stores. Larger targets are computed on demand: those of 10,000 classes would take 40 kB each. */
 const MAX_STORED_TARGETS = 4096;
 
-/** Encodes examples. @param maxLength most tokens of a text; longer texts are truncated */
-function encodeExamples(
-  { kind, options }: Pick<TaskData, "kind" | "options">,
-  examples: readonly Example[],
-  tokenizer: Tokenizer,
-  maxLength: number,
-): EncodedExample[] {
-  const reader = findTaskKind(kind);
-  return examples.map((example) => reader.encode(example, tokenizer, maxLength, options));
-}
-
 /** Adds targets to encoded examples. @param classWeights `[labels]` (default: 1 for each label) */
-export function withTargets(
+export function withTargets<Encodings extends List<EncodedExample>>(
   { kind: name, labels }: Pick<TaskData, "kind" | "labels">,
-  examples: readonly Example[],
-  encodings: readonly EncodedExample[],
+  examples: List<Example>,
+  encodings: Encodings,
   classWeights?: readonly number[],
-): TrainingExample[] {
+): Like<Encodings, TrainingExample> {
   const kind = findTaskKind(name);
-  return examples.map((example, i) => {
-    const encoded = encodings[i]!;
+  return mapped(encodings, (encoded, i) => {
+    const example = examples.at(i)!;
     const targets = kind.targets(example, encoded, labels, classWeights);
     if (targets.targets.data.length <= MAX_STORED_TARGETS) return { ...encoded, ...targets };
     return {
@@ -81,14 +76,22 @@ export function withTargets(
   });
 }
 
-/** Encodes examples and adds their targets. @param classWeights `[labels]` (default: 1 for each label) */
-export const trainingExamples = (
+/**
+ * Encodes examples and adds their targets. Examples that memory does not hold are encoded each time that they are read.
+ * @param maxLength most tokens of a text; longer texts are truncated
+ * @param classWeights `[labels]` (default: 1 for each label)
+ */
+export function trainingExamples<Examples extends List<Example>>(
   task: Pick<TaskData, "kind" | "labels" | "options">,
-  examples: readonly Example[],
+  examples: Examples,
   tokenizer: Tokenizer,
   maxLength: number,
   classWeights?: readonly number[],
-): TrainingExample[] => withTargets(task, examples, encodeExamples(task, examples, tokenizer, maxLength), classWeights);
+): Like<Examples, TrainingExample> {
+  const kind = findTaskKind(task.kind);
+  const encodings = mapped(examples, (example) => kind.encode(example, tokenizer, maxLength, task.options));
+  return withTargets<List<EncodedExample>>(task, examples, encodings, classWeights) as Like<Examples, TrainingExample>;
+}
 
 /** Metrics of some examples, with the standard error of each. */
 export interface Scores {

@@ -40,9 +40,9 @@ export function preferenceExamples(
     const cells = columns.map((column) => columnOf(table, column));
     return table.rows.map((_, row) =>
       answeredBy(
-        cells.map((column) => column[row]!),
-        prompts?.[row],
-        tools?.[row],
+        cells.map((column) => column.at(row)!),
+        prompts?.at(row),
+        tools?.at(row),
       ),
     );
   };

@@ -1,11 +1,12 @@
 import { didYouMean, UserError } from "../errors.ts";
+import { LazyList, type List } from "./list.ts";
 
 /** One row of a table. */
 export interface Row {
   /** First line of the row, from 1. */
   line: number;
   /** Cells in the order of the table's columns: text, or any JSON value; undefined if a JSON object lacks the key. */
-  cells: readonly unknown[];
+  cells: List<unknown>;
 }
 
 /** Rows of a file, before they become examples. */
@@ -13,7 +14,7 @@ export interface Table {
   /** Source of the rows, for error messages. */
   source: string;
   columns: readonly string[];
-  rows: readonly Row[];
+  rows: List<Row>;
   /** Names of a column's classes in the order of their numbers, if the file has them. */
   classNames?: ReadonlyMap<string, readonly string[]>;
 }
@@ -52,7 +53,7 @@ export interface ExampleCells {
  * Position of a column.
  * @throws UserError that lists the existing columns.
  */
-export function columnIndex(table: Table, name: string): number {
+export function columnIndex(table: Pick<Table, "source" | "columns">, name: string): number {
   const index = table.columns.indexOf(name);
   if (index >= 0) return index;
   const help = `; it has ${list(table.columns)}${didYouMean(name, table.columns)}`;
@@ -60,13 +61,12 @@ export function columnIndex(table: Table, name: string): number {
 }
 
 /** Cells of a column, in the order of the rows. @throws UserError if there is no such column. */
-export function columnOf(table: Table, name: string): Cell[] {
-  const column = columnIndex(table, name);
-  return table.rows.map(({ line, cells }) => ({
-    value: cells[column],
-    place: `${table.source}, line ${line}`,
-    column: name,
-  }));
+export function columnOf({ source, rows, columns }: Table, name: string): List<Cell> {
+  const column = columnIndex({ source, columns }, name);
+  return new LazyList(rows.length, (i) => {
+    const { line, cells } = rows.at(i)!;
+    return { value: cells.at(column), place: `${source}, line ${line}`, column: name };
+  });
 }
 
 /** Makes an error that says what is wrong with a cell, and what to do. */
@@ -91,13 +91,24 @@ export function labelNameOf(cell: Cell, part: unknown = cell.value): string {
 
 /** Index of the label that a cell names. @throws UserError if it is not among `labels`. */
 export function labelIndex(cell: Cell, name: string, labels: readonly string[]): number {
-  const index = labels.indexOf(name);
-  if (index >= 0) return index;
+  const index = indicesOf(labels).get(name);
+  if (index !== undefined) return index;
   throw cellError(
     cell,
     `unknown label "${name}"`,
     `; the task's labels are ${list(labels)}${didYouMean(name, labels)}`,
   );
+}
+
+/** Indices of labels by name, so that none of thousands of names is searched for in each row. */
+const INDICES = new WeakMap<readonly string[], ReadonlyMap<string, number>>();
+
+function indicesOf(labels: readonly string[]): ReadonlyMap<string, number> {
+  const known = INDICES.get(labels);
+  if (known) return known;
+  const indices = new Map(labels.map((name, index) => [name, index]));
+  INDICES.set(labels, indices);
+  return indices;
 }
 
 /** Number in a cell; NaN if it is not a number. */
@@ -117,10 +128,12 @@ export function distinctLabels(
   labelsIn: (cell: Cell) => readonly (string | number)[],
   least = 2,
 ): string[] {
-  const distinct = [...new Set(columnOf(table, column).flatMap(labelsIn))].map(String);
+  const found = new Set<string | number>();
+  for (const cell of columnOf(table, column)) for (const label of labelsIn(cell)) found.add(label);
+  const distinct = [...found].map(String);
   if (distinct.length < least) {
-    const found = distinct.length ? `one label only, "${distinct[0]}"` : "no labels";
-    throw new UserError(`${table.source}: column "${column}" holds ${found}; there is nothing to learn`);
+    const held = distinct.length ? `one label only, "${distinct[0]}"` : "no labels";
+    throw new UserError(`${table.source}: column "${column}" holds ${held}; there is nothing to learn`);
   }
   const integers = distinct.every((name) => /^-?\d+$/.test(name));
   return integers ? distinct.sort((a, b) => Number(a) - Number(b)) : distinct.sort();

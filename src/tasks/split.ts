@@ -2,6 +2,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "./example.ts";
+import { type List, mapped, picked } from "./list.ts";
 import { firstOfSame } from "./same-texts.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
@@ -20,38 +21,18 @@ interface SplitOptions {
  * @throws UserError if `fraction` is not between 0 and 1 or holds nothing out.
  */
 export function splitExamples(
-  examples: readonly Example[],
+  examples: List<Example>,
   fraction: number,
   seed: number,
-  { stratum = () => 0, ofEach = Number.POSITIVE_INFINITY, together = false }: SplitOptions = {},
-): { train: Example[]; held: Example[] } {
+  options: SplitOptions = {},
+): { train: List<Example>; held: List<Example> } {
   if (!(fraction > 0 && fraction < 1)) {
     throw new UserError(`the validation split must be a fraction between 0 and 1, not ${fraction}`);
   }
-  const first = together ? firstOfSame(examples) : [...examples.keys()];
-  // No answer to a text of several classes is right, so that it judges nothing.
-  const contradicted = new Set(first.filter((of, i) => stratum(examples[of]!) !== stratum(examples[i]!)));
-  const drawn = examples.filter((_, i) => first[i] === i && !contradicted.has(i));
-  const order = shuffled(drawn, seed).sort((a, b) => stratum(a) - stratum(b));
-  const chosen = new Set<Example>();
-  const share = (count: number) => Math.round(count * fraction);
-  let due = 0;
-  let [size, given] = [0, 0];
-  order.forEach((example, position) => {
-    const first = position === 0 || stratum(example) !== stratum(order[position - 1]!);
-    // Selects every (1 / fraction)-th of the sorted order. The first of a stratum trains, and its turn passes to the next in the stratum.
-    due = (first ? 0 : due) + share(position + 1) - share(position);
-    [size, given] = first ? [1, 0] : [size + 1, given];
-    const last = position + 1 === order.length || stratum(example) !== stratum(order[position + 1]!);
-    const missed = last && given === 0 && size >= ofEach;
-    if (!missed && (first || due === 0)) return;
-    chosen.add(example);
-    given += 1;
-    due -= 1;
-  });
-  const part = (held: boolean) =>
-    examples.filter((_, i) => chosen.has(examples[first[i]!]!) === held).map((each, index) => ({ ...each, index }));
-  const split = { train: part(false), held: part(true) };
+  const isHeld = draw(examples, fraction, seed, options);
+  const part = (held: number): List<Example> =>
+    mapped(picked(examples, placesOf(isHeld, held)), (example, index) => ({ ...example, index }));
+  const split = { train: part(0), held: part(1) };
   if (split.held.length === 0) {
     throw new UserError(
       `a validation split of ${fraction} leaves nothing to validate on: there are ${examples.length} examples; give more, or a larger fraction`,
@@ -59,6 +40,41 @@ export function splitExamples(
   }
   return split;
 }
+
+/** Draws the part that {@link splitExamples} holds out. @returns `[examples]`: 1 for those in the part, otherwise 0 */
+function draw(
+  examples: List<Example>,
+  fraction: number,
+  seed: number,
+  { stratum = () => 0, ofEach = Number.POSITIVE_INFINITY, together = false }: SplitOptions,
+): Uint8Array {
+  const strata = Float64Array.from(examples, stratum);
+  const first = together ? Uint32Array.from(firstOfSame(examples)) : Uint32Array.from(strata.keys());
+  // No answer to a text of several classes is right, so that it judges nothing.
+  const contradicted = new Set(first.filter((of, i) => strata[of] !== strata[i]));
+  const places = first.filter((of, i) => of === i && !contradicted.has(i));
+  const order = shuffled(places, seed).sort((a, b) => strata[a]! - strata[b]!);
+  const isDrawn = new Uint8Array(strata.length);
+  const share = (count: number) => Math.round(count * fraction);
+  let due = 0;
+  let [size, given] = [0, 0];
+  order.forEach((place, position) => {
+    const isFirst = position === 0 || strata[place] !== strata[order[position - 1]!];
+    // Selects every (1 / fraction)-th of the sorted order. The first of a stratum trains, and its turn passes to the next in the stratum.
+    due = (isFirst ? 0 : due) + share(position + 1) - share(position);
+    [size, given] = isFirst ? [1, 0] : [size + 1, given];
+    const last = position + 1 === order.length || strata[place] !== strata[order[position + 1]!];
+    const missed = last && given === 0 && size >= ofEach;
+    if (!missed && (isFirst || due === 0)) return;
+    isDrawn[place] = 1;
+    given += 1;
+    due -= 1;
+  });
+  return isDrawn.map((_, place) => isDrawn[first[place]!]!);
+}
+
+const placesOf = (drawn: Uint8Array, which: number): Uint32Array =>
+  Uint32Array.from(drawn.keys()).filter((place) => drawn[place] === which);
 
 /** Size from which on a class contributes at least one held-out example, even if the fraction is small. */
 const SMALLEST_HELD_OUT_STRATUM = 5;
@@ -94,10 +110,16 @@ export function sampleExamples(task: TaskData, count: number | undefined): TaskD
   return { ...task, train: held };
 }
 
-/** A copy in random order (Fisher-Yates shuffle). */
-export function shuffled<T>(items: readonly T[], seed: number): T[] {
+/** Places of about `count` examples: each class gives its share, and one at least. */
+export function samplePlaces({ kind }: Pick<TaskData, "kind">, examples: List<Example>, count: number): Uint32Array {
+  const { stratumOf: stratum } = findTaskKind(kind);
+  return placesOf(draw(examples, count / examples.length, SAMPLE_SEED, { stratum, ofEach: 1 }), 1);
+}
+
+/** Copies numbers in random order (Fisher-Yates shuffle). */
+export function shuffled<Numbers extends number[] | Uint32Array>(numbers: Numbers, seed: number): Numbers {
   const random = xoroshiro128plus(seed);
-  const result = [...items];
+  const result = numbers.slice() as Numbers;
   for (let i = result.length - 1; i > 0; i--) {
     const j = uniformInt(random, 0, i);
     [result[i], result[j]] = [result[j]!, result[i]!];

@@ -5,6 +5,7 @@ import type { Architecture, HeadName, ModelConfig } from "../models/architecture
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, ModelInput, Prediction, TaskData } from "./example.ts";
 import type { HeldOutSearch } from "./held-out-search.ts";
+import type { List } from "./list.ts";
 import type { Objective } from "./losses/objective.ts";
 import type { Media } from "./media.ts";
 import type { PairScores } from "./metrics/pair-scores.ts";
@@ -161,7 +162,7 @@ export interface Recognition {
   /** Whether the names of a table's columns show the kind, if the user names no columns. */
   fitsColumns?(table: Table): boolean;
   /** Whether examples with these texts and labels, row by row, are of this kind. */
-  fitsRows(texts: readonly Cell[], labels: readonly Cell[]): boolean;
+  fitsRows(texts: List<Cell>, labels: List<Cell>): boolean;
   /** Labels of the task that a checkpoint's head was made for; undefined if the head is of another kind. */
   labelsOfHead(outputs: readonly string[], problemType: string | null | undefined): string[] | undefined;
 }

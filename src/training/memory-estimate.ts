@@ -1,13 +1,13 @@
 import { planMemory } from "../graph/memory.ts";
 import { ELEMENT_SIZE, sizeOf as elementsOf } from "../graph/tensor.ts";
-import type { EncodedExample } from "../tasks/task-kind.ts";
+import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./batches/micro-batches.ts";
 import { layOut } from "./batches/model-inputs.ts";
 import { singleTexts } from "./batches/single-texts.ts";
 import { packedSize } from "./frozen-blocks/packed-rows.ts";
 import { type AdaptedModel, GRADIENT, type ModelGraph, writeInference, writeStep } from "./step-graph.ts";
-import { keptStates, stepOf, type TrainingSettings, type TrainOptions } from "./train-options.ts";
+import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";
 import { TrainedParameters } from "./trained-parameters.ts";
 
 /** Expected memory of training, in bytes. */
@@ -25,13 +25,19 @@ export interface MemoryEstimate {
   hiddenStates?: number;
 }
 
+/** What the memory of training depends on. */
+export interface MemoryOptions extends Omit<TrainOptions, "runtime"> {
+  /** Training examples of usual lengths: all, or a part of them. */
+  sample: readonly TrainingExample[];
+}
+
 /**
  * Estimates the memory of training from its graphs, for any token budget: their values on the batch of the longest texts,
  * node after node. It leaves out ONNX Runtime's own effects (in-place operations, fragmentation, scratch memory).
  */
-export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBudget: number) => MemoryEstimate {
-  const { model, schedule, weights, task, validation, settings } = options;
-  const { model: stepped, objective, train } = stepOf(options);
+export function estimateMemory(options: MemoryOptions): (tokenBudget: number) => MemoryEstimate {
+  const { model, schedule, weights, task, sample, validation, settings } = options;
+  const { model: stepped, objective } = stepOf(options);
   const now = { ...stepped, trainable: schedule.trainable(), frozenBlocks: schedule.frozenBlocks?.() };
   const step = writeStep(now, objective, settings);
   const trained = new TrainedParameters(model, schedule, weights).tensors;
@@ -44,7 +50,7 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
     3 * ELEMENT_SIZE.float32 * sum(gradients.map(([, { shape }]) => elementsOf(shape as number[])));
   const isCoupled = objective.couples === "batch";
   const scored = validation.flatMap(({ encoded }) => encoded);
-  const [batch, evaluated] = [train, scored].map((examples, i) => {
+  const [batch, evaluated] = [sample, scored].map((examples, i) => {
     // The texts of an example stay together only if the loss needs them at once.
     const texts = isCoupled || i === 1 ? singleTexts(examples) : examples;
     return longestOf(texts, Math.ceil((settings.batchSize * texts.length) / examples.length));
@@ -62,15 +68,16 @@ export function estimateMemory(options: Omit<TrainOptions, "runtime">): (tokenBu
     weights: sum([...weights.values()].map(({ data }) => data.byteLength)),
     optimizer,
     activations: ELEMENT_SIZE.float32 * logits + sum(plans.map((plan) => plan(tokenBudget))),
-    ...(schedule.frozenBlocks && { hiddenStates: hiddenStatesOf(train, settings, model.config.hiddenSize) }),
+    ...(schedule.frozenBlocks && { hiddenStates: hiddenStatesOf(options) }),
   });
 }
 
 /** Size of the hidden states of all training examples, up to the limit in memory. */
-function hiddenStatesOf(train: readonly EncodedExample[], settings: TrainingSettings, width: number): number {
+function hiddenStatesOf({ model, train, sample, settings }: MemoryOptions): number {
   const { format, memory } = keptStates(settings);
-  const tokens = sum(singleTexts(train).map(({ encoding }) => encoding.inputIds.length));
-  return Math.min(memory, packedSize(tokens, width, format));
+  const tokens = sum(singleTexts(sample).map(({ encoding }) => encoding.inputIds.length));
+  const all = Math.ceil(tokens * (train.length / sample.length));
+  return Math.min(memory, packedSize(all, model.config.hiddenSize, format));
 }
 
 /** Most memory that one of the micro-batches of these examples takes. */

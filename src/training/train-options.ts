@@ -2,6 +2,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
+import type { List } from "../tasks/list.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { objectiveOf } from "../tasks/task-kinds.ts";
@@ -61,7 +62,7 @@ export interface Contrast {
   model: AdaptedModel;
   objective: Objective;
   /** Examples with the targets of the loss. */
-  train: readonly TrainingExample[];
+  train: List<TrainingExample>;
   /** Cross-entropy loss of guessing. */
   chanceLoss: number;
   /** Share of the change by training that is kept, above 0 and at most 1. */
@@ -85,7 +86,7 @@ export interface TrainOptions {
   /** Weights of the model and parameters of the method, by name. Those that train are changed in place. */
   weights: Tensors;
   task: Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
-  train: readonly TrainingExample[];
+  train: List<TrainingExample>;
   validation: readonly EncodedSplit[];
   settings: TrainingSettings;
   runtime: Runtime;

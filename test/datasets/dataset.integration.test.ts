@@ -53,7 +53,7 @@ describe("loadDatasetTask", () => {
       metrics: ["matthews_correlation"],
     });
     expect(task.train).toHaveLength(24);
-    expect(task.train[0]).toEqual({
+    expect(task.train.at(0)).toEqual({
       index: 0,
       text: "One more pseudo generalization and I'm giving up.",
       label: 1,
@@ -66,7 +66,7 @@ describe("loadDatasetTask", () => {
     expect(task).toMatchObject({ name: "stsb", kind: "regression", labels: [], metrics: ["pearson", "spearmanr"] });
     expect(task.train).toHaveLength(24);
     expect(task.validation[0]!.examples).toHaveLength(6);
-    expect(task.train[0]).toMatchObject({
+    expect(task.train.at(0)).toMatchObject({
       text: "A plane is taking off.",
       textPair: "An air plane is taking off.",
       label: 5,
@@ -80,7 +80,7 @@ describe("loadDatasetTask", () => {
       kind: "token-classification",
       labels: ["O", "B-PER", "I-PER", "B-LOC"],
     });
-    expect(task.train[0]).toMatchObject({ text: "Ada Lovelace lived in London .", labels: [1, 2, 0, 0, 3, 0] });
+    expect(task.train.at(0)).toMatchObject({ text: "Ada Lovelace lived in London .", labels: [1, 2, 0, 0, 3, 0] });
   });
 
   it("reads conversations, recognised by their column", async () => {
@@ -132,7 +132,10 @@ describe("readParquet", () => {
     const { columns, rows, classNames } = await readParquet("cola", [path("cola-validation-00000-of-00001")]);
     expect(columns).toEqual(["sentence", "label", "idx"]);
     expect(classNames.get("label")).toEqual(["unacceptable", "acceptable"]);
-    expect(rows[0]).toEqual({ line: 1, cells: [expect.any(String), "acceptable", 0] });
+    expect({ ...rows.at(0)!, cells: [...rows.at(0)!.cells] }).toEqual({
+      line: 1,
+      cells: [expect.any(String), "acceptable", 0],
+    });
   });
 
   it("rejects files that are too large for memory", async () => {

@@ -58,8 +58,8 @@ describe("official layouts", () => {
     ];
     const task = await loadGlueTask("qnli", await files("qnli", { "train.tsv": rows, "dev.tsv": rows }));
     expect(task.labels).toEqual(["entailment", "not_entailment"]);
-    expect(task.train[0]).toEqual({ index: 0, text: "When?", textPair: "In 1900.", label: 0 });
-    expect(task.train[1]!.label).toBe(1);
+    expect(task.train.at(0)).toEqual({ index: 0, text: "When?", textPair: "In 1900.", label: 0 });
+    expect(task.train.at(1)!.label).toBe(1);
   });
 
   it("reads MNLI's two validation splits, which have more columns than the training file", async () => {
@@ -78,7 +78,12 @@ describe("official layouts", () => {
       ["validation_matched", 1],
       ["validation_mismatched", 2],
     ]);
-    expect(task.validation[0]!.examples[0]).toEqual({ index: 0, text: "sentence1!", textPair: "sentence2!", label: 2 });
+    expect(task.validation[0]!.examples.at(0)).toEqual({
+      index: 0,
+      text: "sentence1!",
+      textPair: "sentence2!",
+      label: 2,
+    });
   });
 
   it("skips truncated rows of QQP, but keeps a pair with one empty question", async () => {

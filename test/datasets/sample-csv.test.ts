@@ -46,7 +46,7 @@ it("a sample covers the whole file in order, reproducibly, with a row of each la
   const rows = Array.from({ length: 5000 }, (_, i) => `text ${i},${i === 4321 ? "rare" : i % 2 ? "odd" : "even"}\n`);
   const path = await write("numbers.csv", `text,label\n${rows.join("")}`);
   const table = await sampleCsv(path, 200, "label");
-  const drawn = table.rows.map(({ cells }) => Number((cells[0] as string).slice(5)));
+  const drawn = table.rows.map(({ cells }) => Number((cells.at(0) as string).slice(5)));
   expect(table.rows.map(({ line }) => line)).toEqual(drawn.map((i) => i + 2));
   expect(drawn).toEqual(drawn.toSorted((a, b) => a - b));
   expect(new Set(drawn).size).toBe(201);

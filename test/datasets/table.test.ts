@@ -64,15 +64,15 @@ describe("classification", () => {
     const content = 'text,label\n"a; b\tc",x\n"say ""no"", it says",y\nplain,x\n'.replaceAll(",", "|");
     const train = await file("parted.csv", content.replaceAll("|", delimiter));
     const task = await loadTableTask({ train, validation: train });
-    const { text } = task.train[1]!;
+    const { text } = task.train.at(1)!;
     expect(task.labels).toEqual(["x", "y"]);
-    expect([task.train[0]!.text, text]).toEqual(["a; b\tc", `say "no"${delimiter} it says`]);
+    expect([task.train.at(0)!.text, text]).toEqual(["a; b\tc", `say "no"${delimiter} it says`]);
   });
 
   it("prefers commas to semicolons, keeps quotes within a cell, and accepts each kind of line end", async () => {
     const { columns, rows } = parseTable('text,label;kind\r5" wide, tall";x\n"a"b",y\r\n"",x;', "odd.csv", "csv");
     expect(columns).toEqual(["text", "label;kind"]);
-    expect(rows.map(({ cells }) => cells)).toEqual([
+    expect(rows.map(({ cells }) => [...cells])).toEqual([
       ['5" wide', ' tall";x'],
       ['a"b', "y"],
       ["", "x;"],
@@ -117,7 +117,7 @@ describe("classification", () => {
     expect([count(0), count(1), count(2)]).toEqual([30, 10, 0]);
     const texts = [...task.train, ...held].map(({ text }) => text);
     expect(new Set(texts).size).toBe(201);
-    for (const part of [task.train, held]) expect(part.map(({ index }) => index)).toEqual([...part.keys()]);
+    for (const part of [task.train, held]) expect(part.map(({ index }) => index)).toEqual([...[...part].keys()]);
     expect(await load()).toEqual(task);
     expect((await load(1)).validation).not.toEqual(task.validation);
   });
@@ -134,7 +134,7 @@ describe("other kinds", () => {
     });
     expect(task.train.map(({ label }) => label)).toEqual([1.5, -2, 30]);
     const stars = await file("stars.csv", "text,label\na,1\nb,5\n");
-    expect((await loadTableTask({ train: stars, validation: stars, kind: "regression" })).train[1]!.label).toBe(5);
+    expect((await loadTableTask({ train: stars, validation: stars, kind: "regression" })).train.at(1)!.label).toBe(5);
   });
 
   it("reads multi-label names from arrays, or separated by semicolons on request", async () => {
@@ -196,7 +196,7 @@ describe("readExamples", () => {
       { index: 2, text: "  two" },
     ]);
     // Without tags, the model's reader splits the text into words.
-    expect((await readExamples(lines, { text: "review" }, "token-classification", []))[2]).toEqual({
+    expect((await readExamples(lines, { text: "review" }, "token-classification", [])).at(2)).toEqual({
       index: 2,
       text: "  two",
     });

@@ -219,8 +219,8 @@ test("with class weights, only held-out rows give the temperature, not the weigh
     return file;
   };
   const files = {
-    train: await fileOf("learned.csv", learned),
-    validation: await fileOf("held.csv", validation[0]!.examples),
+    train: await fileOf("learned.csv", [...learned]),
+    validation: await fileOf("held.csv", [...validation[0]!.examples]),
   };
   const { validationSplit: _, ...same } = given;
   const own = await run("weighted-own", { ...same, ...files });

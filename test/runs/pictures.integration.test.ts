@@ -133,7 +133,7 @@ test("a parquet file with pictures trains as the same pictures in files do, and 
   const train = join(home, "held.parquet");
   cpSync(parquetFile("pictures"), train);
   const { rows } = await readParquet(train, [train]);
-  const held = rows.map(({ cells }, i) => ({ ...(cells[0] as { bytes: Uint8Array }), name: `held/${i}.png` }));
+  const held = rows.map(({ cells }, i) => ({ ...(cells.at(0) as { bytes: Uint8Array }), name: `held/${i}.png` }));
   mkdirSync(join(home, "held"));
   for (const { name, bytes } of held) writeFileSync(join(home, name), bytes);
   const table = join(home, "held.csv");

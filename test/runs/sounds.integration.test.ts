@@ -119,7 +119,7 @@ test("a parquet file with sounds trains as the same sounds in files do", async (
   const train = parquetFile("sounds");
   const { rows } = await readParquet(train, [train]);
   for (const { line, cells } of rows) {
-    save(join(home, "held", `${line}.wav`), (cells[0] as { bytes: Uint8Array }).bytes);
+    save(join(home, "held", `${line}.wav`), (cells.at(0) as { bytes: Uint8Array }).bytes);
   }
   const table = join(home, "held.csv");
   writeFileSync(table, ["audio,label", ...rows.map(({ line }) => `held/${line}.wav,${1 - (line % 2)}`), ""].join("\n"));

@@ -13,7 +13,7 @@ it("takes its share of every class to within one example, and never the whole cl
       const examples = labels.map((label, index) => ({ index, text: `${index}`, label }));
       const { train, held } = splitExamples(examples, fraction, seed, { stratum: ({ label }) => label! });
       for (const part of [train, held]) {
-        expect(part.map(({ index }) => index)).toEqual([...part.keys()]);
+        expect(part.map(({ index }) => index)).toEqual([...[...part].keys()]);
         const texts = part.map(({ text }) => Number(text));
         expect(texts).toEqual(texts.toSorted((a, b) => a - b));
       }

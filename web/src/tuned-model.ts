@@ -73,7 +73,7 @@ export class TunedModel {
   /** Finds the validation examples whose prediction differs from their label. */
   async wrong(): Promise<{ of: number; examples: WrongExample[] }> {
     const { examples } = this.#task.validation[0]!;
-    return { of: examples.length, examples: await wrongExamples(this.model, examples, this.#pictures) };
+    return { of: examples.length, examples: await wrongExamples(this.model, [...examples], this.#pictures) };
   }
 
   /** Returns the adapter, or the merged model, as a zipped folder. */

@@ -164,7 +164,7 @@ async function readInputs(texts: readonly string[], options: PredictOptions, kin
   const { file, text, textPair } = options;
   if (file !== undefined) {
     if (texts.length > 0) throw new UserError("give texts or --file, not both");
-    return readExamples(file, namedColumns({ text, textPair }), kind, []);
+    return [...(await readExamples(file, namedColumns({ text, textPair }), kind, []))];
   }
   const given = texts.length > 0 ? texts : await linesOfStdin();
   if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");

@@ -80,7 +80,7 @@ export function suggestCommand(): Command {
     for (const { row, guess } of chosen) {
       const [first] = guess ?? [];
       const says = first ? `\t${first.label} ${first.probability.toFixed(3)}` : "";
-      process.stdout.write(`line ${rows.table.rows[row]!.line}${says}\t${inOneLine(rows.texts[row]!)}\n`);
+      process.stdout.write(`line ${rows.table.rows.at(row)!.line}${says}\t${inOneLine(rows.texts[row]!)}\n`);
     }
   });
 }

@@ -261,7 +261,7 @@ export function longestAnswers({
   task: { kind, options = {} },
   train: prompts,
   settings: { batchSize },
-}: Pick<TrainOptions, "task" | "train" | "settings">): TrainingExample[] | undefined {
+}: Pick<TrainOptions, "task" | "settings"> & { train: readonly TrainingExample[] }): TrainingExample[] | undefined {
   const { rollout } = findTaskKind(kind);
   if (!rollout) return undefined;
   const { numGenerations, maxNewTokens } = rollout.settings(options);

@@ -57,6 +57,6 @@ function rowsKnown({ plan, fineTuning, end, adapter }: RunEnding): number {
   const isAlike = plan.task.heldOut && !classWeightsOf(findTaskKind(encoded.task.kind), encoded.task);
   if (!isKept || !isAlike) return 0;
   const [outputs] = adapter.parameters.get(`${base.trace.classifier}.weight`)!.shape as [number, number];
-  const rows = encoded.train.encoded.reduce((sum, { weights }) => sum + weights.length, 0);
+  const rows = encoded.sample.encoded.reduce((sum, { weights }) => sum + weights.length, 0);
   return scaledBy({ rows, outputs });
 }

@@ -1,6 +1,7 @@
 import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { poolingOfFeatures, readsPooled } from "../../models/heads.ts";
+import { mapped } from "../../tasks/list.ts";
 import { embeddingObjective } from "../../tasks/losses/embedding-losses.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
@@ -29,7 +30,7 @@ export const contrast: Stage<RunPlan> = {
 
 /** @throws UserError if the task has no classes to learn by contrast, or its head does not read vectors */
 function contrastOf(plan: RunPlan): Contrast {
-  const { task, train } = plan.encoded;
+  const { task, train, sample } = plan.encoded;
   const model = adaptedModel(plan);
   const step = contrastStep(model, task);
   const { stratumOf } = findTaskKind(task.kind);
@@ -44,14 +45,14 @@ function contrastOf(plan: RunPlan): Contrast {
     ...step,
     chanceLoss: Math.log(task.labels.length),
     kept: KEPT,
-    train: train.encoded.map((encoded, i): TrainingExample => {
-      const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(train.examples[i]!)));
+    train: mapped(train.encoded, (encoded, i): TrainingExample => {
+      const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(train.examples.at(i)!)));
       return { ...encoded, targets, weights: Float32Array.of(1) };
     }),
     async fitHead(weights, runtime, signal) {
       const { tokenBudget } = plan.settings;
       const options = { candidates: [features], loss: linearLoss, penalty: PENALTY, tokenBudget, signal };
-      const fitted = await fitHead(model, weights, runtime, { task, ...train }, options);
+      const fitted = await fitHead(model, weights, runtime, { task, ...sample }, options);
       for (const [name, { data }] of fitted.weights) (weights.get(name)!.data as Float32Array).set(data);
     },
   };

@@ -34,7 +34,7 @@ export const fittedHead: Stage<RunPlan> = {
 
 /** Fits the head of a plan to the training examples. @throws the signal's reason */
 export function fitPlannedHead(
-  { base, encoded: { task, train }, settings, runtime }: RunPlan,
+  { base, encoded: { task, sample }, settings, runtime }: RunPlan,
   { signal, onFitting }: StageOptions,
 ): Promise<FittedHead> {
   const { tokenBudget, headFeatures, contrastive, epochs } = settings;
@@ -43,7 +43,7 @@ export function fitPlannedHead(
     { ...base, adaptation: head.adapt({}, []), trainsHead: () => false },
     new Map([...base.weights, ...base.quantized]),
     runtime,
-    { task, examples: train.examples, encoded: train.encoded },
+    { task, ...sample },
     {
       candidates,
       loss: objectiveOf(task).linearLoss!,

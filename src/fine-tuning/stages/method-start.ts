@@ -28,13 +28,13 @@ export const methodStart: Stage<RunPlan> = {
 };
 
 function contextOf({ base, encoded, settings, runtime }: RunPlan, { signal }: StageOptions): MethodStart {
-  const { task, train } = encoded;
+  const { task, sample } = encoded;
   const { seed, tokenBudget } = settings;
   return {
     seed,
     weightOf: layerWeights(base),
     gradients(modules, count) {
-      const examples = evenlySpread(train.encoded, count);
+      const examples = evenlySpread(sample.encoded, count);
       const batch = { modules, objective: objectiveOf(task), examples, tokenBudget, signal };
       return layerGradients(base, adaptedWeights(base, new Map()), runtime, batch);
     },

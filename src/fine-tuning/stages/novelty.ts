@@ -8,9 +8,9 @@ export const novelty: Stage<RunEnding> = {
   needs: (ending) => ending.calibration !== undefined && choosesOne(ending),
   async run(ending, { signal }) {
     const { plan, fineTuning, adapter } = ending;
-    const { model, weights, train, validation, settings } = fineTuning.training;
+    const { model, weights, validation, settings } = fineTuning.training;
     const { tokenBudget } = settings;
-    const split = { train, held: validation.flatMap(({ encoded }) => encoded) };
+    const split = { train: plan.encoded.sample.encoded, held: validation.flatMap(({ encoded }) => encoded) };
     const answering = new Map([...weights, ...adapter.parameters]);
     const learned = await learnNovelty(model, answering, plan.runtime, split, { tokenBudget, signal });
     return { ...ending, adapter: { ...adapter, novelty: learned } };

@@ -17,12 +17,14 @@ export const referenceAnswers: Stage<RunPlan> = {
   async run(plan, { signal, onFitting }) {
     const { base, encoded, initial, runtime, settings } = plan;
     const started = { model: adaptedModel(plan), weights: adaptedWeights(base, initial), runtime };
-    const [train, ...validation] = await withReferences(encoded.task, [encoded.train, ...encoded.validation], started, {
+    const { examples, encoded: read } = encoded.train;
+    const all = { name: "training", examples: [...examples], encoded: [...read] };
+    const [train, ...validation] = await withReferences(encoded.task, [all, ...encoded.validation], started, {
       tokenBudget: settings.tokenBudget,
       signal,
       onDone: (done, of) => onFitting?.({ doing: "reading the answers before training", done, of }),
     });
-    return { ...plan, encoded: { ...encoded, train: train!, validation } };
+    return { ...plan, encoded: { ...encoded, train: train!, sample: train!, validation } };
   },
 };
 

@@ -20,7 +20,7 @@ type Split = Pick<TaskData, "validation" | "heldOut">;
 
 /** Held-out examples that the kept model learns at the end; none if there are enough to judge it. */
 function fewHeld({ validation, heldOut }: Split): Example[] {
-  const held = validation.flatMap(({ examples }) => examples);
+  const held = validation.flatMap(({ examples }) => [...examples]);
   return heldOut && held.length < FEW_HELD ? held : [];
 }
 

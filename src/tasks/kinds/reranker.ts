@@ -45,12 +45,12 @@ const rerankerRows: TableReading = {
     const others = negatives.map((column) => columnOf(table, column));
     const labels = label === undefined ? undefined : columnOf(table, label);
     const examples = queries.map((cell, row) => {
-      const texts = others.map((column) => textOf(column[row]!)).filter((each) => each.trim() !== "");
-      for (const each of [cell, passages[row]!]) if (textOf(each).trim() === "") throw cellError(each, "no text");
-      if (!labels && texts.length === 0) throw cellError(others[0]![row]!, "no passage that does not answer");
+      const texts = others.map((column) => textOf(column.at(row)!)).filter((each) => each.trim() !== "");
+      for (const each of [cell, passages.at(row)!]) if (textOf(each).trim() === "") throw cellError(each, "no text");
+      if (!labels && texts.length === 0) throw cellError(others[0]!.at(row)!, "no passage that does not answer");
       return {
-        ...textsOf({ text: cell, textPair: passages[row]! }),
-        ...(labels ? { label: gradeOf(labels[row]!) } : { texts }),
+        ...textsOf({ text: cell, textPair: passages.at(row)! }),
+        ...(labels ? { label: gradeOf(labels.at(row)!) } : { texts }),
       };
     });
     const rows = labels ? "labelled" : "lists";

@@ -68,7 +68,7 @@ function promptColumn(table: Table, named: string | undefined): string {
 /** Prompts, each with its whole row. A conversation ends before the assistant's last turn. */
 function promptsOf(table: Table, named: string | undefined): Omit<Example, "index">[] {
   return columnOf(table, promptColumn(table, named)).map((cell, i) => {
-    const cells = table.rows[i]!.cells.map((value, column) => [table.columns[column]!, value] as const);
+    const cells = table.rows.at(i)!.cells.map((value, column) => [table.columns[column]!, value] as const);
     const row = Object.fromEntries(cells.filter(([, value]) => value !== undefined));
     if (!Array.isArray(cell.value)) return { place: cell.place, text: textOf(cell), row };
     const messages = messagesIn(cell);

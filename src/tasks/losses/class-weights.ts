@@ -13,12 +13,12 @@ export const classOptions = z.object({
 /**
  * Weights `[classes]` with which every class counts equally: `n / (k · count)` for `n` labels of `k` classes, as in
  * scikit-learn's `class_weight="balanced"`. A class without examples has weight 0 and does not count in `k`.
+ * @param counts labels of each class
  */
-export function balancedClassWeights(labels: readonly number[], classes: number): number[] {
-  const counts = new Array<number>(classes).fill(0);
-  for (const label of labels) counts[label]! += 1;
+export function balancedClassWeights(counts: readonly number[]): number[] {
   const present = counts.filter((count) => count > 0).length;
-  return counts.map((count) => (count > 0 ? labels.length / (present * count) : 0));
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  return counts.map((count) => (count > 0 ? all / (present * count) : 0));
 }
 
 /** Balanced class weights for a task, if its options request them. */
@@ -27,5 +27,7 @@ export function classWeightsOf(
   { labels, train, options }: Pick<TaskData, "labels" | "train" | "options">,
 ): number[] | undefined {
   if (!classesOf || options?.classWeights !== "balanced") return undefined;
-  return balancedClassWeights(train.flatMap(classesOf), labels.length);
+  const counts = new Array<number>(labels.length).fill(0);
+  for (const example of train) for (const label of classesOf(example)) counts[label]! += 1;
+  return balancedClassWeights(counts);
 }

@@ -1,6 +1,7 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RunLength } from "../../methods/method.ts";
+import type { List } from "../../tasks/list.ts";
 
 /** Order of the `count` training examples in an epoch (from 0): a permutation that depends only on the arguments. */
 export function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
@@ -22,16 +23,18 @@ export function epochOrder(seed: number, epoch: number, count: number): Uint32Ar
 export function epochBatches(
   seed: number,
   epoch: number,
-  examples: readonly { oncePerBatch?: readonly string[] }[],
+  examples: List<{ oncePerBatch?: readonly string[] }>,
   batchSize: number,
 ): number[][] {
   const batches = Array.from({ length: stepsPerEpoch(examples.length, batchSize) }, () => ({
     chosen: [] as number[],
     held: new Set<string>(),
   }));
+  // The examples of a kind have such values, or none has.
+  const isApart = examples.at(0)?.oncePerBatch !== undefined;
   let firstOpen = 0;
   for (const i of epochOrder(seed, epoch, examples.length)) {
-    const { oncePerBatch = [] } = examples[i]!;
+    const { oncePerBatch = [] } = isApart ? examples.at(i)! : {};
     while (batches[firstOpen]?.chosen.length === batchSize) firstOpen++;
     for (let b = firstOpen; b < batches.length; b++) {
       const { chosen, held } = batches[b]!;
@@ -74,13 +77,14 @@ interface BatchSettings extends LengthSettings {
 export class Batches<Example extends { oncePerBatch?: readonly string[] }> implements RunLength {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
-  readonly #examples: readonly Example[];
+  readonly #examples: List<Example>;
   readonly #settings: BatchSettings;
   /** Epoch to which `#batches` belongs. */
   #epoch: number | undefined;
-  #batches: Example[][] = [];
+  /** Indices of the examples of each batch. */
+  #batches: number[][] = [];
 
-  constructor(examples: readonly Example[], settings: BatchSettings) {
+  constructor(examples: List<Example>, settings: BatchSettings) {
     const { stepsPerEpoch, totalSteps } = runLength(settings, examples.length);
     this.stepsPerEpoch = stepsPerEpoch;
     this.totalSteps = totalSteps;
@@ -93,15 +97,15 @@ export class Batches<Example extends { oncePerBatch?: readonly string[] }> imple
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (epoch !== this.#epoch) {
       const { seed, batchSize } = this.#settings;
-      const chosen = epochBatches(seed, epoch, this.#examples, batchSize);
-      this.#batches = chosen.map((batch) => batch.map((i) => this.#examples[i]!));
+      this.#batches = epochBatches(seed, epoch, this.#examples, batchSize);
       this.#epoch = epoch;
     }
     const batch = step - epoch * this.stepsPerEpoch;
     const batches = this.#batches;
+    const examplesOf = (chosen: readonly number[]): Example[] => chosen.map((i) => this.#examples.at(i)!);
     return {
-      examples: batches[batch]!,
-      ahead: () => batches.slice(batch + 1, batch + 1 + PREFETCHED).flat(),
+      examples: examplesOf(batches[batch]!),
+      ahead: () => examplesOf(batches.slice(batch + 1, batch + 1 + PREFETCHED).flat()),
       epoch: (step + 1) / this.stepsPerEpoch,
       where: `step ${step} (epoch ${epoch + 1}, batch ${batch + 1} of ${this.stepsPerEpoch})`,
     };

@@ -2,7 +2,7 @@ import { UserError } from "../../errors.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";
-import type { EvaluationSplit, Prediction, TaskData } from "../../tasks/example.ts";
+import type { EvaluationSplit, Example, Prediction, TaskData } from "../../tasks/example.ts";
 import { computeMetrics, scoresOf } from "../../tasks/examples.ts";
 import { type PairScores, shortScores } from "../../tasks/metrics/pair-scores.ts";
 import type { Readout, TrainingExample } from "../../tasks/task-kind.ts";
@@ -15,6 +15,7 @@ import type { AdaptedModel } from "../step-graph.ts";
 
 /** A split to evaluate on: its examples as read and as encoded, in the same order. */
 export interface EncodedSplit extends EvaluationSplit {
+  examples: Example[];
   encoded: readonly TrainingExample[];
 }
 

@@ -1,0 +1,30 @@
+import { createReadStream } from "node:fs";
+import { UserError } from "../errors.ts";
+import { notUtf8 } from "./decode-text.ts";
+
+/** Bytes of a piece. */
+const PIECE = 2 ** 20;
+
+/**
+ * Reads a text file in pieces, without a byte order mark.
+ * @throws UserError if the file cannot be read or is not UTF-8.
+ */
+export async function* textPieces(file: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decode = (bytes?: Uint8Array): string => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined });
+    } catch {
+      throw notUtf8(file);
+    }
+  };
+  try {
+    for await (const bytes of createReadStream(file, { highWaterMark: PIECE })) yield decode(bytes as Uint8Array);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    if (code === "ENOENT" || code === "ENOTDIR") throw new UserError(`no such file: ${file}`);
+    throw new UserError(`cannot read ${file}: ${message}`);
+  }
+  yield decode();
+}
