@@ -118,7 +118,7 @@ function withoutEmpty(name: string, all: EncodedExamples, maxLength: number): En
   // Most kinds say of no example whether it is cut, so that a long list need not be encoded.
   if (!Array.isArray(encoded) && encoded.at(0)?.cut === undefined) return all;
   const isLeft = ({ cut, rows }: TrainingExample): boolean => cut === undefined || rows!.length > 0;
-  const places = Uint32Array.from(encoded.flatMap((each, i) => (isLeft(each) ? [i] : [])));
+  const places = encoded.map((each, i) => (isLeft(each) ? i : -1)).filter((place) => place >= 0);
   if (places.length === 0 && examples.length > 0) {
     throw new UserError(
       `none of the ${examples.length} ${name} examples has anything left that counts with --max-length ${maxLength}; raise it`,
