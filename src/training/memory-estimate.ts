@@ -25,7 +25,7 @@ export interface MemoryEstimate {
   hiddenStates?: number;
 }
 
-/** What the memory of training depends on. */
+/** A run whose memory is estimated. */
 export interface MemoryOptions extends Omit<TrainOptions, "runtime"> {
   /** Training examples of usual lengths: all, or a part of them. */
   sample: readonly TrainingExample[];
