@@ -1,8 +1,8 @@
 /**
- * Makes docs/pictures/, the README's pictures, from the demo's own run and what a terminal showed of it:
+ * Makes docs/pictures/, from the demo's runs and what a terminal showed of them:
  *
- *     script -qec "stty cols 100; npx aflora demo" demo.log
- *     npx tsx scripts/make-pictures.ts runs/demo/aflora demo.log
+ *     script -qec "stty cols 100; npx aflora demo --freezing" demo.log
+ *     npx tsx scripts/make-pictures.ts runs/demo demo.log
  *
  * Each in two files, for light and dark. Needs a Chromium for the page's.
  */
@@ -18,18 +18,16 @@ import { launchChromium } from "../test/support/chromium.ts";
 import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 
 const COLUMNS = 100;
-/** What the terminal shows is that of this step: all has frozen, the bar is on its way. */
-const SHOWN_STEP = 220;
 const PAGE = { width: 1000, height: 505 };
 
-const [runFolder, log] = process.argv.slice(2);
-if (!runFolder || !log) {
-  console.error("usage: npx tsx scripts/make-pictures.ts RUN_FOLDER TERMINAL_LOG");
+const [demo, log] = process.argv.slice(2);
+if (!demo || !log) {
+  console.error("usage: npx tsx scripts/make-pictures.ts DEMO_FOLDER TERMINAL_LOG");
   process.exit(2);
 }
 const pictures = fileURLToPath(new URL("../docs/pictures", import.meta.url));
 await mkdir(pictures, { recursive: true });
-const run = await readFinishedRun(runFolder);
+const run = await readFinishedRun(join(demo, "freezing"));
 const report = renderReport([run]);
 const rows = shownRows(await readFile(log, "utf8"));
 for (const theme of THEMES) {
@@ -40,13 +38,11 @@ for (const theme of THEMES) {
 }
 await photographPage();
 
-/** What a terminal shows at that step, from the line that the run begins with. */
+/** What a terminal shows of the first model: its rows, its score, its answers and its mistakes. */
 function shownRows(output: string): string[] {
-  const until = output.indexOf("\n", output.indexOf(` ${SHOWN_STEP}/`)) + 1;
-  const rest = output.slice(until);
-  // The line under the bar ends where the next drawing begins.
-  const { rows } = new Screen(COLUMNS).write(output.slice(0, until) + rest.slice(0, rest.indexOf("\x1b")));
-  return rows.slice(rows.findLastIndex((row) => row.startsWith("aflora on ")));
+  const { rows } = new Screen(COLUMNS).write(output);
+  const first = rows.findIndex((row) => row.includes(" support tickets, "));
+  return rows.slice(first, rows.findIndex((row) => row.startsWith("Report: ")) - 1);
 }
 
 function terminal(colors: ReadonlyMap<string, string>): string {

@@ -11,7 +11,7 @@ const MAX_WIDTH = 100;
 /** Summary of each command, and a function that loads its module when the command is called. */
 const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
   demo: [
-    "fine-tune the bundled encoder on bundled film reviews with AFLoRA; needs no network",
+    "train a model on 32 support tickets and ask it, offline; --freezing shows how AFLoRA works",
     async () => (await import("./commands/demo.ts")).demoCommand(),
   ],
   init: [

@@ -11,16 +11,18 @@ export const INTERRUPTED = 130;
 /**
  * Trains with progress on stderr. Ctrl-C ends the run after the current computation and saves everything; a second Ctrl-C ends it at
  * once.
+ * @param options.brief whether to show a bar alone
  * @param options.queue server whose workers compute the steps
  */
 export async function runTraining(
   given: Readonly<Record<string, unknown>>,
   options: Pick<FineTuneOptions, "overwrite" | "resume"> & {
+    brief?: boolean;
     watch?: { port?: number };
     queue?: { url: string; mixedProcessors: boolean };
   } = {},
 ): Promise<FineTuneOutcome> {
-  const progress = new TrainingProgress();
+  const progress = new TrainingProgress(options);
   const abort = new AbortController();
   let begun = false;
   const stopListening = onStopSignal(() => {
@@ -33,7 +35,7 @@ export async function runTraining(
     progress.log("saving what is done; press Ctrl-C again to end at once");
   });
   try {
-    const { watch, queue, ...rest } = options;
+    const { brief, watch, queue, ...rest } = options;
     const onServing = (url: string): void => progress.log(`watch the run at ${url}`);
     // The options were given as text. `fineTune` checks them.
     const outcome = await fineTune(given as FineTuneConfig, {
@@ -49,7 +51,7 @@ export async function runTraining(
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });
-    for (const note of outcome.notes) progress.log(`note: ${note}`);
+    if (!brief) for (const note of outcome.notes) progress.log(`note: ${note}`);
     if (outcome.reportFailure) progress.log(outcome.reportFailure);
     return outcome;
   } finally {

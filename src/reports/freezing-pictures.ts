@@ -3,6 +3,7 @@ import type { FreezingRecord } from "../runs/records.ts";
 import { deviation, grouped, mean } from "../studies/statistics.ts";
 import { frozenBlockSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
+import { inOrder, placer } from "./matrix-places.ts";
 import type { Picture, Table } from "./page.ts";
 import { counted, duration, number, rangeOf, short, tick } from "./quantities.ts";
 
@@ -11,30 +12,6 @@ const mostChecks = 40;
 /** Number of colours of the heat map, and of blocks in their order, in the page's style. */
 const shades = 6;
 const orders = 4;
-
-/** Place of a projection matrix: its block, and its name within the block. */
-interface Place {
-  /** Number of the block; for an encoder-decoder with its stack: `e0`, `d0`. */
-  block: string;
-  kind: string;
-}
-
-/** Returns a function that finds the places of a run's matrices. */
-function placer(matrices: Iterable<string>): (matrix: string) => Place {
-  const hasDecoder = [...matrices].some((matrix) => matrix.startsWith("decoder."));
-  return (matrix) => {
-    const [, block, kind] = /^(?:.*?\.)?(\d+)\.(.+)$/.exec(matrix) ?? [];
-    if (!block || !kind) return { block: "–", kind: matrix };
-    return { block: (hasDecoder ? matrix[0]! : "") + block, kind: kind.replace(".dense", "") };
-  };
-}
-
-/** Sorts blocks, the encoder's first. */
-function inOrder(blocks: Iterable<string>): string[] {
-  const stack = (block: string): number => Number(block.startsWith("d"));
-  const number = (block: string): number => Number(block.replace(/^[de]/, ""));
-  return [...new Set(blocks)].sort((a, b) => stack(a) - stack(b) || number(a) - number(b));
-}
 
 /** Label of the axis of blocks. */
 const blockLabel = (blocks: readonly string[]): string =>

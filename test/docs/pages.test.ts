@@ -3,8 +3,8 @@ import { dirname, join, normalize } from "node:path";
 import { describe, expect, test } from "vitest";
 import { anchorsOf, blocksOf, linksOf, PAGES, textOf, wordsOf } from "./pages.ts";
 
-test("the README is read in a minute: at most 700 words", () => {
-  expect(wordsOf("README.md")).toBeLessThanOrEqual(700);
+test("the README has at most 600 words", () => {
+  expect(wordsOf("README.md")).toBeLessThanOrEqual(600);
 });
 
 test("each command of the README's table stands on the page that it is linked with", () => {

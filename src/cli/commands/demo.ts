@@ -1,93 +1,134 @@
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { head } from "../../methods/head.ts";
-import { DEFAULT_METHOD } from "../../methods/methods.ts";
-import { readRunRecords } from "../../runs/read-run.ts";
-import type { RunResult } from "../../runs/records.ts";
+import { csvOf } from "../../datasets/write-csv.ts";
+import { writeAtomically } from "../../files/atomic-file-node.ts";
+import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
+import { type LabelledTexts, readLabelledTexts } from "../../labels/labelled-texts-node.ts";
+import { REPORT } from "../../runs/run-folder.ts";
 import { addExamples, STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
-import { bytes, duration, integer, table } from "../terminal/format.ts";
+import { duration, table } from "../terminal/format.ts";
+import { freezingDemo } from "./demo-freezing.ts";
 
-/** Settings for a run of minutes. The paper's are for far longer runs. */
-const SETTINGS = {
-  task: "sst2",
-  data: fileURLToPath(new URL("../../../assets/sst2", import.meta.url)),
-  batchSize: 32,
-  learningRate: 0.015,
-  headLearningRate: 0.015,
-  weightDecay: 0,
-  maxGradNorm: 1,
-  dropout: false,
-};
+const TICKETS = fileURLToPath(new URL("../../../examples/tickets.csv", import.meta.url));
+const COLUMNS = { text: "message", label: "team" };
+/** Rows of each team to learn from. The others are unseen. */
+const ROWS_EACH = 8;
+/** Messages that are not in the file. */
+const NEW_MESSAGES = [
+  "You took the money twice this month",
+  "The window stays white after the update",
+  "Nobody rang, and the parcel went back",
+];
+/** Mistakes to show. */
+const MISTAKES = 3;
 
-const EXAMPLES = ["aflora demo", "aflora demo --output /tmp/aflora-demo"];
+const EXAMPLES = ["aflora demo", "aflora demo --freezing"];
+const NOTE = `Trains a model on ${4 * ROWS_EACH} support tickets, offline, and asks it. --freezing then trains AFLoRA on 4,500 film
+reviews, and draws which of its matrices freeze.`;
 
 /** `aflora demo` */
 export function demoCommand(): Command {
-  const command = new Command("demo").option("--output <dir>", "folder for the two runs", "runs/demo");
-  return addExamples(command, EXAMPLES).action(async ({ output }: { output: string }) => {
-    process.stderr.write("Baseline: the head alone, with the encoder frozen\n");
-    const baseline = await run(join(output, head.name), { method: head.name, epochs: 1 });
-    if (!baseline) return;
-    process.stderr.write("\nAFLoRA: adapters beside every linear layer, projection matrices freezing on the way\n");
-    const adapted = await run(join(output, DEFAULT_METHOD.name), { method: DEFAULT_METHOD.name, epochs: 2 });
-    if (!adapted) return;
-    process.stdout.write(`\n${await story(baseline.result, adapted)}\n`);
-  });
+  const command = new Command("demo")
+    .option("--output <dir>", "folder for the demo's files", "runs/demo")
+    .option("--freezing", "also show how AFLoRA freezes matrices (a minute)");
+  return addExamples(command, EXAMPLES, NOTE).action(
+    async ({ output, freezing }: { output: string; freezing?: boolean }) => {
+      if (!(await ticketsDemo(output))) process.exitCode = INTERRUPTED;
+      else if (freezing || (await asked())) await freezingDemo(join(output, "freezing"));
+      else process.stdout.write(`\nSee AFLoRA freeze its matrices: ${STARTED_AS} demo --freezing\n`);
+    },
+  );
 }
 
-async function run(
-  output: string,
-  options: Record<string, unknown>,
-): Promise<{ directory: string; result: RunResult } | undefined> {
-  const { directory, result } = await runTraining({ ...SETTINGS, ...options, output }, { overwrite: true });
-  if (!result) process.exitCode = INTERRUPTED;
-  return result && { directory, result };
+/** Trains on a few tickets and shows what the model learned. @returns whether it was not interrupted */
+async function ticketsDemo(output: string): Promise<boolean> {
+  const all = await readLabelledTexts(TICKETS, COLUMNS);
+  const rows = all.texts.map((_, i) => i);
+  const isFew = (i: number): boolean =>
+    rows.filter((j) => j < i && all.classes[j] === all.classes[i]).length < ROWS_EACH;
+  const [few, unseen] = [rows.filter(isFew), rows.filter((i) => !isFew(i))];
+  await mkdir(output, { recursive: true });
+  const fewFile = await writeRows(join(output, "few.csv"), all, few);
+  const unseenFile = await writeRows(join(output, "unseen.csv"), all, unseen);
+  const samples = all.labels.map((label, i) => [label, all.texts[few.find((row) => all.classes[row] === i)!]!]);
+  process.stdout.write(`${few.length} support tickets, ${ROWS_EACH} for each team:\n${indented(table(samples))}\n\n`);
+
+  const directory = join(output, "tickets");
+  const started = performance.now();
+  const { result } = await runTraining(
+    { train: fewFile, ...COLUMNS, output: directory },
+    { overwrite: true, brief: true },
+  );
+  if (!result) return false;
+  const seconds = (performance.now() - started) / 1000;
+  process.stdout.write(`\n${await learned(directory, all, unseen, seconds)}
+
+Report: ${join(directory, REPORT)}
+Ask it:  ${STARTED_AS} predict --run ${directory} "My card was charged twice"
+Measure: ${STARTED_AS} evaluate --run ${directory} --validation ${unseenFile}
+`);
+  return true;
 }
 
-/** Describes the demo's result: the gain, the number of parameters, and the freezing. */
-async function story(
-  baseline: RunResult,
-  { directory, result }: { directory: string; result: RunResult },
+/** Describes a model: its score on unseen rows, its answers, its mistakes. */
+async function learned(
+  directory: string,
+  all: LabelledTexts,
+  unseen: readonly number[],
+  seconds: number,
 ): Promise<string> {
-  const { evaluations } = await readRunRecords(directory);
-  const accuracy = (value: number): string => value.toFixed(4);
-  const before = evaluations.find(({ epoch }) => epoch === 0)!;
-  const { trainable } = result;
+  const model = (await loadFineTunedModel(directory)).ofKind("classification");
+  const answers = await model.predict([...NEW_MESSAGES, ...unseen.map((row) => all.texts[row]!)]);
+  await model.release();
+  const truth = unseen.map((row) => all.labels[all.classes[row]!]!);
+  const scored = unseen.map((row, i) => ({
+    text: all.texts[row]!,
+    answer: answers[NEW_MESSAGES.length + i]!,
+    team: truth[i]!,
+  }));
+  const wrong = scored.filter(({ answer, team }) => answer.label !== team);
+  const most = Math.max(...all.labels.map((label) => truth.filter((team) => team === label).length));
+  const right = scored.length - wrong.length;
+  const mistakes = wrong.slice(0, MISTAKES).map(({ text, answer, team }) => [`${sure(answer)}, not ${team}`, text]);
   return [
-    table([
-      ["", "dev accuracy", "trainable parameters beside the head"],
-      ["before training", accuracy(before.metrics.accuracy!), ""],
-      ["head alone", accuracy(baseline.metrics.accuracy!), "0"],
-      [
-        "AFLoRA",
-        accuracy(result.metrics.accuracy!),
-        `${integer(trainable.start)} at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end`,
-      ],
-    ]),
+    `A model after ${duration(seconds)}. It classifies ${right} of ${scored.length} unseen tickets correctly (${percent(right / scored.length)});`,
+    `giving all of them the same team would be right for ${most} (${percent(most / scored.length)}).`,
     "",
-    "step at which each projection matrix froze:",
-    freezingTable(result),
-    "",
-    `${duration(result.seconds)}, ${integer(result.tokensPerSecond)} tokens/s, peak memory ${bytes(result.peakMemory)}, adapter ${bytes(result.adapterBytes)}`,
-    `run folder: ${directory} (open report.html there)`,
-    `try: ${STARTED_AS} predict --run ${directory} "a warm, funny and wise film"`,
+    "Its answers to new messages:",
+    indented(table(NEW_MESSAGES.map((text, i) => [sure(answers[i]!), text]))),
+    ...(mistakes.length > 0 ? ["", "Some of its mistakes:", indented(table(mistakes))] : []),
   ].join("\n");
 }
 
-/** Table of projection matrix × block, as in the paper's figure. */
-function freezingTable({ frozenAtStep }: RunResult): string {
-  const blocks = new Set<string>();
-  const rows = new Map<string, Map<string, string>>();
-  for (const [name, step] of Object.entries(frozenAtStep)) {
-    const [, block, matrix] = /\.(\d+)\.(.*)$/.exec(name)!;
-    blocks.add(block!);
-    const row = rows.get(matrix!) ?? new Map<string, string>();
-    rows.set(matrix!, row.set(block!, step === null ? "–" : String(step)));
-  }
-  return table([
-    ["", ...[...blocks].map((block) => `block ${block}`)],
-    ...[...rows].map(([matrix, steps]) => [matrix, ...[...blocks].map((block) => steps.get(block) ?? "")]),
-  ]);
+/** Writes some of the rows as a CSV file. @returns its path */
+async function writeRows(
+  path: string,
+  { table: { columns, rows } }: LabelledTexts,
+  some: readonly number[],
+): Promise<string> {
+  await writeAtomically(path, (file) => file.writeFile(csvOf([columns, ...some.map((row) => rows[row]!.cells)])));
+  return path;
 }
+
+/** Asks on a terminal whether to continue with the second part. */
+async function asked(): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stdout.isTTY) return false;
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await new Promise<string>((resolve) => {
+    lines.once("close", () => resolve(""));
+    lines.question("\nWatch AFLoRA freeze its matrices, for a minute? [y/N] ", resolve);
+  });
+  lines.close();
+  return /^y/i.test(answer.trim());
+}
+
+const sure = ({ label, labels }: { label: string | null; labels: readonly { probability: number }[] | null }): string =>
+  `${label} (${percent(labels?.[0]?.probability ?? 0)})`;
+
+const percent = (share: number): string => `${Math.round(100 * share)} %`;
+
+const indented = (text: string): string => text.replace(/^/gm, "  ");

@@ -3,8 +3,11 @@ import type { RunEvent, RunStart } from "../../runs/fine-tune-events.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/records.ts";
 import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
+import { FreezingMap } from "./freezing-map.ts";
 import { StatusLines } from "./status-lines.ts";
 
+/** Rows of a terminal that the map of frozen matrices leaves to the bar and to lines above. */
+const OTHER_ROWS = 8;
 /** Minimum seconds between two plain lines. */
 const LINE_INTERVAL = 10;
 const BAR_SIZE = 16;
@@ -23,6 +26,13 @@ export class TrainingProgress {
   /** Work before training: its start, the amount done at that time, and the time of the last line (milliseconds). */
   #before: { doing: string; since: number; from: number; said: number } | undefined;
   readonly #said = new Set<string>();
+  readonly #brief: boolean;
+  readonly #map = new FreezingMap();
+
+  /** @param options.brief whether to show the bar alone: no notes, no lines above it */
+  constructor({ brief = false }: { brief?: boolean } = {}) {
+    this.#brief = brief;
+  }
 
   /** Shows an event of a run. */
   take(event: RunEvent): void {
@@ -34,7 +44,7 @@ export class TrainingProgress {
 
   /** Prints a note from before training, once. */
   note(text: string): void {
-    if (!this.#said.has(text)) this.log(text);
+    if (!this.#brief && !this.#said.has(text)) this.log(text);
     this.#said.add(text);
   }
 
@@ -54,8 +64,9 @@ export class TrainingProgress {
     }
   }
 
-  /** Leaves the bar as it is. */
+  /** Leaves the bar as it is, or removes it if it was all that was shown. */
   stop(): void {
+    if (this.#brief) this.#status?.clear();
     this.#status?.end();
   }
 
@@ -67,6 +78,12 @@ export class TrainingProgress {
 
   #begin(start: RunStart): void {
     this.#start = start;
+    if (!this.#brief) this.#introduce(start);
+    this.#show();
+  }
+
+  /** Prints lines about the run that begins. */
+  #introduce(start: RunStart): void {
     const { base, task, config, totalSteps, stepsDone } = start;
     const examples = task.validation.reduce((sum, split) => sum + split.examples.length, 0);
     this.log(
@@ -86,7 +103,6 @@ export class TrainingProgress {
     );
     for (const note of start.notes) this.note(note);
     if (stepsDone > 0) this.log(`resuming after step ${stepsDone}`);
-    this.#show();
   }
 
   #step(record: StepRecord): void {
@@ -106,13 +122,16 @@ export class TrainingProgress {
     }
   }
 
-  #freeze({ step, fraction, frozen, blocks, compileSeconds }: FreezingRecord): void {
+  #freeze(record: FreezingRecord): void {
+    const { step, fraction, frozen, blocks, compileSeconds } = record;
+    this.#map.take(record);
+    this.#show();
     const names = frozen.length > 1 ? `${frozen[0]} and ${frozen.length - 1} more` : frozen[0];
     const changes = [
-      ...(frozen.length > 0 ? [`froze ${names} (r = ${fraction.toFixed(2)})`] : []),
+      ...(frozen.length > 0 && this.#mapLines().length === 0 ? [`froze ${names} (r = ${fraction.toFixed(2)})`] : []),
       ...(blocks?.frozenBlocks ? [`frozen ${blocks.boundary} of ${counted(blocks.scores.length, "block")}`] : []),
     ];
-    if (changes.length === 0) return;
+    if (this.#brief || changes.length === 0) return;
     this.log(`step ${step}: ${changes.join("; ")}; compiled again in ${duration(compileSeconds)}`);
   }
 
@@ -120,6 +139,7 @@ export class TrainingProgress {
     const [name, value] = Object.entries(record.metrics)[0]!;
     this.#metric = `${name} ${value.toFixed(4)}`;
     this.#show();
+    if (this.#brief) return;
     this.log(
       `epoch ${epochs(record.epoch)}: ${metrics(record.metrics, record.errors)}, loss ${record.loss.toFixed(4)}`,
     );
@@ -133,9 +153,21 @@ export class TrainingProgress {
     const bar = `${"█".repeat(filled)}${"░".repeat(BAR_SIZE - filled)} ${done}/${totalSteps}`;
     this.#status?.set(
       this.#latest
-        ? [joined([bar, this.#speed(this.#latest)]), this.#facts(this.#latest), workers(this.#latest)].filter(Boolean)
+        ? [
+            ...this.#mapLines(),
+            joined([bar, this.#speed(this.#latest)]),
+            this.#facts(this.#latest),
+            workers(this.#latest),
+          ].filter(Boolean)
         : [`${bar} | starting`],
     );
+  }
+
+  /** The matrices that froze, if the terminal has room for them. */
+  #mapLines(): readonly string[] {
+    if (!this.#status || this.#brief) return [];
+    const { columns = 80, rows = 24 } = process.stderr;
+    return this.#map.lines(columns, rows - OTHER_ROWS);
   }
 
   #speed({ step, loss, rollout }: StepRecord): string {

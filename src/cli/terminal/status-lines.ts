@@ -27,6 +27,13 @@ export class StatusLines {
     this.#terminal.write(`${this.#erasing()}${line}\n${this.#drawing()}`);
   }
 
+  /** Removes them. */
+  clear(): void {
+    this.#terminal.write(this.#erasing());
+    this.#lines = [];
+    this.#drawn = [];
+  }
+
   /** Leaves the latest lines on the terminal. */
   end(): void {
     if (this.#lines.length > 0) this.#terminal.write(`${this.#erasing()}${this.#drawing()}\n`);
