@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { csvOf } from "../../datasets/write-csv.ts";
-import { writeAtomically } from "../../files/atomic-file-node.ts";
 import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { type LabelledTexts, readLabelledTexts } from "../../labels/labelled-texts-node.ts";
+import { writeTextRows } from "../../labels/text-rows-node.ts";
 import { REPORT } from "../../runs/run-folder.ts";
 import { addExamples, STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
@@ -52,8 +51,19 @@ async function ticketsDemo(output: string): Promise<boolean> {
     rows.filter((j) => j < i && all.classes[j] === all.classes[i]).length < ROWS_EACH;
   const [few, unseen] = [rows.filter(isFew), rows.filter((i) => !isFew(i))];
   await mkdir(output, { recursive: true });
-  const fewFile = await writeRows(join(output, "few.csv"), all, few);
-  const unseenFile = await writeRows(join(output, "unseen.csv"), all, unseen);
+  const [fewFile, unseenFile] = [join(output, "few.csv"), join(output, "unseen.csv")];
+  await writeTextRows(
+    fewFile,
+    all,
+    [],
+    few.map((row) => [row, []]),
+  );
+  await writeTextRows(
+    unseenFile,
+    all,
+    [],
+    unseen.map((row) => [row, []]),
+  );
   const samples = all.labels.map((label, i) => [label, all.texts[few.find((row) => all.classes[row] === i)!]!]);
   process.stdout.write(`${few.length} support tickets, ${ROWS_EACH} for each team:\n${indented(table(samples))}\n\n`);
 
@@ -102,16 +112,6 @@ async function learned(
     indented(table(NEW_MESSAGES.map((text, i) => [sure(answers[i]!), text]))),
     ...(mistakes.length > 0 ? ["", "Some of its mistakes:", indented(table(mistakes))] : []),
   ].join("\n");
-}
-
-/** Writes some of the rows as a CSV file. @returns its path */
-async function writeRows(
-  path: string,
-  { table: { columns, rows } }: LabelledTexts,
-  some: readonly number[],
-): Promise<string> {
-  await writeAtomically(path, (file) => file.writeFile(csvOf([columns, ...some.map((row) => rows[row]!.cells)])));
-  return path;
 }
 
 /** Asks on a terminal whether to continue with the second part. */
