@@ -1,6 +1,6 @@
 /**
  * Starting times of the built package, measured in turn: medians and ratios. `aflora --version`, `--help` and a wrong option beside
- * `node -e 0`, which does nothing; `import "aflora"` beside `import "onnxruntime-node"`.
+ * `node -e 0`, which does nothing; `import "aflora"` and its other entrances beside `import "onnxruntime-node"`.
  *
  *     npm run build && npm run bench:startup -- [ROUNDS]
  */
@@ -24,6 +24,7 @@ const groups: readonly Readonly<Record<string, [code: number, args: string[]]>>[
   },
   {
     'import "onnxruntime-node"': [0, importing("onnxruntime-node")],
+    'import "aflora/predict"': [0, importing("aflora/predict")],
     'import "aflora"': [0, importing("aflora")],
     'import "aflora/extend"': [0, importing("aflora/extend")],
   },

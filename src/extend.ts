@@ -86,7 +86,7 @@ export type { AttendedHeads, Encoded, KeyStream, StreamInputs, TokenStream } fro
 export type { ModelTrace } from "./models/trace.ts";
 export type { DataOptions } from "./runs/fine-tune-config.ts";
 export type { CompiledGraph, KeptTensor } from "./runtime/compiled-graph.ts";
-export type { Device, DeviceFacts, Devices, PageDevice, System, WebOnnxRuntime } from "./runtime/device.ts";
+export type { Device, DeviceFacts, Devices, PageDevice, System } from "./runtime/device.ts";
 export { registerDevice } from "./runtime/devices.ts";
 export type { OnnxRuntime } from "./runtime/onnx-runtime.ts";
 export type { CompileOptions } from "./runtime/session.ts";

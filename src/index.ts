@@ -11,6 +11,7 @@
  * @module
  */
 
+export { loadBaseModel, openAdapter } from "./adapters.ts";
 export { UserError } from "./errors.ts";
 export type { ExportReport } from "./export/export-adapter-node.ts";
 export type { ExportOptions } from "./export/export-formats-node.ts";
@@ -21,6 +22,7 @@ export { type ExportSettings, evaluateRun, exportRun, readRunRecords, writeRepor
 export { AdapterHost } from "./inference/adapter-host.ts";
 export type { ComputeOptions, FineTunedModel } from "./inference/fine-tuned-model.ts";
 export type { TokenLikelihood } from "./inference/generation/token-likelihood.ts";
+export type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
 export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";
 export type { Answer, AnswerEnd, AnswerOptions, AnswersOptions } from "./inference/write-answers.ts";
 export type { ChatEndpoint } from "./labels/chat-client.ts";
@@ -29,11 +31,11 @@ export { type LabelByModelOptions, type LabelVote, labelByModel, type TextVerdic
 export type { NamedLabel } from "./labels/named-labels.ts";
 export { type FreezingConfig, FreezingController } from "./methods/freezing/controller.ts";
 export { BUNDLED_MODEL } from "./model/bundled-model.ts";
-export type { BaseOptions as LoadOptions } from "./model/open-adapter-node.ts";
+export type { BaseOptions } from "./model/open-adapter-node.ts";
 export type { DownloadProgress } from "./model-files/hub-download-node.ts";
 export type { HubOptions } from "./model-files/hub-repository-node.ts";
 export type { BaseFormat } from "./models/base-format.ts";
-export { loadBaseModel, loadEmbedder, loadFineTunedModel, openAdapter } from "./predict.ts";
+export { loadEmbedder, loadFineTunedModel } from "./predict.ts";
 /** Types of what a run tells while it trains, and of what it writes in its folder. */
 export type * as records from "./records.ts";
 export type { EvaluationSource, RunEvaluation } from "./runs/evaluate-run.ts";
@@ -42,7 +44,7 @@ export type { FineTuneOutcome, RunControl, RunEvent } from "./runs/fine-tune-eve
 export type { RunRecords } from "./runs/read-run.ts";
 export type { RunResult } from "./runs/records.ts";
 export type { DeviceName } from "./runtime/device.ts";
-export { availableDevices, nodeRuntime } from "./runtime/runtime-node.ts";
+export { availableDevices, nodeRuntime, type RuntimePlace } from "./runtime/runtime-node.ts";
 export type { Runtime } from "./runtime/session.ts";
 export { scoreAnswers } from "./tasks/metrics/answers.ts";
 export { rouge } from "./tasks/metrics/rouge.ts";

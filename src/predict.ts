@@ -1,64 +1,60 @@
+/**
+ * Use fine-tuned models: classes, scores, tags, vectors and texts, from a run, an adapter or an exported folder. Nothing here trains,
+ * draws reports or serves, and the hub is asked only for a model that is on it.
+ *
+ *     import { loadFineTunedModel } from "aflora/predict";
+ *     const model = await loadFineTunedModel("runs/tickets");
+ *     const { label } = await model.predict("My card was charged twice");
+ *     await model.release();
+ *
+ * `aflora/predict/web` does the same without native code, from bytes or addresses.
+ * @module
+ */
+
 import type { FineTunedModel } from "./inference/fine-tuned-model.ts";
-import type { Adapter } from "./model/adapter.ts";
-import type { BaseModel } from "./model/base-model.ts";
-import type { BaseOptions } from "./model/open-adapter-node.ts";
+import type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
 import type { HubOptions } from "./model-files/hub-repository-node.ts";
 import type { BaseFormat } from "./models/base-format.ts";
+import type { RuntimePlace } from "./runtime/runtime-node.ts";
 import type { Runtime } from "./runtime/session.ts";
 
-// A program imports these functions at its start. Each one loads its code when the program calls it.
+export { UserError } from "./errors.ts";
+export type { ComputeOptions, FineTunedModel } from "./inference/fine-tuned-model.ts";
+export type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
+export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";
+export type { Answer, AnswerEnd, AnswerOptions, AnswersOptions } from "./inference/write-answers.ts";
+export type { RuntimePlace } from "./runtime/runtime-node.ts";
+
+// A program imports these functions at its start. Each one loads its code, and ONNX Runtime, when the program calls it.
 
 /**
- * Loads the adapter of a run folder, or an adapter folder (of aflora or of Hugging Face PEFT), and its base model.
- * @param runtime default: all cores of the CPU
- * @param options `writes`: whether the model is to write texts, for which a base in fewer bits is faster (default: whether its task
- * is to write)
+ * Loads a fine-tuned model: the adapter of a run folder, or an adapter folder (of aflora or of Hugging Face PEFT), with its base model; or
+ * a folder that `exportRun` wrote as `merged` or `onnx`, or the path of an ONNX file in one.
+ * @param place a runtime, or the device and the threads of a new one (default: all cores of the CPU)
  * @throws UserError if the adapter or the base model is missing or damaged, the base model's files have changed, or they do not fit
  */
 export async function loadFineTunedModel(
   directory: string,
-  runtime?: Runtime,
-  options?: BaseOptions & { writes?: boolean | undefined },
+  place?: Runtime | RuntimePlace,
+  options?: LoadOptions,
 ): Promise<FineTunedModel> {
   const { loadFineTunedModel: load } = await import("./inference/load-fine-tuned-model-node.ts");
-  return load(directory, runtime, options);
+  return load(directory, place, options);
 }
 
 /**
  * Loads a base model that embeds texts, without training: pooled as its folder says, otherwise by the mean of its tokens.
  * @param model a folder, the bundled model's name (the default), or `owner/name[@revision]` on the hub
+ * @param place a runtime, or the device and the threads of a new one (default: all cores of the CPU)
  * @param options `base`: storage format of its weights (default: float32)
  * @returns a model that makes vectors of texts with {@link FineTunedModel.embed}; release it after use
  * @throws UserError if the model is missing, damaged or not supported
  */
 export async function loadEmbedder(
   model?: string,
-  runtime?: Runtime,
+  place?: Runtime | RuntimePlace,
   options?: HubOptions & { base?: BaseFormat | undefined },
 ): Promise<FineTunedModel> {
   const { loadEmbedder: load } = await import("./inference/load-embedder-node.ts");
-  return load(model, runtime, options);
-}
-
-/**
- * Reads a base model, to put adapters on it with `AdapterHost`.
- * @param name a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
- * @param options `base`: storage format of its weights (default: float32)
- * @throws UserError if the model is missing, damaged or not supported
- */
-export async function loadBaseModel(
-  name: string,
-  { base: format, ...hub }: HubOptions & { base?: BaseFormat | undefined } = {},
-): Promise<BaseModel> {
-  const { loadBaseModel: load } = await import("./model/load-base-model-node.ts");
-  return load(name, undefined, 0, { ...hub, format });
-}
-
-/**
- * Reads the adapter of a run folder, an adapter folder of aflora, or one that Hugging Face PEFT wrote.
- * @throws UserError if there is no adapter, it is damaged, or (PEFT) it does not fit the base model
- */
-export async function openAdapter(directory: string, options?: BaseOptions): Promise<Adapter> {
-  const { openAdapter: open } = await import("./model/open-adapter-node.ts");
-  return open(directory, options);
+  return load(model, place, options);
 }

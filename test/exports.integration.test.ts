@@ -4,7 +4,12 @@ import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SOURCE = `${ROOT}src/`;
-const ENTRANCES = { aflora: "src/index.ts", "aflora/extend": "src/extend.ts", "aflora/web": "src/web.ts" };
+const ENTRANCES = {
+  aflora: "src/index.ts",
+  "aflora/extend": "src/extend.ts",
+  "aflora/web": "src/web.ts",
+  "aflora/predict": "src/predict.ts",
+};
 
 const config = ts.readConfigFile(`${ROOT}tsconfig.build.json`, ts.sys.readFile).config;
 const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ROOT);

@@ -56,9 +56,15 @@ test('import "aflora" loads the runtime, and no code that reads models, trains, 
   ]);
 });
 
+test('import "aflora/predict" loads neither ONNX Runtime nor another package', async () => {
+  const { files, packages } = await loadedBy('import "aflora/predict";');
+  expect(files.toSorted()).toEqual(["errors.js", "predict.js"]);
+  expect([...packages]).toEqual([]);
+});
+
 test("a program that loads a model and predicts never loads code that trains, draws or serves", async () => {
   const { files, packages } = await loadedBy(`
-    import { loadFineTunedModel } from "aflora";
+    import { loadFineTunedModel } from "aflora/predict";
     const model = await loadFineTunedModel(${JSON.stringify(run)});
     const { label } = await model.predict("my card was charged twice");
     if (typeof label !== "string") throw new Error("no label");

@@ -3,8 +3,8 @@ import { loadBaseModel } from "../model/load-base-model-node.ts";
 import { untunedAdapter } from "../model/untuned-adapter-node.ts";
 import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
-import { nodeRuntime } from "../runtime/runtime-node.ts";
-import type { Runtime } from "../runtime/session.ts";
+import { nodeRuntime, type RuntimePlace } from "../runtime/runtime-node.ts";
+import { Runtime } from "../runtime/session.ts";
 import { embeddingKind } from "../tasks/task-kinds.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
@@ -17,10 +17,10 @@ import { FineTunedModel } from "./fine-tuned-model.ts";
  */
 export async function loadEmbedder(
   model: string = BUNDLED_MODEL,
-  runtime: Runtime = nodeRuntime(),
+  place: Runtime | RuntimePlace = {},
   { base: format, ...hub }: HubOptions & { base?: BaseFormat | undefined } = {},
 ): Promise<FineTunedModel> {
   const adapter = await untunedAdapter(model, { ...hub, kind: embeddingKind().name });
   const base = await loadBaseModel(model, adapter.description.task, 0, { ...hub, format });
-  return FineTunedModel.adapt(base, adapter, runtime);
+  return FineTunedModel.adapt(base, adapter, place instanceof Runtime ? place : nodeRuntime(place));
 }

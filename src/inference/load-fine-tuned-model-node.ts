@@ -1,24 +1,39 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { UserError } from "../errors.ts";
+import { readJsonFile } from "../files/json-file-node.ts";
+import { ADAPTER_DESCRIPTION } from "../model/adapter.ts";
 import type { BaseModel } from "../model/base-model.ts";
 import { loadBaseModel } from "../model/load-base-model-node.ts";
 import { type BaseOptions, openAdapter } from "../model/open-adapter-node.ts";
+import { PEFT_CONFIG } from "../model/peft/peft-files.ts";
 import { untunedAdapter } from "../model/untuned-adapter-node.ts";
-import { nodeRuntime } from "../runtime/runtime-node.ts";
-import type { Runtime } from "../runtime/session.ts";
+import { nodeRuntime, type RuntimePlace } from "../runtime/runtime-node.ts";
+import { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { formatToAnswer } from "./answering-format-node.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
+/** Options of a loaded model. */
+export interface LoadOptions extends BaseOptions {
+  /** Whether the model generates text, for which a base of few bits is suitable (default: whether its task does). */
+  writes?: boolean | undefined;
+}
+
 /**
- * Loads the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), and its base model.
- * @param options `writes`: whether the model generates text, for which a base of few bits is suitable (default: as its task)
- * @throws UserError if either is missing or damaged, the base model's files changed, or they do not fit.
+ * Loads a fine-tuned model: the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), with its base model; or
+ * an exported folder or ONNX file, which is a whole model.
+ * @param place runtime to use, or device and threads of a new one (default: all cores of the CPU)
+ * @throws UserError if something is missing or damaged, the base model's files changed, or adapter and base do not fit.
  */
 export async function loadFineTunedModel(
   directory: string,
-  runtime: Runtime = nodeRuntime(),
-  options: BaseOptions & { writes?: boolean | undefined } = {},
+  place: Runtime | RuntimePlace = {},
+  options: LoadOptions = {},
 ): Promise<FineTunedModel> {
+  const runtime = place instanceof Runtime ? place : nodeRuntime(place);
+  if (options.model === undefined && (await isWholeModel(directory)))
+    return loadWholeModel(directory, runtime, options);
   const adapter = await openAdapter(directory, options);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   // With another model given on purpose, its files are not checked.
@@ -28,6 +43,29 @@ export async function loadFineTunedModel(
   const format = asked ?? formatToAnswer({ trained, writes, packs: runtime.packs });
   const base = await loadBaseModel(model, task, 0, { ...from, format, recorded, ...(revision && { revision }) });
   return FineTunedModel.adapt(base, adapter, runtime);
+}
+
+/** Whether a folder or file is a whole model, as `merged` and `onnx` export it, rather than a run or an adapter. */
+async function isWholeModel(path: string): Promise<boolean> {
+  if (path.endsWith(".onnx")) return true;
+  if ([ADAPTER_DESCRIPTION, PEFT_CONFIG].some((file) => existsSync(join(path, file)))) return false;
+  // A run's config.json has its options.
+  const config = await readJsonFile(join(path, "config.json"));
+  return typeof config === "object" && config !== null && "model_type" in config;
+}
+
+/** Loads a model as it is. @param kind name of its kind of task (default: its own) @throws UserError if it lacks weights */
+async function loadWholeModel(
+  model: string,
+  runtime: Runtime,
+  { kind, writes: asked, base: given, ...hub }: Omit<LoadOptions, "model"> & { kind?: string | undefined },
+): Promise<FineTunedModel> {
+  const untuned = await untunedAdapter(model, { ...hub, kind });
+  const { task } = untuned.description;
+  const format = given ?? formatToAnswer({ writes: asked ?? writesTexts(task), packs: runtime.packs });
+  const base = await loadBaseModel(model, task, 0, { ...hub, format });
+  refuseNewWeights(base);
+  return FineTunedModel.adapt(base, untuned, runtime);
 }
 
 /** Whether the kind of task generates text. */
@@ -55,12 +93,7 @@ export async function loadAskedModel(
   const directory = run ?? adapter;
   if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
   if (model === undefined) throw new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is");
-  const untuned = await untunedAdapter(model, { ...options, kind });
-  const writes = writesTexts(untuned.description.task);
-  const format = options.base ?? formatToAnswer({ writes, packs: runtime.packs });
-  const base = await loadBaseModel(model, untuned.description.task, 0, { ...options, format });
-  refuseNewWeights(base);
-  return FineTunedModel.adapt(base, untuned, runtime);
+  return loadWholeModel(model, runtime, { ...options, kind });
 }
 
 /** An untuned model must have all weights: newly initialized ones would give random answers. @throws UserError if it lacks some */

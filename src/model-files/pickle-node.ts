@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from "yauzl";
+import type { ZipFile } from "yauzl";
 import { UserError } from "../errors.ts";
 import { type ByteSource, readTensor } from "../files/byte-source.ts";
 import { float32, sizeOf } from "../graph/tensor.ts";
@@ -113,15 +113,15 @@ async function readZip(source: ByteSource): Promise<Contents> {
   return { root, ranges: new Map(storages.map(([entry, data]) => [entry.slice(prefix.length), data])) };
 }
 
-/** Adapts a source to the zip reader. */
-class ZipReader extends RandomAccessReader {
-  constructor(readonly source: ByteSource) {
-    super();
+async function openZip(source: ByteSource): Promise<ZipFile> {
+  // Imported here: an ES module that esbuild bundles cannot load this package, which few programs need.
+  const { fromRandomAccessReaderPromise, RandomAccessReader } = await import("yauzl");
+  class SourceReader extends RandomAccessReader {
+    override _readStreamForRange(start: number, end: number): Readable {
+      return Readable.from(chunks(source, start, end));
+    }
   }
-
-  override _readStreamForRange(start: number, end: number): Readable {
-    return Readable.from(chunks(this.source, start, end));
-  }
+  return fromRandomAccessReaderPromise(new SourceReader(), source.size, { autoClose: false });
 }
 
 async function* chunks(source: ByteSource, start: number, end: number): AsyncIterable<Buffer> {
@@ -134,7 +134,7 @@ async function zipEntries(source: ByteSource): Promise<Map<string, Range>> {
   const entries = new Map<string, Range>();
   let zip: ZipFile | undefined;
   try {
-    zip = await fromRandomAccessReaderPromise(new ZipReader(source), source.size, { autoClose: false });
+    zip = await openZip(source);
     for await (const entry of zip.eachEntry()) {
       const { fileName, compressionMethod, compressedSize, uncompressedSize } = entry;
       if (compressionMethod !== 0 || entry.isEncrypted()) {

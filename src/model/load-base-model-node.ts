@@ -1,6 +1,6 @@
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
+import { assetFolder } from "../files/package-place-node.ts";
 import { type FileHashes, hashedFiles, refuseOtherFiles } from "../model-files/file-hashes-node.ts";
 import { resolveModel } from "../model-files/hub-node.ts";
 import type { HubOptions } from "../model-files/hub-repository-node.ts";
@@ -15,7 +15,7 @@ const DECODERS = { pictures: decodePicture, sounds: decodeSound };
 
 /** Folder of a model: that of the bundled model by its name, any other as given. */
 export function modelDirectory(name: string): string {
-  return name === BUNDLED_MODEL ? fileURLToPath(new URL(`../../assets/${BUNDLED_MODEL}`, import.meta.url)) : name;
+  return name === BUNDLED_MODEL ? assetFolder(BUNDLED_MODEL) : name;
 }
 
 /**

@@ -1,5 +1,3 @@
-import type { OnnxRuntime } from "./onnx-runtime.ts";
-
 /**
  * Devices by name. A program that registers one declares its name here, so that options accept it:
  * `declare module "aflora/extend" { interface Devices { npu: Device } }`.
@@ -33,11 +31,6 @@ export interface System {
   read(path: string): string;
 }
 
-/** ONNX Runtime in a page. */
-export interface WebOnnxRuntime extends OnnxRuntime {
-  env: { wasm: { numThreads?: number } };
-}
-
 /** A device in web pages. */
 export interface PageDevice {
   /** Name for users. */
@@ -46,8 +39,6 @@ export interface PageDevice {
   readonly isGraphicsCard: boolean;
   /** Whether this browser supports it. */
   isAvailable(): Promise<boolean>;
-  /** Imports the build of ONNX Runtime for this device, so that a page loads no other. */
-  load(): Promise<WebOnnxRuntime>;
 }
 
 /** A device that runs graphs. Each is one object in its own file; no other code depends on a particular device. */

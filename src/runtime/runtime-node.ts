@@ -17,6 +17,14 @@ export function availableDevices(): DeviceName[] {
   return DEVICES.all.filter(({ provider }) => providers.includes(provider)).map(({ name }) => name);
 }
 
+/** Where a runtime computes. */
+export interface RuntimePlace {
+  /** Default: the CPU. */
+  device?: DeviceName;
+  /** Number of threads (default: all cores). */
+  threads?: number;
+}
+
 /**
  * Creates a runtime over onnxruntime-node.
  * @throws UserError if there is no such device, or the installed build of ONNX Runtime does not have it.
@@ -24,10 +32,7 @@ export function availableDevices(): DeviceName[] {
 export function nodeRuntime({
   device: name = DEFAULT_DEVICE.name,
   threads = availableParallelism(),
-}: {
-  device?: DeviceName;
-  threads?: number;
-} = {}): Runtime {
+}: RuntimePlace = {}): Runtime {
   const device = DEVICES.find(name);
   const available = availableDevices();
   if (!available.includes(name)) {

@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import { ownUrl } from "../files/package-place-node.ts";
 
 /**
  * On Linux and macOS, ONNX Runtime 1.29 and later report their use, under an id that they store, to Microsoft, unless
@@ -11,7 +12,7 @@ process.env[NAME] ??= "1";
 if ("bun" in process.versions && process.platform !== "win32") {
   const library = process.platform === "darwin" ? "/usr/lib/libSystem.B.dylib" : "libc.so.6";
   try {
-    const { dlopen } = createRequire(import.meta.url)("bun:ffi");
+    const { dlopen } = createRequire(ownUrl())("bun:ffi");
     const { setenv } = dlopen(library, { setenv: { args: ["cstring", "cstring", "int"], returns: "int" } }).symbols;
     setenv(Buffer.from(`${NAME}\0`), Buffer.from(`${process.env[NAME]}\0`), 1);
   } catch {

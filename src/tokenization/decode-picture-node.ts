@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import { importInstalled } from "../files/installed-package-node.ts";
 import { mediaFile } from "./media-file-node.ts";
 import { refuseLargeFile, refuseLargePicture } from "./picture-file.ts";
 import type { RawPicture } from "./resize-picture.ts";
@@ -41,7 +42,7 @@ export async function decodePicture(path: string, held?: Uint8Array): Promise<Ra
 
 async function loadSharp(): Promise<typeof import("sharp").default> {
   try {
-    const { default: sharp } = await import("sharp");
+    const { default: sharp } = await importInstalled<typeof import("sharp")>("sharp");
     return sharp;
   } catch {
     throw new UserError("pictures need a package that is not installed; install it with: npm install sharp");

@@ -70,6 +70,19 @@ test("an empty folder is accepted; built-in texts replace missing ones, with a n
   expect(report.quantized!.largestDifference).toBeGreaterThan(0);
   expect(existsSync(join(output, "onnx", "model_quantized.onnx"))).toBe(true);
   await writeCsv(train, tickets(1));
+
+  // The exported folder, and each file in it, answers like the run.
+  const files = [run, output, join(output, "onnx", "model_quantized.onnx")];
+  const answers = [];
+  for (const file of files) {
+    const model = await loadFineTunedModel(file, { threads: 1 });
+    answers.push((await model.predict("my parcel is late")).labels![0]!);
+    await model.release();
+  }
+  const [expected, exported, rounded] = answers;
+  expect(exported!.label).toBe(expected!.label);
+  expect(exported!.probability).toBeCloseTo(expected!.probability, 5);
+  expect(rounded!.probability).toBeCloseTo(expected!.probability, 1);
 });
 
 test("changed texts are replaced in the comparison, with a note", async () => {

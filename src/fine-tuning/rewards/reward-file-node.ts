@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import { UserError } from "../../errors.ts";
+import { ownUrl } from "../../files/package-place-node.ts";
 import type { Reward, RewardFunction } from "../../tasks/reward-functions.ts";
 
 /** Time limit for loading a file, in seconds. */
@@ -79,7 +80,7 @@ export class RewardWorker implements Reward {
   async #start(): Promise<Worker> {
     const file = this.#file;
     const isTyped = /\.[cm]?ts$/.test(file);
-    const jiti = isTyped && pathToFileURL(createRequire(import.meta.url).resolve("jiti")).href;
+    const jiti = isTyped && pathToFileURL(createRequire(ownUrl()).resolve("jiti")).href;
     // Its output must not mix with the command's result.
     const worker = new Worker(CODE, {
       eval: true,

@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
+import { importInstalled } from "../../files/installed-package-node.ts";
 
 /** Milliseconds to wait for a server's answer. */
 const PATIENCE = 10_000;
@@ -13,7 +14,10 @@ export const line = z.string().transform((text) => text.slice(0, LONGEST).replac
 /** Loads BullMQ and its client, which users of a queue install. @throws UserError if they are not installed */
 export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: typeof Redis }> {
   try {
-    const [bullmq, { Redis: Client }] = await Promise.all([import("bullmq"), import("ioredis")]);
+    const [bullmq, { Redis: Client }] = await Promise.all([
+      importInstalled<typeof import("bullmq")>("bullmq"),
+      importInstalled<typeof import("ioredis")>("ioredis"),
+    ]);
     return { ...bullmq, Client };
   } catch {
     throw new UserError("a queue needs packages that are not installed; install them with: npm install bullmq ioredis");

@@ -11,6 +11,5 @@ export const cpu: Device = {
     name: "WebAssembly",
     isGraphicsCard: false,
     isAvailable: async () => true,
-    load: () => import("onnxruntime-web/wasm"),
   },
 };

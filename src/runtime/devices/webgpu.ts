@@ -42,6 +42,5 @@ export const webgpu: Device = {
       // Some browsers have the flag on the adapter.
       return adapter !== undefined && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
     },
-    load: () => import("onnxruntime-web/webgpu"),
   },
 };

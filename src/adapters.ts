@@ -1,0 +1,30 @@
+import type { Adapter } from "./model/adapter.ts";
+import type { BaseModel } from "./model/base-model.ts";
+import type { BaseOptions } from "./model/open-adapter-node.ts";
+import type { HubOptions } from "./model-files/hub-repository-node.ts";
+import type { BaseFormat } from "./models/base-format.ts";
+
+// A program imports these functions at its start. Each one loads its code when the program calls it.
+
+/**
+ * Reads a base model, to put adapters on it with `AdapterHost`.
+ * @param name a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
+ * @param options `base`: storage format of its weights (default: float32)
+ * @throws UserError if the model is missing, damaged or not supported
+ */
+export async function loadBaseModel(
+  name: string,
+  { base: format, ...hub }: HubOptions & { base?: BaseFormat | undefined } = {},
+): Promise<BaseModel> {
+  const { loadBaseModel: load } = await import("./model/load-base-model-node.ts");
+  return load(name, undefined, 0, { ...hub, format });
+}
+
+/**
+ * Reads the adapter of a run folder, an adapter folder of aflora, or one that Hugging Face PEFT wrote.
+ * @throws UserError if there is no adapter, it is damaged, or (PEFT) it does not fit the base model
+ */
+export async function openAdapter(directory: string, options?: BaseOptions): Promise<Adapter> {
+  const { openAdapter: open } = await import("./model/open-adapter-node.ts");
+  return open(directory, options);
+}
