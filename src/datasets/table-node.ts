@@ -80,26 +80,33 @@ export async function readExamples(
   named: Partial<Columns>,
   kind: string,
   labels: readonly string[],
-  { labelled = named.label !== undefined } = {},
+  options: { labelled?: boolean } = {},
 ): Promise<List<Example>> {
+  return (await readRows(file, named, kind, labels, options)).examples;
+}
+
+/** Reads examples like {@link readExamples}, with the rows that they were made of, in the same order. */
+export async function readRows(
+  file: string,
+  named: Partial<Columns>,
+  kind: string,
+  labels: readonly string[],
+  { labelled = named.label !== undefined }: { labelled?: boolean } = {},
+): Promise<{ examples: List<Example>; table: Table }> {
   const source = await readSource(file, named, kind, labelled, { classes: labels });
   const found = findTaskKind(kind);
-  const { ofFolder } = source;
+  const { ofFolder, table } = source;
   if (found.table && labelled) {
-    const examples = numbered(found.table.read(source.table, source.named, labels).examples);
-    return resolvePaths(file, examples, kind, ofFolder);
+    const examples = numbered(found.table.read(table, source.named, labels).examples);
+    return { examples: resolvePaths(file, examples, kind, ofFolder), table };
   }
-  if (!found.columnsIn) refuseUnnamedColumns(source.table, source.named, labelled);
-  const { label, ...texts } = columnsFor(found, source.table, source.named);
+  if (!found.columnsIn) refuseUnnamedColumns(table, source.named, labelled);
+  const { label, ...texts } = columnsFor(found, table, source.named);
   // A kind that finds its own columns may find unlabelled rows, without the usual label column.
   const finds = found.columnsIn !== undefined && found.reads === undefined;
-  const has = label !== undefined && (labelled || (finds && source.table.columns.includes(label)));
-  return resolvePaths(
-    file,
-    examplesOf(source.table, { ...texts, ...(has && { label }) }, found, labels),
-    kind,
-    ofFolder,
-  );
+  const has = label !== undefined && (labelled || (finds && table.columns.includes(label)));
+  const examples = examplesOf(table, { ...texts, ...(has && { label }) }, found, labels);
+  return { examples: resolvePaths(file, examples, kind, ofFolder), table };
 }
 
 /** Size in bytes from which a CSV file is sampled while it is read, if not all rows are requested. */

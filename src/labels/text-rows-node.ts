@@ -1,7 +1,5 @@
 import { fileFormat, readTable } from "../datasets/read-table-node.ts";
-import { csvOf } from "../datasets/write-csv.ts";
 import { UserError } from "../errors.ts";
-import { writeAtomically } from "../files/atomic-file-node.ts";
 import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
 
 /** Rows of a file, with the text of each. */
@@ -32,28 +30,4 @@ export async function readTextRows(file: string, named?: string): Promise<TextRo
 function defaultColumn({ columns }: Table): string | undefined {
   if (columns.includes("text")) return "text";
   return columns.length === 1 ? columns[0] : undefined;
-}
-
-/** @throws UserError if the rows already have one of the new columns, or the file is no CSV file */
-export function refuseOutput({ table }: TextRows, output: string, added: readonly string[]): void {
-  if (!/\.csv$/i.test(output)) throw new UserError(`${output}: rows are written as CSV; name a file.csv`);
-  const taken = added.find((name) => table.columns.includes(name));
-  if (taken !== undefined) {
-    throw new UserError(`${table.source} has a column "${taken}" already; name another with --label, or rename it`);
-  }
-}
-
-/**
- * Writes rows as CSV, atomically.
- * @param added names of additional columns
- * @param chosen indices of rows, each with its cells in those columns
- */
-export async function writeTextRows(
-  output: string,
-  { table }: TextRows,
-  added: readonly string[],
-  chosen: readonly (readonly [row: number, cells: readonly unknown[]])[],
-): Promise<void> {
-  const rows = chosen.map(([row, cells]) => [...table.rows.at(row)!.cells, ...cells]);
-  await writeAtomically(output, (file) => file.writeFile(csvOf([[...table.columns, ...added], ...rows])));
 }

@@ -1,7 +1,14 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { didYouMean, UserError } from "../errors.ts";
-import { COMMIT, type HubOptions, openRepository, type Repository, splitRevision } from "./hub-repository-node.ts";
+import {
+  COMMIT,
+  type HubOptions,
+  modelsNamed,
+  openRepository,
+  type Repository,
+  splitRevision,
+} from "./hub-repository-node.ts";
 import { SENTENCE_FILES } from "./sentence-modules.ts";
 
 /** Name of a repository on the hub: `owner/name`, optionally with a revision. */
@@ -46,7 +53,11 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
   }
   if (/\.(gguf|onnx)$/.test(nameOrFolder)) throw new UserError(`there is no file ${nameOrFolder}; check the path`);
   if (!HUB_NAME.test(nameOrFolder)) {
-    throw new UserError(`no such model folder: ${nameOrFolder}; give a folder, or owner/name of a model on the hub`);
+    const meant = /^\w[\w.-]*$/.test(nameOrFolder) ? await modelsNamed(nameOrFolder, options) : [];
+    const hint = meant.length > 0 ? `; did you mean ${meant.join(" or ")} on the hub?` : "";
+    throw new UserError(
+      `no such model folder: ${nameOrFolder}${hint || "; give a folder, or owner/name of a model on the hub"}`,
+    );
   }
   const repository = await openRepository("model", nameOrFolder, options);
   const { name, files } = repository;

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { writeAtomically } from "../files/atomic-file-node.ts";
 import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "../files/bounded-fetch.ts";
@@ -50,13 +51,46 @@ export async function openRepository(kind: Kind, written: string, options: HubOp
   if (revision.split("/").some((part) => part === "" || part === "." || part === "..")) {
     throw new UserError(`"${revision}" is not a revision; use a branch, tag or commit of ${name}`);
   }
-  const cache =
-    options.cache ??
-    process.env.HF_HUB_CACHE ??
-    join(process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"), "hub");
-  const folder = join(cache, `${kind}s--${name.replace("/", "--")}`);
-  const offline = options.offline ?? /^(1|on|yes|true)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
-  return offline ? openCached(kind, name, revision, folder) : openRemote(kind, name, revision, folder, options);
+  const folder = join(cacheOf(options), `${kind}s--${name.replace("/", "--")}`);
+  return isOffline(options)
+    ? openCached(kind, name, revision, folder)
+    : openRemote(kind, name, revision, folder, options);
+}
+
+const cacheOf = ({ cache }: HubOptions): string =>
+  cache ??
+  process.env.HF_HUB_CACHE ??
+  join(process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"), "hub");
+
+const isOffline = ({ offline }: HubOptions): boolean =>
+  offline ?? /^(1|on|yes|true)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
+
+const endpointOf = ({ endpoint }: HubOptions): string =>
+  (endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+
+/** Limits of a search for models, which only makes an error message better. */
+const SEARCH = { silence: 5000, deadline: 5000, maxBytes: 2 ** 22 };
+/** Number of models that a message names. */
+const NAMED = 3;
+
+const foundModels = z.array(z.object({ id: z.string() }));
+
+/** Models called `name` by any owner, as `owner/name`: those in the cache and, unless offline, the most downloaded ones of the hub. */
+export async function modelsNamed(name: string, options: HubOptions): Promise<string[]> {
+  const folders = await readdir(cacheOf(options)).catch(() => []);
+  const cached = folders
+    .filter((folder) => folder.startsWith("models--"))
+    .map((folder) => folder.slice("models--".length).replace("--", "/"));
+  const hosted = isOffline(options) ? [] : await searchedModels(name, options).catch(() => []);
+  const isMeant = (id: string): boolean => id.split("/")[1]?.toLowerCase() === name.toLowerCase();
+  return [...new Set([...cached, ...hosted])].filter(isMeant).slice(0, NAMED);
+}
+
+async function searchedModels(name: string, options: HubOptions): Promise<string[]> {
+  const query = new URLSearchParams({ search: name, sort: "downloads", direction: "-1", limit: "50" });
+  const { signal } = options;
+  const response = await boundedFetch(`${endpointOf(options)}/api/models?${query}`, {}, { ...SEARCH, signal });
+  return foundModels.parse(await response.json()).map(({ id }) => id);
 }
 
 /** Splits `owner/name@revision` into name and revision. */
@@ -97,7 +131,7 @@ interface Connection {
 }
 
 function connect(kind: Kind, name: string, revision: string, options: HubOptions): Connection {
-  const endpoint = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+  const endpoint = endpointOf(options);
   const token = options.token ?? process.env.HF_TOKEN?.trim();
   if (token && !token.startsWith("hf_")) {
     throw new UserError("HF_TOKEN is not a hub token, which begins with hf_; correct it or unset it");

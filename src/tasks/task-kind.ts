@@ -297,6 +297,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   ): Output;
   /** Formats this prediction in one line, without the text. */
   lineOf(output: Output): string;
+  /** This prediction as cells of a table, by column (default: all that {@link describe} returns). */
+  cellsOf?(output: Output): Readonly<Record<string, unknown>>;
 
   // Scores
 

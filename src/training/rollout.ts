@@ -16,6 +16,8 @@ export interface Rollout {
   ): Promise<{ examples: readonly TrainingExample[]; record: RolloutRecord }>;
   /** Evaluates the likeliest answers to held-out prompts. @throws the signal's reason */
   evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation>;
+  /** Why no answer can have taught anything so far; undefined if one could. */
+  readonly taughtNothing: string | undefined;
   /** Notes for the user, such as rewards that failed. */
   readonly notes: string[];
   release(): Promise<void>;

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { loadFineTunedModel } from "aflora";
 
-const query = process.argv[2] ?? "I cannot get into my account";
+const query = process.argv[2] ?? "how do I open Maple";
 const documents = readFileSync("documents.txt", "utf8").trim().split("\n");
 
 const model = await loadFineTunedModel("runs/search");

@@ -135,6 +135,11 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   ["a share that is no number", "study --vary rank=1,2 --hold-out half", '--hold-out must be a number, not "half"'],
   ["a count that is no number", "embed --dimensions many text", '--dimensions must be a number, not "many"'],
   ["texts and a file", "predict --run run --file tickets.csv text", "give texts or --file, not both"],
+  [
+    "no server that labels",
+    "label --labels a,b --file tickets.csv --output labelled.csv",
+    /^which server should label the rows\? Give --endpoint http:\S+ for Ollama .*, or --endpoint https:\S+ for OpenAI/,
+  ],
   ["no run", "evaluate", "required option '--run <dir>' not specified"],
 ];
 

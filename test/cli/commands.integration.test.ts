@@ -146,6 +146,31 @@ describe("predict", () => {
   });
 });
 
+describe("predict --output", () => {
+  test("writes the rows of a file with the answers, and keeps the labels that it has", async () => {
+    await writeFile(join(home, "given.csv"), 'id,body,label\n1,"my card, twice",billing\n2,the app does not open,\n');
+    const args = words("predict --run run --file given.csv --text body --output answered.jsonl");
+    expect(await afloraHere(args, home)).toMatchObject({ code: 0, stdout: "2 rows written to answered.jsonl\n" });
+    const lines = (await readFile(join(home, "answered.jsonl"), "utf8")).trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { id: "1", body: "my card, twice", label: "billing", ...ANSWER },
+      { id: "2", body: "the app does not open", label: "", ...ANSWER },
+    ]);
+  });
+  const ANSWER = { predicted_label: expect.stringMatching(/billing|bug|delivery/), probability: expect.any(Number) };
+
+  test.each([
+    [
+      "--file given.csv --text body --output answered.xlsx",
+      /answered\.xlsx: rows are written as CSV, JSONL or parquet/,
+    ],
+    ["--output answered.csv hello", /--output writes the rows of --file; give both/],
+  ])("%s is refused", async (flags, message) => {
+    const { code, stderr } = await afloraHere(words(`predict --run run ${flags}`), home);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+  });
+});
+
 describe("evaluate", () => {
   test("prints metrics, their standard errors and a confusion matrix of the run's own validation data", async () => {
     const { code, stdout } = await afloraHere(words("evaluate --run run --threads 1"), home);

@@ -42,12 +42,13 @@ export async function writeData(project: string): Promise<void> {
   for (const split of ["train", "dev"])
     await write(`glue/SST-2/${split}.tsv`, `sentence\tlabel\n${reviews.join("\n")}\n`);
   // Decoders of random weights stand for those that the pages name.
-  for (const name of ["SmolLM2-135M", "SmolLM2-135M-Instruct", "Llama-2-7b-hf"]) {
+  const decoders = ["HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct", "meta-llama/Llama-2-7b-hf"];
+  for (const name of decoders) {
     await writeTinyLanguageModel(join(project, name), { template: name.endsWith("Instruct") ? "smollm2" : null });
   }
   for (const [name, family] of [
-    ["bart-base", "bart"],
-    ["t5-small", "t5"],
+    ["facebook/bart-base", "bart"],
+    ["google-t5/t5-small", "t5"],
   ] as const) {
     await writeTinyEncoderDecoder(join(project, name), family);
   }

@@ -47,6 +47,21 @@ describe("resolveModel", () => {
     }
   });
 
+  it("names the models that a name without an owner may mean, in the cache and on the hub", async () => {
+    for (const name of ["owner/small", "other/Small", "owner/small-2"]) {
+      hub.repositories.push({ kind: "model", name, files });
+    }
+    await resolveModel("other/Small", options);
+    await expect(resolveModel("small", options)).rejects.toThrow(
+      "no such model folder: small; did you mean other/Small or owner/small on the hub?",
+    );
+    await expect(resolveModel("small", { ...options, offline: true })).rejects.toThrow(
+      "no such model folder: small; did you mean other/Small on the hub?",
+    );
+    await expect(resolveModel("./small", options)).rejects.toThrow("./small; give a folder");
+    await expect(resolveModel("small", { ...options, endpoint: "http://127.0.0.1:9" })).rejects.toThrow("other/Small");
+  });
+
   it("downloads an ONNX file and the preprocessing of a picture model", async () => {
     const own = { "config.json": "{}", "preprocessor_config.json": "{}", "onnx/model.onnx": "graph" };
     hub.repositories.push({ kind: "model", name: "owner/eye", files: { ...own, "model.safetensors": "no" } });

@@ -113,6 +113,13 @@ test("a reward that throws or is NaN costs only its answer, with a note", async 
   ]);
 });
 
+test("rewards that are all equal are named as what taught nothing", async () => {
+  const reward = join(home, "zero.mjs");
+  await writeFile(reward, "export default () => 0;");
+  const { notes } = await fineTune(await configOf("zero", { reward, epochs: 1 }));
+  expect(notes).toEqual([expect.stringMatching(/^all rewards were 0, so no answer was better than another/)]);
+});
+
 test("a program can pass a function", async () => {
   const { reward: _, ...config } = await configOf("given", { epochs: 1 });
   const asked: unknown[] = [];

@@ -57,6 +57,13 @@ export class LocalHub {
   private answerAsHub(request: IncomingMessage, answer: ServerResponse): unknown {
     const path = decodeURIComponent(request.url!.split("?")[0]!);
     this.received.push({ host: "hub", path, headers: request.headers });
+    if (path === "/api/models") {
+      const models = this.repositories.filter(({ kind }) => kind === "model");
+      return json(
+        answer,
+        models.map(({ name }) => ({ id: name })),
+      );
+    }
     const [, api, kind, name, what, rest] =
       /^\/(api\/)?(models\/|datasets\/)?([^/]+\/[^/]+)\/(revision|tree|resolve)\/(.+)$/.exec(path) ?? [];
     const repository = this.repositories.find(

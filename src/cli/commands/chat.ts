@@ -15,7 +15,7 @@ import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 
 const EXAMPLES = [
-  "aflora chat --model SmolLM2-135M-Instruct",
+  "aflora chat --model HuggingFaceTB/SmolLM2-135M-Instruct",
   "aflora chat --run runs/dialogsum",
   'aflora chat --run runs/support --system "You are short and kind." --temperature 0.7',
   'echo "What is 17 plus 25?" | aflora chat --run runs/gsm8k',

@@ -1,11 +1,12 @@
 import { Command } from "commander";
+import { refuseOutput, writeRows } from "../../datasets/write-rows-node.ts";
 import { UserError } from "../../errors.ts";
 import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
 import { classifyByLabels, type LabelScore } from "../../labels/classify-by-labels.ts";
 import type { NamedLabel } from "../../labels/named-labels.ts";
 import { readLabels } from "../../labels/read-labels-node.ts";
-import { readTextRows, refuseOutput, writeTextRows } from "../../labels/text-rows-node.ts";
+import { readTextRows } from "../../labels/text-rows-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";
@@ -48,7 +49,7 @@ export function classifyCommand(): Command {
     )
     .option("--file <file>", "texts from a CSV, TSV, JSONL, parquet or TXT file")
     .option("--text <column>", "column of the text (default: text, or the only column)")
-    .option("--output <file>", "CSV file to write: the rows of --file with label and score")
+    .option("--output <file>", "file to write: the rows of --file with label and score, as CSV, JSONL or parquet")
     .option("--label <column>", "column to write the label to (default: label)")
     .option("--json", "print JSON Lines with the score of every label");
   addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
@@ -61,7 +62,7 @@ export function classifyCommand(): Command {
     const labels = await readLabels(given.labels);
     const rows = file === undefined ? undefined : await readTextRows(file, given.text);
     const columns = [label, "score"];
-    if (rows && output !== undefined) refuseOutput(rows, output, columns);
+    if (rows && output !== undefined) refuseOutput(rows.table, output, columns);
     const all = rows?.texts ?? (texts.length > 0 ? texts : await linesOfStdin());
     if (all.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");
     const encoder = await loadEmbedder(given.model, runtimeFor(given), {
@@ -73,9 +74,9 @@ export function classifyCommand(): Command {
       const scores = await classifyByLabels(encoder, labels, all, { onProgress: (done) => progress.at(done) });
       progress.end();
       if (rows && output !== undefined) {
-        await writeTextRows(
+        await writeRows(
           output,
-          rows,
+          rows.table,
           columns,
           scores.map(([best], i) => [i, [best!.label, best!.score.toFixed(4)]]),
         );

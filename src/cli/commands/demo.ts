@@ -5,7 +5,6 @@ import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { type LabelledTexts, readLabelledTexts } from "../../labels/labelled-texts-node.ts";
-import { writeTextRows } from "../../labels/text-rows-node.ts";
 import { REPORT } from "../../runs/run-folder.ts";
 import { addExamples, STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
@@ -52,15 +51,15 @@ async function ticketsDemo(output: string): Promise<boolean> {
   const [few, unseen] = [rows.filter(isFew), rows.filter((i) => !isFew(i))];
   await mkdir(output, { recursive: true });
   const [fewFile, unseenFile] = [join(output, "few.csv"), join(output, "unseen.csv")];
-  await writeTextRows(
+  await writeRows(
     fewFile,
-    all,
+    all.table,
     [],
     few.map((row) => [row, []]),
   );
-  await writeTextRows(
+  await writeRows(
     unseenFile,
-    all,
+    all.table,
     [],
     unseen.map((row) => [row, []]),
   );

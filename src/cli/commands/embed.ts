@@ -19,7 +19,7 @@ const EXAMPLES = [
   'aflora embed "My card was charged twice"',
   'aflora embed --run runs/search "My card was charged twice"',
   "aflora embed --run runs/search --file corpus.jsonl --output corpus.npy",
-  "aflora embed --model dinov2-small-onnx --file photos --output photos.npy",
+  "aflora embed --model onnx-community/dinov2-small --file photos --output photos.npy",
   "cat texts.txt | aflora embed --run runs/search --dimensions 128 > vectors.jsonl",
 ];
 

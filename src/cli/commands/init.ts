@@ -14,17 +14,13 @@ the Hugging Face hub.`;
 
 const inPackage = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
-/** Files of each kind of project, in addition to its folder in templates/. */
-const PROJECTS: Readonly<Record<string, readonly string[]>> = {
-  classification: ["examples/tickets.csv"],
-  search: [],
-  chat: [],
-};
+/** Kinds of project, each a folder in templates/. */
+const PROJECTS = ["classification", "search", "chat"];
 
 /** `aflora init` */
 export function initCommand(): Command {
   const command = new Command("init")
-    .addArgument(new Argument("<kind>", "what the project does").choices(Object.keys(PROJECTS)))
+    .addArgument(new Argument("<kind>", "what the project does").choices(PROJECTS))
     .argument("[folder]", "new folder for the project (default: my-<kind>)");
   return addExamples(command, EXAMPLES, NOTE).action(async (kind: string, folder = `my-${kind}`) => {
     const directory = resolve(folder);
@@ -32,7 +28,6 @@ export function initCommand(): Command {
       throw new UserError(`${folder} already has files; name a new folder, as in aflora init ${kind} my-project`);
     await mkdir(directory, { recursive: true });
     await cp(inPackage(`templates/${kind}`), directory, { recursive: true });
-    for (const file of PROJECTS[kind]!) await cp(inPackage(file), join(directory, basename(file)));
     for (const [name, text] of Object.entries(settingsOf(directory))) await writeFile(join(directory, name), text);
     process.stdout.write(
       `${folder} is written. Next:\n\n  cd ${folder}\n  npm install\n  npm run train\n  npm run predict\n`,
@@ -51,14 +46,13 @@ function settingsOf(directory: string): Record<string, string> {
     scripts: { train: "tsx train.ts", predict: "tsx predict.ts" },
     dependencies: { aflora: specifier() },
     devDependencies: { "@types/node": "^20.19.0", tsx: "^4.23.0", typescript: "^6.0.0" },
-    // npm 11 runs no other scripts. npm 10 reads .npmrc, and pnpm its own file.
-    allowScripts: { aflora: false, "onnxruntime-node": false, esbuild: true, protobufjs: false },
   };
   const compiler = { module: "nodenext", target: "es2023", strict: true, noEmit: true, types: ["node"] };
   return {
     "package.json": `${JSON.stringify(manifest, null, 2)}\n`,
     "tsconfig.json": `${JSON.stringify({ compilerOptions: compiler }, null, 2)}\n`,
-    ".npmrc": "onnxruntime-node-install=skip\n",
+    ".npmrc":
+      "# No package here needs an install script, and onnxruntime-node's downloads files for CUDA.\nignore-scripts=true\n",
     "pnpm-workspace.yaml": "allowBuilds:\n  esbuild: true\n  onnxruntime-node: false\n",
     // Plug'n'Play's file handles cannot be flushed to the disk.
     ".yarnrc.yml": "nodeLinker: node-modules\n",

@@ -2,13 +2,14 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { Command } from "commander";
 import { z } from "zod";
+import { refuseOutput, writeRows } from "../../datasets/write-rows-node.ts";
 import { checkOptions, UserError } from "../../errors.ts";
 import { UNSURE } from "../../inference/confidence-threshold.ts";
 import { mayHaveKey } from "../../labels/chat-client.ts";
 import { labelByModel, type TextVerdict } from "../../labels/label-by-model.ts";
 import type { NamedLabel } from "../../labels/named-labels.ts";
 import { readLabels } from "../../labels/read-labels-node.ts";
-import { readTextRows, refuseOutput, type TextRows, writeTextRows } from "../../labels/text-rows-node.ts";
+import { readTextRows, type TextRows } from "../../labels/text-rows-node.ts";
 import { VoteFile } from "../../labels/vote-file-node.ts";
 import { addExamples } from "../help.ts";
 import { INTERRUPTED } from "../run-training.ts";
@@ -25,9 +26,10 @@ const EXAMPLES = [
 
 const NOTE = `Asks any OpenAI-compatible server (Ollama, llama.cpp, vLLM, aflora serve or a cloud service) for
 the label of each row, and so sends the texts there. If an answer is not one of the labels, it asks
-once more; rows that still have no label go to OUTPUT.unsure.csv. It saves each answer in
-OUTPUT.answers.jsonl: after Ctrl-C or a failure, run the same command again to continue. It reads
-the key from an environment variable and never writes it to a file.`;
+once more; rows that still have no label go to a second file, for labelled.csv to
+labelled.unsure.csv. It saves each answer in OUTPUT.answers.jsonl: after Ctrl-C or a failure, run
+the same command again to continue. It reads the key from an environment variable and never writes
+it to a file.`;
 
 /** Environment variable in which OpenAI clients look for the key. */
 const USUAL_KEY = "OPENAI_API_KEY";
@@ -71,9 +73,9 @@ export function labelCommand(): Command {
       "names separated by commas, each with an optional =description, or a file of them",
     )
     .requiredOption("--file <file>", "file of rows to label: CSV, TSV, JSONL, parquet or TXT")
-    .requiredOption("--endpoint <url>", "base URL of the server, such as http://127.0.0.1:11434/v1")
-    .requiredOption("--model <name>", "name of the model on the server")
-    .requiredOption("--output <file>", "CSV file to write: the rows with their labels")
+    .option("--endpoint <url>", "base URL of the server, such as http://127.0.0.1:11434/v1 (required)")
+    .option("--model <name>", "name of the model on the server (required)")
+    .requiredOption("--output <file>", "file to write: the rows with their labels, as CSV, JSONL or parquet")
     .option("--text <column>", "column of the text (default: text, or the only column)")
     .option("--label <column>", "column to write the label to (default: label)")
     .option("--instructions <text>", "further instructions for the model")
@@ -85,12 +87,12 @@ export function labelCommand(): Command {
     );
   addSchemaOptions(command, labelOptions, "Requests");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
-    const given = givenOptions<Given>(command);
+    const given = withServer(givenOptions(command));
     const { votes, ...asking } = checkOptions(labelOptions.loose(), given) as z.output<typeof labelOptions>;
     const labels = await readLabels(given.labels);
     const rows = await readTextRows(given.file, given.text);
     const columns = [given.label ?? "label", ...(votes > 1 ? ["agreement"] : [])];
-    refuseOutput(rows, given.output, [...columns, "reason"]);
+    refuseOutput(rows.table, given.output, [...columns, "reason"]);
     const answers = `${given.output}.answers.jsonl`;
     if (existsSync(given.output) && !existsSync(answers)) {
       throw new UserError(
@@ -114,6 +116,17 @@ export function labelCommand(): Command {
       await file.close();
     }
   });
+}
+
+/** @throws UserError if no server or no model is named */
+function withServer(given: Partial<Given>): Given {
+  if (given.endpoint === undefined) {
+    throw new UserError(
+      `which server should label the rows? Give --endpoint http://127.0.0.1:11434/v1 for Ollama on this machine, or --endpoint https://api.openai.com/v1 for OpenAI with the key in ${USUAL_KEY}`,
+    );
+  }
+  if (given.model !== undefined) return given as Given;
+  throw new UserError(`which model of ${given.endpoint} should label the rows? Name it with --model, such as qwen3:4b`);
 }
 
 /** The key from the environment. @throws UserError if the named variable is not set */
@@ -184,11 +197,11 @@ async function ask(
   }
 }
 
-const unsureFile = (output: string): string => output.replace(/\.csv$/i, ".unsure.csv");
+const unsureFile = (output: string): string => output.replace(/\.\w+$/, ".unsure$&");
 
 /** Writes rows with a label to the output file, and the others to a second file. */
 async function write(
-  rows: TextRows,
+  { table }: TextRows,
   columns: readonly string[],
   verdicts: readonly TextVerdict[],
   output: string,
@@ -198,16 +211,16 @@ async function write(
   const unsure = all.filter(({ label }) => label === undefined);
   if (unsure.length === 0) await rm(unsureFile(output), { force: true });
   else
-    await writeTextRows(
+    await writeRows(
       unsureFile(output),
-      rows,
+      table,
       ["reason"],
       unsure.map(({ row, reason }) => [row, [reason]]),
     );
   const cells = certain.map(
     ({ row, label, agreement }) => [row, [label, agreement.toFixed(2)].slice(0, columns.length)] as const,
   );
-  await writeTextRows(output, rows, columns, cells);
+  await writeRows(output, table, columns, cells);
 }
 
 function summaryOf(

@@ -1,5 +1,6 @@
 import { Command } from "commander";
-import { readExamples } from "../../datasets/table-node.ts";
+import { readRows } from "../../datasets/table-node.ts";
+import { refuseOutput, writeRows } from "../../datasets/write-rows-node.ts";
 import { UserError } from "../../errors.ts";
 import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { chooseAnswers } from "../../inference/choose-answer.ts";
@@ -10,7 +11,7 @@ import type { AnswerOptions } from "../../inference/write-answers.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { lineOf } from "../../tasks/probabilities.ts";
-import { namedColumns } from "../../tasks/rows.ts";
+import { namedColumns, type Table } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";
@@ -18,6 +19,7 @@ import { addExamples } from "../help.ts";
 import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
+import { counted } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
 
@@ -25,10 +27,11 @@ const EXAMPLES = [
   'aflora predict --run runs/tickets "My card was charged twice"',
   'aflora predict --run runs/rte "A man sleeps." --text-pair "Nobody is awake."',
   "aflora predict --run runs/tickets --file new.csv --text message --json",
+  "aflora predict --run runs/tickets --file new.csv --text message --output answered.csv",
   'aflora predict --run runs/tickets --threshold auto:precision=0.95 "My card was charged twice"',
   "cat messages.txt | aflora predict --run runs/tickets",
   'aflora predict --adapter peft-folder --model bert-base-uncased-folder "Where is my order?"',
-  'aflora predict --model SmolLM2-135M-Instruct "What is a parcel?"',
+  'aflora predict --model HuggingFaceTB/SmolLM2-135M-Instruct "What is a parcel?"',
   'aflora predict --run runs/support --choices yes,no "Is my order on its way?"',
   'aflora predict --run runs/support --json-schema order.json "Two blue shirts, size M"',
   'aflora predict --run runs/support "How do I reset my password?" --max-new-tokens 80',
@@ -51,6 +54,7 @@ export function predictCommand(): Command {
     .option("--json-schema <file>", JSON_SCHEMA)
     .option("--threshold <p>", THRESHOLD)
     .addOption(numberOption("--none-of-these <share>", NONE_OF_THESE))
+    .option("--output <file>", "file to write: the rows of --file with the answers, as CSV, JSONL or parquet")
     .option("--json", "print JSON Lines with the probability of every label");
   addSchemaOptions(command, generationOptions, "Answers of language models");
   addSchemaOptions(command, askingOptions, "Options");
@@ -71,22 +75,71 @@ export function predictCommand(): Command {
           "--json-schema holds the answers that a language model writes; leave out what asks for others",
         );
       }
-      const inputs = await readInputs(texts, options, model.description.task.kind);
-      if (options.choices !== undefined) return await choose(model, inputs, options.choices, options);
+      const { inputs, table } = await readInputs(texts, options, model.description.task.kind);
+      const answers = new Answers(options, table);
+      if (options.choices !== undefined) await choose(model, inputs, options.choices, options, answers);
       // A text with a continuation is not answered, but scored.
-      if (model.writes && options.textPair === undefined)
-        await answer(model, inputs, { ...writing, alone: inputs.length === 1 }, options);
-      else await label(model, inputs, options);
+      else if (model.writes && options.textPair === undefined)
+        await answer(model, inputs, { ...writing, alone: inputs.length === 1 }, options, answers);
+      else await label(model, inputs, options, answers);
+      await answers.finish();
     } finally {
       await model.release();
     }
   });
 }
 
+/** An answer in each form in which it can be given. */
+interface GivenAnswer {
+  line: string;
+  json: object;
+  cells: Readonly<Record<string, unknown>>;
+}
+
+/** Prints answers as they arrive, or writes them beside the rows of a file. */
+class Answers {
+  readonly #options: PredictOptions;
+  readonly #table: Table | undefined;
+  readonly #cells: GivenAnswer["cells"][] = [];
+
+  /** @throws UserError if the answers cannot be written to the named file */
+  constructor(options: PredictOptions, table: Table | undefined) {
+    this.#options = options;
+    this.#table = table;
+    const { output } = options;
+    if (output === undefined) return;
+    if (!table) throw new UserError("--output writes the rows of --file; give both");
+    refuseOutput(table, output, []);
+  }
+
+  give({ line, json, cells }: GivenAnswer): void {
+    if (this.#options.output !== undefined) this.#cells.push(cells);
+    else process.stdout.write(`${this.#options.json ? JSON.stringify(json) : line}\n`);
+  }
+
+  async finish(): Promise<void> {
+    const { output } = this.#options;
+    if (output === undefined) return;
+    const { columns } = this.#table!;
+    const names = Object.keys(this.#cells[0]!);
+    // A file with labels of its own keeps them.
+    const added = names.map((name) => (columns.includes(name) ? `predicted_${name}` : name));
+    refuseOutput(this.#table!, output, added);
+    await writeRows(
+      output,
+      this.#table!,
+      added,
+      this.#cells.map((cells, row) => [row, names.map((name) => cells[name])]),
+    );
+    process.stdout.write(`${counted(this.#cells.length, "row")} written to ${output}\n`);
+  }
+}
+
 async function label(
   model: FineTunedModel,
   inputs: readonly TextInput[],
-  { json, file }: PredictOptions,
+  { file }: PredictOptions,
+  answers: Answers,
 ): Promise<void> {
   const progress = file === undefined ? undefined : new ProgressLine("texts");
   const predictions = await model
@@ -94,10 +147,11 @@ async function label(
     .finally(() => progress?.end());
   predictions.forEach((prediction, i) => {
     const { text, textPair } = inputs[i]!;
-    const line = json
-      ? JSON.stringify({ text, textPair, ...prediction })
-      : `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`;
-    process.stdout.write(`${line}\n`);
+    answers.give({
+      line: `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`,
+      json: { text, textPair, ...prediction },
+      cells: model.kind.cellsOf?.(prediction) ?? { ...prediction },
+    });
   });
 }
 
@@ -106,7 +160,8 @@ async function choose(
   model: FineTunedModel,
   inputs: readonly TextInput[],
   list: string,
-  { json, file, textPair }: PredictOptions,
+  { file, textPair }: PredictOptions,
+  answers: Answers,
 ): Promise<void> {
   if (textPair !== undefined) throw new UserError("give --choices or --text-pair, not both");
   const choices = list.split(",").map((choice) => choice.trim());
@@ -114,13 +169,13 @@ async function choose(
   const onDone = (done: number, of: number) => progress?.at(done / choices.length, { of: of / choices.length });
   const texts = inputs.map(({ text }) => text);
   const chosen = await chooseAnswers(model, texts, choices, { onDone }).finally(() => progress?.end());
-  chosen.forEach((answer, i) => {
+  chosen.forEach(({ label, probability, labels }, i) => {
     const text = texts[i]!;
-    const { label, probability, labels } = answer;
-    const line = json
-      ? JSON.stringify({ text, label, probability, labels })
-      : `${lineOf(labels.slice(0, 1))}\t${inOneLine(text)}`;
-    process.stdout.write(`${line}\n`);
+    answers.give({
+      line: `${lineOf(labels.slice(0, 1))}\t${inOneLine(text)}`,
+      json: { text, label, probability, labels },
+      cells: { label, probability },
+    });
   });
 }
 
@@ -129,19 +184,21 @@ async function answer(
   model: FineTunedModel,
   inputs: readonly TextInput[],
   writing: AnswerOptions,
-  options: PredictOptions,
+  { json, file, output }: PredictOptions,
+  answers: Answers,
 ): Promise<void> {
   const prompts = inputs.map((input) => model.promptOf(input));
-  if (prompts.length === 1 && !options.json) {
+  if (prompts.length === 1 && !json && output === undefined) {
     for await (const piece of model.answer(prompts[0]!, writing)) process.stdout.write(piece);
     process.stdout.write("\n");
     return;
   }
-  const progress = options.file !== undefined && !process.stdout.isTTY ? new ProgressLine("answers") : undefined;
+  const isHidden = !process.stdout.isTTY || output !== undefined;
+  const progress = file !== undefined && isHidden ? new ProgressLine("answers") : undefined;
   await model
     .answers(prompts, writing, ({ text, ...end }, i) => {
-      const line = options.json ? JSON.stringify({ text: inputs[i]!.text, answer: text, ...end }) : inOneLine(text);
-      process.stdout.write(`${line}\n`);
+      const shown = { text: inputs[i]!.text, answer: text, ...end };
+      answers.give({ line: inOneLine(text), json: shown, cells: { answer: text } });
       progress?.at(i + 1, { of: prompts.length });
     })
     .finally(() => progress?.end());
@@ -158,15 +215,22 @@ interface PredictOptions extends BaseFlags, OpenAnswers {
   device?: DeviceName;
   threads?: number;
   json?: boolean;
+  output?: string;
 }
 
-async function readInputs(texts: readonly string[], options: PredictOptions, kind: string): Promise<TextInput[]> {
+/** Texts to answer, and the rows of the file that they came from. */
+async function readInputs(
+  texts: readonly string[],
+  options: PredictOptions,
+  kind: string,
+): Promise<{ inputs: TextInput[]; table?: Table }> {
   const { file, text, textPair } = options;
   if (file !== undefined) {
     if (texts.length > 0) throw new UserError("give texts or --file, not both");
-    return [...(await readExamples(file, namedColumns({ text, textPair }), kind, []))];
+    const { examples, table } = await readRows(file, namedColumns({ text, textPair }), kind, []);
+    return { inputs: [...examples], table };
   }
   const given = texts.length > 0 ? texts : await linesOfStdin();
   if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");
-  return given.map((text) => (textPair === undefined ? { text } : { text, textPair }));
+  return { inputs: given.map((text) => (textPair === undefined ? { text } : { text, textPair })) };
 }

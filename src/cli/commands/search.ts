@@ -19,7 +19,7 @@ const EXAMPLES = [
   'aflora search --corpus faq.jsonl "I cannot log in"',
   'aflora search --run runs/search --corpus faq.jsonl "I cannot log in"',
   'aflora search --run runs/search --corpus faq.jsonl --vectors faq.npy --top 3 --json "I cannot log in"',
-  "aflora search --model dinov2-small-onnx --corpus photos like-this.jpg",
+  "aflora search --model onnx-community/dinov2-small --corpus photos like-this.jpg",
 ];
 
 interface Given extends BaseFlags {

@@ -17,7 +17,7 @@ import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
   "aflora serve --run runs/support",
-  "aflora serve --model SmolLM2-135M-Instruct",
+  "aflora serve --model HuggingFaceTB/SmolLM2-135M-Instruct",
   "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
 ];
 

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { refuseOutput, writeRows } from "../../datasets/write-rows-node.ts";
 import { UserError } from "../../errors.ts";
 import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
@@ -7,7 +8,7 @@ import { unitVectors } from "../../inference/retrieval/embed-texts.ts";
 import { fitClassifier } from "../../labels/frozen-classifier.ts";
 import { readLabelledTexts } from "../../labels/labelled-texts-node.ts";
 import { doubtOf, suggestRows } from "../../labels/suggest-rows.ts";
-import { readTextRows, refuseOutput, type TextRows, writeTextRows } from "../../labels/text-rows-node.ts";
+import { readTextRows, type TextRows } from "../../labels/text-rows-node.ts";
 import { BUNDLED_MODEL } from "../../model/bundled-model.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
@@ -53,7 +54,10 @@ export function suggestCommand(): Command {
     .option("--text <column>", "column of the text in both files (default: text, or the only column)")
     .option("--label <column>", "column of the label in --train, and the empty column in --output (default: label)")
     .addOption(numberOption("--count <n>", "number of rows (default: 20)"))
-    .option("--output <file>", "CSV file to write: the chosen rows with an empty column for the label");
+    .option(
+      "--output <file>",
+      "file to write: the chosen rows with an empty column for the label, as CSV, JSONL or parquet",
+    );
   addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const given = givenOptions<Given>(command);
@@ -63,16 +67,16 @@ export function suggestCommand(): Command {
       throw new UserError("--run has a base model already; leave --model out");
     }
     const rows = await readTextRows(given.pool, given.text);
-    if (output !== undefined) refuseOutput(rows, output, [label]);
+    if (output !== undefined) refuseOutput(rows.table, output, [label]);
     const labelled = given.train === undefined ? undefined : await readLabelledTexts(given.train, given);
     const candidates = candidatesOf(rows, new Set(labelled?.texts));
     const texts = candidates.map((row) => rows.texts[row]!);
     const found = await choose(texts, count, labelled, given);
     const chosen = found.map(({ place, guess }) => ({ row: candidates[place]!, guess }));
     if (output !== undefined) {
-      await writeTextRows(
+      await writeRows(
         output,
-        rows,
+        rows.table,
         [label],
         chosen.map(({ row }) => [row, [""]]),
       );

@@ -11,8 +11,8 @@ const EXAMPLES = [
   "aflora train --train tickets.csv --text message --label team",
   "aflora train --task rte --data glue --epochs 10 --output runs/rte",
   "aflora train --train more.csv --text message --label team --adapter runs/tickets",
-  "aflora train --model SmolLM2-135M-Instruct --train chat.jsonl --method lora",
-  'aflora train --model t5-small --train articles.jsonl --prefix "summarize: "',
+  "aflora train --model HuggingFaceTB/SmolLM2-135M-Instruct --train chat.jsonl --method lora",
+  'aflora train --model google-t5/t5-small --train articles.jsonl --prefix "summarize: "',
   "aflora train --resume runs/rte",
 ];
 

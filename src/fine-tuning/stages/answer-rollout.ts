@@ -62,6 +62,9 @@ export class AnswerRollout implements Rollout {
   readonly #asked: ReadonlyMap<number, Example>;
   #writer: Promise<Writer> | undefined;
   #predictor: Promise<Predictor> | undefined;
+  /** All different rewards so far, and whether two answers to one prompt ever differed in theirs. */
+  readonly #rewards = new Set<number>();
+  #differed = false;
   #failures = 0;
   #failure: string | undefined;
 
@@ -98,6 +101,7 @@ export class AnswerRollout implements Rollout {
     const examples = findTaskKind(task.kind).rollout!.examplesOf(answered, task.options ?? {});
     const all = answered.flatMap(({ answers }) => answers);
     const rewards = all.map(({ reward }) => reward);
+    for (const { answers } of answered) this.#remember(answers);
     const failed = this.#failures - before;
     const record = {
       answers: all.length,
@@ -137,6 +141,20 @@ export class AnswerRollout implements Rollout {
     }
     const [reward = 0] = Object.values(metrics);
     return { metrics, ...(errors && { errors }), loss: -reward, alike: false, ...(samples && { samples }) };
+  }
+
+  #remember(answers: readonly { reward: number | undefined }[]): void {
+    const rewards = new Set(answers.flatMap(({ reward }) => reward ?? []));
+    for (const reward of rewards) this.#rewards.add(reward);
+    this.#differed ||= rewards.size > 1;
+  }
+
+  get taughtNothing(): string | undefined {
+    if (this.#differed || this.#rewards.size === 0) return undefined;
+    const [only] = this.#rewards;
+    const found =
+      this.#rewards.size === 1 ? `all rewards were ${only}` : "the answers to one prompt always had the same reward";
+    return `${found}, so no answer was better than another and nothing was learned: the report shows some answers; reward what they do partly right, or give prompts that the model sometimes answers well`;
   }
 
   get notes(): string[] {

@@ -120,6 +120,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     const likeliest = lineOf(labels.slice(0, 1));
     return label === labels[0]!.label ? likeliest : `${label} (${likeliest})`;
   },
+  cellsOf: ({ labels, ...output }) => ({ ...output, probability: labels[0]!.probability }),
   detailsOf(predictions, examples, labels) {
     const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
     if (labels.length > MAX_CONFUSION_CLASSES) return { metrics };

@@ -121,5 +121,7 @@ export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
     labels: ranked(labels, sigmoid(logits)),
     predicted: labelsBy(logits, given).map((i) => labels[i]!),
   }),
+  // As a cell of a training file names several labels.
+  cellsOf: ({ predicted }) => ({ labels: predicted.join(";") }),
   lineOf: ({ labels, predicted }) => lineOf(labels.filter(({ label }) => predicted.includes(label))),
 };

@@ -189,5 +189,6 @@ export const tokenClassification: TaskKind<TaggedText, typeof classOptions> = {
   },
   lineOf: ({ entities }) =>
     entities.map(({ text, type, probability }) => `${text} [${type} ${probability.toFixed(3)}]`).join(", ") || "none",
+  cellsOf: ({ entities }) => ({ entities }),
   classesOf: ({ labels }) => labels!,
 };

@@ -29,7 +29,9 @@ export class ScheduledEvaluations {
 
   /** Notes for the user if the run learned nothing. */
   get notes(): string[] {
-    return this.#length.totalSteps === 0 ? [] : learningNotes(this.#taken, this.#alike);
+    if (this.#length.totalSteps === 0) return [];
+    const { taughtNothing } = this.#options.rollout ?? {};
+    return taughtNothing === undefined ? learningNotes(this.#taken, this.#alike) : [taughtNothing];
   }
 
   /** Whether one is due: before the first step, at the end of each epoch or every `evaluateEvery` steps, and after the last step. */

@@ -1,0 +1,69 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fileFormat, readTable } from "../../src/datasets/read-table-node.ts";
+import { refuseOutput, writeRows } from "../../src/datasets/write-rows-node.ts";
+
+let home: string;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "aflora-rows-"));
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const table = {
+  source: "in.jsonl",
+  columns: ["id", "message", "tags"],
+  rows: [
+    { line: 1, cells: [1, 'my "card", twice', ["a", "b"]] },
+    { line: 2, cells: [2, "left out", []] },
+    { line: 3, cells: [3, undefined, undefined] },
+  ],
+};
+const CHOSEN = [
+  [0, ["billing", 0.5]],
+  [2, [undefined, 0.25]],
+] as const;
+
+test.each(["jsonl", "parquet"])("rows of a %s file keep their types, beside the new cells", async (ending) => {
+  const file = join(home, `out.${ending}`);
+  await writeRows(file, table, ["label", "share"], CHOSEN);
+  const read = await readTable(file, await fileFormat(file));
+  expect(read.columns).toEqual(["id", "message", "tags", "label", "share"]);
+  expect([...read.rows].map(({ cells }) => [...cells].map((cell) => cell ?? undefined))).toEqual([
+    [1, 'my "card", twice', ["a", "b"], "billing", 0.5],
+    [3, undefined, undefined, undefined, 0.25],
+  ]);
+});
+
+test("rows of a CSV file are text, with lists as JSON", async () => {
+  const file = join(home, "out.CSV");
+  await writeRows(file, table, ["label", "share"], CHOSEN);
+  expect(await readFile(file, "utf8")).toBe(
+    'id,message,tags,label,share\n1,"my ""card"", twice","[""a"",""b""]",billing,0.5\n3,,,,0.25\n',
+  );
+});
+
+test("a column without any cell and one of mixed cells can be written as parquet", async () => {
+  const file = join(home, "mixed.parquet");
+  const rows = [
+    { line: 1, cells: [undefined, 1] },
+    { line: 2, cells: [undefined, "one"] },
+  ];
+  await writeRows(
+    file,
+    { source: "", columns: ["none", "mixed"], rows },
+    [],
+    [
+      [0, []],
+      [1, []],
+    ],
+  );
+  const read = await readTable(file, "parquet");
+  expect([...read.rows].map(({ cells }) => cells.at(1))).toEqual([1, "one"]);
+});
+
+test("a file of another kind and a column that exists are refused", () => {
+  expect(() => refuseOutput(table, "out.xlsx", [])).toThrow(/its name must end in \.csv, \.jsonl, \.parquet/);
+  expect(() => refuseOutput(table, "out.csv", ["id"])).toThrow('in.jsonl has a column "id" already');
+});
