@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { writeRows } from "../../datasets/write-rows-node.ts";
 import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { type LabelledTexts, readLabelledTexts } from "../../labels/labelled-texts-node.ts";
 import { REPORT } from "../../runs/run-folder.ts";
