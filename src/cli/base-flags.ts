@@ -4,6 +4,7 @@ import type { BaseModel } from "../model/base-model.ts";
 import type { BaseOptions } from "../model/open-adapter-node.ts";
 import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
 import { downloadLine } from "./terminal/download-line.ts";
+import { say } from "./terminal/print.ts";
 
 /** Flags about the base model of a run. */
 export interface BaseFlags {
@@ -24,5 +25,5 @@ export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: 
   const why = BASE_FORMATS.includes(format)
     ? "because float32 would not fit into free memory (--base float32 uses it anyway)"
     : "which is nearest to its file (--base float32 scales it back)";
-  process.stderr.write(`note: the base model is in ${format}, ${why}\n`);
+  say(`note: the base model is in ${format}, ${why}\n`);
 }

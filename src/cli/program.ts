@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { UserError } from "../errors.ts";
 import { addExamples, kebabCase, STARTED_AS } from "./help.ts";
+import { say, withoutControls } from "./terminal/print.ts";
 import { packageVersion } from "./version.ts";
 
 const USER_ERROR = 2;
@@ -145,7 +146,7 @@ async function addCommands(program: Command, called: string | undefined): Promis
     command
       .exitOverride()
       .configureHelp({ ...command.configureHelp(), helpWidth })
-      .configureOutput({ outputError: (message, write) => write(inOneLine(message)) });
+      .configureOutput({ outputError: (message, write) => write(withoutControls(inOneLine(message))) });
   }
 }
 
@@ -179,9 +180,9 @@ function exitCodeOf(error: unknown): number {
 
 function explain(error: unknown, verbose: boolean, flags: readonly string[]): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  process.stderr.write(`error: ${withFlags(message, flags)}\n`);
-  if (verbose) process.stderr.write(`${stack}\n`);
-  else if (!(error instanceof UserError)) process.stderr.write("this is a defect of aflora; --verbose shows where\n");
+  say(`error: ${withFlags(message, flags)}\n`);
+  if (verbose) say(`${stack}\n`);
+  else if (!(error instanceof UserError)) say("this is a defect of aflora; --verbose shows where\n");
 }
 
 /** Names options in a message as flags if they were given as flags, rather than in a file. */

@@ -2,6 +2,7 @@ import { type FineTuneOptions, fineTune } from "../fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import type { FineTuneOutcome } from "../runs/fine-tune-events.ts";
 import { downloadLine } from "./terminal/download-line.ts";
+import { say } from "./terminal/print.ts";
 import { TrainingProgress } from "./terminal/progress.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
 
@@ -28,7 +29,7 @@ export async function runTraining(
   const stopListening = onStopSignal(() => {
     if (!begun) {
       // Nothing is written yet, and downloads are kept: no need to wait for a download or a load.
-      process.stderr.write("interrupted before training began\n");
+      say("interrupted before training began\n");
       process.exit(INTERRUPTED);
     }
     abort.abort();

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { runOptions } from "../fine-tuning/run-options-node.ts";
 import { METHODS } from "../methods/methods.ts";
+import { decimalNumber } from "../tasks/decimal-number.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 import { kebabCase } from "./help.ts";
 
@@ -146,9 +147,8 @@ function flagsFor(
 export function numberOption(flags: string, description: string): Option {
   const option = new Option(flags, description);
   return option.argParser((text) => {
-    const value = Number(text);
-    if (text.trim() === "" || Number.isNaN(value))
-      throw new UserError(`${option.long} must be a number, not "${text}"`);
+    const value = decimalNumber(text);
+    if (Number.isNaN(value)) throw new UserError(`${option.long} must be a number, not "${text}"`);
     return value;
   });
 }

@@ -13,6 +13,7 @@ import { INTERRUPTED } from "./run-training.ts";
 import { numberOption } from "./schema-options.ts";
 import { runOnQueue, statusOnQueue } from "./study-queue.ts";
 import { bytes, counted, duration, table } from "./terminal/format.ts";
+import { print, say } from "./terminal/print.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
 import { StudyProgressLines } from "./terminal/study-progress.ts";
 import { runTrialInProcess } from "./trial-process.ts";
@@ -71,15 +72,15 @@ export async function doStudy(study: Study, output: string, flags: StudyFlags): 
   if (dryRun) return showPlan(plan, json === true);
   const onQueue = queue === undefined && !status ? undefined : queueUrl(queue);
   if (status) {
-    process.stdout.write(await statusOnQueue(plan, output, onQueue!));
+    print(await statusOnQueue(plan, output, onQueue!));
     return;
   }
   const outcome = onQueue === undefined ? await runHere(plan, output) : await runOnQueue(plan, output, onQueue);
   const trials = trialsOfStudy(plan, outcome);
   const results = studyResults({ ...study, notes: plan.notes }, trials);
   await writeStudyPages(output, results, trials);
-  if (json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
-  else process.stdout.write(markdown ? studyMarkdown(results) : terminalText(results));
+  if (json) print(`${JSON.stringify(results, null, 2)}\n`);
+  else print(markdown ? studyMarkdown(results) : terminalText(results));
   const failed = outcome.trials.filter((trial) => trial.status === "failed");
   for (const { directory, reason } of failed) log(`failed: ${directory}: ${reason}`);
   log(
@@ -122,7 +123,7 @@ async function showPlan(plan: StudyPlan, json: boolean): Promise<void> {
   const estimate = await estimateStudy(plan, (label) => log(`timing a few steps: ${label}`));
   if (json) {
     const trials = configurations.flatMap(({ label, trials: of }) => of.map(({ id, seed }) => ({ id, label, seed })));
-    process.stdout.write(`${JSON.stringify({ title: study.title, notes, expected, trials, estimate }, null, 2)}\n`);
+    print(`${JSON.stringify({ title: study.title, notes, expected, trials, estimate }, null, 2)}\n`);
     return;
   }
   const rows = configurations.map(({ label, trials }, i) => [
@@ -142,7 +143,7 @@ async function showPlan(plan: StudyPlan, json: boolean): Promise<void> {
     ...notes,
     `about ${duration(estimate.seconds)} on this machine, one trial after another, and ${bytes(estimate.memory)} of memory (${counted(estimate.timed, "kind")} of trial timed, a few steps each)`,
   ];
-  process.stdout.write(`${lines.join("\n")}\n`);
+  print(`${lines.join("\n")}\n`);
 }
 
 function terminalText(results: StudyResults): string {
@@ -166,4 +167,4 @@ export const numbers = (text: string): number[] =>
     return Number(word);
   });
 
-const log = (line: string): void => void process.stderr.write(`${line}\n`);
+const log = (line: string): void => say(`${line}\n`);

@@ -1,3 +1,4 @@
+import { decimalNumber } from "../tasks/decimal-number.ts";
 import type { Table } from "../tasks/rows.ts";
 
 /** Number of words that a column's name rarely has. */
@@ -14,7 +15,7 @@ export function headerProblem({ columns, rows }: Table): string | undefined {
     if (name !== "" && again > 0)
       return `"${name}" is in the first line and ${again === 1 ? "once" : `${again} times`} below it`;
     if (name.split(/\s+/).length >= LONG_NAME) return `"${name.slice(0, 40)}…" is as long as a text`;
-    if (name !== "" && Number.isFinite(Number(name))) return `"${name}" is a number`;
+    if (Number.isFinite(decimalNumber(name))) return `"${name}" is a number`;
   }
   return undefined;
 }

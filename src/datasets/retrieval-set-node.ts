@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { List } from "../tasks/list.ts";
-import { type Cell, columnOf, list, type Table } from "../tasks/rows.ts";
+import { type Cell, columnOf, list, numberOf, type Table } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
 import { readInputs, titledTexts } from "./texts-node.ts";
@@ -81,7 +81,7 @@ export async function readRetrievalSet(files: {
     const [query, text] = [String(ofQuery.value).trim(), String(ofText.value).trim()];
     if (!knownQueries!.has(query)) throw unknownId(ofQuery, query, files.queries);
     if (!knownTexts!.has(text)) throw unknownId(ofText, text, files.corpus);
-    if (scores && !(Number(scores.at(row)!.value) > 0)) continue;
+    if (scores && !(numberOf(scores.at(row)!) > 0)) continue;
     relevant.set(query, (relevant.get(query) ?? new Set()).add(text));
   }
   if (relevant.size === 0) {

@@ -5,6 +5,7 @@ import { refuseOtherFiles } from "../model-files/file-hashes-node.ts";
 import type { DownloadProgress } from "../model-files/hub-download-node.ts";
 import { requireBaseFormat } from "../runtime/devices.ts";
 import { deviceNote, openDevice } from "../runtime/devices-node.ts";
+import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import type { RewardFunction } from "../tasks/reward-functions.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
@@ -81,11 +82,11 @@ export async function prepareFromFiles(
     },
     options,
   );
-  return {
+  return releaseOnFailure(prepared, async () => ({
     ...prepared,
     config: withAbsolutePaths({ source, run: prepared.settings, method }),
     dataFingerprint: { ...(await fingerprintOf(prepared.task)), model: await prepared.loaded.fileHashes?.() },
-  };
+  }));
 }
 
 /** The options of a saved run, which has all of them. */

@@ -18,7 +18,8 @@ import { type DataSize, type SuitedSettings, suitedSettings } from "./suited-set
 import type { HeadChoice } from "./trained-head.ts";
 
 const positive = z.number().positive();
-const count = z.int().positive();
+/** Counts with an upper limit, since memory or time grow with each. */
+const count = z.int().positive().max(1e9);
 
 /** Defaults that hold unless the run, a paper or the kind of task has its own. */
 const RECIPE: SuitedSettings & { maxLength: number } = {
@@ -74,6 +75,7 @@ export const trainingOptions = z.object({
   epochs: z
     .int()
     .min(0)
+    .max(1e6)
     .optional()
     .describe(
       `passes over the examples; 0 fits the head (default: the paper's for GLUE; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
@@ -136,11 +138,15 @@ export const trainingOptions = z.object({
     .meta(sameStepCost),
   evaluateEvery: count.optional().describe("evaluate every n steps and at the end, instead of after each epoch"),
   localSteps: count
+    .max(10_000)
     .optional()
     .describe(
       "steps that each replica takes alone before their adapters are joined (DiLoCo), for slow networks with --queue",
     ),
-  replicas: count.optional().describe(`with --local-steps: replicas, which share each batch (default: ${REPLICAS})`),
+  replicas: count
+    .max(1024)
+    .optional()
+    .describe(`with --local-steps: replicas, which share each batch (default: ${REPLICAS})`),
   patience: count
     .optional()
     .describe("early stopping: stop after n evaluations without an improvement")

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import type { Tensors } from "../graph/tensor.ts";
+import { areFinite, type Tensors } from "../graph/tensor.ts";
 import type { BaseModel } from "../model/base-model.ts";
 import { type FittedAdapter, untrainedParameters } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -68,7 +68,7 @@ export class CompiledModel {
       { objective, untrained },
     );
     // Outputs of a language model are rarely requested.
-    if (kind.head !== "languageModel") await compiled.predictor();
+    if (kind.head !== "languageModel") await compiled.#once("predictor");
     return compiled;
   }
 
@@ -76,22 +76,29 @@ export class CompiledModel {
   async withReference(examples: PredictedExample[], signal?: AbortSignal): Promise<PredictedExample[]> {
     const { objective, untrained } = this.#trained;
     if (objective.reference === undefined) return examples;
-    const predictor = await this.predictor();
-    const values = await predictor.logits(examples, untrained, signal);
+    const values = await this.outputs("predictor", examples, untrained, signal);
     return examples.map((each, i) => ({ ...each, targets: withReferenceValues(objective, each.targets!, values[i]!) }));
   }
 
-  /** Predictor of the head's outputs. @throws UserError if the model was released, like the methods below */
-  predictor(): Promise<Predictor> {
-    return this.#once("predictor");
+  /**
+   * Computes outputs of the head as {@link Predictor.logits} does.
+   * @param part `featured` returns each row with the features that the head's last layer reads, `[labels + width]`
+   * @throws UserError if the model was released, or an output is not finite
+   */
+  async outputs(
+    part: "predictor" | "featured",
+    ...[examples, ...others]: Parameters<Predictor["logits"]>
+  ): Promise<Float32Array[]> {
+    const predictor = await this.#once(part);
+    const rows = await predictor.logits(examples, ...others);
+    const wrong = rows.findIndex((row) => !areFinite(row));
+    if (wrong < 0) return rows;
+    throw new UserError(
+      `the model's outputs for text ${wrong + 1} are not finite; check the weights and the settings of the model and its adapter`,
+    );
   }
 
-  /** Predictor of the head's outputs and the features that its last layer reads, `[labels + width]`. */
-  featured(): Promise<Predictor> {
-    return this.#once("featured");
-  }
-
-  /** Decoder and settings for generation. */
+  /** Decoder and settings for generation. @throws UserError if the model was released */
   writer(): Promise<CompiledWriter> {
     return this.#once("writer");
   }

@@ -1,5 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { AdapterDescription } from "../model/adapter.ts";
+import { decimalNumber } from "../tasks/decimal-number.ts";
 import { thresholdFor } from "../tasks/metrics/calibration.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
@@ -17,7 +18,7 @@ export const choosesClass = ({ head, objective }: Pick<TaskKind, "head" | "objec
  */
 export function thresholdOf(asked: string, { confidence, task }: AdapterDescription): number {
   const [, share] = /^auto:precision=(.+)$/.exec(asked) ?? [];
-  const value = asked.trim() === "" ? Number.NaN : Number(share ?? asked);
+  const value = decimalNumber(share ?? asked);
   if (!(value > 0 && value < 1)) {
     throw new UserError(`--threshold takes a probability such as 0.8, or auto:precision=0.95, not "${asked}"`);
   }

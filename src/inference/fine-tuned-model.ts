@@ -110,8 +110,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     const examples = inputs.map((input, index) => this.#exampleOf(input, index));
     const encoded = await this.#read(examples, signal);
     const limit = this.#noveltyLimit;
-    const asked = await (limit === undefined ? this.#compiled.predictor() : this.#compiled.featured());
-    const rows = await asked.logits(encoded, this.parameters, signal, onDone);
+    const part = limit === undefined ? "predictor" : "featured";
+    const rows = await this.#compiled.outputs(part, encoded, this.parameters, signal, onDone);
     const answers = rows.map((row, i) => {
       const values = limit === undefined ? row : row.subarray(0, this.#labels.length);
       const shown = this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values, this.description.task.options);
@@ -184,8 +184,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
       )
     ).values();
     const encoded = given.map((each) => ("text" in each ? read.next().value! : each));
-    const predictor = await this.#compiled.predictor();
-    const vectors = await predictor.logits(encoded, this.parameters, signal);
+    const vectors = await this.#compiled.outputs("predictor", encoded, this.parameters, signal);
     return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
   }
 
@@ -217,8 +216,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   /** Predicts for each example, in the form of the example's label. */
   async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
     const encoded = await this.#compiled.withReference(await this.#read(examples, signal), signal);
-    const predictor = await this.#compiled.predictor();
-    const logits = await predictor.logits(encoded, this.parameters, signal, onDone);
+    const logits = await this.#compiled.outputs("predictor", encoded, this.parameters, signal, onDone);
     return logits.map((values, i) =>
       this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values, this.description.task.options),
     );
@@ -229,8 +227,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    * the graph, the values that it reads, `[rows, width]`.
    */
   async logits(examples: readonly Example[]): Promise<Float32Array[]> {
-    const predictor = await this.#compiled.predictor();
-    return predictor.logits(await this.#read(examples), this.parameters);
+    return this.#compiled.outputs("predictor", await this.#read(examples), this.parameters);
   }
 
   /** Whether the model generates text, see {@link answer}. */

@@ -3,7 +3,7 @@ import type { BaseModel } from "../model/base-model.ts";
 import { readJson } from "../model-files/json-file.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
-import type { GenerationOptions, GenerationTokens } from "./generation/generation-options.ts";
+import { type GenerationOptions, type GenerationTokens, MOST_BEAMS } from "./generation/generation-options.ts";
 
 /** Settings of generation from a model's own files. */
 export interface GenerationSettings {
@@ -14,7 +14,7 @@ export interface GenerationSettings {
 
 /** Fields with Transformers' names. Malformed ones are ignored, as in models that do not generate. */
 const settings = z.looseObject({
-  num_beams: z.int().positive().nullish().catch(undefined),
+  num_beams: z.int().positive().max(MOST_BEAMS).nullish().catch(undefined),
   length_penalty: z.number().nullish().catch(undefined),
   early_stopping: z
     .union([z.boolean(), z.literal("never")])

@@ -9,7 +9,15 @@ import { FREEZE_SCORES } from "./freezing/score.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { scaleRows } from "./matrix.ts";
 import type { AdapterParameter, MethodDefinition, MethodState } from "./method.ts";
-import { adapterDropout, checkRank, duration, resolveDuration, sameStepCost, targetModules } from "./options.ts";
+import {
+  adapterDropout,
+  checkRank,
+  duration,
+  MOST_ALPHA,
+  resolveDuration,
+  sameStepCost,
+  targetModules,
+} from "./options.ts";
 import { repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
@@ -20,6 +28,7 @@ const options = z.object({
   alpha: z
     .number()
     .positive()
+    .max(MOST_ALPHA)
     .optional()
     .describe("scale of the adapter: alpha / rank (default: 1)")
     .meta(sameStepCost),

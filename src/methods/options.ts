@@ -15,10 +15,14 @@ export const targetModules = z
 /** Marks options that do not change the cost of a training step (`.meta(sameStepCost)`); `estimate` times a study's runs without regard to them. */
 export const sameStepCost = { sameStepCost: true };
 
+/** Upper limit on alpha, beyond which float32 overflows sooner or later. */
+export const MOST_ALPHA = 1e6;
+
 /** Scale of LoRA, for methods that multiply their adapter by `alpha / rank`. */
 export const alpha = z
   .number()
   .positive()
+  .max(MOST_ALPHA)
   .default(16)
   .describe("scale of the adapter: alpha / rank")
   .meta(sameStepCost);

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import type { Tensor, Tensors } from "../graph/tensor.ts";
+import { areFinite, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Adaptation } from "../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
@@ -32,6 +32,11 @@ export function fitAdapter(base: BaseModel, { description, parameters, novelty }
     if (values?.shape.join() !== shape.join()) {
       throw new UserError(
         `the adapter does not fit base model ${base.name}: "${name}" should be [${shape.join(", ")}] but is ${values ? `[${values.shape.join(", ")}]` : "missing"}`,
+      );
+    }
+    if (!areFinite(values.data)) {
+      throw new UserError(
+        `the adapter on ${base.name} is damaged: "${name}" has values that are not finite; train it again, or restore it from a copy`,
       );
     }
     fitted.set(name, values);

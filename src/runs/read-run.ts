@@ -115,8 +115,12 @@ async function readObject<T extends object>(file: string): Promise<T | undefined
   return text === undefined ? undefined : parseObject<T>(text, file);
 }
 
-/** Records of a JSON Lines file; an empty array if it does not exist. */
-async function readLines<T extends object>(file: string, schema: z.ZodType, growing: boolean): Promise<T[]> {
+/**
+ * Records of a JSON Lines file; an empty array if it does not exist.
+ * @param growing whether the last line may be incomplete; it is left out then
+ * @throws UserError naming the file and the line that is not a valid record
+ */
+export async function readLines<T extends object>(file: string, schema: z.ZodType, growing: boolean): Promise<T[]> {
   const lines = ((await readIfThere(file)) ?? "").split("\n");
   // The text after the last line break is empty, or an incomplete record.
   if (growing || lines.at(-1) === "") lines.pop();

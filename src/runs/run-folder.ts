@@ -1,12 +1,15 @@
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomic-file-node.ts";
 import { writeJsonFile } from "../files/json-file-node.ts";
 import type { DataFingerprint } from "../fine-tuning/data-fingerprint-node.ts";
+import type { TrainingState } from "../training/training-state.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
+import { readLines } from "./read-run.ts";
+import { freezingRecord, metricsRecord, scoresRecord } from "./record-schemas.ts";
 import type { FreezingRecord, MetricsRecord, RunResult, ScoresRecord } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
 
@@ -57,15 +60,7 @@ export class RunFolder {
     return RunFolder.#open(directory, undefined, async () => {
       if (found) await removeNewer(found);
       await rm(join(directory, HIDDEN_STATES), { force: true });
-      const { step = 0, evaluations = [] } = found?.state ?? {};
-      // No state contains the evaluation before the first step.
-      const isKept = ({ epoch }: Record<string, unknown>): boolean =>
-        found !== undefined && (epoch as number) <= (evaluations.at(-1)?.epoch ?? 0);
-      await keepLines(join(directory, "metrics.jsonl"), (record) =>
-        record.kind === "evaluation" ? isKept(record) : (record.step as number) < step,
-      );
-      if (existsSync(join(directory, SCORES))) await keepLines(join(directory, SCORES), isKept);
-      await keepLines(join(directory, "freezing.jsonl"), (record) => (record.step as number) < step);
+      await removeLaterRecords(directory, found?.state);
     });
   }
 
@@ -179,10 +174,40 @@ async function removeOldRun(directory: string, overwrite: boolean): Promise<void
   for (const name of files) await rm(join(directory, name), { recursive: true, force: true });
 }
 
-/** Keeps the complete lines of a JSON Lines file that `keep` accepts. */
-async function keepLines(path: string, keep: (record: Record<string, unknown>) => boolean): Promise<void> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-  const kept = whole.split("\n").filter((line) => line !== "" && keep(JSON.parse(line)));
-  await writeAtomically(path, (file) => file.writeFile(kept.map((line) => `${line}\n`).join("")));
+/**
+ * Removes records from after a checkpoint.
+ * @throws UserError if records from before it are missing or damaged
+ */
+async function removeLaterRecords(directory: string, state: TrainingState | undefined): Promise<void> {
+  const { step: done = 0, evaluations = [], frozenAtStep = {}, blocksFrozenAtStep = [] } = state ?? {};
+  const [metricsFile, freezingFile, scoresFile] = ["metrics.jsonl", "freezing.jsonl", SCORES].map((name) =>
+    join(directory, name),
+  ) as [string, string, string];
+  // No state contains the evaluation before the first step.
+  const lastEpoch = evaluations.at(-1)?.epoch ?? 0;
+  const isKept = ({ epoch }: { epoch: number }): boolean => state !== undefined && epoch <= lastEpoch;
+  const isBefore = ({ step }: { step: number }): boolean => step < done;
+  const metrics = (await readLines<MetricsRecord>(metricsFile, metricsRecord, true)).filter((record) =>
+    record.kind === "evaluation" ? isKept(record) : isBefore(record),
+  );
+  const freezing = (await readLines<FreezingRecord>(freezingFile, freezingRecord, true)).filter(isBefore);
+  const scores = (await readLines<ScoresRecord>(scoresFile, scoresRecord, true)).filter(isKept);
+
+  const evaluated = new Set(metrics.filter(({ kind }) => kind === "evaluation").map(({ epoch }) => epoch));
+  const checked = new Set(freezing.map(({ step }) => step));
+  const hasMetrics =
+    metrics.filter(({ kind }) => kind === "step").length === done &&
+    evaluations.every(({ epoch }) => evaluated.has(epoch));
+  const hasFreezing = [...Object.values(frozenAtStep), ...blocksFrozenAtStep].every((step) => checked.has(step));
+  if (!hasMetrics || !hasFreezing) {
+    throw new UserError(
+      `${hasMetrics ? freezingFile : metricsFile} lacks records of the ${done} steps before the checkpoint; restore it from a copy, or run again with --overwrite`,
+    );
+  }
+  await writeLines(metricsFile, metrics);
+  await writeLines(freezingFile, freezing);
+  if (existsSync(scoresFile)) await writeLines(scoresFile, scores);
 }
+
+const writeLines = (path: string, records: readonly object[]): Promise<void> =>
+  writeAtomically(path, (file) => file.writeFile(records.map((record) => `${JSON.stringify(record)}\n`).join("")));

@@ -33,7 +33,7 @@ const range = z.strictObject({
   from: z.number(),
   to: z.number(),
   scale: z.enum(["linear", "log"]).default("linear"),
-  steps: z.int().min(2).optional(),
+  steps: z.int().min(2).max(1000).optional(),
   when: condition,
 });
 const listed = z.strictObject({ values: z.array(value), when: condition });

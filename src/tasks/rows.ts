@@ -1,4 +1,5 @@
 import { didYouMean, UserError } from "../errors.ts";
+import { decimalNumber } from "./decimal-number.ts";
 import { LazyList, type List } from "./list.ts";
 
 /** One row of a table. */
@@ -114,7 +115,7 @@ function indicesOf(labels: readonly string[]): ReadonlyMap<string, number> {
 /** Number in a cell; NaN if it is not a number. */
 export function numberOf({ value }: Cell): number {
   if (typeof value === "number") return value;
-  return typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
+  return typeof value === "string" ? decimalNumber(value) : Number.NaN;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import type { Tensors } from "../graph/tensor.ts";
+import { notFinite } from "../graph/tensor.ts";
 import { globalNorm } from "./optimizer/gradient-norm.ts";
 import type { StepOutcome } from "./step.ts";
 
@@ -16,10 +16,6 @@ export function finiteNorm({ loss, gradients }: Pick<StepOutcome, "loss" | "grad
   refuseNotFinite(loss, norm, where, of ? `, for one of ${of}` : "");
   return norm;
 }
-
-/** Name of a tensor with a value that is not finite, or undefined. */
-export const notFinite = (tensors: Tensors<"float32">): string | undefined =>
-  [...tensors].find(([, { data }]) => !data.every(Number.isFinite))?.[0];
 
 /** @throws UserError if a step's loss or the norm of its gradients is not finite */
 export function refuseNotFinite(loss: number, norm: number, where: string, of = ""): void {

@@ -66,7 +66,7 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     const encoded = examples.map(({ inputIds, tokenTypeIds }: Record<string, number[]>) => ({
       encoding: { inputIds: Int32Array.from(inputIds!), tokenTypeIds: Int32Array.from(tokenTypeIds!) },
     }));
-    const logits = await (await compiled.predictor()).logits(encoded);
+    const logits = await compiled.outputs("predictor", encoded);
     await compiled.release();
     examples.forEach((row: { logits: number[] }, i: number) => {
       row.logits.forEach((logit, j) => {

@@ -61,6 +61,24 @@ test("an input that is not text is refused with a message", async () => {
   await one.release();
 });
 
+test("weights or outputs that are not finite are refused with a message, never answered", async () => {
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+  const [name, { data }] = [...adapter.parameters].find(([each]) => each.endsWith(".B"))!;
+  const [before] = data;
+  data[0] = Number.NaN;
+  await expect(FineTunedModel.adapt(base, adapter, runtime)).rejects.toThrow(
+    `the adapter on tiny is damaged: "${name}" has values that are not finite`,
+  );
+  data[0] = before!;
+  const classifier = adapter.parameters.get("classifier.weight")!.data;
+  classifier.fill(3e38);
+  const overflowing = await FineTunedModel.adapt(base, adapter, runtime);
+  await expect(overflowing.predict(["a text", "more"])).rejects.toThrow(
+    "the model's outputs for text 1 are not finite",
+  );
+  await overflowing.release();
+});
+
 test("a released model refuses to predict and may be released again; so does a model of a host", async () => {
   const one = await tuned();
   await one.release();

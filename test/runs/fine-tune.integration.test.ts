@@ -324,6 +324,26 @@ describe("a run that was cut off", () => {
     expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
+  test.each([
+    [
+      "half of its records",
+      (lines: string[]) => lines.slice(0, lines.length / 2),
+      /metrics\.jsonl lacks records of the 13 steps/,
+    ],
+    [
+      "a record that is damaged",
+      ([, ...rest]: string[]) => ["{", ...rest],
+      /metrics\.jsonl, line 1, is not a JSON object/,
+    ],
+  ])("is refused with %s, and stays as it was", async (what, damage, message) => {
+    const directory = await interrupted(what, 13);
+    const file = join(directory, "metrics.jsonl");
+    const damaged = damage((await readFile(file, "utf8")).split("\n")).join("\n");
+    await writeFile(file, damaged);
+    await expect(resume(directory)).rejects.toThrow(message);
+    expect(await readFile(file, "utf8")).toBe(damaged);
+  });
+
   test("accepts its options again, with another number of threads, and notes that bits may differ", async () => {
     const directory = await interrupted("again", 3);
     const again = { ...SETTINGS, model, train, freezeWindowed: true, threads: 2, output: directory };

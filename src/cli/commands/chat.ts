@@ -13,6 +13,7 @@ import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { print, say } from "../terminal/print.ts";
 
 const EXAMPLES = [
   "aflora chat --model HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -98,16 +99,16 @@ async function talk(model: FineTunedModel, system: string | undefined, options: 
   let answering: AbortController | undefined;
   lines.on("SIGINT", () => {
     if (answering) return answering.abort();
-    process.stderr.write(`\n${HELP}\n`);
+    say(`\n${HELP}\n`);
     lines.prompt();
   });
-  if (terminal) process.stderr.write(`${HELP}\n`);
+  if (terminal) say(`${HELP}\n`);
   lines.prompt();
   for await (const line of lines) {
     const said = line.trim();
     if (said === "/exit") break;
     if (said === "/reset") history = [...first];
-    else if (said.startsWith("/")) process.stderr.write(`${HELP}\n`);
+    else if (said.startsWith("/")) say(`${HELP}\n`);
     else if (said !== "") {
       answering = new AbortController();
       const asked = [...history, { role: "user", content: said }];
@@ -117,7 +118,7 @@ async function talk(model: FineTunedModel, system: string | undefined, options: 
       } catch (error) {
         // An error, such as a conversation that became too long, does not end the conversation.
         if (!(error instanceof UserError)) throw error;
-        process.stderr.write(`error: ${error.message} (${HELP})\n`);
+        say(`error: ${error.message} (${HELP})\n`);
       }
       answering = undefined;
     }
@@ -131,8 +132,8 @@ async function show(answer: AsyncIterable<string>): Promise<string> {
   let text = "";
   for await (const piece of answer) {
     text += piece;
-    process.stdout.write(piece);
+    print(piece);
   }
-  process.stdout.write("\n");
+  print("\n");
   return text;
 }

@@ -25,6 +25,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { counted, table } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -77,8 +78,8 @@ export function checkCommand(): Command {
       const all = csvOf([["problem", "place", "label", "text", "detail"], ...lines]);
       await writeAtomically(given.output, (file) => file.writeFile(all));
     }
-    for (const header of [train.header, held?.header]) if (header) process.stdout.write(`${header}\n\n`);
-    process.stdout.write(`${shown(rows, problems, given.output)}\n`);
+    for (const header of [train.header, held?.header]) if (header) print(`${header}\n\n`);
+    print(`${shown(rows, problems, given.output)}\n`);
   });
 }
 

@@ -14,6 +14,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { counted } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -80,9 +81,9 @@ export function classifyCommand(): Command {
           columns,
           scores.map(([best], i) => [i, [best!.label, best!.score.toFixed(4)]]),
         );
-        process.stdout.write(`${summaryOf(labels, scores)}\nwritten to ${output}\n`);
+        print(`${summaryOf(labels, scores)}\nwritten to ${output}\n`);
       } else {
-        process.stdout.write(scores.map((each, i) => lineOf(all[i]!, each, given.json)).join(""));
+        print(scores.map((each, i) => lineOf(all[i]!, each, given.json)).join(""));
       }
     } finally {
       await encoder.release();

@@ -8,6 +8,7 @@ import { REPORT } from "../../runs/run-folder.ts";
 import { STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
 import { bytes, duration, integer, table } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 
 /** Settings for a run of a minute. The paper's are for far longer runs. */
 const SETTINGS = {
@@ -25,9 +26,9 @@ const SETTINGS = {
 
 /** Trains on film reviews, long enough for matrices to freeze, and tells what froze. */
 export async function freezingDemo(output: string): Promise<void> {
-  process.stdout.write("\nAFLoRA on film reviews: each matrix trains until its score falls below the schedule\n");
+  print("\nAFLoRA on film reviews: each matrix trains until its score falls below the schedule\n");
   const { directory, result } = await runTraining({ ...SETTINGS, output }, { overwrite: true });
-  if (result) process.stdout.write(`\n${await story(directory, result)}\n`);
+  if (result) print(`\n${await story(directory, result)}\n`);
   else process.exitCode = INTERRUPTED;
 }
 

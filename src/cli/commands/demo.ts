@@ -11,6 +11,7 @@ import { addExamples, STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
 import { duration, table } from "../terminal/format.ts";
 import { freezingDemo } from "./demo-freezing.ts";
+import { print } from "../terminal/print.ts";
 
 const TICKETS = fileURLToPath(new URL("../../../examples/tickets.csv", import.meta.url));
 const COLUMNS = { text: "message", label: "team" };
@@ -38,7 +39,7 @@ export function demoCommand(): Command {
     async ({ output, freezing }: { output: string; freezing?: boolean }) => {
       if (!(await ticketsDemo(output))) process.exitCode = INTERRUPTED;
       else if (freezing || (await asked())) await freezingDemo(join(output, "freezing"));
-      else process.stdout.write(`\nSee AFLoRA freeze its matrices: ${STARTED_AS} demo --freezing\n`);
+      else print(`\nSee AFLoRA freeze its matrices: ${STARTED_AS} demo --freezing\n`);
     },
   );
 }
@@ -65,7 +66,7 @@ async function ticketsDemo(output: string): Promise<boolean> {
     unseen.map((row) => [row, []]),
   );
   const samples = all.labels.map((label, i) => [label, all.texts[few.find((row) => all.classes[row] === i)!]!]);
-  process.stdout.write(`${few.length} support tickets, ${ROWS_EACH} for each team:\n${indented(table(samples))}\n\n`);
+  print(`${few.length} support tickets, ${ROWS_EACH} for each team:\n${indented(table(samples))}\n\n`);
 
   const directory = join(output, "tickets");
   const started = performance.now();
@@ -75,7 +76,7 @@ async function ticketsDemo(output: string): Promise<boolean> {
   );
   if (!result) return false;
   const seconds = (performance.now() - started) / 1000;
-  process.stdout.write(`\n${await learned(directory, all, unseen, seconds)}
+  print(`\n${await learned(directory, all, unseen, seconds)}
 
 Report: ${join(directory, REPORT)}
 Ask it:  ${STARTED_AS} predict --run ${directory} "My card was charged twice"

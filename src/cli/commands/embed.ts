@@ -13,6 +13,7 @@ import { embeddingKind } from "../../tasks/task-kinds.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -61,7 +62,7 @@ export function embedCommand(): Command {
       const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress.at(done, { of }) });
       if (output === undefined) {
         for await (const { texts: own, vectors } of parts) {
-          process.stdout.write(own.map((each, i) => vectorLine(each, vectors[i]!)).join(""));
+          print(own.map((each, i) => vectorLine(each, vectors[i]!)).join(""));
         }
       } else {
         await writeVectors(output, parts);

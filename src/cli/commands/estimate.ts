@@ -13,6 +13,7 @@ import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { addRunOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { bytes, counted, duration } from "../terminal/format.ts";
+import { print, say } from "../terminal/print.ts";
 import { studyOf } from "./study.ts";
 
 const EXAMPLES = [
@@ -72,7 +73,7 @@ export function estimateCommand(): Command {
       peakMemory: result.peakMemory,
     };
     if (json) {
-      process.stdout.write(`${JSON.stringify({ ...timing, seconds, took, withWorkers }, null, 2)}\n`);
+      print(`${JSON.stringify({ ...timing, seconds, took, withWorkers }, null, 2)}\n`);
       return;
     }
     const { length, step, start, evaluated, memory } = timing;
@@ -86,7 +87,7 @@ export function estimateCommand(): Command {
         : []),
       ...(withWorkers ? workersLines(withWorkers, timing.step, given.localSteps !== undefined) : []),
     ];
-    process.stdout.write(`${lines.join("\n")}\n`);
+    print(`${lines.join("\n")}\n`);
   });
 }
 
@@ -135,14 +136,12 @@ async function estimateOfStudy(
   json: boolean,
 ): Promise<void> {
   const plan = await planStudy(await studyOf(file, flags));
-  const estimate = await estimateStudy(plan, (label) => process.stderr.write(`timing a few steps: ${label}\n`));
+  const estimate = await estimateStudy(plan, (label) => say(`timing a few steps: ${label}\n`));
   const { trials } = await readStudy(plan, output);
   const finished = trials.filter(({ status }) => status === "finished");
   const took = trials.reduce((sum, { processSeconds = 0 }) => sum + processSeconds, 0);
   if (json) {
-    process.stdout.write(
-      `${JSON.stringify({ ...estimate, finished: finished.length, of: trials.length, took }, null, 2)}\n`,
-    );
+    print(`${JSON.stringify({ ...estimate, finished: finished.length, of: trials.length, took }, null, 2)}\n`);
     return;
   }
   const lines = [
@@ -153,7 +152,7 @@ async function estimateOfStudy(
         ]
       : []),
   ];
-  process.stdout.write(`${lines.join("\n")}\n`);
+  print(`${lines.join("\n")}\n`);
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -8,6 +8,7 @@ import {
 import { renderSearch } from "../../reports/search-page.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { comparedTable, counted } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 type CorpusFiles = Pick<SearchEvaluationOptions, "corpus" | "queries" | "qrels" | "dimensions"> & { output?: string };
@@ -39,7 +40,7 @@ export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>,
   if (output !== undefined) {
     await writeAtomically(output, (file) => file.writeFile(renderSearch(evaluation)));
   }
-  process.stdout.write(json ? `${JSON.stringify(evaluation, null, 2)}\n` : `${describeSearch(evaluation)}\n`);
+  print(json ? `${JSON.stringify(evaluation, null, 2)}\n` : `${describeSearch(evaluation)}\n`);
 }
 
 function describeSearch({ corpus, queries, systems }: SearchEvaluation): string {

@@ -7,6 +7,7 @@ import { baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { comparedTable, counted, metrics, table } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
 import { asksForSearch, evaluateOnCorpus } from "./evaluate-search.ts";
@@ -71,9 +72,7 @@ export function evaluateCommand(): Command {
         progress = new ProgressLine("examples");
       },
     }).finally(() => progress?.end());
-    process.stdout.write(
-      json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`,
-    );
+    print(json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`);
   });
 }
 

@@ -8,6 +8,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { bytes, counted, duration, table } from "../terminal/format.ts";
+import { print, say } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -53,7 +54,7 @@ export function exportCommand(): Command {
       if (!process.stderr.isTTY) return;
       const much = size === undefined ? "" : `, ${bytes(size)} in float32`;
       const left = seconds === undefined ? "" : `, about ${duration(seconds)} left`;
-      process.stderr.write(`${stage}${much}${left} (${duration((performance.now() - started) / 1000)} so far)\n`);
+      say(`${stage}${much}${left} (${duration((performance.now() - started) / 1000)} so far)\n`);
     };
     const report = await exportRun(run, options, {
       device,
@@ -67,7 +68,7 @@ export function exportCommand(): Command {
         writing.at(Math.round(done / MEGABYTE), { of: Math.round(of / MEGABYTE) });
       },
     }).finally(endWriting);
-    process.stdout.write(`${json ? JSON.stringify(report, null, 2) : describe(report)}\n`);
+    print(`${json ? JSON.stringify(report, null, 2) : describe(report)}\n`);
   });
 }
 

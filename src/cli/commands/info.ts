@@ -6,6 +6,7 @@ import { type FoundDevice, findDevices } from "../../runtime/devices-node.ts";
 import { onnxRuntimeVersion } from "../../runtime/runtime-node.ts";
 import { addExamples } from "../help.ts";
 import { bytes, table } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { packageVersion } from "../version.ts";
 
 /** `aflora info` */
@@ -29,7 +30,7 @@ export function infoCommand(): Command {
       }),
       ...devices.map((device) => [device.device, described(device)]),
     ];
-    process.stdout.write(json ? `${JSON.stringify(info, null, 2)}\n` : `${table([["", ""], ...rows]).trimStart()}\n`);
+    print(json ? `${JSON.stringify(info, null, 2)}\n` : `${table([["", ""], ...rows]).trimStart()}\n`);
   });
 }
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Argument, Command } from "commander";
 import { UserError } from "../../errors.ts";
 import { addExamples } from "../help.ts";
+import { print } from "../terminal/print.ts";
 import { packageVersion } from "../version.ts";
 
 const EXAMPLES = ["aflora init classification", "aflora init search my-search", "aflora init chat my-chat"];
@@ -29,9 +30,7 @@ export function initCommand(): Command {
     await mkdir(directory, { recursive: true });
     await cp(inPackage(`templates/${kind}`), directory, { recursive: true });
     for (const [name, text] of Object.entries(settingsOf(directory))) await writeFile(join(directory, name), text);
-    process.stdout.write(
-      `${folder} is written. Next:\n\n  cd ${folder}\n  npm install\n  npm run train\n  npm run predict\n`,
-    );
+    print(`${folder} is written. Next:\n\n  cd ${folder}\n  npm install\n  npm run train\n  npm run predict\n`);
   });
 }
 

@@ -15,6 +15,7 @@ import { addExamples } from "../help.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { counted, integer } from "../terminal/format.ts";
+import { print, say } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 
@@ -111,7 +112,7 @@ export function labelCommand(): Command {
       );
       if (!found) return;
       await write(rows, columns, found.verdicts, given.output);
-      process.stdout.write(`${summaryOf(labels, found, votes, given)}\n`);
+      print(`${summaryOf(labels, found, votes, given)}\n`);
     } finally {
       await file.close();
     }
@@ -136,7 +137,7 @@ function keyFor({ keyEnv, endpoint }: Given): string | undefined {
     throw new UserError(`the environment variable ${keyEnv} is not set; put the key into it`);
   }
   if (keyEnv !== undefined || key === undefined || mayHaveKey(endpoint)) return key;
-  process.stderr.write(`note: ${USUAL_KEY} is not sent to ${endpoint}, where others could read it\n`);
+  say(`note: ${USUAL_KEY} is not sent to ${endpoint}, where others could read it\n`);
   return undefined;
 }
 
@@ -160,7 +161,7 @@ async function ask(
   const progress = new ProgressLine("answers", missing);
   const stopListening = onStopSignal(() => {
     abort.abort();
-    process.stderr.write("waiting for the answers under way; press Ctrl-C again to end at once\n");
+    say("waiting for the answers under way; press Ctrl-C again to end at once\n");
   });
   let done = 0;
   const tokens = { read: 0, written: 0 };
@@ -186,9 +187,7 @@ async function ask(
     return { verdicts, tokens };
   } catch (error) {
     if (!abort.signal.aborted || error !== abort.signal.reason) throw error;
-    process.stderr.write(
-      `${integer(done)} of ${integer(missing)} answers are saved; run the same command again to continue\n`,
-    );
+    say(`${integer(done)} of ${integer(missing)} answers are saved; run the same command again to continue\n`);
     process.exitCode = INTERRUPTED;
     return undefined;
   } finally {

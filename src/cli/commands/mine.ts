@@ -14,6 +14,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { counted } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -109,7 +110,7 @@ export function mineCommand(): Command {
       await writeAtomically(output, (file) => file.writeFile(mined.map(lineOf).join("")));
       const without = mined.filter((pair) => pair.negatives.length === 0).length;
       const total = mined.reduce((sum, pair) => sum + pair.negatives.length, 0);
-      process.stdout.write(
+      print(
         `${counted(total, "negative")} of ${counted(mined.length, "pair")}, ${without} of them without a negative: ${output}\n`,
       );
     } finally {

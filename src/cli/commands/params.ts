@@ -9,6 +9,7 @@ import { type MethodCosts, methodCosts } from "../../studies/method-cost.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { addMethodOptions, addPaperOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { integer, table } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 
 const EXAMPLES = [
   "aflora params --model deberta-v3-base/config.json --method aflora --rank 4",
@@ -45,7 +46,7 @@ export function paramsCommand(): Command {
     const options = parseMethodOptions(definition, flags);
     const { description } = await describeModelAt(modelDirectory(model));
     const costs = methodCosts(description, definition, options, sequenceLength, frozenBlocks);
-    process.stdout.write(
+    print(
       json
         ? `${JSON.stringify({ model, method: definition.name, options, ...costs }, null, 2)}\n`
         : `${describe(definition.name, costs)}\n`,

@@ -22,6 +22,7 @@ import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.
 import { counted } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
+import { print } from "../terminal/print.ts";
 
 const EXAMPLES = [
   'aflora predict --run runs/tickets "My card was charged twice"',
@@ -114,7 +115,7 @@ class Answers {
 
   give({ line, json, cells }: GivenAnswer): void {
     if (this.#options.output !== undefined) this.#cells.push(cells);
-    else process.stdout.write(`${this.#options.json ? JSON.stringify(json) : line}\n`);
+    else print(`${this.#options.json ? JSON.stringify(json) : line}\n`);
   }
 
   async finish(): Promise<void> {
@@ -131,7 +132,7 @@ class Answers {
       added,
       this.#cells.map((cells, row) => [row, names.map((name) => cells[name])]),
     );
-    process.stdout.write(`${counted(this.#cells.length, "row")} written to ${output}\n`);
+    print(`${counted(this.#cells.length, "row")} written to ${output}\n`);
   }
 }
 
@@ -189,8 +190,8 @@ async function answer(
 ): Promise<void> {
   const prompts = inputs.map((input) => model.promptOf(input));
   if (prompts.length === 1 && !json && output === undefined) {
-    for await (const piece of model.answer(prompts[0]!, writing)) process.stdout.write(piece);
-    process.stdout.write("\n");
+    for await (const piece of model.answer(prompts[0]!, writing)) print(piece);
+    print("\n");
     return;
   }
   const isHidden = !process.stdout.isTTY || output !== undefined;

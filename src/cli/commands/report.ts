@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { writeReport } from "../../reports/report.ts";
 import { addExamples } from "../help.ts";
 import { givenOptions } from "../schema-options.ts";
+import { print } from "../terminal/print.ts";
 
 const EXAMPLES = ["aflora report runs/tickets", "aflora report runs/rte-* --output rte.html"];
 
@@ -19,6 +20,6 @@ export function reportCommand(): Command {
       output?: string;
     }>(command);
     await writeReport(directories, output);
-    process.stdout.write(`${output}\n`);
+    print(`${output}\n`);
   });
 }

@@ -13,6 +13,7 @@ import { nearest, unitVector } from "../../tasks/vectors.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -92,7 +93,7 @@ export function searchCommand(): Command {
         const line = json
           ? JSON.stringify({ id, score, text: found })
           : [score.toFixed(4), id, ...(found === id ? [] : [found.replace(/\s+/g, " ")])].join("\t");
-        process.stdout.write(`${line}\n`);
+        print(`${line}\n`);
       }
     } finally {
       await model.release();

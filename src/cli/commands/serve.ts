@@ -13,6 +13,7 @@ import { addExamples } from "../help.ts";
 import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
+import { say } from "../terminal/print.ts";
 import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
@@ -88,9 +89,9 @@ export function serveCommand(): Command {
       const formats = new Set([...models.values()].map(({ base: { format } }) => format));
       for (const format of formats) noteBaseFormat({ format }, { base });
       for (const each of models.values()) leaveOpen(each, { threshold, noneOfThese });
-      const log = (line: string): unknown => process.stderr.write(`${line}\n`);
+      const log = (line: string): unknown => say(`${line}\n`);
       const server = await serveModels(models, { ...options, key, log });
-      process.stderr.write(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
+      say(`serving ${[...models.keys()].join(", ")} at ${server.url}\n`);
       await untilStopSignal();
       await server.close();
     } finally {

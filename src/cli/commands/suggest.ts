@@ -18,6 +18,7 @@ import { inOneLine } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -84,7 +85,7 @@ export function suggestCommand(): Command {
     for (const { row, guess } of chosen) {
       const [first] = guess ?? [];
       const says = first ? `\t${first.label} ${first.probability.toFixed(3)}` : "";
-      process.stdout.write(`line ${rows.table.rows.at(row)!.line}${says}\t${inOneLine(rows.texts[row]!)}\n`);
+      print(`line ${rows.table.rows.at(row)!.line}${says}\t${inOneLine(rows.texts[row]!)}\n`);
     }
   });
 }

@@ -6,6 +6,7 @@ import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
 import { queueUrl } from "../queue-url.ts";
 import { addRunOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "../terminal/format.ts";
+import { print, say } from "../terminal/print.ts";
 
 const EXAMPLES = [
   "aflora train --train tickets.csv --text message --label team",
@@ -80,11 +81,11 @@ export function trainCommand(): Command {
       },
     );
     if (!outcome.result) {
-      process.stderr.write(`interrupted; continue with: ${STARTED_AS} train --resume ${outcome.directory}\n`);
+      say(`interrupted; continue with: ${STARTED_AS} train --resume ${outcome.directory}\n`);
       process.exitCode = INTERRUPTED;
       return;
     }
-    process.stdout.write(`${summary(outcome.directory, outcome.result)}\n`);
+    print(`${summary(outcome.directory, outcome.result)}\n`);
   });
 }
 

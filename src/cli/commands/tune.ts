@@ -16,6 +16,7 @@ import { INTERRUPTED } from "../run-training.ts";
 import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { runJob } from "../study-command.ts";
 import { counted } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { StudyProgressLines } from "../terminal/study-progress.ts";
 import { summary } from "./train.ts";
@@ -83,7 +84,7 @@ export function tuneCommand(): Command {
       await writeStudyPages(searchFolder(output), results, trials);
       await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(results, trials)));
       const { result } = await readFinishedRun(output);
-      process.stdout.write(`${about}\n${summary(output, result)}\nwhat was tried: ${join(output, "tune.html")}\n`);
+      print(`${about}\n${summary(output, result)}\nwhat was tried: ${join(output, "tune.html")}\n`);
     } finally {
       stopListening();
       lines.stop();

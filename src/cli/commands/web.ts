@@ -5,6 +5,7 @@ import { servePage, writePage } from "../../serving/page-server.ts";
 import { addExamples } from "../help.ts";
 import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
+import { print, say } from "../terminal/print.ts";
 import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = ["aflora web", "aflora web --output site"];
@@ -26,11 +27,11 @@ export function webCommand(): Command {
     const { port, output } = checkOptions(webOptions, givenOptions(command));
     if (output !== undefined) {
       await writePage(output);
-      process.stdout.write(`${output}\n`);
+      print(`${output}\n`);
       return;
     }
     const server = await servePage({ port });
-    process.stderr.write(`the page is at ${server.url} until Ctrl-C\n`);
+    say(`the page is at ${server.url} until Ctrl-C\n`);
     await untilStopSignal();
     await server.close();
   });

@@ -10,6 +10,7 @@ import { addExamples } from "../help.ts";
 import { QUEUE_VARIABLE, queueUrl } from "../queue-url.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
+import { say } from "../terminal/print.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { runTrialInProcess } from "../trial-process.ts";
 
@@ -131,4 +132,4 @@ interface Flags {
   [option: string]: unknown;
 }
 
-const log = (line: string): void => void process.stderr.write(`${line}\n`);
+const log = (line: string): void => say(`${line}\n`);

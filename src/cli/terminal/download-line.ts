@@ -1,5 +1,6 @@
 import type { DownloadProgress } from "../../model-files/hub-download-node.ts";
 import { bytes } from "./format.ts";
+import { say, withoutControls } from "./print.ts";
 
 const BAR_SIZE = 20;
 
@@ -21,10 +22,10 @@ export function downloadLine(): (progress: DownloadProgress) => void {
       const filled = Math.round((BAR_SIZE * done) / total);
       const bar = "█".repeat(filled) + "░".repeat(BAR_SIZE - filled);
       process.stderr.write(
-        `\r${bar} ${bytes(done)} of ${bytes(total)} | ${bytes(bytesPerSecond)}/s | ${file}\x1b[K${done === total ? "\n" : ""}`,
+        `\r${bar} ${bytes(done)} of ${bytes(total)} | ${bytes(bytesPerSecond)}/s | ${withoutControls(file)}\x1b[K${done === total ? "\n" : ""}`,
       );
     } else {
-      process.stderr.write(`fetching ${file}, ${bytes(total)} in all\n`);
+      say(`fetching ${file}, ${bytes(total)} in all\n`);
     }
   };
 }

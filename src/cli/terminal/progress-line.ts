@@ -1,4 +1,5 @@
 import { duration, integer } from "./format.ts";
+import { say } from "./print.ts";
 import { StatusLines } from "./status-lines.ts";
 
 /** Minimum milliseconds between two plain lines. */
@@ -28,7 +29,7 @@ export class ProgressLine {
     if (this.#status) this.#status.set([line]);
     else if (now - this.#said >= INTERVAL) {
       this.#said = now;
-      process.stderr.write(`${line}\n`);
+      say(`${line}\n`);
     }
   }
 

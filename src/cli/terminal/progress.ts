@@ -5,6 +5,7 @@ import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { FreezingMap } from "./freezing-map.ts";
 import { StatusLines } from "./status-lines.ts";
+import { say } from "./print.ts";
 
 /** Rows of a terminal that the map of frozen matrices leaves to the bar and to lines above. */
 const OTHER_ROWS = 8;
@@ -73,7 +74,7 @@ export class TrainingProgress {
   /** Prints a line above the bar. */
   log(line: string): void {
     if (this.#status) this.#status.log(line);
-    else process.stderr.write(`${line}\n`);
+    else say(`${line}\n`);
   }
 
   #begin(start: RunStart): void {

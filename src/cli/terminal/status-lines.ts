@@ -1,4 +1,5 @@
 import type { WriteStream } from "node:tty";
+import { withoutControls } from "./print.ts";
 
 /** Minimum milliseconds between two redraws: a tiny model does hundreds of steps per second. */
 const INTERVAL = 100;
@@ -18,13 +19,13 @@ export class StatusLines {
 
   /** Replaces the lines, possibly with a delay. */
   set(lines: readonly string[]): void {
-    this.#lines = lines;
+    this.#lines = lines.map(withoutControls);
     if (Date.now() - this.#drawnAt >= INTERVAL) this.#terminal.write(this.#erasing() + this.#drawing());
   }
 
   /** Prints a permanent line above them. */
   log(line: string): void {
-    this.#terminal.write(`${this.#erasing()}${line}\n${this.#drawing()}`);
+    this.#terminal.write(`${this.#erasing()}${withoutControls(line)}\n${this.#drawing()}`);
   }
 
   /** Removes them. */

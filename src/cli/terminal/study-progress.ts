@@ -2,6 +2,7 @@ import type { StudyProgress } from "../../studies/run-study.ts";
 import type { Trial } from "../../studies/study.ts";
 import type { TrialProgress } from "../commands/trial.ts";
 import { duration } from "./format.ts";
+import { say } from "./print.ts";
 import { StatusLines } from "./status-lines.ts";
 
 /** Progress of a study on stderr: a line for each trial, and on a terminal the progress of the current one. */
@@ -37,7 +38,7 @@ export class StudyProgressLines implements StudyProgress {
 
   log(line: string): void {
     if (this.status) this.status.log(line);
-    else process.stderr.write(`${line}\n`);
+    else say(`${line}\n`);
   }
 
   stop(): void {

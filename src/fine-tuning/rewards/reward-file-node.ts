@@ -9,32 +9,49 @@ import type { Reward, RewardFunction } from "../../tasks/reward-functions.ts";
 
 /** Time limit for loading a file, in seconds. */
 const LOADING = 60;
+/** Limit on what a file's code keeps, in megabytes: in JavaScript's heap, and in buffers outside of it. */
+const MEMORY = 2048;
 
-/** A message of the worker: it is ready, the reward of an answer, or an error. */
+/** A message of the worker: it is ready, the reward of an answer, what it returned in its place, or an error. */
 interface Word {
   ready?: boolean;
-  returned?: unknown;
+  returned?: number;
+  /** Description of a value that is no number. */
+  other?: string;
   thrown?: string;
+  /** Bytes of its buffers, if they are too many. */
+  kept?: number;
 }
 
 /**
  * The worker's code. It is text, so that it does not depend on the package's place. jiti reads TypeScript on Node versions that do not.
+ * Values that are no numbers are described here: they may be too large to send.
  */
 const CODE = `
+const { inspect } = require("node:util");
 const { parentPort, workerData } = require("node:worker_threads");
-const { file, url, jiti } = workerData;
+const { file, url, jiti, most } = workerData;
+// Its output must not mix with the command's result. A pipe of the thread's own would keep the process alive.
+process.stdout.write = (...written) => process.stderr.write(...written);
+const shown = { depth: 1, maxArrayLength: 5, maxStringLength: 100, breakLength: Infinity };
+const short = (text) => text.length > 300 ? text.slice(0, 300) + "…" : text;
+const say = (value) => parentPort.postMessage(value);
+const thrown = (error) => say({ thrown: short(String(error?.message ?? error)) });
 const load = async () => jiti ? (await import(jiti)).createJiti(file).import(file) : import(url);
 load().then((loaded) => {
   const reward = [loaded.default, loaded.reward, loaded].find((each) => typeof each === "function");
   parentPort.on("message", async (asked) => {
     try {
-      parentPort.postMessage({ returned: await reward(...asked) });
+      const value = await reward(...asked);
+      const kept = process.memoryUsage().arrayBuffers;
+      if (kept > most) say({ kept });
+      else say(typeof value === "number" ? { returned: value } : { other: short(inspect(value, shown)) });
     } catch (error) {
-      parentPort.postMessage({ thrown: String(error?.message ?? error) });
+      thrown(error);
     }
   });
-  parentPort.postMessage({ ready: reward !== undefined });
-}).catch((error) => parentPort.postMessage({ thrown: String(error?.message ?? error) }));
+  say({ ready: reward !== undefined });
+}).catch(thrown);
 `;
 
 /**
@@ -68,8 +85,12 @@ export class RewardWorker implements Reward {
     const worker = this.#worker ?? (await this.#start());
     const word = await this.#wordOf(worker, this.#seconds, () => worker.postMessage(asked));
     if (word.thrown !== undefined) throw new Error(`threw: ${word.thrown}`);
-    if (typeof word.returned === "number") return word.returned;
-    throw new Error(`returned no number, but ${JSON.stringify(word.returned)}`);
+    if (word.kept !== undefined) {
+      await this.release();
+      throw new Error(`ended its thread: it kept ${Math.round(word.kept / 1e6)} MB in buffers`);
+    }
+    if (word.returned !== undefined) return word.returned;
+    throw new Error(`returned no number, but ${word.other}`);
   }
 
   async release(): Promise<void> {
@@ -81,15 +102,20 @@ export class RewardWorker implements Reward {
     const file = this.#file;
     const isTyped = /\.[cm]?ts$/.test(file);
     const jiti = isTyped && pathToFileURL(createRequire(ownUrl()).resolve("jiti")).href;
-    // Its output must not mix with the command's result.
     const worker = new Worker(CODE, {
       eval: true,
       execArgv: [],
-      stdout: true,
-      workerData: { file, url: pathToFileURL(file).href, jiti },
+      resourceLimits: { maxOldGenerationSizeMb: MEMORY },
+      workerData: { file, url: pathToFileURL(file).href, jiti, most: MEMORY * 2 ** 20 },
     });
-    worker.stdout.pipe(process.stderr, { end: false });
     this.#worker = worker;
+    // What a file's code throws or ends after its answer, for example in a timer, ends the thread. The next call starts another.
+    const forget = (): void => {
+      if (this.#worker === worker) this.#worker = undefined;
+    };
+    worker.on("error", forget).on("exit", forget);
+    // A call's time limit keeps the process alive while it waits.
+    worker.unref();
     const word = await this.#wordOf(worker, LOADING).catch((error: Error) => {
       throw new UserError(`--reward: ${file} cannot be loaded: it ${error.message}`);
     });
@@ -118,11 +144,17 @@ export class RewardWorker implements Reward {
       const isLate = signal.aborted;
       this.#worker = undefined;
       await worker.terminate();
-      throw new Error(isLate ? `took more than ${seconds} s` : `ended its thread: ${(error as Error).message}`);
+      throw new Error(isLate ? `took more than ${seconds} s` : `ended its thread: ${shortened(error)}`);
     } finally {
       clearTimeout(timer);
       // The caller has given up.
       end.abort();
     }
   }
+}
+
+/** The message of an error, cut to a length that suits a record. */
+function shortened(error: unknown): string {
+  const text = String((error as Error)?.message ?? error);
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
 }

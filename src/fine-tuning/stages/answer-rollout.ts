@@ -244,7 +244,7 @@ export class AnswerRollout implements Rollout {
       if (Number.isFinite(reward)) return reward;
       this.#failure = `the reward returned ${reward}, not a finite number`;
     } catch (error) {
-      this.#failure = `the reward ${(error as Error).message}`;
+      this.#failure = `the reward ${(error as Error).message.slice(0, MOST_SAID)}`;
     }
     this.#failures++;
     return undefined;
@@ -291,6 +291,9 @@ export function longestAnswers({
     options,
   );
 }
+
+/** Most characters of a reward's error that are recorded. */
+const MOST_SAID = 400;
 
 type Random = ReturnType<typeof randomFor>;
 

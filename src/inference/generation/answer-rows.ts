@@ -1,5 +1,5 @@
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { drawToken, likeliest } from "./choose-token.ts";
+import { drawToken, likeliest, refuseOverflow } from "./choose-token.ts";
 import type { AllowedTokens, HeldAnswer } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 import { type Constrained, processScores } from "./logits-processors.ts";
@@ -125,6 +125,7 @@ export class AnswerRows {
     const likelihoodOf = options.likeliest === undefined ? undefined : likelihoods(scores, options.likeliest);
     processScores(scores, ids, written, options, allowed);
     const token = options.temperature === 0 ? likeliest(scores) : drawToken(scores, options, row.random);
+    refuseOverflow(scores[token]!);
     ids.push(token);
     row.held = row.held?.with(token);
     row.take(token, likelihoodOf?.(token));

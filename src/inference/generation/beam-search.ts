@@ -1,3 +1,4 @@
+import { refuseOverflow } from "./choose-token.ts";
 import type { AllowedTokens, HeldAnswer } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 import { type Constrained, logSoftmaxInPlace, processScores } from "./logits-processors.ts";
@@ -126,6 +127,7 @@ class BeamsOfPrompt {
     const highest = new Highest(count);
     this.running.forEach(({ ids, score }, beam) => {
       const scores = logSoftmaxInPlace(logits[beam]!);
+      refuseOverflow(scores[0]!);
       processScores(scores, [...this.#prompt, ...ids], ids.length, this.#options, allowed[beam]);
       scores.forEach((logProbability, token) => {
         highest.offer(logProbability + score, beam, token);

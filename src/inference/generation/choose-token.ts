@@ -1,5 +1,6 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+import { UserError } from "../../errors.ts";
 import type { GenerationOptions } from "./generation-options.ts";
 
 /** The likeliest token by scores `[vocabulary]`; the first if several are equal. */
@@ -9,6 +10,14 @@ export function likeliest(scores: Float32Array): number {
     if (scores[i]! > most) [best, most] = [i, scores[i]!];
   }
   return best;
+}
+
+/** @throws UserError if the score of the chosen token is NaN or an infinity, which all others have then, too */
+export function refuseOverflow(score: number): void {
+  if (score < Number.POSITIVE_INFINITY) return;
+  throw new UserError(
+    "the model's scores of the next token are not finite; check the weights and the settings of the model and its adapter",
+  );
 }
 
 /**

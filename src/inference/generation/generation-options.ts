@@ -1,11 +1,14 @@
 import { z } from "zod";
 
-const count = z.int().positive();
+/** Upper limits, above which no answer fits into memory. */
+const MOST_TOKENS = 2 ** 20;
+export const MOST_BEAMS = 256;
+
 const penalty = z.number().min(-2).max(2).default(0);
 
 /** Options of generation, with the names and defaults of Hugging Face's `GenerationConfig`; greedy by default. */
 export const generationOptions = z.object({
-  maxNewTokens: count.default(256).describe("limit on tokens per answer"),
+  maxNewTokens: z.int().positive().max(MOST_TOKENS).default(256).describe("limit on tokens per answer"),
   minNewTokens: z.int().min(0).default(0).describe("minimum of tokens per answer, without the end token"),
   temperature: z
     .number()
@@ -29,7 +32,7 @@ export const generationOptions = z.object({
   ),
   frequencyPenalty: penalty.describe("subtracted from a token's score for each time that it is in the answer"),
   noRepeatNgramSize: z.int().min(0).default(0).describe("never repeat a sequence of n tokens; 0 turns this off"),
-  numBeams: count.default(1).describe("number of beams of a beam search; 1 turns it off"),
+  numBeams: z.int().positive().max(MOST_BEAMS).default(1).describe("number of beams of a beam search; 1 turns it off"),
   lengthPenalty: z.number().default(1).describe("beam search: above 0 favours long answers, below 0 short ones"),
   earlyStopping: z
     .union([z.boolean(), z.literal("never")])

@@ -1,4 +1,4 @@
-import type { Tensor } from "../../graph/tensor.ts";
+import { areFinite as isFiniteData, type Tensor } from "../../graph/tensor.ts";
 import { isSame } from "./run-state.ts";
 
 /** Results of a graph for a shard, by output name. */
@@ -18,7 +18,7 @@ export function whyWrong(results: Results, shapes: ReadonlyMap<string, readonly 
 
 /** Whether every number is finite. */
 export const areFinite = (results: Results): boolean =>
-  Object.values(results).every(({ data }) => (data as Float32Array).every(Number.isFinite));
+  Object.values(results).every(({ data }) => isFiniteData(data as Float32Array));
 
 /** Whether all results are equal to the bit. */
 export const isEqual = (a: Results, b: Results): boolean =>

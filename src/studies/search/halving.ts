@@ -4,7 +4,7 @@ import type { Configuration, ExpectedRound, Round, SearchAlgorithm, SearchResult
 import { drawn } from "./random.ts";
 
 const options = z.object({
-  trials: z.int().positive().optional().describe("number of random combinations, instead of all"),
+  trials: z.int().positive().max(10_000).optional().describe("number of random combinations, instead of all"),
   reduction: z.int().min(2).default(3).describe("one trial in n continues"),
 });
 

@@ -11,7 +11,7 @@ const STAGE = "Learning rates tried on a part of the training examples";
 /** Held-out share of the training examples if the study itself holds none out. */
 const HELD_OUT = 0.2;
 
-const options = z.object({ trials: z.int().positive().default(4).describe("learning rates to try") });
+const options = z.object({ trials: z.int().positive().max(100).default(4).describe("learning rates to try") });
 
 /**
  * Every combination, each with its best learning rate. Rates are half a decade apart, and tried with the first seed on a held-out part of

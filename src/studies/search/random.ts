@@ -10,7 +10,7 @@ const DRAW_SEED = 0;
 /** Number of draws to attempt per new combination. */
 const PATIENCE = 100;
 
-const options = z.object({ trials: z.int().positive().describe("number of random combinations") });
+const options = z.object({ trials: z.int().positive().max(10_000).describe("number of random combinations") });
 
 /** A number of draws of every factor. */
 export const random: SearchAlgorithm<typeof options> = {

@@ -32,8 +32,13 @@ const PROMPTS = ["prompt", "messages", "conversations", "question", "instruction
 
 const options = z.object({
   ...rewardOptions.shape,
-  numGenerations: z.int().min(2).default(8).describe("answers to each prompt, which are compared with each other"),
-  maxNewTokens: z.int().positive().default(128).describe("limit on tokens per answer"),
+  numGenerations: z
+    .int()
+    .min(2)
+    .max(1024)
+    .default(8)
+    .describe("answers to each prompt, which are compared with each other"),
+  maxNewTokens: z.int().positive().max(32_768).default(128).describe("limit on tokens per answer"),
   temperature: z.number().positive().default(1).describe("temperature at which answers are drawn"),
   beta: z.number().min(0).optional().describe("weight of the KL divergence from the starting model (default: 0)"),
   lossType: z

@@ -1,5 +1,5 @@
 import { UserError } from "../../errors.ts";
-import type { Tensors } from "../../graph/tensor.ts";
+import { areFinite, type Tensors } from "../../graph/tensor.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EvaluationSplit, Example, Prediction, TaskData } from "../../tasks/example.ts";
@@ -82,7 +82,7 @@ export class Evaluator {
     const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
       const logits = await this.#predictor.logits(encoded, undefined, signal);
-      if (logits.some((values) => values.some((value) => !Number.isFinite(value)))) {
+      if (!logits.every(areFinite)) {
         throw new UserError(
           `the model's outputs on the ${name} examples are not finite; lower the learning rate, or check the model's weights`,
         );

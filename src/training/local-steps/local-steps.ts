@@ -1,12 +1,12 @@
 import { UserError } from "../../errors.ts";
-import { asFloat32, float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { asFloat32, float32, notFinite, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import type { Schedule } from "../../methods/method.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import type { Batches, StepBatch } from "../batches/batch-order.ts";
 import { sizeOf } from "../batches/micro-batches.ts";
 import type { CurrentStep } from "../current-step.ts";
 import type { TrainingEvent } from "../events.ts";
-import { notFinite, refuseNotFinite, refuseOverflow } from "../not-finite.ts";
+import { refuseNotFinite, refuseOverflow } from "../not-finite.ts";
 import { totalWeight } from "../objective/objective-inputs.ts";
 import { learningRateFactor } from "../optimizer/learning-rate.ts";
 import type { RunProgress } from "../run-progress.ts";

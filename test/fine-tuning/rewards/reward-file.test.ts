@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UserError } from "../../../src/errors.ts";
 import { RewardWorker } from "../../../src/fine-tuning/rewards/reward-file-node.ts";
@@ -35,7 +36,7 @@ test("what throws, hangs, ends its thread or returns no number costs its answer 
     const score = (answer: string) => reward.score("four", answer, { right: 2 });
     expect(await score("well")).toBe(6);
     await expect(score("throw")).rejects.toThrow("threw: cannot");
-    await expect(score("text")).rejects.toThrow('returned no number, but "much"');
+    await expect(score("text")).rejects.toThrow("returned no number, but 'much'");
     await expect(score("exit")).rejects.toThrow("ended its thread");
     expect(await score("well")).toBe(6);
     await expect(score("hang")).rejects.toThrow("took more than 3 s");
@@ -43,6 +44,54 @@ test("what throws, hangs, ends its thread or returns no number costs its answer 
   } finally {
     await reward.release();
   }
+});
+
+test("what a reward throws or ends after its answer costs no other answer, and no time", async () => {
+  const reward = await open(
+    "late.mjs",
+    `export default (prompt, answer) => {
+       if (answer === "throw") setTimeout(() => { throw new Error("late"); }, 1);
+       if (answer === "reject") setTimeout(() => Promise.reject(new Error("late")), 1);
+       if (answer === "exit") setTimeout(() => process.exit(3), 1);
+       return answer.length;
+     }`,
+  );
+  const began = performance.now();
+  for (const answer of ["throw", "reject", "exit"]) {
+    expect(await reward.score("", answer, {})).toBe(answer.length);
+    await setTimeout(100);
+    expect(await reward.score("", "well", {})).toBe(4);
+  }
+  expect(performance.now() - began).toBeLessThan(10_000);
+  await reward.release();
+});
+
+test("what a reward throws, returns or keeps has a limit on its size", async () => {
+  const reward = await open(
+    "large.mjs",
+    `const kept = [];
+     export default (prompt, answer) => {
+       if (answer === "throw") throw new Error("x".repeat(3e7));
+       if (answer === "text") return "x".repeat(3e7);
+       if (answer === "bytes") return Buffer.alloc(3e7);
+       if (answer === "keep") kept.push(Buffer.alloc(2 ** 31 + 1));
+       return kept.length;
+     }`,
+  );
+  const failure = async (answer: string) =>
+    ((await reward.score("", answer, {}).catch((error: unknown) => error)) as Error).message;
+  for (const answer of ["throw", "text", "bytes"]) expect((await failure(answer)).length).toBeLessThan(400);
+  expect(await failure("keep")).toMatch(/^ended its thread: it kept 21\d\d MB in buffers$/);
+  expect(await reward.score("", "well", {})).toBe(0);
+  await reward.release();
+});
+
+test("a reward that nobody released keeps no process alive", async () => {
+  const workers = () => process.getActiveResourcesInfo().filter((name) => name === "MessagePort").length;
+  const before = workers();
+  const reward = await open("open.mjs", "export default () => 1;");
+  expect(workers()).toBe(before);
+  await reward.release();
 });
 
 test.each([
