@@ -161,7 +161,12 @@ class RunWorker {
     let idle = 0;
     let done = { step: -1, shards: new Set<string>() };
     while (!signal.aborted && !isBusy()) {
-      const bytes = (await this.#waiting.blpopBuffer(keys.shards, SHARD_WAIT))?.[1];
+      // A verdict comes first: a worker that is refused takes no more shards.
+      const [from, bytes] = (await this.#waiting.blpopBuffer(keys.verdict(this.#id), keys.shards, SHARD_WAIT)) ?? [];
+      if (from?.toString() === keys.verdict(this.#id)) {
+        refuseIfRefused(verdictOf(bytes!.toString()));
+        continue;
+      }
       if (!bytes) {
         const others = (await this.#runs()).filter((run) => run.id !== id);
         const isNeeded = ++idle >= IDLE && others.some(({ shards }) => shards > 0);
@@ -185,15 +190,11 @@ class RunWorker {
       const { results, seconds } = computed;
       await this.#handIn(id, { shard, seconds, asks }, results);
       if (!asks) continue;
-      const verdict = await this.#verdict(id);
-      if (verdict?.refused !== undefined) throw new UserError(verdict.refused);
+      const text = (await this.#waiting.blpop(keys.verdict(this.#id), VERDICT_WAIT))?.[1];
+      const verdict = text === undefined ? undefined : verdictOf(text);
+      refuseIfRefused(verdict);
       if (verdict?.trusted) trusted.add(part);
     }
-  }
-
-  async #verdict(id: string): Promise<z.output<typeof verdictSchema> | undefined> {
-    const text = (await this.#waiting.blpop(keysOf(id).verdict(this.#id), VERDICT_WAIT))?.[1];
-    return text === undefined ? undefined : verdictSchema.safeParse(parsedJson(text)).data;
   }
 
   async #handIn(id: string, facts: object, results: Record<string, Tensor> = {}): Promise<void> {
@@ -201,4 +202,13 @@ class RunWorker {
     const said = messageBytes({ worker: this.#id, name: this.#name, ...facts }, new Map(Object.entries(results)));
     await this.#client.multi().rpush(place, said).expire(place, LIFE).exec();
   }
+}
+
+type Verdict = z.output<typeof verdictSchema>;
+
+const verdictOf = (text: string): Verdict | undefined => verdictSchema.safeParse(parsedJson(text)).data;
+
+/** @throws UserError if the coordinator refuses this worker, with its reason */
+function refuseIfRefused(verdict: Verdict | undefined): void {
+  if (verdict?.refused !== undefined) throw new UserError(verdict.refused);
 }

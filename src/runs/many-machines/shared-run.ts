@@ -17,6 +17,7 @@ import { RunState, trainedShapes } from "./run-state.ts";
 import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
 import type { SharedRunOptions } from "./shared-run-options.ts";
 import { unlessAborted } from "./unless-aborted.ts";
+import { WorkerNotes } from "./worker-notes.ts";
 import { WorkerShares } from "./worker-shares.ts";
 
 /** Milliseconds between two signs of life of the run. */
@@ -62,6 +63,7 @@ export class SharedRun implements OtherMachines {
   readonly #address: string;
   readonly #order: string;
   readonly #onNote: (note: string) => void;
+  readonly #workerNotes: WorkerNotes;
   readonly #mixed: boolean;
   readonly #heartbeat: NodeJS.Timeout;
   #states = 0;
@@ -86,6 +88,7 @@ export class SharedRun implements OtherMachines {
     [this.#client, this.#waiting, this.#asking, this.#address] = [client, waiting, asking, address];
     this.#order = JSON.stringify(order);
     this.#onNote = onNote;
+    this.#workerNotes = new WorkerNotes(onNote);
     this.#mixed = mixedProcessors;
     client.on("close", this.#onLost).on("ready", this.#onReconnected);
     this.#heartbeat = setInterval(() => void this.#announce().catch(() => undefined), HEARTBEAT);
@@ -288,7 +291,7 @@ export class SharedRun implements OtherMachines {
     if (!message) return false;
     const { worker, name, shard, asks, leaves, seconds = 0 } = message.facts;
     const offered = shard === undefined ? undefined : shards.get(shard);
-    if (leaves !== undefined && !this.#refused.has(worker)) this.#onNote(`${name} takes no part: ${leaves}`);
+    if (leaves !== undefined && !this.#refused.has(worker)) this.#workerNotes.say(`${name} takes no part: ${leaves}`);
     const isOpen = offered !== undefined && !offered.results;
     if (isOpen && leaves === undefined && !this.#refused.has(worker)) {
       const results = Object.fromEntries(message.tensors);
@@ -304,18 +307,19 @@ export class SharedRun implements OtherMachines {
         else this.#refuse(worker, name, ROUNDS_OTHERWISE);
       }
     }
-    if (asks) {
+    const refused = this.#refused.get(worker);
+    // A worker that was trusted does not ask, but looks for a verdict before each shard.
+    if (asks || (refused !== undefined && leaves === undefined)) {
       const place = this.#keys.verdict(worker);
-      const trusted = this.#trusted.has(`${worker}.${part}`);
-      const verdict = JSON.stringify({ trusted, refused: this.#refused.get(worker) });
-      await unlessAborted(this.#client.multi().rpush(place, verdict).expire(place, LIFE).exec(), signal);
+      const verdict = JSON.stringify({ trusted: this.#trusted.has(`${worker}.${part}`), refused });
+      await unlessAborted(this.#client.multi().del(place).rpush(place, verdict).expire(place, LIFE).exec(), signal);
     }
     // The worker that leaves had taken the shard.
     if (offered && !offered.results) {
       await unlessAborted(this.#client.rpush(this.#keys.shards, offered.bytes), signal);
     }
     const isTaken = isOpen && offered.results !== undefined;
-    if (isTaken && !this.#refused.has(worker)) {
+    if (isTaken && refused === undefined) {
       const values = this.#stored.get(this.#keys.values)?.length ?? 0;
       this.shares.add(name, { seconds, bytes: offered.bytes.length + bytes.length, values });
     }
@@ -325,12 +329,12 @@ export class SharedRun implements OtherMachines {
   #trust(known: string, name: string, how: string): void {
     const isNew = ![...this.#trusted].some((each) => each.startsWith(known.slice(0, 32)));
     this.#trusted.add(known);
-    if (isNew) this.#onNote(`${name} takes part${how}`);
+    if (isNew) this.#workerNotes.say(`${name} takes part${how}`);
   }
 
   #refuse(worker: string, name: string, why: string): void {
     this.#refused.set(worker, why);
-    this.#onNote(`${name} is refused: ${why}`);
+    this.#workerNotes.say(`${name} is refused: ${why}`);
   }
 }
 

@@ -232,6 +232,54 @@ describe.skipIf(noValkey !== undefined)(
       client.disconnect();
     });
 
+    test("a worker that is refused after it was trusted is told and stops, and notes on workers are limited", async () => {
+      const client = server.client();
+      const { encoder: model, tickets: train } = files;
+      const labels = { model, train, text: "message", label: "team", batchSize: 8, tokenBudget: 24, epochs: 2 };
+      const training = both({ ...labels, contrastive: false, headStart: "new" });
+      await expect.poll(() => client.scard(RUNS)).toBe(1);
+      const id = (await client.smembers(RUNS))[0]!;
+      const keys = keysOf(id);
+      const order = orderSchema.parse(JSON.parse((await client.get(keys.order))!));
+      const served = await ServedRun.open(id, client, order, { place: model, runtime: nodeRuntime({ threads: 1 }) });
+      const worker = "7".repeat(32);
+      const verdicts: { trusted: boolean; refused?: string }[] = [];
+      for (const asks of [true, false]) {
+        const [, bytes] = (await client.blpopBuffer(keys.shards, 10))!;
+        const { facts, tensors } = readMessage(bytes, shardSchema)!;
+        const { results } = (await served.compute(facts, tensors))!;
+        // The second results lack all but the first tensor.
+        const given = Object.entries(results).slice(0, asks ? undefined : 1);
+        const said = { worker, name: "turncoat", shard: facts.shard, asks };
+        await client.rpush(keys.results, messageBytes(said, new Map(given)));
+        verdicts.push(JSON.parse((await client.blpop(keys.verdict(worker), 10))![1]));
+      }
+      await served.release();
+      expect(verdicts).toEqual([{ trusted: true }, { trusted: true, refused: expect.stringMatching(/^its result /) }]);
+      for (let i = 0; i < 300; i++) {
+        const said = { worker: i.toString(16).padStart(32, "0"), name: `worker ${i}`, leaves: "it has no time" };
+        await client.rpush(keys.results, messageBytes(said));
+      }
+      const monitor = await client.monitor();
+      const refused = new Promise<void>((resolve) => {
+        monitor.on("monitor", async (_: string, [command, key]: string[]) => {
+          if (command?.toLowerCase() !== "blpop" || !key?.includes(":verdict:") || key.includes(worker)) return;
+          monitor.disconnect();
+          await client.rpush(key, JSON.stringify({ trusted: false, refused: "enough of you" }));
+          resolve();
+        });
+      });
+      work("honest");
+      await refused;
+      await expect.poll(() => notes.join("\n")).toMatch(/honest: run .*: left to others: enough of you/);
+      work("other");
+      const [alone, many] = await training;
+      expect(many.equals(alone)).toBe(true);
+      expect(notes).toContain("more notes on workers are left out");
+      expect(notes.filter((note) => note.includes("it has no time")).length).toBeLessThan(100);
+      client.disconnect();
+    });
+
     test("with mixed processors, accepts results that differ by rounding, and none that differ by more", async () => {
       const client = server.client();
       const { encoder: model, tickets: train } = files;
