@@ -90,6 +90,14 @@ export class FineTuning {
     return this.#estimate(this.#tokenBudget);
   }
 
+  /** Expected memory of the run at its first step, also if it resumes from a later one. */
+  get memoryAtStart(): MemoryEstimate {
+    const { method, settings } = this.#plan;
+    const length = runLength(settings, this.#plan.encoded.train.encoded.length);
+    const { schedule } = runSchedule(method, { model: this.#model, settings }, length);
+    return estimateMemory({ ...this.#longest, schedule })(this.#tokenBudget);
+  }
+
   /** Expected memory of a step as the schedule is now: after training, with the parameters that trained last. */
   get memoryNow(): MemoryEstimate {
     return estimateMemory(this.#longest)(this.#tokenBudget);

@@ -258,7 +258,10 @@ async function finishRun(
 ): Promise<RunEvent | undefined> {
   const { directory, config, task, base, runtime, fineTuning, memory, dataFingerprint } = prepared;
   const { freezable, blockCount: count } = fineTuning;
-  const blocks = count > 0 ? { count, memoryAtEnd: fineTuning.memoryNow } : undefined;
+  const blocks =
+    count > 0
+      ? { count, activationsSaved: fineTuning.memoryAtStart.activations - fineTuning.memoryNow.activations }
+      : undefined;
   const facts = { base, task, peakMemory, memory, freezable, blocks };
   try {
     const { adapter, calibration, onFloat32, ...finished } = await prepared.finish(end, { signal, again: refit });

@@ -5,7 +5,6 @@ import type { TaskData } from "../tasks/example.ts";
 import type { Calibration } from "../training/calibration/calibrate.ts";
 import type { Evaluation } from "../training/evaluation/evaluate.ts";
 import type { TrainingEnd } from "../training/events.ts";
-import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { RunResult } from "./records.ts";
 
@@ -20,8 +19,8 @@ export function summarise(
     peakMemory: number;
     memory: RunMemory;
     freezable: readonly string[];
-    /** Number of blocks, and the estimated memory of a step at the end; if blocks may freeze. */
-    blocks?: { count: number; memoryAtEnd: MemoryEstimate } | undefined;
+    /** Number of blocks, and the bytes that a step needs less at the end, by the estimate; if blocks may freeze. */
+    blocks?: { count: number; activationsSaved: number } | undefined;
     calibration?: Calibration | undefined;
     /** Size of the adapter's file in bytes. */
     adapterBytes: number;
@@ -51,7 +50,7 @@ export function summarise(
         frozenAtStep: Array.from({ length: facts.blocks.count }, (_, block) => state.blocksFrozenAtStep[block] ?? null),
         flopsSaved: state.flopsSaved,
         secondsSaved: secondsSaved(state),
-        activationsSaved: facts.memory.activations - facts.blocks.memoryAtEnd.activations,
+        activationsSaved: facts.blocks.activationsSaved,
         kept,
       },
     }),

@@ -17,6 +17,7 @@ const FORMATS_HINT = "JPEG, PNG, WebP, GIF, TIFF and AVIF can be read";
 export async function decodePicture(path: string, held?: Uint8Array): Promise<RawPicture> {
   const sharp = await loadSharp();
   const bytes = await mediaFile("picture", path, held, refuseLargeFile);
+  if (bytes.length === 0) throw new UserError(`${path} is empty; get the picture again, or remove it`);
   // The number of pixels is checked before they are decoded.
   const picture = sharp(bytes, { limitInputPixels: false });
   const { format, compression, width, height } = await picture.metadata().catch(() => {

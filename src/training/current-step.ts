@@ -1,10 +1,14 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
+import type { TrainingExample } from "../tasks/task-kind.ts";
+import type { Batches } from "./batches/batch-order.ts";
+import { singleTexts } from "./batches/single-texts.ts";
 import { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
 import { advance } from "./local-steps/replica.ts";
 import type { ReplicaRunner } from "./other-machines.ts";
 import type { Rollout } from "./rollout.ts";
 import { type StepOutcome, TrainingStep } from "./step.ts";
 import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";
+import type { TrainingState } from "./training-state.ts";
 
 /** The compiled step, and the function that takes it for replicas. */
 interface Compiled {
@@ -66,6 +70,16 @@ export class CurrentStep {
   get notes(): string[] {
     const note = this.#boundaryStates?.note;
     return [...(note === undefined ? [] : [note]), ...(this.#rollout?.notes ?? [])];
+  }
+
+  /** Restores what the step keeps between batches of a run that resumes, as far as it counts. */
+  async restore(batches: Batches<TrainingExample>, { step: done, blocksFrozenAtStep }: TrainingState): Promise<void> {
+    const [first = done] = blocksFrozenAtStep;
+    for (let step = first + 1; step < done; step++) {
+      const { examples, ahead } = batches.at(step);
+      const boundary = blocksFrozenAtStep.filter((frozenAt) => frozenAt < step).length;
+      await this.#boundaryStates?.reserve(singleTexts(examples), boundary, () => singleTexts(ahead()));
+    }
   }
 
   /** Takes a step on examples, or on the answers written for them if they are prompts. */

@@ -32,6 +32,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const evaluations = new ScheduledEvaluations(options, batches);
   const step = await CurrentStep.compile(options);
   try {
+    if (resume) await step.restore(batches, resume);
     for (;;) {
       if (evaluations.isDue(progress.step)) {
         // A contrastive loss moves parameters further than is good for other texts, so they are evaluated and kept part of the way back.

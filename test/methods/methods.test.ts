@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
-import { liveNodes } from "../../src/graph/graph.ts";
-import type { Tensors } from "../../src/graph/tensor.ts";
+import { Graph, liveNodes } from "../../src/graph/graph.ts";
+import { float32, type Tensors } from "../../src/graph/tensor.ts";
 import { FREEZE_SCORES } from "../../src/methods/freezing/score.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import type { Adaptation, MethodState, RunLength, Schedule } from "../../src/methods/method.ts";
@@ -15,6 +15,7 @@ import { traceModel } from "../../src/models/trace.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import { writeStep } from "../../src/training/step-graph.ts";
 import { ia3 } from "../support/ia3.ts";
+import { runtime } from "../support/runtime.ts";
 import { Bench, batches, layersOf, smallBert } from "../support/small-bert.ts";
 
 /** Linear layers like those of BERT. */
@@ -183,6 +184,54 @@ describe("AFLoRA's start (docs/method.md)", () => {
     expect(Math.abs(mean(1))).toBeLessThan(0.03);
     expect(Math.abs(mean(2) - 1 / 3)).toBeLessThan(0.02);
   });
+});
+
+test.each([
+  ["aflora", { rank: 4 }],
+  ["aflora", { rank: 4, alpha: 6 }],
+  ["lora", { rank: 4 }],
+  ["lora", { rank: 4, alpha: 6, useRslora: true }],
+  ["adalora", { rank: 2, initialRank: 4 }],
+  ["sora", { rank: 4 }],
+])("%s %j: the graph of a layer computes what its form as LoRA says", async (name, given) => {
+  const method = create(name, given, small);
+  const module = small.modules[4]!;
+  const { inFeatures, outFeatures } = module;
+  const values = new Map(
+    [...valuesOf(method)].map(([each, { shape }]) => [each, normal(0.5)(shape, randomFor(3, each))]),
+  );
+  const shapes = new Map(method.parameters.map((parameter) => [parameter.name, parameter.shape]));
+  const graph = new Graph();
+  const x = graph.leaf("input", "x", "float32", [2, inFeatures]);
+  const parameter = (each: string) => graph.leaf("frozen", each, "float32", shapes.get(each)!);
+  const zero = graph.leaf("input", "zero", "float32", [2, outFeatures]);
+  const compiled = await runtime.compile({ y: method.adapt!(parameter, x, () => zero, module) }, values);
+  const input = normal(1)([2, inFeatures], randomFor(1, "x"));
+  const { y } = await compiled.run({ x: input, zero: float32([2, outFeatures]) });
+  await compiled.release();
+  const { rank, alpha, A, B } = method.asLora!(module, values);
+  for (let row = 0; row < 2; row++) {
+    for (let out = 0; out < outFeatures; out++) {
+      let sum = 0;
+      for (let r = 0; r < rank; r++) {
+        let down = 0;
+        for (let i = 0; i < inFeatures; i++) down += A.data[r * inFeatures + i]! * input.data[row * inFeatures + i]!;
+        sum += B.data[out * rank + r]! * down;
+      }
+      expect(Number(y!.data[row * outFeatures + out])).toBeCloseTo((alpha / rank) * sum, 4);
+    }
+  }
+});
+
+test("AFLoRA's adapter is added as it is unless alpha scales it", () => {
+  const scaleOf = (given: Record<string, unknown>): number => {
+    const { alpha, rank } = create("aflora", given, small).asLora!(
+      small.modules[0]!,
+      valuesOf(create("aflora", given, small)),
+    );
+    return alpha / rank;
+  };
+  expect([scaleOf({ rank: 4 }), scaleOf({ rank: 2 }), scaleOf({ rank: 4, alpha: 6 })]).toEqual([1, 1, 1.5]);
 });
 
 describe("VeRA", () => {

@@ -8,6 +8,7 @@ import { UserError } from "../../src/errors.ts";
 import { parseJson } from "../../src/files/json.ts";
 import { readJsonFile } from "../../src/files/json-file-node.ts";
 import { float32 } from "../../src/graph/tensor.ts";
+import { hashedFiles, refuseOtherFiles } from "../../src/model-files/file-hashes-node.ts";
 import { folderFiles } from "../../src/model-files/file-source-node.ts";
 import { openModelFolder } from "../../src/model-files/model-folder.ts";
 import { readFolderConfig } from "../../src/model-files/model-folder-node.ts";
@@ -167,4 +168,24 @@ test("rejects deeply nested JSON before it is traversed", () => {
   expect(() => parseJson(nested(100_000), "tokenizer.json")).toThrow(
     /^tokenizer\.json has values nested more than 100 deep/,
   );
+});
+
+test("large files of equal samples and other sizes are told apart", async () => {
+  const folder = join(root, "hashes");
+  mkdirSync(folder);
+  const file = join(folder, "model.safetensors");
+  writeFileSync(file, "");
+  const hash = async (size: number) => {
+    // A hole: as many zeros as are asked for, without taking a place on the disk.
+    truncateSync(file, size);
+    const files = hashedFiles(folderFiles(folder));
+    await files.open("model.safetensors");
+    return files.hashes();
+  };
+  const recorded = await hash(300e6);
+  expect(await hash(301e6)).not.toEqual(recorded);
+  await expect(refuseOtherFiles(folderFiles(folder), recorded, "the run in runs/a")).rejects.toThrow(
+    /model\.safetensors is not the base model that the run in runs\/a was trained on/,
+  );
+  truncateSync(file, 0);
 });

@@ -37,6 +37,7 @@ const node = (opType: string, input: string[], output: string[], attribute: obje
   output,
   attribute,
 });
+const int64Bytes = (...values: number[]): Uint8Array => new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
 const port = (name: string): object => ({ name, type: { tensorType: { elemType: 7 } } });
 
 /** Looks up tokens and multiplies them by a matrix. */
@@ -286,7 +287,11 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     nodes(lookUp, node("Concat", ["words"], ["last_hidden_state"], [{ name: "axis", i: 9, type: 2 }])),
     /there is no axis 9 of 3/,
   ],
-  ["a huge shape to fill", nodes(node("ConstantOfShape", ["huge"], ["last_hidden_state"])), /gives no hidden states/],
+  [
+    "a huge shape to fill",
+    nodes(node("ConstantOfShape", ["huge"], ["last_hidden_state"])),
+    /\(ConstantOfShape\) .* is larger than/,
+  ],
   [
     "an unknown operator before its own head",
     (model) => {
@@ -402,6 +407,37 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     /get both files again/,
   ],
 ];
+
+test.each([
+  [
+    "doubles a tensor forty times",
+    "Concat",
+    /\(Concat\) .* its result \[\d+\] is larger than a model of this file's size needs/,
+  ],
+  [
+    "fills a tensor of 40,000 million",
+    "ConstantOfShape",
+    /\(ConstantOfShape\) .* its result \[200000, 200000\] is larger/,
+  ],
+])("a small file that %s is refused before memory is taken", async (_what, op, says) => {
+  const model = small();
+  model.initializer.push({ ...tensor("sizes", [2], []), dataType: 7, rawData: int64Bytes(200_000, 200_000) });
+  const axis = [{ name: "axis", type: 2, i: 0 }];
+  const bomb =
+    op === "Concat"
+      ? Array.from({ length: 40 }, (_, i) => {
+          const before = i === 0 ? "sizes" : `twice${i - 1}`;
+          return node("Concat", [before, before], [i === 39 ? "bomb" : `twice${i}`], axis);
+        })
+      : [node("ConstantOfShape", ["sizes"], ["bomb"])];
+  const cast = node("Cast", ["bomb"], ["more"], [{ name: "to", type: 2, i: 1 }]);
+  model.node = [lookUp, ...bomb, cast, node("Add", ["words", "more"], ["last_hidden_state"])];
+  const began = performance.now();
+  const { network } = await open(bytesOf(model));
+  expect(() => describeModel(config, network)).toThrow(UserError);
+  expect(() => describeModel(config, network)).toThrow(says);
+  expect(performance.now() - began).toBeLessThan(2000);
+});
 
 test("selects the branch of a known condition", async () => {
   const model = small();

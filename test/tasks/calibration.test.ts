@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../src/graph/tensor.ts";
 import { calibrationError, confidenceSteps, reliability, thresholdFor } from "../../src/tasks/metrics/calibration.ts";
-import { withTemperature } from "../../src/training/calibration/calibrate.ts";
+import { calibrate, withTemperature } from "../../src/training/calibration/calibrate.ts";
+import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
+import { runtime } from "../support/runtime.ts";
+import { readJson } from "../support/small-bert.ts";
 
 test("predictions are grouped into fifteen bins by probability", () => {
   const bins = reliability([0, 0.05, 0.95, 1, 0.5, 0.5], [false, true, true, true, true, false]);
@@ -46,4 +49,18 @@ test("only the head's last layer is divided by the temperature", () => {
     ["classifier.bias", 1, 2],
     ["a.lora_A", 2, 4],
   ]);
+});
+
+test("outputs that other rows scaled already keep their scale the more of these there are", async () => {
+  const { model, weights } = randomModel(readJson("models/bert-1/config.json"), "lora", LABELS);
+  const examples = Array.from({ length: 12 }, (_, index) => exampleOf(6, index));
+  const temperatureAt = async (known: number): Promise<number> => {
+    const options = { loss: "softmax", known, tokenBudget: 512 } as const;
+    return (await calibrate(model, weights, runtime, examples, options)).temperature;
+  };
+  const [alone, some, many] = [await temperatureAt(0), await temperatureAt(50), await temperatureAt(1e6)];
+  // Random weights are far from calibrated.
+  expect(Math.abs(Math.log(alone))).toBeGreaterThan(0.1);
+  expect(Math.abs(Math.log(some))).toBeLessThan(0.8 * Math.abs(Math.log(alone)));
+  expect(many).toBeCloseTo(1, 3);
 });

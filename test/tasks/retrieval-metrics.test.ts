@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { reranker } from "../../src/tasks/kinds/reranker.ts";
-import { type SearchOutcome, searchMetric } from "../../src/tasks/metrics/retrieval-metrics.ts";
+import { SEARCH_METRICS, type SearchOutcome, searchMetric } from "../../src/tasks/metrics/retrieval-metrics.ts";
 import { nearest, unitVector } from "../../src/tasks/vectors.ts";
 import { readJson } from "../support/small-bert.ts";
 
@@ -16,6 +16,14 @@ test("search metrics match InformationRetrievalEvaluator", () => {
   for (const [name, value] of Object.entries(retrieval.metrics)) {
     expect(searchMetric(name, retrieval.outcomes), name).toBeCloseTo(value, 6);
   }
+});
+
+test("the average precision of k results is 1 if all are relevant, however many others are", () => {
+  const outcome = { hits: [true, true, false], relevant: 5 };
+  expect(SEARCH_METRICS.map(outcome, 2)).toBe(1);
+  expect(SEARCH_METRICS.map(outcome, 3)).toBeCloseTo(2 / 3);
+  expect(SEARCH_METRICS.map({ hits: [false, true], relevant: 1 }, 2)).toBe(0.5);
+  expect(SEARCH_METRICS.ndcg(outcome, 2)).toBe(1);
 });
 
 test("metrics of scored pairs match EmbeddingSimilarityEvaluator", () => {

@@ -6,6 +6,7 @@ import { modelFiles } from "../../src/model-files/model-folder-node.ts";
 import type { Example } from "../../src/tasks/example.ts";
 import { languageModel } from "../../src/tasks/kinds/language-model.ts";
 import { sequenceToSequence } from "../../src/tasks/kinds/sequence-to-sequence.ts";
+import { shortenUntilFits } from "../../src/tasks/shortened-prompt.ts";
 import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
@@ -124,4 +125,25 @@ test("an encoder-decoder's input is shortened", async () => {
   expect(encode({})).toMatch(/^<s> ant bee .*bee cat <\/s>$/);
   expect(encode({ truncate: "start" })).toMatch(/^<s> bee bee .*bee cat <\/s>$/);
   expect(encode({ truncate: "end" })).toMatch(/^<s> ant bee .*bee bee <\/s>$/);
+});
+
+test("a text that is shortened keeps every token that fits, without one lost or doubled at the cut", () => {
+  const text = Array.from("abcdefghijklmnopqrstuvwxyz0123456789").join("");
+  const ids = plain.idsOf(text);
+  const kept = (truncate: "start" | "middle" | "end", most: number): string =>
+    shortenUntilFits(
+      [text],
+      truncate,
+      plain,
+      ([shown]) => shown!,
+      (shown) => plain.idsOf(shown).length - most,
+    )!;
+  for (const most of [11, 12]) {
+    expect(kept("start", most)).toBe(plain.decode(ids.slice(ids.length - most)));
+    expect(kept("end", most)).toBe(plain.decode(ids.slice(0, most)));
+    const [first, last] = kept("middle", most).split(" ... ") as [string, string];
+    const left = most - plain.idsOf(" ... ").length;
+    expect(first).toBe(plain.decode(ids.slice(0, Math.ceil(left / 2))));
+    expect(last).toBe(plain.decode(ids.slice(ids.length - Math.floor(left / 2))));
+  }
 });

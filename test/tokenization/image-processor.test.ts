@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, describe, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
 import { folderFiles } from "../../src/model-files/file-source-node.ts";
 import { memoryFiles } from "../../src/model-files/model-files.ts";
 import { decodePicture } from "../../src/tokenization/decode-picture-node.ts";
@@ -102,4 +103,16 @@ test("one number sets both sides, and a folder may have no settings", async () =
   const { height, width } = (await processorOf({ size: 20, crop_size: null, resample: 3 }))!;
   expect([height, width]).toEqual([20, 20]);
   expect(await readImageProcessor(memoryFiles("made", {}))).toBeUndefined();
+});
+
+test("an empty file, and a picture of one column of 70,000 pixels, are refused by their path", async () => {
+  await expect(decodePicture("empty.png", new Uint8Array())).rejects.toThrow(
+    new UserError("empty.png is empty; get the picture again, or remove it"),
+  );
+  const long = await sharp({ create: { width: 1, height: 70_000, channels: 3, background: "white" } })
+    .png()
+    .toBuffer();
+  await expect(decodePicture("long.png", long)).rejects.toThrow(
+    new UserError("long.png has 1 × 70000 pixels; a picture may have 67 million, and 65535 on a side: make it smaller"),
+  );
 });

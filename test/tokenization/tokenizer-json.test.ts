@@ -87,6 +87,16 @@ describe("other kinds of tokenizer.json", () => {
     expect(letters().padTokenId).toBe(1);
   });
 
+  test("says whether a text was cut: not if it fits to the last token", () => {
+    const cuts = (text: string, pair: string | undefined, maxLength: number) =>
+      letters().encode(text, pair, maxLength).cut;
+    expect([cuts("abc", undefined, 5), cuts("abc", undefined, 4)]).toEqual([false, true]);
+    expect([cuts("ab", "c", 7), cuts("ab", "c", 6)]).toEqual([false, true]);
+    const words = (maxLength: number) => letters().encodeWords(["a", "b"], maxLength);
+    expect([words(4).cut, words(3).cut]).toEqual([false, true]);
+    expect([...letters({}, { truncation_side: "left" }).encode("abc", undefined, 4).inputIds]).toEqual([0, B, C, 2]);
+  });
+
   test("BERT's own processor sets token types", () => {
     const tokenizer = letters({ post_processor: { type: "BertProcessing", cls: ["<s>", 0], sep: ["</s>", 2] } });
     expect(encode(tokenizer, "ab", "c")).toEqual({ ids: [0, A, B, 2, C, 2], types: [0, 0, 0, 0, 1, 1] });

@@ -25,7 +25,7 @@ test("20,000 texts: memory stays within its limit, the rest is in a file, and st
   for (const boundary of [1, 3]) {
     for (let example = 0; example < count; example++) {
       if (boundary === 3 && example % 3 === 0) continue;
-      await cache.put(example, { boundary, bytes: bytesOf(example, boundary) });
+      await cache.put(example, boundary, bytesOf(example, boundary));
       most = Math.max(most, cache.bytes);
     }
   }
@@ -45,7 +45,7 @@ test("20,000 texts: memory stays within its limit, the rest is in a file, and st
 
 test("without a file, states beyond the limit are not cached", async () => {
   const cache = new HiddenStateCache({ memory: 100 });
-  for (const example of [0, 1, 2]) await cache.put(example, { boundary: 1, bytes: bytesOf(example, 1) });
+  for (const example of [0, 1, 2]) await cache.put(example, 1, bytesOf(example, 1));
   expect([await cache.get(0, 40), await cache.get(1, 48), await cache.get(2, 56)].map(Boolean)).toEqual([
     true,
     true,
@@ -74,12 +74,12 @@ test("if the disk is full, existing states remain, none are added, and the failu
   };
   if (!existsSync("/dev/full")) return;
   const cache = new HiddenStateCache({ memory: 0, openSpill: full });
-  for (let example = 0; example < 10; example++) await cache.put(example, { boundary: 1, bytes: bytesOf(example, 1) });
+  for (let example = 0; example < 10; example++) await cache.put(example, 1, bytesOf(example, 1));
   expect(cache.failure).toMatch(/ENOSPC/);
   expect(await cache.get(1, sizeOf(1))).toMatchObject({ bytes: bytesOf(1, 1) });
   expect(await cache.get(9, sizeOf(9))).toBeUndefined();
   // States of an earlier boundary that cannot be replaced do not change.
-  expect(await cache.put(1, { boundary: 2, bytes: bytesOf(1, 2) })).toBe(false);
+  expect(await cache.put(1, 2, bytesOf(1, 2))).toBe(false);
   expect(await cache.get(1, sizeOf(1))).toMatchObject({ boundary: 1, bytes: bytesOf(1, 1) });
   await cache.release();
 });

@@ -10,8 +10,8 @@ import { REPORT } from "../../runs/run-folder.ts";
 import { addExamples, STARTED_AS } from "../help.ts";
 import { INTERRUPTED, runTraining } from "../run-training.ts";
 import { duration, table } from "../terminal/format.ts";
-import { freezingDemo } from "./demo-freezing.ts";
 import { print } from "../terminal/print.ts";
+import { freezingDemo } from "./demo-freezing.ts";
 
 const TICKETS = fileURLToPath(new URL("../../../examples/tickets.csv", import.meta.url));
 const COLUMNS = { text: "message", label: "team" };

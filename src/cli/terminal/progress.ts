@@ -4,8 +4,8 @@ import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/re
 import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { FreezingMap } from "./freezing-map.ts";
-import { StatusLines } from "./status-lines.ts";
 import { say } from "./print.ts";
+import { StatusLines } from "./status-lines.ts";
 
 /** Rows of a terminal that the map of frozen matrices leaves to the bar and to lines above. */
 const OTHER_ROWS = 8;

@@ -192,12 +192,13 @@ const FOLDS: Readonly<Record<string, Fold>> = {
   Concat: (inputs, { axis = 0 }) => {
     const parts = inputs.filter((part) => part !== undefined);
     if (axis !== 0 || parts.length !== inputs.length || parts.some(({ shape }) => shape.length !== 1)) return undefined;
+    if (parts.reduce((count, part) => count + part.elements.length, 0) > MAX_ELEMENTS) return undefined;
     const elements = parts.flatMap((part) => part.elements);
     return { dtype: parts[0]!.dtype, shape: [elements.length], elements };
   },
   Gather: ([x, indices], { axis = 0 }) => {
     const at = indices && numbersOf(indices);
-    if (!x || !at || axis !== 0 || x.shape.length !== 1) return undefined;
+    if (!x || !at || at.length > MAX_ELEMENTS || axis !== 0 || x.shape.length !== 1) return undefined;
     const elements = at.map((index) => x.elements.at(index));
     if (elements.includes(undefined)) return undefined;
     return { dtype: x.dtype, shape: indices.shape, elements: elements as Dimension[] };

@@ -2,6 +2,7 @@ import { UserError } from "../../errors.ts";
 import { ShapeError } from "../../graph/dimension.ts";
 import type { Value } from "../../graph/graph.ts";
 import { cast } from "../../graph/ops.ts";
+import { sizeOf } from "../../graph/tensor.ts";
 import type { Network, NetworkNode, NetworkTensor } from "../../model-files/onnx/network.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
@@ -29,6 +30,12 @@ const PARAMETER = /(weight|bias|gamma|beta|scale|embeddings?|token|lambda\d?)$/i
 const DTYPES = { F32: "float32", F16: "float32", F64: "float32", BF16: "float32", BOOL: "bool" } as const;
 const dtypeOf = ({ dtype }: NetworkTensor) => DTYPES[dtype as keyof typeof DTYPES] ?? ("int64" as const);
 
+/** Upper limit on the elements of a node's result for one text, apart from sizes that differ from text to text. */
+const MOST_ELEMENTS = 2 ** 28;
+/** Upper limit on the elements that a network computes from its own tensors alone, for each element of these, and in any case. */
+const FIXED_FACTOR = 4;
+const FIXED_ELEMENTS = 2 ** 24;
+
 /** Writes the nodes of a network into a graph, in order. */
 export class NetworkWriter {
   readonly #network: Network;
@@ -40,6 +47,10 @@ export class NetworkWriter {
   readonly #isTrained: boolean;
   /** Values that receive a gradient. */
   readonly #trained = new Set<string>();
+  /** Values that depend on the network's inputs. */
+  readonly #varying = new Set<string>();
+  /** Elements that may still be computed from the network's own tensors. */
+  #fixedLeft: number;
 
   /**
    * @param input creates an input of the network; throws a UserError if it is not supported
@@ -57,6 +68,8 @@ export class NetworkWriter {
     this.#input = input;
     this.#prefix = prefix === "" ? "" : `${prefix}.`;
     this.#isTrained = isTrained;
+    const own = [...network.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    this.#fixedLeft = Math.max(FIXED_ELEMENTS, FIXED_FACTOR * own);
   }
 
   /** Returns a written value, an input or a tensor. */
@@ -89,7 +102,20 @@ export class NetworkWriter {
       const result = results[i];
       if (output !== "" && result) this.#values.set(output, result);
     });
+    this.#checkSizes(node, results);
     this.#checkGradient(node, results);
+  }
+
+  /** @throws UserError if a node's results are larger than those of any model: a small file can ask for any size. */
+  #checkSizes(node: NetworkNode, results: readonly Operand[]): void {
+    const isFixed = !node.inputs.some((input) => this.#varying.has(input));
+    if (!isFixed) for (const output of node.outputs) this.#varying.add(output);
+    for (const { shape } of results) {
+      const size = shape.reduce<number>((count, each) => (typeof each === "number" ? count * each : count), 1);
+      if (isFixed) this.#fixedLeft -= size;
+      if (size > MOST_ELEMENTS || this.#fixedLeft < 0)
+        this.#refuse(node, `its result [${shape.join(", ")}] is larger than a model of this file's size needs`);
+    }
   }
 
   /** Writes the branch that a node's condition, which must be known, selects. */
@@ -106,6 +132,7 @@ export class NetworkWriter {
       const name = node.outputs[i]!;
       this.#values.set(name, this.#operand(output));
       if (this.#trained.has(output)) this.#trained.add(name);
+      if (this.#varying.has(output)) this.#varying.add(name);
     }
   }
 
@@ -142,6 +169,7 @@ export class NetworkWriter {
     if (made) return made;
     const tensor = this.#network.tensors.get(name);
     const operand = tensor ? this.#tensor(name, tensor) : this.#input(name);
+    if (!tensor) this.#varying.add(name);
     this.#values.set(name, operand);
     if (isValue(operand) && operand.leaf?.kind === "trainable") this.#trained.add(name);
     return operand;

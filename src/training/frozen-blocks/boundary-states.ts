@@ -73,35 +73,40 @@ export class BoundaryStates {
     { signal, ahead }: { signal?: AbortSignal | undefined; ahead?: (() => readonly EncodedExample[]) | undefined } = {},
   ): Promise<number> {
     while (this.#blocks.length < boundary) this.#blocks.push(await this.#compile(this.#blocks.length));
-    this.#batchStates.clear();
-    const missing = new Map<string, Missing>();
-    for (const text of texts) {
-      const rows = await this.#find(text, boundary, missing);
-      if (rows) this.#batchStates.set(text.index, rows);
-    }
-    if (missing.size > 0 && this.#cachesAll)
-      for (const text of ahead?.() ?? []) await this.#find(text, boundary, missing);
-
+    const missing = await this.#missing(texts, boundary, ahead);
     const wanted = new Set(texts.map(({ index }) => index));
     let flops = 0;
-    for (const { length, from, texts: sameLength, rows } of missing.values()) {
+    for (const group of missing) {
       // The product of a single row sums in another order than that of several rows.
-      const atOnce = length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / length));
-      for (let start = 0; start < sameLength.length; start += atOnce) {
+      const atOnce = group.length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / group.length));
+      for (let start = 0; start < group.texts.length; start += atOnce) {
         signal?.throwIfAborted();
-        const part = sameLength.slice(start, start + atOnce);
-        const computed = await this.#compute(part, from, rows.slice(start, start + atOnce), boundary);
+        const [part, rows] = [group.texts, group.rows].map((all) => all.slice(start, start + atOnce));
+        const computed = await this.#compute({ ...group, texts: part, rows } as Missing);
         flops += computed.flops;
-        for (const [i, text] of part.entries()) {
+        for (const [i, text] of (part as EncodedExample[]).entries()) {
           if (wanted.has(text.index)) this.#batchStates.set(text.index, computed.rows[i]!);
         }
       }
     }
-    this.#largestSizes = {
-      memory: Math.max(this.#largestSizes.memory, this.#cache.bytes),
-      file: Math.max(this.#largestSizes.file, this.#cache.fileBytes),
-    };
+    this.#measure();
     return flops;
+  }
+
+  /**
+   * Reserves the places that {@link prepare} gave the states of a batch before the run was interrupted. They are computed again at their
+   * next use, and these operations do not count.
+   */
+  async reserve(
+    texts: readonly EncodedExample[],
+    boundary: number,
+    ahead: () => readonly EncodedExample[],
+  ): Promise<void> {
+    for (const group of await this.#missing(texts, boundary, ahead, true)) {
+      const size = packedSize(group.length, this.#width, this.#options.format);
+      for (const { index } of group.texts) if (!this.#cache.reserve(index, boundary, size)) this.#cachesAll = false;
+    }
+    this.#measure();
   }
 
   /** Returns the input that holds the states of a part of the batch, one example after the other. */
@@ -116,42 +121,73 @@ export class BoundaryStates {
     await this.#cache.release();
   }
 
-  /** Returns the cached states of a text at the boundary, or adds the text to `missing`. */
+  #measure(): void {
+    const { memory, file } = this.#largestSizes;
+    this.#largestSizes = { memory: Math.max(memory, this.#cache.bytes), file: Math.max(file, this.#cache.fileBytes) };
+  }
+
+  /** Reads the cached states of a batch, and returns the texts whose states must be computed, and those of the next batches with them. */
+  async #missing(
+    texts: readonly EncodedExample[],
+    boundary: number,
+    ahead: (() => readonly EncodedExample[]) | undefined,
+    reserves = false,
+  ): Promise<Missing[]> {
+    this.#batchStates.clear();
+    const missing = new Map<string, Missing>();
+    for (const text of texts) {
+      const rows = await this.#find(text, { boundary, missing, reserves });
+      if (rows) this.#batchStates.set(text.index, rows);
+    }
+    if (missing.size > 0 && this.#cachesAll) {
+      // States that an interrupted run had are restored ahead, but no others are computed for their sake.
+      const isNew = [...missing.values()].some(({ counts, to }) => counts < to);
+      for (const text of ahead?.() ?? [])
+        await this.#find(text, { boundary: isNew ? boundary : undefined, missing, reserves });
+    }
+    return [...missing.values()];
+  }
+
+  /**
+   * Returns the cached states of a text at the boundary, or adds the text to `missing`.
+   * @param boundary undefined for the boundary at which the text's states were before the run was interrupted
+   */
   async #find(
     text: EncodedExample,
-    boundary: number,
-    missing: Map<string, Missing>,
+    { boundary, missing, reserves }: { boundary: number | undefined; missing: Map<string, Missing>; reserves: boolean },
   ): Promise<Float32Array | undefined> {
     const { length } = text.encoding.inputIds;
     const kept = await this.#cache.get(text.index, packedSize(length, this.#width, this.#options.format));
-    const rows = kept && unpackRows(kept.bytes, this.#width, this.#options.format);
-    if (kept?.boundary === boundary) return rows;
-    const from = kept?.boundary ?? 0;
-    const sameLength = missing.get(`${length} ${from}`) ?? { length, from, texts: [], rows: [] };
+    const rows = kept?.bytes && unpackRows(kept.bytes, this.#width, this.#options.format);
+    const counts = kept?.boundary ?? 0;
+    const to = boundary ?? counts;
+    if (counts === to && (rows || reserves || to === 0)) return rows;
+    const from = rows ? counts : 0;
+    const key = [length, from, counts, to].join(" ");
+    const sameLength = missing.get(key) ?? { length, from, counts, to, texts: [], rows: [] };
     sameLength.texts.push(text);
     if (rows) sameLength.rows.push(rows);
-    missing.set(`${length} ${from}`, sameLength);
+    missing.set(key, sameLength);
     return undefined;
   }
 
-  /** @param texts of one length @param rows their states at boundary `from`; empty if that is 0 */
-  async #compute(texts: readonly EncodedExample[], from: number, rows: Float32Array[], boundary: number) {
+  async #compute({ texts, from, counts, to, rows }: Missing) {
     const { format } = this.#options;
     let packed: Uint8Array<ArrayBuffer>[] = [];
     let flops = 0;
     // The graph of every block is written from the whole model, and reads the same texts.
     const { inputs, sizes } = layOut(this.#blocks[from]!.graph.streams, texts);
-    for (let block = from; block < boundary; block++) {
+    for (let block = from; block < to; block++) {
       const { compiled, flopsOf } = this.#blocks[block]!;
       const { hidden } = await compiled.run({ ...inputs, ...(block > 0 && { [BOUNDARY]: this.#joined(rows) }) });
       const all = asFloat32(hidden!).data;
       const each = all.length / texts.length;
       packed = texts.map((_, i) => packRows(all.subarray(i * each, (i + 1) * each), this.#width, format));
       rows = packed.map((bytes) => unpackRows(bytes, this.#width, format));
-      flops += totalFlops(flopsOf(sizes));
+      if (block >= counts) flops += totalFlops(flopsOf(sizes));
     }
     for (const [i, { index }] of texts.entries()) {
-      if (!(await this.#cache.put(index, { boundary, bytes: packed[i]! }))) this.#cachesAll = false;
+      if (!(await this.#cache.put(index, to, packed[i]!))) this.#cachesAll = false;
     }
     return { rows, flops };
   }
@@ -174,11 +210,15 @@ export class BoundaryStates {
   }
 }
 
-/** Texts of one length whose cached states are at the same boundary. */
+/** Texts of one length whose states are computed from one boundary to another. */
 interface Missing {
   length: number;
   from: number;
+  /** Boundary from which the operations count: those before were counted before the run was interrupted. */
+  counts: number;
+  to: number;
   texts: EncodedExample[];
+  /** Their states at boundary `from`; empty if that is 0. */
   rows: Float32Array[];
 }
 

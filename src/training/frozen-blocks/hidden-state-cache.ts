@@ -17,11 +17,19 @@ export interface HiddenStateCacheOptions {
 export interface CachedStates {
   /** Number of blocks after which these are the hidden states. */
   boundary: number;
-  bytes: Uint8Array<ArrayBuffer>;
+  /** Undefined if only their place is reserved, see {@link HiddenStateCache.reserve}. */
+  bytes: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** Location of an example's states. Their size is the same at every boundary. */
-type Slot = { boundary: number; size: number } & ({ bytes: Uint8Array<ArrayBuffer> } | { place: number });
+/** Location of an example's states: in memory, or at a place of the file. Their size is the same at every boundary. */
+interface Slot {
+  boundary: number;
+  size: number;
+  bytes?: Uint8Array<ArrayBuffer> | undefined;
+  place?: number;
+  /** Whether the file does not hold them yet. */
+  isReserved?: boolean;
+}
 
 /**
  * Caches hidden states by example: in memory up to a limit, beyond it in a file. If the file cannot be written any more, the cache keeps
@@ -58,27 +66,28 @@ export class HiddenStateCache {
   async get(example: number, size: number): Promise<CachedStates | undefined> {
     const slot = this.#slots.get(example);
     if (slot?.size !== size) return undefined;
-    if ("bytes" in slot) return slot;
+    const { boundary } = slot;
+    if (slot.place === undefined || slot.isReserved) return { boundary, bytes: slot.bytes };
     const bytes = new Uint8Array(size);
     await this.#file!.read(slot.place, bytes);
-    return { boundary: slot.boundary, bytes };
+    return { boundary, bytes };
   }
 
   /** Stores states of an example and replaces those of an earlier boundary. @returns whether they are stored */
-  async put(example: number, { boundary, bytes }: CachedStates): Promise<boolean> {
+  async put(example: number, boundary: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
     if (known && known.size !== size) return false;
-    if (known && "bytes" in known) {
+    if (known && known.place === undefined) {
       this.#slots.set(example, { boundary, size, bytes });
     } else if (known) {
       // After a failure nothing is written any more; the entry of the earlier boundary stays valid.
       if (this.#failure !== undefined) return false;
-      const written = await this.#write(known.place, bytes);
-      if (written) known.boundary = boundary;
+      const written = await this.#write(known.place!, bytes);
+      if (written) this.#slots.set(example, { boundary, size, place: known.place! });
       else this.#slots.delete(example);
       return written;
-    } else if (this.#bytes + size <= this.#options.memory) {
+    } else if (this.#fits(size)) {
       this.#slots.set(example, { boundary, size, bytes });
       this.#bytes += size;
     } else {
@@ -88,6 +97,31 @@ export class HiddenStateCache {
       this.#fileBytes += size;
     }
     return true;
+  }
+
+  /**
+   * Reserves the place that {@link put} would give states of this size, without the states: those that an interrupted run had.
+   * @returns whether they have a place
+   */
+  reserve(example: number, boundary: number, size: number): boolean {
+    const known = this.#slots.get(example);
+    if (known) {
+      known.boundary = boundary;
+      return known.size === size;
+    }
+    if (this.#fits(size)) {
+      this.#slots.set(example, { boundary, size });
+      this.#bytes += size;
+      return true;
+    }
+    if (this.#options.openSpill === undefined) return false;
+    this.#slots.set(example, { boundary, size, place: this.#fileBytes, isReserved: true });
+    this.#fileBytes += size;
+    return true;
+  }
+
+  #fits(size: number): boolean {
+    return this.#bytes + size <= this.#options.memory;
   }
 
   /** Drops all entries and removes the file. */

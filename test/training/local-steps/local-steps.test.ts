@@ -60,6 +60,22 @@ describe("local steps of replicas", () => {
     }
   });
 
+  test("a schedule observes the mean gradient of a round's steps and replicas", async () => {
+    const settings = { epochs: 1, batchSize: 10, dropout: false, learningRate: 1e-12, headLearningRate: 1e-12 };
+    const seen = async (more: object): Promise<number[]> => {
+      const sums: number[] = [];
+      const onGradients = (_: number, gradients: Tensors<"float32">): void => {
+        sums.push(gradients.get("classifier.weight")!.data[0]!);
+      };
+      await smallRun(base, lora, { settings: { ...settings, ...more }, onGradients });
+      return sums;
+    };
+    const [first, second] = await seen({});
+    // Both replicas have as many examples, so the mean of theirs is that of the batch.
+    for (const observed of await seen({ localSteps: 2, replicas: 2 }))
+      expect(observed).toBeCloseTo((first! + second!) / 2, 6);
+  });
+
   test("interrupted in a round and resumed, the run equals the uninterrupted one", async () => {
     const options = { freezeInterval: 2, freezeInitial: 2, freezeFinal: 4 };
     const whole = await smallRun(base, aflora, { options, settings: local });
