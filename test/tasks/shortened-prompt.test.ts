@@ -128,22 +128,22 @@ test("an encoder-decoder's input is shortened", async () => {
 });
 
 test("a text that is shortened keeps every token that fits, without one lost or doubled at the cut", () => {
-  const text = Array.from("abcdefghijklmnopqrstuvwxyz0123456789").join("");
+  const text = "0123456789".repeat(4);
   const ids = plain.idsOf(text);
-  const kept = (truncate: "start" | "middle" | "end", most: number): string =>
-    shortenUntilFits(
-      [text],
-      truncate,
-      plain,
-      ([shown]) => shown!,
-      (shown) => plain.idsOf(shown).length - most,
-    )!;
-  for (const most of [11, 12]) {
+  const kept = (truncate: "start" | "middle" | "end", most: number): string => {
+    const excessOf = (shown: string) => plain.idsOf(shown).length - most;
+    return shortenUntilFits([text], truncate, plain, ([shown]) => shown!, excessOf)!;
+  };
+  const differences = new Set<number>();
+  for (const most of [11, 12, 13, 14, 15]) {
     expect(kept("start", most)).toBe(plain.decode(ids.slice(ids.length - most)));
     expect(kept("end", most)).toBe(plain.decode(ids.slice(0, most)));
     const [first, last] = kept("middle", most).split(" ... ") as [string, string];
-    const left = most - plain.idsOf(" ... ").length;
-    expect(first).toBe(plain.decode(ids.slice(0, Math.ceil(left / 2))));
-    expect(last).toBe(plain.decode(ids.slice(ids.length - Math.floor(left / 2))));
+    const [before, behind] = [first, last].map((part) => plain.idsOf(part).length) as [number, number];
+    expect(first).toBe(plain.decode(ids.slice(0, before)));
+    expect(last).toBe(plain.decode(ids.slice(ids.length - behind)));
+    differences.add(before - behind);
   }
+  // The half before the gap has one token more if their number is odd.
+  expect([...differences].toSorted()).toEqual([0, 1]);
 });

@@ -20,9 +20,9 @@ import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-answers.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { counted } from "../terminal/format.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
-import { print } from "../terminal/print.ts";
 
 const EXAMPLES = [
   'aflora predict --run runs/tickets "My card was charged twice"',
