@@ -1,6 +1,6 @@
 /**
  * Shows control characters, apart from line breaks and tabs, as `\u001b`: names, labels and answers come from others, and must not
- * steer a terminal. In JSON, which escapes them likewise, the text stays the same.
+ * steer a terminal. JSON has the same escapes, so that its values stay the same.
  */
 export const withoutControls = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it looks for

@@ -109,7 +109,7 @@ export class RewardWorker implements Reward {
       workerData: { file, url: pathToFileURL(file).href, jiti, most: MEMORY * 2 ** 20 },
     });
     this.#worker = worker;
-    // What a file's code throws or ends after its answer, for example in a timer, ends the thread. The next call starts another.
+    // An error after an answer, for example in a timer, ends the thread. The next call starts another.
     const forget = (): void => {
       if (this.#worker === worker) this.#worker = undefined;
     };
