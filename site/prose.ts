@@ -1,16 +1,18 @@
 /**
- * Checks the English of the README, the docs, CONTRIBUTING and SECURITY with textlint's kernel, and of the comments in the sources: sentences are
+ * Checks the English of the README, the docs, CONTRIBUTING and SECURITY with textlint's kernel, and of the comments and messages in the
+ * sources: sentences are
  * short, words are not doubled, and for phrases that hide who does what it prints what to write instead. Code and cells of tables have no
  * sentences.
  *
  *     npx tsx site/prose.ts             # everything
- *     npx tsx site/prose.ts src/graph   # the comments of one folder
+ *     npx tsx site/prose.ts src/graph   # the comments and messages of one folder
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TextlintKernel, type TextlintRuleModule } from "@textlint/kernel";
 import markdown from "@textlint/textlint-plugin-markdown";
 import { comments } from "./comments.js";
+import { messages } from "./messages.js";
 
 const MAX_WORDS = 40;
 
@@ -39,7 +41,21 @@ const PHRASES: readonly [phrase: RegExp, instead: string][] = [
     "per",
   ],
   [/\b(?:leverage|utili[sz]e|seamless(?:ly)?|blazing(?:ly)?|effortless(?:ly)?|cutting-edge)\b/i, "a plain word"],
-  [/(?<!@param )\b(\w+) \1\b/, "the word once"],
+  [/\b(?:is|are|was|were) (?:right|wrong) on\b/, "classifies … correctly, or has an accuracy of"],
+  [/\bhangs? on\b/, "depends on"],
+  [/\bscores? (?:is|are) of\b/i, "for, or on"],
+  [/\b(?:package|process|server|adapter|file) has (?:about )?[\d.,]+ [kMG]B\b/, "is, takes or uses"],
+  [/\bof what\b/, "the noun"],
+  [/\botherwise than\b/, "unlike, or differently from"],
+  [/\bat hand\b/, "available, or here"],
+  [/\bnow and then\b/, "sometimes"],
+  [/\bno more(?=[.;,)])/, "no longer"],
+  [/\bas [^.,;:|]{3,40} ha(?:s|ve) (?:it|them)\b/, "like …, or in the layout of …"],
+  [/\bin (?:its|their) place\b/, "instead"],
+  [/\bin place of\b/, "instead of"],
+  [/\btells? (?:\w+ ){0,3}apart\b/, "distinguishes"],
+  [/(?:^|[.!?] )So (?:it|they) (?:is|are) (?:of|for|with|in)\b/, "the same holds for …"],
+  [/(?<!@param )\b([a-z]+) \1\b/, "the word once"],
 ];
 
 /** Phrases that were wrong in comments, where space is short. */
@@ -50,7 +66,6 @@ const COMMENT_PHRASES: readonly [phrase: RegExp, instead: string][] = [
   [/\bwhere (?:there (?:is|are|was|were) (?:no|none)|nothing|none)\b/i, "if there is no"],
   [/\bwhere (?:it|they) (?:is|are|has|have|does|do|was|were|can|cannot) (?:none|not?)\b/, "if"],
   [/\babsent:/, "by default, or undefined if"],
-  [/\bhangs? on\b/, "depends on"],
   [/(?<!\b(?:an?|no) \w+ )\bof (?:its|their) own\b(?! \w)/, "separate, own, or nothing"],
   [/\b(?:coming|going) (?:to be|on)\b/, "continues"],
   [/\b(?:stands?(?! for\b)|stood)\b/, "is, or the field's term"],
@@ -101,13 +116,19 @@ for (const folder of folders.length > 0 ? folders : ["src", "web/src"]) {
   for (const name of readdirSync(root + folder, { recursive: true, encoding: "utf8" })) {
     if (!name.endsWith(".ts")) continue;
     const source = readFileSync(`${root}${folder}/${name}`, "utf8");
-    for (const { start, text } of comments(source)) {
-      for (const [phrase, instead] of [...PHRASES, ...COMMENT_PHRASES]) {
-        const anywhere = new RegExp(phrase.source.replaceAll(" ", "\\s+"), `g${phrase.flags}`);
-        for (const found of text.matchAll(anywhere)) {
-          const line = source.slice(0, start + found.index).split("\n").length;
-          console.error(`${folder}/${name}:${line} "${found[0].replace(/\s+/g, " ")}": write ${instead}`);
-          problems++;
+    const parts = [
+      { texts: comments(source), phrases: [...PHRASES, ...COMMENT_PHRASES] },
+      { texts: messages(source), phrases: PHRASES },
+    ];
+    for (const { texts, phrases } of parts) {
+      for (const { start, text } of texts) {
+        for (const [phrase, instead] of phrases) {
+          const anywhere = new RegExp(phrase.source.replaceAll(" ", "\\s+"), `g${phrase.flags}`);
+          for (const found of text.matchAll(anywhere)) {
+            const line = source.slice(0, start + found.index).split("\n").length;
+            console.error(`${folder}/${name}:${line} "${found[0].replace(/\s+/g, " ")}": write ${instead}`);
+            problems++;
+          }
         }
       }
     }

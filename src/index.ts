@@ -36,7 +36,7 @@ export type { DownloadProgress } from "./model-files/hub-download-node.ts";
 export type { HubOptions } from "./model-files/hub-repository-node.ts";
 export type { BaseFormat } from "./models/base-format.ts";
 export { loadEmbedder, loadFineTunedModel } from "./predict.ts";
-/** Types of what a run tells while it trains, and of what it writes in its folder. */
+/** Types of the events of a run, and of the files in its folder. */
 export type * as records from "./records.ts";
 export type { EvaluationSource, RunEvaluation } from "./runs/evaluate-run.ts";
 export type { FineTuneConfig, ResumeConfig, RunOptions } from "./runs/fine-tune-config.ts";

@@ -1,5 +1,5 @@
 /**
- * Types of what a run tells while it trains, and of what it writes in its folder.
+ * Types of the events of a run, and of the files in its folder.
  * @module
  */
 

@@ -35,7 +35,7 @@ export interface PreparedFiles extends PreparedRun<RunSettings, RunMemory, Loade
 export interface PrepareFilesOptions extends PrepareOptions {
   /** The run to resume: its options, its data, and its state (undefined if it was cut off before the first checkpoint). */
   saved?: { config: RunConfig; dataFingerprint: DataFingerprint; state: TrainingState | undefined } | undefined;
-  /** A function of the calling program that scores answers, in place of the reward that the options name. */
+  /** A function of the calling program that scores answers, instead of the reward that the options name. */
   reward?: RewardFunction | undefined;
   /** Refuses kinds of tasks that the run cannot have. @throws UserError naming the kind */
   checkKind?: ((kind: TaskKind) => void) | undefined;

@@ -272,7 +272,7 @@ export function namedTaskOf(source: DataSource): string | undefined {
   return /\/glue(@|$)/.test(source.dataset) ? glueTaskName(source.datasetConfig) : undefined;
 }
 
-/** Puts a run's options side by side, as flags and `config.json` have them; `resolveConfig` reverses that. */
+/** Puts a run's options side by side, with the names of flags and of `config.json`; `resolveConfig` reverses that. */
 export function flatOptions({ source, run, method, removed }: RunConfig): Record<string, unknown> {
   const { taskOptions, ...own } = run;
   const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options, ...removed };

@@ -19,7 +19,7 @@ export interface PublishedSettings {
   tasks: Readonly<Record<string, PublishedSetting>>;
 }
 
-/** Published setting with one learning rate for everything, as most authors have it, or another one for the head. */
+/** Published setting with one learning rate for everything, like most, or another one for the head. */
 export function setting(
   epochs: number,
   batchSize: number,

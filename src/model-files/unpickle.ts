@@ -168,7 +168,7 @@ class PickleMachine {
   /** Drops attributes of an object (`_metadata` of a state dict), which hold no tensors. */
   build(): void {
     const [object] = this.popMany(2);
-    if (!(object instanceof Map)) throw this.bytes.damaged("attributes of what has none");
+    if (!(object instanceof Map)) throw this.bytes.damaged("attributes of an object that has none");
     this.push(object);
   }
 }

@@ -266,7 +266,7 @@ const scoreTable = (sampled: readonly FreezingRecord[], of: number, matrices: re
 /** Minimum number of checks for a picture of the schedule. Tables have fewer. */
 export const FEWEST_CHECKS = 3;
 
-/** Pictures of what froze, when and why; empty if the run has no freezing schedule, or too few checks. */
+/** Pictures that show which matrices froze, when and why; empty if the run has no freezing schedule, or too few checks. */
 export function freezingPictures(checks: FreezingRecord[]): Picture[] {
   const steps = frozenSteps(checks);
   if (!steps.size || checks.length < FEWEST_CHECKS) return [];

@@ -72,9 +72,9 @@ ${figures(pictures)}
 `;
 }
 
-/** Text such as `90 training examples; scores are of 10 held out (10 %, drawn by seed 42).` */
+/** Text such as `90 training examples; scored on 10 held out (10 %, drawn by seed 42).` */
 export const measuredOn = ({ trainedOn, scoredOn }: ScoredData): string =>
-  `${trainedOn} training examples; scores are of ${scoredOn}.`;
+  `${trainedOn} training examples; scored on ${scoredOn}.`;
 
 /** Table of a run's results. */
 function facts(run: ReportedRun): Table {

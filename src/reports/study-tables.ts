@@ -113,7 +113,7 @@ export function measuredOn({
     ...(error === undefined ? [] : [`a score's standard error by the number of examples is ${number(error)}`]),
     ...(sameAnswer === undefined ? [] : [`the same answer for all has ${number(sameAnswer)}`]),
   ];
-  return `${[`${trainedOn} training examples`, `${reportedSeparately ? "chosen on" : "scores are of"} ${scoredOn}`, ...read].join("; ")}.`;
+  return `${[`${trainedOn} training examples`, `${reportedSeparately ? "chosen on" : "scored on"} ${scoredOn}`, ...read].join("; ")}.`;
 }
 
 /** Describes which setting is best, as far as the numbers show it. */

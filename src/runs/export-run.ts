@@ -23,7 +23,7 @@ const COMPARED_TEXTS = 32;
 /** Texts to compare on if the run's validation texts can no longer be read. */
 const SENTENCES = [
   "The film is a warm, funny and wise look at growing old.",
-  "My card was charged twice and nobody answers the phone!",
+  "My card was charged twice and no one answers the phone!",
   "It rained.",
   "Two hours of noise, and not one idea worth the price of the ticket.",
   "Where is the order that I placed on the 3rd of May?",

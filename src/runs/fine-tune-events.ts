@@ -77,7 +77,7 @@ export interface RunControl {
      */
     mixedProcessors?: boolean | undefined;
   };
-  /** Receives the progress of what precedes training. A returned promise is awaited. */
+  /** Receives the progress of the work before training. A returned promise is awaited. */
   onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
   /** Receives notes on the examples before the model is read, such as how many are too long. They are among the run's notes, too. */
   onNote?: ((note: string) => void) | undefined;

@@ -144,7 +144,7 @@ export const embeddingsRequest = z.object({
   model: z.string(),
   input: z.union(
     [z.string().min(1), listOf(z.string().min(1)), tokens, listOf(tokens)],
-    "it must be a text, a list of up to 2048 texts, or token ids in place of texts; none may be empty",
+    "it must be a text, a list of up to 2048 texts, or token ids instead of texts; none may be empty",
   ),
   encoding_format: z.enum(["float", "base64"]).nullish(),
   dimensions: z.int().positive().nullish(),

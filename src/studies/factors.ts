@@ -44,8 +44,8 @@ const chosen = z.strictObject({
 
 /** Options that a study sets itself, and the alternatives for the user. */
 const SET_BY_STUDY: Readonly<Record<string, string>> = {
-  seed: "give seeds in its place",
-  validationSplit: "give holdOut in its place",
+  seed: "give seeds instead",
+  validationSplit: "give holdOut instead",
   validation: "it is the same for all trials; give it among the options",
 };
 

@@ -54,7 +54,7 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
     throw new UserError('nothing varies: name at least one factor under "vary", or with --vary');
   for (const key of ["seed", "validationSplit"]) {
     if (key in options) {
-      throw new UserError(`the study sets ${key} itself: give ${key === "seed" ? "seeds" : "holdOut"} in its place`);
+      throw new UserError(`the study sets ${key} itself: give ${key === "seed" ? "seeds" : "holdOut"} instead`);
     }
   }
   for (const name of Object.keys(options)) {

@@ -98,7 +98,7 @@ function refuseForeign({ options, factors }: Study): void {
 
 /** The data of one source. */
 interface Source {
-  /** The data as a run of the first seed has it. */
+  /** The data of a run with the first seed. */
   task: TaskData;
   /** Number of the data's own validation examples. */
   ownValidation: number;

@@ -75,7 +75,7 @@ export type Like<Items extends List<unknown>, Other> = Items extends readonly un
 
 type ItemOf<Items> = Items extends List<infer Item> ? Item : never;
 
-/** A list of what a function makes of each item: an array if the list is one. */
+/** A list with a function's result for each item: an array if the list is one. */
 export function mapped<Items extends List<unknown>, Result>(
   list: Items,
   make: (item: ItemOf<Items>, index: number) => Result,

@@ -199,7 +199,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   /** Files that an example's text is the path of (default: it is a text). */
   readonly reads?: Media;
   readonly huggingFace: HuggingFaceForm;
-  /** Number of the head's outputs. @param config of a model with the head; undefined if no model is at hand */
+  /** Number of the head's outputs. @param config of a model with the head; undefined if there is no model yet */
   outputs(labels: readonly string[], config?: ModelConfig): number;
 
   // From rows to examples

@@ -14,7 +14,7 @@ import { TrainedParameters } from "./trained-parameters.ts";
 export interface MemoryEstimate {
   /** Weights of the model and the method, in their storage format. */
   weights: number;
-  /** AdamW's two moments, the schedule's state, and copies of what trains: gradients, the best epoch's, a checkpoint's. */
+  /** AdamW's two moments, the schedule's state, and copies of the trainable parameters: gradients, the best epoch's, a checkpoint's. */
   optimizer: number;
   /**
    * Values of the largest micro-batch (mostly those kept for the backward pass), values of the largest batch of an evaluation, and

@@ -120,7 +120,7 @@ describe("unsupported parts of a picture model are rejected with the node", () =
     ["vit", "Conv", { strides: [1] }, /\(Conv\) .*the kernel has no place on an axis/],
     ["vit", "Conv", { group: 0 }, /\(Conv\) .*takes \[batch, channels, …space\]/],
     ["dinov2", "Resize", { antialias: 1 }, /\(Resize\) cannot be trained on: it resizes by cubic/],
-    ["convolutional", "BatchNormalization", { training_mode: 1 }, /it normalises by the batch at hand/],
+    ["convolutional", "BatchNormalization", { training_mode: 1 }, /it normalises by the statistics of each batch/],
     ["convolutional", "MaxPool", { kernel_shape: [40, 3] }, /\(MaxPool\) .*the kernel has no place on an axis/],
     ["convolutional", "Pad", { mode: "wrap" }, /\(Pad\) .*it pads by wrap/],
     [

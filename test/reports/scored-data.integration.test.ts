@@ -40,7 +40,7 @@ test("runs of one file share a chart, but not with those on another split of it 
   const lora = await trained("lora", "lora", 45);
   const split = await trained("split", "lora", 45, 0.2);
   const changed = await trained("changed", "lora", 42);
-  const of45 = "40 training examples; scores are of 5 held out (10 %, drawn by seed 42)";
+  const of45 = "40 training examples; scored on 5 held out (10 %, drawn by seed 42)";
   const together = await reported(head, lora);
   expect(charts(together)).toEqual([["Scores on tickets.csv", expect.any(String), ["head", "lora"]]]);
   expect(together.querySelector("main")!.textContent).toContain(of45);
@@ -56,7 +56,7 @@ test("runs of one file share a chart, but not with those on another split of it 
     expect.arrayContaining(["tickets.csv (1) accuracy", "tickets.csv (2) accuracy", "tickets.csv (3) accuracy"]),
   );
   expect(page.querySelector("main")!.textContent).toContain(
-    "36 training examples; scores are of 9 held out (20 %, drawn by seed 42)",
+    "36 training examples; scored on 9 held out (20 %, drawn by seed 42)",
   );
   expect(page.querySelector("main")!.textContent).toContain("stand apart: their scores do not compare");
 });

@@ -204,6 +204,6 @@ test("settings whose seeds drew the same validation examples are compared over t
     scored(run(method, "custom", seed, { accuracy: 0.8 }), "a", `${seed}`, seed);
   const { tasks } = compared([1, 2].flatMap((seed) => [drawn("aflora", seed), drawn("lora", seed)]));
   expect(tasks.map(({ task }) => task)).toEqual(["custom.csv"]);
-  expect(measuredOn(tasks[0]!)).toBe("90 training examples; scores are of 10 held out (10 %, drawn by seeds 1, 2).");
+  expect(measuredOn(tasks[0]!)).toBe("90 training examples; scored on 10 held out (10 %, drawn by seeds 1, 2).");
   expect(compared([drawn("aflora", 1), drawn("aflora", 2), drawn("lora", 1)]).tasks).toHaveLength(2);
 });

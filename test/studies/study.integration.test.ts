@@ -126,7 +126,7 @@ describe("factors", () => {
     ["no values", "beta1", [], /factor "beta1" has no values/],
     ["empty range", "beta1", { from: 0.9, to: 0.5 }, /the range from 0.9 to 0.5 is empty/],
     ["a log of nothing", "learningRate", { from: 0, to: 1, scale: "log" }, /must begin above 0, not at 0/],
-    ["seed", "seed", [1], /can't be varied: give seeds in its place/],
+    ["seed", "seed", [1], /can't be varied: give seeds instead/],
     ["threads", "threads", [1], /how a run is computed/],
     ["unknown form", "beta1", { value: [1] }, /factor "beta1", values: it is missing/],
     [
@@ -427,7 +427,7 @@ test("a run that uses all of the time is not compared, and tune notes it", async
   expect({ batchSize, shortenedFrom }).toEqual({ batchSize: 2, shortenedFrom: 1_000_000 });
   expect({ validationSplit, patience }).toEqual({ validationSplit: 0.1, patience: undefined });
   expect(notes.join()).toMatch(
-    `one run of ${epochs} of the defaults' 1000000 epochs, in batches of 2 in place of 8, takes all of it; about `,
+    `one run of ${epochs} of the defaults' 1000000 epochs, in batches of 2 instead of 8, takes all of it; about `,
   );
 });
 

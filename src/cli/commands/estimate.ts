@@ -97,7 +97,7 @@ function workersLines(of: WorkersEstimate & { seconds: number }, alone: number, 
   const percent = Math.round(100 * efficiency);
   const size = (count: number): string => (count < 9.95e6 ? `${(count / 1e6).toPrecision(2)} MB` : bytes(count));
   return [
-    `with ${counted(workers, "worker")} like this machine, in a network of ${network} Mb/s: about ${duration(of.seconds)}; a step takes ${step.toPrecision(3)} s in place of ${alone.toPrecision(3)} s, ${speedup.toFixed(1)} times as fast (efficiency ${percent} %)`,
+    `with ${counted(workers, "worker")} like this machine, in a network of ${network} Mb/s: about ${duration(of.seconds)}; a step takes ${step.toPrecision(3)} s instead of ${alone.toPrecision(3)} s, ${speedup.toFixed(1)} times as fast (efficiency ${percent} %)`,
     `a step has ${counted(shards, "shard")} for workers; on average it sends ${size(values)} to each worker, and gets ${size(returned)} back from all`,
     ...(workers > shards
       ? [

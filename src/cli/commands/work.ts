@@ -38,9 +38,9 @@ export function workCommand(): Command {
     )
     .option(
       "--until-idle <time>",
-      "end if there was nothing to do for this time, such as 30s, 10m or 1h (default: go on)",
+      "end if there was nothing to do for this time, such as 30s, 10m or 1h (default: wait for more)",
     )
-    .addOption(numberOption("--trials <n>", "end after this number of trials (default: go on)"))
+    .addOption(numberOption("--trials <n>", "end after this number of trials (default: no limit)"))
     .option(
       "--metrics <address>",
       "serve /metrics (Prometheus) and /health at this port of 127.0.0.1, or at host:port (default: do not)",

@@ -76,7 +76,7 @@ function fittedNote(
   const reads = features === "family" ? "" : ` to the model's ${WORDS[features]}`;
   const part = fittedTo < all ? `; ${counts(fittedTo)} of the ${counts(all)} examples are enough to fit it` : "";
   if (!scores) {
-    const why = all > labels.length ? "so many classes" : "one example per class";
+    const why = all > labels.length ? "this number of classes" : "one example per class";
     return `the head starts fitted${reads}; with ${why}, nothing shows how good it is${part}`;
   }
   const error = scores.errors[metric!];

@@ -44,8 +44,7 @@ export const readsSounds = ({ inputs }: Pick<Network, "inputs">): boolean =>
 function soundWindows({ nodes, tensors, location }: Network): SoundWindows {
   const first = nodes.findIndex(({ op }) => op === LAYER);
   const before = nodes.slice(0, Math.max(0, first)).filter(({ op }) => op === "Conv");
-  if (before.length === 0)
-    throw new UserError(`${location} reads sounds otherwise than wav2vec2 does: by no convolutions`);
+  if (before.length === 0) throw new UserError(`${location} does not read sounds by convolutions, as wav2vec2 does`);
   const one = { hop: 1, rest: 0 };
   return before.reduceRight(({ hop, rest }, { inputs, attributes }) => {
     const list = (name: string, otherwise: number): number => {

@@ -122,7 +122,7 @@ const resize: Importer = (node) => {
 /** Normalises by the stored mean and variance of training: `x [batch, channels, …space]`, the others `[channels]`. */
 const batchNormalization: Importer = (node) => {
   const x = node.value(0);
-  if (node.number("training_mode", 0) === 1) return node.refuse("it normalises by the batch at hand");
+  if (node.number("training_mode", 0) === 1) return node.refuse("it normalises by the statistics of each batch");
   const [scale, bias, mean, variance] = [1, 2, 3, 4].map((index) => {
     const own = node.value(index);
     return reshape(own, [...own.shape, ...x.shape.slice(2).map(() => 1)]);

@@ -23,7 +23,7 @@ export class RunState {
   readonly number: number;
   readonly #model: AdaptedModel;
   readonly #values: Tensors<"float32">;
-  /** Values as other machines have them. */
+  /** Values on the other machines. */
   readonly #sent: Map<string, Float32Array>;
   /** Names of the parameters that have changed. They are sent at each step from then on. */
   readonly #changed = new Set<string>();

@@ -273,7 +273,7 @@ export class SharedRun implements OtherMachines {
     if (isWaiting) {
       if (now - times.result > NO_WORKERS && !this.#notedNoWorkers) {
         this.#notedNoWorkers = true;
-        this.#onNote(`it waits for workers, as nobody takes its shards; aflora work --queue ${this.#address} does`);
+        this.#onNote(`it waits for workers that take its shards: start aflora work --queue ${this.#address}`);
       }
       times.taken = now;
       return;
@@ -342,4 +342,4 @@ const LARGE =
   "more than 4 million parameters train: the adapter will be the same with any workers, but not to the bit that of a run without --queue";
 const ROUNDS_OTHERWISE =
   "its results are not this machine's to the bit; take processors that round alike and as many --threads, or --mixed-processors";
-const MIXED = ", and rounds otherwise than this machine: the adapter is not one machine's to the bit";
+const MIXED = ", and rounds differently from this machine: the adapter is not equal to the bit to that of one machine";

@@ -232,7 +232,7 @@ function timingAlone(timing: Timing, holdOut: number): Timing {
 /** Note to the user about shortened trials. */
 function shortening(timing: Timing, { epochs, batchSize, compares }: Length, minutes: number): string | undefined {
   const { epochs: wanted, batchSize: whole } = timing.length;
-  const smaller = batchSize < whole ? `, in batches of ${batchSize} in place of ${whole}` : "";
+  const smaller = batchSize < whole ? `, in batches of ${batchSize} instead of ${whole}` : "";
   if (compares && epochs === wanted) return undefined;
   if (compares) return `the defaults' ${wanted} epochs do not fit into the time: all trials have ${epochs}${smaller}`;
   const enough = secondsOf(timing, 0, { to: Math.ceil(SHORTEST * wanted) }) / (60 * SHORTENED * PLANNED);

@@ -332,7 +332,7 @@ describe.skipIf(noValkey !== undefined)(
         expect.stringMatching(/^far is refused: its results are not this machine's to the bit/),
       );
       expect(notes).toContain(
-        "near takes part, and rounds otherwise than this machine: the adapter is not one machine's to the bit",
+        "near takes part, and rounds differently from this machine: the adapter is not equal to the bit to that of one machine",
       );
     });
 

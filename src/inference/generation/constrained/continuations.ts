@@ -201,7 +201,7 @@ export class Continuations {
   }
 
   /**
-   * A text that two continuations share if one token cannot tell them apart: what must be written before its reach, with counts
+   * A text that two continuations share if one token cannot distinguish them: what must be written before its reach, with counts
    * beyond it left out. The one with the fewest bytes then stays so.
    */
   outline(continuation: Continuation): string {

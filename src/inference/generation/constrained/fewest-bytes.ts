@@ -58,7 +58,7 @@ function partsOf(expression: Expression): readonly Expression[] {
   }
 }
 
-/** Which expressions have an expression as a part, as often as they have it: those from `starts[id]` up to `starts[id + 1]`. */
+/** The expressions that contain an expression, once per occurrence: those from `starts[id]` up to `starts[id + 1]`. */
 function usersOf(all: readonly Expression[]): { starts: Uint32Array; ids: Uint32Array } {
   const starts = new Uint32Array(all.length + 2);
   for (const expression of all) for (const { id } of partsOf(expression)) starts[id + 2]!++;
