@@ -1,8 +1,7 @@
 /**
  * Checks the English of the README, the docs, CONTRIBUTING and SECURITY with textlint's kernel, and of the comments and messages in the
- * sources: sentences are
- * short, words are not doubled, and for phrases that hide who does what it prints what to write instead. Code and cells of tables have no
- * sentences.
+ * sources. Sentences are short and words are not doubled; for phrases that hide who does what, it prints what to write instead. Code and
+ * cells of tables have no sentences.
  *
  *     npx tsx site/prose.ts             # everything
  *     npx tsx site/prose.ts src/graph   # the comments and messages of one folder

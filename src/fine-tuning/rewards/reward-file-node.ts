@@ -12,7 +12,7 @@ const LOADING = 60;
 /** Limit on what a file's code keeps, in megabytes: in JavaScript's heap, and in buffers outside of it. */
 const MEMORY = 2048;
 
-/** A message of the worker: it is ready, the reward of an answer, what it returned in its place, or an error. */
+/** A message of the worker: it is ready, the reward of an answer, what it returned instead, or an error. */
 interface Word {
   ready?: boolean;
   returned?: number;
