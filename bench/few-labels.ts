@@ -8,18 +8,17 @@
  * `aflora train`. With a --kind other than classification, so many rows are drawn in all. Runs and results.jsonl lie in FOLDER (runs/few-labels);
  * the same command goes on where it stopped.
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { tableFormat } from "../src/datasets/parse-table.ts";
 import { readTable } from "../src/datasets/read-table-node.ts";
 import { fineTune } from "../src/fine-tune.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import { grouped, spreadOf } from "../src/studies/statistics.ts";
-import { columnIndex, namedColumns, type Table } from "../src/tasks/rows.ts";
+import { namedColumns, type Table } from "../src/tasks/rows.ts";
 import type { TaskPredictions } from "../src/tasks/task-predictions.ts";
+import { drawRows, writeRows } from "./drawn-rows.ts";
 
 interface Result {
   rows: number;
@@ -50,32 +49,8 @@ const { output, model, kind, label } = values;
 const columns = namedColumns({ text: values.text, textPair: values["text-pair"], label });
 /** `fineTune` checks the name of the kind. */
 const options = { model, kind: kind as keyof TaskPredictions | undefined, ...columns };
+const hasClasses = kind === undefined || kind === "classification";
 const numbersOf = (list: string): number[] => list.split(",").map(Number);
-
-/** So many rows of each class, or of all where a row has no class, by a seeded draw. */
-function drawRows({ rows, ...table }: Table, count: number, seed: number): Table {
-  const column = columnIndex(table, label);
-  const classes = grouped(rows, ({ cells }) =>
-    kind === undefined || kind === "classification" ? String(cells.at(column)) : "",
-  );
-  const random = xoroshiro128plus(seed);
-  const drawn = [...classes].flatMap(([, [...own]]) => {
-    for (let i = 0; i < Math.min(count, own.length - 1); i++) {
-      const other = uniformInt(random, i, own.length - 1);
-      [own[i], own[other]] = [own[other]!, own[i]!];
-    }
-    return own.slice(0, count);
-  });
-  return { ...table, rows: drawn };
-}
-
-function write(file: string, { columns, rows }: Table): string {
-  const lines = rows.map(({ cells }) =>
-    JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, cells.at(i)]))),
-  );
-  writeFileSync(file, lines.map((line) => `${line}\n`).join(""));
-  return file;
-}
 
 /** A run's only metric that counts: its task's first. */
 const firstOf = (metrics: Record<string, number>): number => Object.values(metrics)[0]!;
@@ -84,8 +59,8 @@ async function measure(rows: number, draw: number): Promise<Result> {
   const folder = join(output, `${rows}-${draw}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const drawn = write(join(folder, "train.jsonl"), drawRows(train, rows, draw));
-  const given = { ...options, train: drawn };
+  const { drawn } = drawRows(train, rows, draw, hasClasses ? label : undefined);
+  const given = { ...options, train: writeRows(join(folder, "train.jsonl"), drawn) };
   const head = await fineTune({ ...given, method: "head", validation: test, output: join(folder, "head") });
   const began = performance.now();
   const { directory } = await fineTune({ ...given, output: join(folder, "trained") });
@@ -97,7 +72,7 @@ async function measure(rows: number, draw: number): Promise<Result> {
 const read = (file: string): Promise<Table> => readTable(file, tableFormat(file));
 mkdirSync(output, { recursive: true });
 const [train, all] = [await read(values.train), await read(values.test)];
-const test = write(join(output, "test.jsonl"), { ...all, rows: all.rows.slice(0, Number(values.scored)) });
+const test = writeRows(join(output, "test.jsonl"), { ...all, rows: all.rows.slice(0, Number(values.scored)) });
 const file = join(output, "results.jsonl");
 const results: Result[] = existsSync(file)
   ? readFileSync(file, "utf8")

@@ -1,0 +1,134 @@
+/**
+ * Scores of several methods on rows of one's own, each with the defaults of `aflora train`: draws of training rows from
+ * tables of the shared data, with the same rows for every setting.
+ *
+ *     npm run bench:which-method -- --settings "aflora;lora;lora learningRate=0.0012" --output runs/which-method.csv [--model FOLDER]
+ *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--data ../shared/data]
+ *
+ * A setting is a method's name and its options. Each run is scored on training rows that were not drawn (`heldOut`), which may choose
+ * a setting, and on the task's test rows (`score`), which may not. OUTPUT gets a line after each run; the same command continues.
+ */
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { parseCsv } from "../src/datasets/parse-csv.ts";
+import { type TableOptions, tableFormat } from "../src/datasets/parse-table.ts";
+import { readTable } from "../src/datasets/read-table-node.ts";
+import { csvOf } from "../src/datasets/write-csv.ts";
+import { fineTune } from "../src/fine-tune.ts";
+import type { FineTuneConfig } from "../src/runs/fine-tune-config.ts";
+import { evaluateRun } from "../src/runs/evaluate-run.ts";
+import type { Columns, Table } from "../src/tasks/rows.ts";
+import { drawRows, writeRows } from "./drawn-rows.ts";
+
+interface Task extends Columns {
+  label: string;
+  train: string;
+  test: string;
+  kind?: "regression";
+  options?: TableOptions;
+}
+
+const pair = { text: "sentence1", textPair: "sentence2" };
+const cola = { header: ["source", "label", "mark", "sentence"] };
+const TASKS: Readonly<Record<string, Task>> = {
+  rte: { train: "glue/RTE/train.tsv", test: "glue/RTE/dev.tsv", ...pair, label: "label" },
+  mrpc: {
+    train: "glue/MRPC/train.tsv",
+    test: "glue/MRPC/dev.tsv",
+    text: "#1 String",
+    textPair: "#2 String",
+    label: "Quality",
+  },
+  stsb: { train: "glue/STS-B/train.tsv", test: "glue/STS-B/dev.tsv", ...pair, label: "score", kind: "regression" },
+  cola: { train: "glue/CoLA/train.tsv", test: "glue/CoLA/dev.tsv", text: "sentence", label: "label", options: cola },
+  sst2: { train: "glue/SST-2/train.tsv", test: "glue/SST-2/dev.tsv", text: "sentence", label: "label" },
+  banking77: { train: "banking77/train.csv", test: "banking77/test.csv", text: "text", label: "category" },
+  agnews: { train: "agnews/train.csv", test: "agnews/test.csv", text: "text", label: "label" },
+};
+
+const HEADING = ["encoder", "task", "rows", "draw", "setting", "metric", "heldOut", "score", "trainable", "seconds"];
+/** Numbers of rows that a run is scored on. */
+const [HELD_OUT, TESTED] = [300, 600];
+/** The draw of the test rows, which is the same for all runs. */
+const TEST_DRAW = 0;
+
+const text = { type: "string" } as const;
+const { values } = parseArgs({
+  options: {
+    settings: { ...text, default: "aflora;lora;full" },
+    tasks: { ...text, default: "rte,mrpc,stsb,cola,banking77,agnews" },
+    rows: { ...text, default: "8,64,500" },
+    draws: { ...text, default: "1,2,3" },
+    data: { ...text, default: "../shared/data" },
+    base: { ...text, default: "float32" },
+    output: { ...text, default: "runs/which-method.csv" },
+    model: text,
+  },
+});
+const { data, model, output } = values;
+const encoder = model?.split("/").at(-1) ?? "bundled";
+
+function configOf(setting: string): FineTuneConfig {
+  const [method, ...options] = setting.trim().split(/\s+/);
+  const given = options.map((option) => option.split("=") as [string, string]);
+  const valueOf = (value: string): unknown => (Number.isNaN(Number(value)) ? value : Number(value));
+  return Object.fromEntries([["method", method], ...given.map(([name, value]) => [name, valueOf(value)])]);
+}
+
+const read = (file: string, options?: TableOptions): Promise<Table> =>
+  readTable(join(data, file), tableFormat(file), options);
+
+/** The tables of one draw, as files. */
+async function filesOf(task: Task, rows: number, draw: number, folder: string): Promise<Record<string, string>> {
+  const label = task.kind ? undefined : task.label;
+  // Without classes, as many rows as two classes have.
+  const { drawn, others } = drawRows(await read(task.train, task.options), label ? rows : 2 * rows, draw, label);
+  const shuffled = (table: Table, count: number): Table => drawRows(table, count, TEST_DRAW, undefined).drawn;
+  return {
+    train: writeRows(join(folder, "train.jsonl"), drawn),
+    test: writeRows(join(folder, "test.jsonl"), shuffled(await read(task.test, task.options), TESTED)),
+    ...(others.rows.length > 0 && { others: writeRows(join(folder, "others.jsonl"), shuffled(others, HELD_OUT)) }),
+  };
+}
+
+async function measure(name: string, rows: number, draw: number, setting: string): Promise<unknown[]> {
+  const task = TASKS[name]!;
+  const folder = mkdtempSync(join(tmpdir(), "which-method-"));
+  try {
+    const { train, test, others } = await filesOf(task, rows, draw, folder);
+    const { text, textPair, label, kind } = task;
+    const columns = { text, label, ...(textPair && { textPair }) };
+    const run = { ...columns, kind, model, base: values.base, train, seed: draw, threads: 1, output: join(folder, "run") };
+    const began = performance.now();
+    const { directory, result } = await fineTune({ ...run, ...configOf(setting) } as FineTuneConfig);
+    const seconds = Math.round((performance.now() - began) / 1000);
+    const metric = Object.keys(result!.metrics)[0]!;
+    const scoreOn = async (validation: string): Promise<number> => {
+      const [scored] = await evaluateRun(directory, { ...columns, validation, threads: 1 });
+      return scored!.metrics[metric]!;
+    };
+    const scores = [others ? await scoreOn(others) : result!.metrics[metric]!, await scoreOn(test!)];
+    const rounded = scores.map((score) => score.toFixed(5));
+    return [encoder, name, rows, draw, setting, metric, ...rounded, Math.round(result!.trainable.average), seconds];
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+if (!existsSync(output)) appendFileSync(output, csvOf([HEADING]));
+const keyOf = (cells: readonly unknown[]): string => cells.slice(0, 5).join(" | ");
+const done = new Set(parseCsv(readFileSync(output, "utf8"), output).map(({ cells }) => keyOf(cells)));
+for (const draw of values.draws.split(",").map(Number)) {
+  for (const rows of values.rows.split(",").map(Number)) {
+    for (const task of values.tasks.split(",")) {
+      for (const setting of values.settings.split(";").map((each) => each.trim())) {
+        if (done.has(keyOf([encoder, task, rows, draw, setting]))) continue;
+        const line = csvOf([await measure(task, rows, draw, setting)]);
+        appendFileSync(output, line);
+        process.stdout.write(line);
+      }
+    }
+  }
+}
