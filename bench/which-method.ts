@@ -17,8 +17,8 @@ import { type TableOptions, tableFormat } from "../src/datasets/parse-table.ts";
 import { readTable } from "../src/datasets/read-table-node.ts";
 import { csvOf } from "../src/datasets/write-csv.ts";
 import { fineTune } from "../src/fine-tune.ts";
-import type { FineTuneConfig } from "../src/runs/fine-tune-config.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
+import type { FineTuneConfig } from "../src/runs/fine-tune-config.ts";
 import type { Columns, Table } from "../src/tasks/rows.ts";
 import { drawRows, writeRows } from "./drawn-rows.ts";
 
@@ -73,8 +73,8 @@ const encoder = model?.split("/").at(-1) ?? "bundled";
 function configOf(setting: string): FineTuneConfig {
   const [method, ...options] = setting.trim().split(/\s+/);
   const given = options.map((option) => option.split("=") as [string, string]);
-  const valueOf = (value: string): unknown => (Number.isNaN(Number(value)) ? value : Number(value));
-  return Object.fromEntries([["method", method], ...given.map(([name, value]) => [name, valueOf(value)])]);
+  const parse = (value: string): unknown => (Number.isNaN(Number(value)) ? value : Number(value));
+  return Object.fromEntries([["method", method], ...given.map(([name, value]) => [name, parse(value)])]);
 }
 
 const read = (file: string, options?: TableOptions): Promise<Table> =>
@@ -100,7 +100,16 @@ async function measure(name: string, rows: number, draw: number, setting: string
     const { train, test, others } = await filesOf(task, rows, draw, folder);
     const { text, textPair, label, kind } = task;
     const columns = { text, label, ...(textPair && { textPair }) };
-    const run = { ...columns, kind, model, base: values.base, train, seed: draw, threads: 1, output: join(folder, "run") };
+    const run = {
+      ...columns,
+      kind,
+      model,
+      base: values.base,
+      train,
+      seed: draw,
+      threads: 1,
+      output: join(folder, "run"),
+    };
     const began = performance.now();
     const { directory, result } = await fineTune({ ...run, ...configOf(setting) } as FineTuneConfig);
     const seconds = Math.round((performance.now() - began) / 1000);

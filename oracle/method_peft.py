@@ -1,8 +1,8 @@
-"""LoRA, its variants, VeRA and AdaLoRA as peft trains them: one point with gradients, then 20 steps of AdamW.
+"""LoRA, its variants, PSOFT, VeRA and AdaLoRA as peft trains them: one point with gradients, then 20 steps of AdamW.
 
     python method_peft.py ../test/fixtures/methods [METHOD…]
 
-Writes lora, lora-rs, lora-fa, lora-plus, dora, pissa, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
+Writes lora, lora-rs, lora-fa, lora-plus, dora, pissa, psoft, vera and adalora, each .json and .safetensors; reads batches.json there. AdaLoRA follows peft's
 documentation: backward, optimizer.step(), update_and_allocate(step) with steps from 0, zero_grad().
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from adapters import TARGETS
 from fixtures import write_json, write_tensors
-from peft import AdaLoraConfig, LoraConfig, TaskType, VeraConfig, get_peft_model
+from peft import AdaLoraConfig, LoraConfig, PsoftConfig, TaskType, VeraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 from training import (
     LEARNING_RATE,
@@ -38,6 +38,7 @@ CONFIGS = {
     "lora-plus": LoraConfig(**LORA),
     "dora": LoraConfig(**LORA, use_dora=True),
     "pissa": LoraConfig(**LORA, init_lora_weights="pissa"),
+    "psoft": PsoftConfig(**COMMON, r=6, psoft_alpha=6, use_cayley_neumann=True),
     "vera": VeraConfig(**COMMON, r=16, d_initial=0.1, vera_dropout=0.0, projection_prng_key=5, save_projection=True),
     "adalora": AdaLoraConfig(
         **COMMON,
@@ -60,6 +61,7 @@ FACTS = {
     "lora-plus": {"rank": 4, "alpha": 8, "ratio": 16},
     "dora": {"rank": 4, "alpha": 8},
     "pissa": {"rank": 4, "alpha": 8},
+    "psoft": {"rank": 6},
     "vera": {"rank": 16},
     "adalora": {
         "initialRank": 6,
@@ -80,6 +82,7 @@ def short(name):
     """peft's name of a parameter → `<module>.A`, `.B`, `.E`, `.d`, `.b`, `classifier.weight`, `classifier.bias`."""
     name = name.removeprefix("base_model.model.").removeprefix("bert.")
     name = name.replace("modules_to_save.default.", "")
+    name = name.replace(".psoft_R.default.weight", ".Q").replace(".psoft_R.default.vector_", ".")
     name = re.sub(r"\.default(\.weight)?$", "", name).replace(".lora_magnitude_vector", ".m")
     return name.replace(".lora_", ".").replace(".vera_lambda_", ".")
 
@@ -108,6 +111,9 @@ def write_method(method, out):
     if method == "pissa":
         # peft takes what A and B start as from the base; here it stands beside them.
         frozen = {f"{name}0": p.detach().clone() for name, p in parameters.items() if name.endswith((".A", ".B"))}
+    if method == "psoft":
+        layers = {short(name): layer for name, layer in model.named_modules() if hasattr(layer, "_psoft_A_cache")}
+        frozen = {f"{name}.{part}": getattr(layer, f"_psoft_{part}_cache")["default"] for name, layer in layers.items() for part in "AB"}
     tensors |= prefixed("initial", frozen)
     disturb(parameters, 0.2, seed=22)
     tensors |= prefixed("point", parameters) | prefixed("point", frozen)
@@ -115,7 +121,8 @@ def write_method(method, out):
     tensors |= prefixed("gradients", gradients)
     restore(parameters, tensors, "initial")
 
-    groups = optimizer_groups(parameters, decays=lambda name: method != "pissa" or name == "classifier.weight")
+    undecayed = {"pissa": (".A", ".B"), "psoft": (".a", ".b")}.get(method, ())
+    groups = optimizer_groups(parameters, decays=lambda name: not name.endswith(undecayed))
     # As peft's create_loraplus_optimizer, which gives B's rate to the head's bias, too: here it has the head's.
     for name, group in zip(parameters, groups):
         group["lr"] *= FACTS[method].get("ratio", 1) if name.endswith(".B") else 1

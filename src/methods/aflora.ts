@@ -19,6 +19,7 @@ import {
   targetModules,
 } from "./options.ts";
 import { repeatsPapers, setting } from "./published.ts";
+import { initProjections, startingProjections } from "./starts/starts.ts";
 import { selectModules } from "./target-modules.ts";
 
 const matrixMode = z.enum(["frozen", "trained", "adaptive"]);
@@ -44,6 +45,7 @@ const options = z.object({
     .default(true)
     .describe("training of the feature transformation vectors d and b")
     .meta(repeatsPapers),
+  initProjections: initProjections.default("random"),
   freezeRule: z
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
@@ -215,6 +217,13 @@ export const aflora: MethodDefinition<typeof options> = {
       },
     };
   },
+
+  /** The rows of A and the columns of B are as long as random ones are on average. */
+  start: ({ rank, initProjections }, { modules }, from) =>
+    startingProjections(initProjections, modules, rank, from, ({ module }) => ({
+      A: Math.SQRT2,
+      B: Math.sqrt((2 * module.outFeatures) / rank),
+    })),
 
   schedule(settings, { parameters, trainable, freezable = [] }, run, state) {
     const sizes = new Map(parameters.map(({ name, shape }) => [name, sizeOf(shape)]));

@@ -13,6 +13,7 @@ import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { changeAsLora, principalParameters } from "./pissa.ts";
 import { setting } from "./published.ts";
+import { startingProjections } from "./starts/starts.ts";
 import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
@@ -33,9 +34,11 @@ const options = z.object({
     .describe("ratio of B's learning rate to A's (LoRA+, whose authors suggest 16)"),
   useDora: z.boolean().default(false).describe("also train the norm of each row of the adapted weights (DoRA)"),
   initLoraWeights: z
-    .enum(["kaiming", "pissa"])
+    .enum(["kaiming", "pissa", "activations", "gradients"])
     .default("kaiming")
-    .describe("how A and B start: A at random and B at 0, or from the weight's largest singular values (PiSSA)"),
+    .describe(
+      "how A and B start: from the weight's largest singular values (PiSSA), or B at 0 and A at random or with the main directions of the layer's inputs (activations) or of the gradient of its weight",
+    ),
   adapterDropout,
   targetModules,
 });
@@ -98,6 +101,13 @@ export const lora: MethodDefinition<typeof options> = {
         return { ...pair, alpha: scale * pair.rank, ...(useDora && { magnitude: own("m") }) };
       },
     };
+  },
+
+  /** Rows of A that are directions are as long as random rows are on average. */
+  async start({ rank, initLoraWeights }, { modules }, from) {
+    if (initLoraWeights === "kaiming" || initLoraWeights === "pissa") return new Map();
+    const lengths = { A: Math.sqrt(1 / 3), B: 0 };
+    return startingProjections(initLoraWeights, modules, rank, from, () => lengths);
   },
 
   peft: {

@@ -11,6 +11,42 @@ export function scaleRows({ shape, data }: Matrix, { data: factors }: Tensor<"fl
   );
 }
 
+/** Multiplies each column by its factor, `[columns]`. */
+export function scaleColumns({ shape, data }: Matrix, { data: factors }: Tensor<"float32">): Matrix {
+  const width = shape[1]!;
+  return float32(
+    shape,
+    data.map((value, i) => value * factors[i % width]!),
+  );
+}
+
+/** Product of matrices `[rows, inner]` and `[inner, columns]`. */
+export function product(a: Matrix, b: Matrix): Matrix {
+  const [rows, inner] = a.shape as [number, number];
+  const columns = b.shape[1]!;
+  const result = float32([rows, columns]);
+  const sums = new Float64Array(columns);
+  for (let row = 0; row < rows; row++) {
+    sums.fill(0);
+    for (let k = 0; k < inner; k++) {
+      const factor = a.data[row * inner + k]!;
+      for (let column = 0, at = k * columns; column < columns; column++, at++) sums[column]! += factor * b.data[at]!;
+    }
+    result.data.set(sums, row * columns);
+  }
+  return result;
+}
+
+/** Exchanges rows and columns. */
+export function transposed({ shape, data }: Matrix): Matrix {
+  const [rows, columns] = shape as [number, number];
+  const result = float32([columns, rows]);
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++, i++) result.data[column * rows + row] = data[i]!;
+  }
+  return result;
+}
+
 /** Returns the rows at `indices`. */
 export function takeRows({ shape, data }: Matrix, indices: readonly number[]): Matrix {
   const width = shape[1]!;

@@ -2,6 +2,8 @@ import type { z } from "zod";
 import type { adalora } from "./adalora.ts";
 import type { aflora } from "./aflora.ts";
 import type { lora } from "./lora.ts";
+import type { loraXs } from "./lora-xs.ts";
+import type { psoft } from "./psoft.ts";
 import type { sora } from "./sora.ts";
 import type { vera } from "./vera.ts";
 
@@ -12,6 +14,8 @@ import type { vera } from "./vera.ts";
 export interface MethodOptions {
   aflora: z.input<typeof aflora.options>;
   lora: z.input<typeof lora.options>;
+  "lora-xs": z.input<typeof loraXs.options>;
+  psoft: z.input<typeof psoft.options>;
   vera: z.input<typeof vera.options>;
   elora: z.input<typeof vera.options>;
   adalora: z.input<typeof adalora.options>;

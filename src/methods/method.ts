@@ -117,6 +117,15 @@ export interface MethodStart {
     modules: readonly LinearModule[],
     examples: number,
   ): AsyncIterable<{ module: LinearModule; gradient: Tensor<"float32"> }>;
+  /**
+   * Yields the products `Xᵀ X` `[in, in]` of the inputs X `[tokens, in]` of layers, summed over the tokens of some training examples. Only
+   * the products of one block are in memory at a time.
+   * @param examples number of examples, spread evenly over the training examples
+   */
+  inputs(
+    modules: readonly LinearModule[],
+    examples: number,
+  ): AsyncIterable<{ module: LinearModule; products: Tensor<"float32"> }>;
 }
 
 /** A fine-tuning method: one file each. */

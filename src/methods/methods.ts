@@ -4,12 +4,24 @@ import { aflora } from "./aflora.ts";
 import { full } from "./full.ts";
 import { head } from "./head.ts";
 import { lora } from "./lora.ts";
+import { loraXs } from "./lora-xs.ts";
 import type { Adaptation, MethodDefinition, MethodState, RunLength, Schedule } from "./method.ts";
+import { psoft } from "./psoft.ts";
 import { sora } from "./sora.ts";
 import { vera } from "./vera.ts";
 
 /** All methods. A new method needs one file and one entry here. */
-export const METHODS = new Registry<MethodDefinition>("method", [aflora, lora, vera, adalora, sora, full, head]);
+export const METHODS = new Registry<MethodDefinition>("method", [
+  aflora,
+  lora,
+  loraXs,
+  psoft,
+  vera,
+  adalora,
+  sora,
+  full,
+  head,
+]);
 
 /** Default method. */
 export const DEFAULT_METHOD = aflora;

@@ -2,35 +2,29 @@ import { UserError } from "../errors.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
 import type { LinearModule } from "../models/model-parts.ts";
 import type { LowRank } from "./low-rank.ts";
-import { indices, spreadColumns, spreadRows } from "./matrix.ts";
+import { indices, scaleColumns, scaleRows, spreadColumns, spreadRows } from "./matrix.ts";
 import type { AdapterParameter } from "./method.ts";
-import { largestSingularValues, type SingularValue } from "./singular-values.ts";
+import { type Directions, principalDirections } from "./starts/principal-directions.ts";
 
 type Matrix = Tensor<"float32">;
 
-/** Singular values by weight, because four parameters of a layer use them. */
-const found = new WeakMap<Matrix, SingularValue[]>();
+/** Directions by weight, because four parameters of a layer start from them. */
+const found = new WeakMap<Matrix, Directions>();
 
 /**
  * PiSSA's initialization (Meng et al. 2024, arXiv 2404.02948, equations 2 and 3): A `[rank, in]` and B `[out, rank]`, so that `scale · B A`
  * is the part of a weight `[out, in]` with the largest singular values. A and B contain the square root of each.
  */
 export function principalPart(weight: Matrix, rank: number, scale: number): Record<"A" | "B", Matrix> {
-  const [rows, width] = weight.shape as [number, number];
   const known = found.get(weight);
-  const largest = known?.length === rank ? known : largestSingularValues(weight, rank);
-  found.set(weight, largest);
-  const [A, B] = [float32([rank, width]), float32([rows, rank])];
-  largest.forEach(({ value, left, right }, i) => {
-    const root = Math.sqrt(value / scale);
-    right.forEach((each, column) => {
-      A.data[i * width + column] = root * each;
-    });
-    left.forEach((each, row) => {
-      B.data[row * rank + i] = root * each;
-    });
-  });
-  return { A, B };
+  const directions = known?.values.length === rank ? known : principalDirections(weight, rank);
+  found.set(weight, directions);
+  const { left, values, right } = directions;
+  const roots = float32(
+    [rank],
+    Float32Array.from(values, (value) => Math.sqrt(value / scale)),
+  );
+  return { A: scaleRows(right, roots), B: scaleColumns(left, roots) };
 }
 
 /** A and B, which train, and A0 and B0, their fixed initial values. None decays: decay would shrink the weight's part in A and B. */

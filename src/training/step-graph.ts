@@ -1,14 +1,14 @@
 import { type Dimension, product, quotient } from "../graph/dimension.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
-import { add, concat, mul, sumAll } from "../graph/ops.ts";
+import { add, concat, gemm, mul, sumAll } from "../graph/ops.ts";
 import type { Adaptation, FrozenBlocks } from "../methods/method.ts";
 import type { HeadName } from "../models/architecture.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { ModelDescription } from "../models/families.ts";
 import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
 import type { HeadFeatures } from "../models/heads.ts";
-import type { WeightSpec } from "../models/model-parts.ts";
+import type { LinearModule, WeightSpec } from "../models/model-parts.ts";
 import type { StreamInputs } from "../models/streams/token-stream.ts";
 import { traceModel, writeEncoder, writeFeatures, writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
@@ -111,6 +111,18 @@ export function trainedByBlock(model: AdaptedModel): string[][] {
       for (const value of own) met.add(value);
       return own.map(({ leaf }) => leaf!.name);
     });
+}
+
+/**
+ * Writes the products `Xᵀ X` of the inputs X `[tokens, in]` of linear layers, `[in, in]`, without dropout: one for each layer, by its name.
+ */
+export function writeInputProducts(model: AdaptedModel, modules: readonly LinearModule[]): ModelGraph {
+  const { context } = writeForward(model, () => "frozen", { dropout: false });
+  const products = modules.map(({ name }) => {
+    const x = context.inputs.get(name)!;
+    return [name, gemm(x, x, { transA: true })] as const;
+  });
+  return modelGraph(context, Object.fromEntries(products));
 }
 
 /** Keeps only the dropout layers that the outputs need. */

@@ -89,6 +89,8 @@ describe("numbers of trainable parameters (docs/method.md, DeBERTaV3-base's shap
     // One norm for each row of all layers.
     ["lora", { initLoraWeights: "pissa" }, 1_327_104],
     ["lora", { useDora: true }, 1_327_104 + 12 * (5 * 768 + 3072)],
+    ["lora-xs", {}, 83_232],
+    ["psoft", {}, 81_144],
     ["vera", {}, 156_672],
     ["vera", { sharing: "sliced" }, 156_672],
     ["vera", { sharing: "layer" }, 156_672],
@@ -388,7 +390,7 @@ describe("AFLoRA's ablation", () => {
 });
 
 describe("bad input", () => {
-  test.each(["aflora", "lora", "adalora", "sora"])("%s refuses a rank above a layer's size; VeRA does not", (name) => {
+  test.each(["aflora", "lora", "lora-xs", "psoft", "adalora", "sora"])("%s refuses a rank above a layer's size; VeRA does not", (name) => {
     expect(() => create(name, { rank: 5 }, small)).toThrow(
       /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower --rank$/,
     );
@@ -397,7 +399,7 @@ describe("bad input", () => {
 
   test.each([
     ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],
-    ["full", { rank: 4 }, /option "rank" belongs to aflora, lora, vera, adalora, and sora/],
+    ["full", { rank: 4 }, /option "rank" belongs to aflora, lora, lora-xs, psoft, vera, adalora, and sora/],
     ["sora", { gatePenaltty: 1 }, 'unknown option "gatePenaltty" of method "sora"; did you mean "gatePenalty"?'],
     [
       "vera",

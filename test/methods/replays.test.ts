@@ -33,6 +33,7 @@ const traces = {
   "lora-plus": ["lora", ({ rank, alpha, ratio }) => ({ rank, alpha, loraplusLrRatio: ratio })],
   dora: ["lora", ({ rank, alpha }) => ({ rank, alpha, useDora: true })],
   pissa: ["lora", ({ rank, alpha }) => ({ rank, alpha, initLoraWeights: "pissa" })],
+  psoft: ["psoft", ({ rank }) => ({ rank })],
   vera: ["vera", ({ rank }) => ({ rank, sharing: "sliced" })],
   adalora: [
     "adalora",

@@ -5,6 +5,8 @@ import { head } from "../../src/methods/head.ts";
 import { lora } from "../../src/methods/lora.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { parseMethodOptions } from "../../src/methods/methods.ts";
+import { loraXs } from "../../src/methods/lora-xs.ts";
+import { psoft } from "../../src/methods/psoft.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { vera } from "../../src/methods/vera.ts";
 import { initialParameters } from "../../src/model/fitted-adapter.ts";
@@ -19,7 +21,7 @@ const rows = batches.flat().map(({ inputIds, tokenTypeIds }, index) => ({
 }));
 
 async function logits(method: MethodDefinition): Promise<Float32Array[]> {
-  const adaptation = method.adapt(parseMethodOptions(method, {}), layersOf(base));
+  const adaptation = method.adapt(parseMethodOptions(method, "rank" in method.options.shape ? { rank: 4 } : {}), layersOf(base));
   const parameters = initialParameters(adaptation, 3, (name) => base.weights.get(`${name}.weight`)!);
   const model = { ...base, adaptation, trainsHead: () => true };
   const predictor = await Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime);
@@ -29,7 +31,7 @@ async function logits(method: MethodDefinition): Promise<Float32Array[]> {
 }
 
 // A loss compares with the model before training, which needs no second model.
-test.each([aflora, lora, adalora, sora, vera])(
+test.each([aflora, lora, loraXs, psoft, adalora, sora, vera])(
   "before training, $name equals the base model to the bit",
   async (method) => {
     expect(await logits(method)).toEqual(await logits(head));

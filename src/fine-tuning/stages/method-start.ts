@@ -3,6 +3,7 @@ import { findMethod } from "../../methods/methods.ts";
 import { initialParameters, layerWeights } from "../../model/fitted-adapter.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";
 import { layerGradients } from "../../training/layer-gradients.ts";
+import { layerInputs } from "../../training/layer-inputs.ts";
 import { adaptedWeights } from "../adapted-run.ts";
 import type { RunPlan } from "../run-plan.ts";
 import type { Stage, StageOptions } from "./stage.ts";
@@ -30,13 +31,18 @@ export const methodStart: Stage<RunPlan> = {
 function contextOf({ base, encoded, settings, runtime }: RunPlan, { signal }: StageOptions): MethodStart {
   const { task, sample } = encoded;
   const { seed, tokenBudget } = settings;
+  const weights = adaptedWeights(base, new Map());
   return {
     seed,
     weightOf: layerWeights(base),
     gradients(modules, count) {
       const examples = evenlySpread(sample.encoded, count);
       const batch = { modules, objective: objectiveOf(task), examples, tokenBudget, signal };
-      return layerGradients(base, adaptedWeights(base, new Map()), runtime, batch);
+      return layerGradients(base, weights, runtime, batch);
+    },
+    inputs(modules, count) {
+      const examples = evenlySpread(train.encoded, count);
+      return layerInputs(base, weights, runtime, { modules, examples, tokenBudget, signal });
     },
   };
 }

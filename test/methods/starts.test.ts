@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { product, transposed } from "../../src/methods/matrix.ts";
+import type { MethodStart } from "../../src/methods/method.ts";
+import { startingProjections } from "../../src/methods/starts/starts.ts";
+import type { LinearModule } from "../../src/models/model-parts.ts";
+
+const [ROWS, WIDTH, RANK] = [9, 7, 2];
+const module: LinearModule = { name: "layer", role: "ffn", block: 0, inFeatures: WIDTH, outFeatures: ROWS };
+const drawn = (name: string, ...shape: number[]): Tensor<"float32"> => normal(1)(shape, randomFor(2, name));
+const weight = drawn("weight", ROWS, WIDTH);
+/** A gradient of rank 2, and inputs that vary along two directions. */
+const [outputs, inputs] = [drawn("outputs", ROWS, RANK), drawn("inputs", RANK, WIDTH)];
+
+const from: MethodStart = {
+  seed: 1,
+  weightOf: () => weight,
+  async *gradients() {
+    yield { module, gradient: product(outputs, inputs) };
+  },
+  async *inputs() {
+    yield { module, products: product(transposed(inputs), inputs) };
+  },
+};
+
+const startFrom = async (start: "weights" | "activations" | "gradients", lengths = { A: 1, B: 1 }) => {
+  const projections = await startingProjections(start, [module], RANK, from, () => lengths);
+  return { A: projections.get("layer.A")!, B: projections.get("layer.B")! };
+};
+
+/** How much of `matrix [rows, width]` is left without its part in the span of the orthonormal rows of `basis [rank, width]`. */
+function remainder(matrix: Tensor<"float32">, basis: Tensor<"float32">): number {
+  const within = product(product(matrix, transposed(basis)), basis);
+  return Math.hypot(...matrix.data.map((value, i) => value - within.data[i]!)) / Math.hypot(...matrix.data);
+}
+
+const identity = float32([RANK, RANK], Float32Array.of(1, 0, 0, 1));
+const expectIdentity = ({ data }: Tensor<"float32">): void =>
+  data.forEach((value, i) => {
+    expect(value).toBeCloseTo(identity.data[i]!, 5);
+  });
+
+describe("projections that start from data", () => {
+  test.each(["weights", "activations", "gradients"] as const)("%s: sides are orthonormal", async (start) => {
+    const { A, B } = await startFrom(start);
+    expectIdentity(product(A, transposed(A)));
+    expectIdentity(product(transposed(B), B));
+  });
+
+  test("from gradients, they span the inputs and the outputs of the gradient", async () => {
+    const { A, B } = await startFrom("gradients");
+    expect(remainder(inputs, A)).toBeLessThan(1e-5);
+    expect(remainder(transposed(outputs), transposed(B))).toBeLessThan(1e-5);
+  });
+
+  test("from activations, they span the layer's inputs, and the outputs that the weight maps them to", async () => {
+    const { A, B } = await startFrom("activations");
+    expect(remainder(inputs, A)).toBeLessThan(1e-5);
+    expect(remainder(transposed(product(weight, transposed(inputs))), transposed(B))).toBeLessThan(1e-5);
+  });
+
+  test("lengths of rows of A and columns of B are those asked for", async () => {
+    const { A, B } = await startFrom("weights", { A: 3, B: 0.5 });
+    expect(product(A, transposed(A)).data[0]).toBeCloseTo(9, 5);
+    expect(product(transposed(B), B).data[3]).toBeCloseTo(0.25, 5);
+  });
+
+  test("random values need nothing from the model", async () => {
+    expect(await startingProjections("random", [module], RANK, from, () => ({ A: 1, B: 1 }))).toEqual(new Map());
+  });
+});
