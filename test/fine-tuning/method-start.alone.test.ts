@@ -12,10 +12,12 @@ import { full } from "../../src/methods/full.ts";
 import { constant } from "../../src/methods/initializers.ts";
 import { type MethodDefinition, namesOf } from "../../src/methods/method.ts";
 import { registerMethod } from "../../src/methods/methods.ts";
+import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
 import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
 import type { BaseFormat } from "../../src/models/base-format.ts";
 import { objectiveOf } from "../../src/tasks/task-kinds.ts";
 import { layerGradients } from "../../src/training/layer-gradients.ts";
+import { layerInputs } from "../../src/training/layer-inputs.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { runtime } from "../support/runtime.ts";
@@ -100,6 +102,44 @@ test.each<[BaseFormat, number]>([
   }
   expect(layers).toBe(base.trace.modules.length);
   await step.release();
+});
+
+test.each<BaseFormat>(["float32", "int8"])("products of layers' inputs over a base in %s", async (format) => {
+  const { run } = parseOptions(given);
+  const task = await loadTask(parseOptions(given));
+  const base = await loadBaseModel(String(given.model), task, 1, { format });
+  const { train } = encodeTask(task, base, { maxLength: 32, taskOptions: run.taskOptions });
+  const examples = train.encoded.slice(0, 8);
+  const weights = new Map([...base.weights, ...base.quantized]);
+  const productsWith = async (tokenBudget: number) => {
+    const { modules } = base.trace;
+    const found = new Map<string, Float32Array>();
+    for await (const { module, products } of layerInputs(base, weights, runtime, { modules, examples, tokenBudget })) {
+      expect(products.shape).toEqual([module.inFeatures, module.inFeatures]);
+      found.set(module.name, products.data);
+    }
+    expect([...found.keys()]).toEqual(modules.map(({ name }) => name));
+    return found;
+  };
+  const [whole, cut] = [await productsWith(512), await productsWith(24)];
+  for (const [name, products] of whole) expect(cosine(products, cut.get(name)!), name).toBeGreaterThan(1 - 1e-6);
+  // Query and key of a block read the same inputs; other layers read others.
+  const [query, key, output] = ["query", "key", "output.dense"].map(
+    (end) => [...whole].find(([name]) => name.includes("layer.0.") && name.endsWith(end))![1],
+  );
+  expect(query).toEqual(key);
+  expect(query).not.toEqual(output);
+});
+
+test("LoRA-XS starts from gradients over int4; its projections are saved and do not train", async () => {
+  const options = { ...given, method: "lora-xs", rank: 4, initProjections: "gradients", base: "int4" };
+  const read = async (folder: string) => (await loadAdapter(join(folder, "adapter"))).parameters;
+  await fineTune({ ...options, maxSteps: 1, output: join(home, "one-step") });
+  await fineTune({ ...options, output: join(home, "two-epochs") });
+  const [first, second] = [await read(join(home, "one-step")), await read(join(home, "two-epochs"))];
+  const layer = "encoder.layer.0.intermediate.dense";
+  for (const part of ["A", "B"]) expect(second.get(`${layer}.${part}`)).toEqual(first.get(`${layer}.${part}`));
+  expect(second.get(`${layer}.R`)).not.toEqual(first.get(`${layer}.R`));
 });
 
 test("a method starts from gradients; a run that resumes has the values and does not compute them again", async () => {

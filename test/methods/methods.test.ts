@@ -390,12 +390,15 @@ describe("AFLoRA's ablation", () => {
 });
 
 describe("bad input", () => {
-  test.each(["aflora", "lora", "lora-xs", "psoft", "adalora", "sora"])("%s refuses a rank above a layer's size; VeRA does not", (name) => {
-    expect(() => create(name, { rank: 5 }, small)).toThrow(
-      /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower --rank$/,
-    );
-    expect(create("vera", { rank: 5 }, small).parameters).not.toEqual([]);
-  });
+  test.each(["aflora", "lora", "lora-xs", "psoft", "adalora", "sora"])(
+    "%s refuses a rank above a layer's size; VeRA does not",
+    (name) => {
+      expect(() => create(name, { rank: 5 }, small)).toThrow(
+        /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower --rank$/,
+      );
+      expect(create("vera", { rank: 5 }, small).parameters).not.toEqual([]);
+    },
+  );
 
   test.each([
     ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],

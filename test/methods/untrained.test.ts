@@ -3,9 +3,9 @@ import { adalora } from "../../src/methods/adalora.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { head } from "../../src/methods/head.ts";
 import { lora } from "../../src/methods/lora.ts";
+import { loraXs } from "../../src/methods/lora-xs.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
 import { parseMethodOptions } from "../../src/methods/methods.ts";
-import { loraXs } from "../../src/methods/lora-xs.ts";
 import { psoft } from "../../src/methods/psoft.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { vera } from "../../src/methods/vera.ts";
@@ -21,7 +21,10 @@ const rows = batches.flat().map(({ inputIds, tokenTypeIds }, index) => ({
 }));
 
 async function logits(method: MethodDefinition): Promise<Float32Array[]> {
-  const adaptation = method.adapt(parseMethodOptions(method, "rank" in method.options.shape ? { rank: 4 } : {}), layersOf(base));
+  const adaptation = method.adapt(
+    parseMethodOptions(method, "rank" in method.options.shape ? { rank: 4 } : {}),
+    layersOf(base),
+  );
   const parameters = initialParameters(adaptation, 3, (name) => base.weights.get(`${name}.weight`)!);
   const model = { ...base, adaptation, trainsHead: () => true };
   const predictor = await Predictor.compile(model, new Map([...base.weights, ...parameters]), runtime);

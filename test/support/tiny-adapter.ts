@@ -16,6 +16,8 @@ export const LOW_RANK: Record<string, [method: string, options: Record<string, u
   "pissa-dora": ["lora", { rank: 4, initLoraWeights: "pissa", useDora: true }],
   dora: ["lora", { rank: 4, alpha: 8, useDora: true }],
   aflora: ["aflora", { rank: 4 }],
+  "lora-xs": ["lora-xs", { rank: 5 }],
+  psoft: ["psoft", { rank: 5 }],
   sora: ["sora", { rank: 6 }],
   adalora: ["adalora", { rank: 2, initialRank: 5 }],
   "adalora-as-lora": ["adalora", { rank: 2, initialRank: 5 }, "lora"],

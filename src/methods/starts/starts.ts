@@ -9,7 +9,7 @@ type Matrix = Tensor<"float32">;
 
 const STARTS = ["random", "weights", "activations", "gradients"] as const;
 
-/** What projections start from. */
+/** Source of the first values of projections. */
 export type ProjectionStart = (typeof STARTS)[number];
 
 /** Option of methods that have projections. */
