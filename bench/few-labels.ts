@@ -4,7 +4,7 @@
  *
  *     npm run bench:few-labels -- [--train FILE --test FILE] [--rows 8,16,64] [--draws 1,2,3] [--scored 1000] [--output FOLDER]
  *
- * TRAIN and TEST are tables (../shared/data/agnews/train.csv and test.csv); --model, --kind, --text, --text-pair and --label are those of
+ * TRAIN and TEST are tables (../shared/data/agnews/train.csv and test.csv); --model, --method, --kind, --text, --text-pair and --label are those of
  * `aflora train`. With a --kind other than classification, so many rows are drawn in all. Runs and results.jsonl lie in FOLDER (runs/few-labels);
  * the same command goes on where it stopped.
  */
@@ -15,6 +15,7 @@ import { tableFormat } from "../src/datasets/parse-table.ts";
 import { readTable } from "../src/datasets/read-table-node.ts";
 import { fineTune } from "../src/fine-tune.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
+import type { FineTuneConfig } from "../src/runs/fine-tune-config.ts";
 import { grouped, spreadOf } from "../src/studies/statistics.ts";
 import { namedColumns, type Table } from "../src/tasks/rows.ts";
 import type { TaskPredictions } from "../src/tasks/task-predictions.ts";
@@ -39,13 +40,14 @@ const { values } = parseArgs({
     scored: { ...text, default: "1000" },
     output: { ...text, default: "runs/few-labels" },
     model: text,
+    method: text,
     kind: text,
     text,
     "text-pair": text,
     label: { ...text, default: "label" },
   },
 });
-const { output, model, kind, label } = values;
+const { output, model, method, kind, label } = values;
 const columns = namedColumns({ text: values.text, textPair: values["text-pair"], label });
 /** `fineTune` checks the name of the kind. */
 const options = { model, kind: kind as keyof TaskPredictions | undefined, ...columns };
@@ -63,7 +65,8 @@ async function measure(rows: number, draw: number): Promise<Result> {
   const given = { ...options, train: writeRows(join(folder, "train.jsonl"), drawn) };
   const head = await fineTune({ ...given, method: "head", validation: test, output: join(folder, "head") });
   const began = performance.now();
-  const { directory } = await fineTune({ ...given, output: join(folder, "trained") });
+  const trained = { ...given, ...(method && { method }), output: join(folder, "trained") } as FineTuneConfig;
+  const { directory } = await fineTune(trained);
   const seconds = (performance.now() - began) / 1000;
   const [scored] = await evaluateRun(directory, { ...columns, validation: test });
   return { rows, draw, head: firstOf(head.result!.metrics), trained: firstOf(scored!.metrics), seconds };

@@ -2,6 +2,7 @@ import { parseCsv } from "../src/datasets/parse-csv.ts";
 import { markdownTable } from "../src/reports/markdown-table.ts";
 import { number, prefixed, spread } from "../src/reports/quantities.ts";
 import { grouped, isBeyondChance, mean, spreadOf } from "../src/studies/statistics.ts";
+import { withDraws } from "./draw-tables.ts";
 
 /** The first column of `study.csv` that is no factor of the study. */
 const FIRST_COLUMN = "id";
@@ -36,10 +37,11 @@ const PLACE =
  * @param read the text of a file of the repository
  */
 export function withTables(page: string, read: (path: string) => string): string {
-  return page.replace(PLACE, (_, start: string, path: string, more: string | undefined, end: string) => {
+  const made = page.replace(PLACE, (_, start: string, path: string, more: string | undefined, end: string) => {
     const tables = summaryTables(read(path), more?.split(", "));
     return `${start}\n${tables}\n${end}`;
   });
+  return withDraws(made, read);
 }
 
 /**
