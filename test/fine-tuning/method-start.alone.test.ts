@@ -132,7 +132,14 @@ test.each<BaseFormat>(["float32", "int8"])("products of layers' inputs over a ba
 });
 
 test("LoRA-XS starts from gradients over int4; its projections are saved and do not train", async () => {
-  const options = { ...given, method: "lora-xs", rank: 4, initProjections: "gradients", base: "int4" };
+  const options = {
+    ...given,
+    method: "lora-xs",
+    rank: 4,
+    initProjections: "gradients",
+    base: "int4",
+    headStart: "new",
+  };
   const read = async (folder: string) => (await loadAdapter(join(folder, "adapter"))).parameters;
   await fineTune({ ...options, maxSteps: 1, output: join(home, "one-step") });
   await fineTune({ ...options, output: join(home, "two-epochs") });

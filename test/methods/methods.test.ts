@@ -431,7 +431,7 @@ describe("documentation", () => {
 
   test("lists every method with all its options and their defaults", () => {
     for (const name of METHODS.names) {
-      const section = docs("methods.md")
+      const section = (docs("methods.md") + docs("other-methods.md"))
         .split(/^## /m)
         .find((text) => text.includes(`(\`--method ${name}\`)`));
       expect(section, name).toBeDefined();
