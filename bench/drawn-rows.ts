@@ -33,7 +33,9 @@ export function drawRows(
 
 /** Writes a table as JSON Lines, and returns the file's name. */
 export function writeRows(file: string, { columns, rows }: Table): string {
-  const lines = rows.map(({ cells }) => JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, cells.at(i)]))));
+  const lines = rows.map(({ cells }) =>
+    JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, cells.at(i)]))),
+  );
   writeFileSync(file, lines.map((line) => `${line}\n`).join(""));
   return file;
 }

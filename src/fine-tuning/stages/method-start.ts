@@ -41,7 +41,7 @@ function contextOf({ base, encoded, settings, runtime }: RunPlan, { signal }: St
       return layerGradients(base, weights, runtime, batch);
     },
     inputs(modules, count) {
-      const examples = evenlySpread(train.encoded, count);
+      const examples = evenlySpread(sample.encoded, count);
       return layerInputs(base, weights, runtime, { modules, examples, tokenBudget, signal });
     },
   };
