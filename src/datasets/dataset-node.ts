@@ -6,6 +6,7 @@ import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
 import type { List } from "../tasks/list.ts";
 import { type Columns, namedColumns } from "../tasks/rows.ts";
+import { type SmallClassOptions, withoutSmallClasses } from "../tasks/small-classes.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind, recognizeColumns } from "../tasks/task-kinds.ts";
@@ -13,7 +14,7 @@ import { type ParquetTable, readParquet } from "./parquet-node.ts";
 import { taskOfTable } from "./table-task.ts";
 
 /** Options of {@link loadDatasetTask}. */
-export interface DatasetTaskOptions {
+export interface DatasetTaskOptions extends Partial<SmallClassOptions> {
   /** `owner/name[@revision]` */
   dataset: string;
   /** Configuration, such as `cola` of `nyu-mll/glue`; required if there are several. */
@@ -61,7 +62,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
 
   const splits = [...found.splits].filter(([split]) => isValidation(split));
   if (splits.length === 0 || options.validationSplit !== undefined) {
-    return holdOut(task, options.validationSplit ?? 0.1, seed);
+    return holdOut(withoutSmallClasses(task, options), options.validationSplit ?? 0.1, seed);
   }
   const examples = (held: ParquetTable): List<Example> =>
     kind.table
@@ -74,7 +75,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
     requireFiles(found.name, held, kind);
     validation.push({ name, examples: held });
   }
-  return { ...task, validation };
+  return withoutSmallClasses({ ...task, validation }, options);
 }
 
 /** @throws UserError if a row has only the path of a picture or sound, since a local file there is not the data set's. */

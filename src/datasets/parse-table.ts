@@ -67,7 +67,7 @@ interface TextRow {
  * arrays; no `label` if the lines are words only;
  * - `lines`: one text per line → column `text`.
  *
- * Blank lines, and lines of `csv` files in which every cell is empty, are skipped, except with `everyLine`.
+ * Blank lines, and rows of `csv` and `jsonl` files without a value in any cell, are skipped, except with `everyLine`.
  */
 export class TableReader {
   readonly #file: string;
@@ -75,6 +75,7 @@ export class TableReader {
   readonly #rows = new PackedRows();
   readonly #everyLine: boolean;
   #isEmpty = true;
+  #skipped = 0;
 
   /** @param file name for error messages */
   constructor(file: string, format: TableFormat, options: TableOptions = {}) {
@@ -96,13 +97,18 @@ export class TableReader {
     this.#add(this.#parser.rest(piece));
     if (this.#rows.length === 0) throw new UserError(`${this.#file} has no rows, only a header`);
     const { columns } = this.#parser;
-    return { source: this.#file, columns, rows: this.#rows.rows(columns.length) };
+    return { source: this.#file, columns, rows: this.#rows.rows(columns.length), skipped: this.#skipped };
   }
 
   #add(rows: readonly TextRow[]): void {
-    for (const { line, cells } of rows) this.#rows.add(line, cells);
+    for (const { line, cells } of rows) {
+      if (this.#everyLine || cells.some(hasValue)) this.#rows.add(line, cells);
+      else this.#skipped += 1;
+    }
   }
 }
+
+const hasValue = (cell: unknown): boolean => cell !== undefined && cell !== null && !isBlank(String(cell));
 
 /**
  * Reads a table from the whole text of a file, like {@link TableReader}.
@@ -115,13 +121,12 @@ export const parseTable = (text: string, file: string, format: TableFormat, opti
 const parsers: Record<TableFormat, (file: string, options: TableOptions) => RowParser> = {
   csv(file, { everyLine }) {
     const parser = new CsvParser(file);
-    return withHeader(
-      {
-        rowsOf: (piece) => parser.rowsOf(piece).filter(({ cells }) => everyLine || !cells.every(isBlank)),
-        rest: (piece) => parser.rest(piece).filter(({ cells }) => everyLine || !cells.every(isBlank)),
-      },
-      file,
-    );
+    const isRow = ({ cells }: CsvRow): boolean => everyLine === true || cells.length > 0;
+    const parts = {
+      rowsOf: (piece: string) => parser.rowsOf(piece).filter(isRow),
+      rest: (piece: string) => parser.rest(piece).filter(isRow),
+    };
+    return withHeader(parts, file);
   },
 
   tsv(file, { header, skipShort, everyLine }) {
@@ -176,13 +181,16 @@ function withHeader(
   const columns: string[] = header ? columnsOf({ line: 0, cells: [...header] }, file) : [];
   const fitting = (rows: CsvRow[]): CsvRow[] =>
     rows.flatMap((row) => {
+      const isEmpty = row.cells.every(isBlank);
       if (columns.length === 0) {
+        if (isEmpty) return [];
         columns.push(...columnsOf(row, file));
         return [];
       }
       if (skipShort && row.cells.length < columns.length) return [];
+      if (isEmpty) return [{ line: row.line, cells: columns.map(() => "") }];
       checkWidth(row, columns, file);
-      return [row.cells.length > 0 ? row : { line: row.line, cells: columns.map(() => "") }];
+      return [row];
     });
   return { columns, rowsOf: (piece) => fitting(rowsOf(piece)), rest: (piece) => fitting(rest(piece)) };
 }

@@ -2,6 +2,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
+import { isBlank } from "./lines.ts";
 import { CsvParser, type CsvRow } from "./parse-csv.ts";
 import { checkWidth, columnsOf } from "./parse-table.ts";
 import { textPieces } from "./text-pieces-node.ts";
@@ -23,11 +24,16 @@ export async function sampleCsv(file: string, room: number, label: string): Prom
   let columns: string[] | undefined;
   let labels = -1;
   let seen = 0;
+  let skipped = 0;
   for await (const row of csvRows(file)) {
     if (row.cells.length === 0) continue;
     if (!columns) {
       columns = columnsOf(row, file);
       labels = columns.indexOf(label);
+      continue;
+    }
+    if (row.cells.every(isBlank)) {
+      skipped += 1;
       continue;
     }
     checkWidth(row, columns, file);
@@ -45,7 +51,7 @@ export async function sampleCsv(file: string, room: number, label: string): Prom
   const drawn = new Set(kept.map(({ cells }) => cells[labels]));
   const missing =
     firstOf.size > MAX_LABELS ? [] : [...firstOf.values()].filter(({ cells }) => !drawn.has(cells[labels]));
-  return { source: file, columns, rows: [...kept, ...missing].sort((a, b) => a.line - b.line) };
+  return { source: file, columns, skipped, rows: [...kept, ...missing].sort((a, b) => a.line - b.line) };
 }
 
 /** Copies a row: its cells are slices of a chunk of the file, which they would keep in memory. */

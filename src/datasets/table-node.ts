@@ -4,6 +4,7 @@ import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import type { List } from "../tasks/list.ts";
 import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
+import { type SmallClassOptions, withoutSmallClasses } from "../tasks/small-classes.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { besideFile, isFolder, mediaFolder } from "./media-folder-node.ts";
@@ -13,7 +14,7 @@ import { taskOfTable } from "./table-task.ts";
 import { refuseUnnamedColumns } from "./unnamed-columns.ts";
 
 /** Options of {@link loadTableTask}. */
-export interface TableTaskOptions {
+export interface TableTaskOptions extends Partial<SmallClassOptions> {
   /** CSV, TSV, JSONL, Parquet or CoNLL file (also `.txt` if `kind` labels words), or a folder of pictures or sounds. */
   train: string;
   validation?: string | undefined;
@@ -50,10 +51,13 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   const train = resolvePaths(file, all.train, all.kind, source.ofFolder);
   const task = sampleExamples({ ...all, train }, options.maxTrainSamples);
   const read = source.ofFolder ? [] : [file];
-  if (validation === undefined) return withOrigin(holdOut(task, validationSplit ?? 0.1, seed), read);
+  if (validation === undefined) {
+    return withOrigin(holdOut(withoutSmallClasses(task, options), validationSplit ?? 0.1, seed), read);
+  }
   const held = await readExamples(validation, named, task.kind, task.labels, { labelled: true });
   const files = (await isFolder(validation)) ? read : [...read, validation];
-  return withOrigin({ ...task, validation: [{ name: "validation", examples: held }] }, files);
+  const both = { ...task, validation: [{ name: "validation", examples: held }] };
+  return withOrigin(withoutSmallClasses(both, options), files);
 }
 
 /** Resolves the paths of examples of pictures and sounds. */

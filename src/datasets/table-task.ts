@@ -20,12 +20,13 @@ export function taskOfTable(
   const known = given.kind === undefined ? recognizeColumns(table, named) : findTaskKind(given.kind);
   if (!known?.table && !known?.columnsIn) refuseUnnamedColumns(table, named);
   const kind = known ?? recognizeTable(table, named);
+  const own = { name: "custom", kind: kind.name, ...(table.skipped && { skipped: table.skipped }) };
   if (kind.table) {
     const { examples, ...read } = kind.table.read(table, named, labelsOf(named));
-    return { name: "custom", kind: kind.name, ...read, train: numbered(examples), validation: [] };
+    return { ...own, ...read, train: numbered(examples), validation: [] };
   }
   const columns = columnsFor(kind, table, named);
   const labels = [...(labelsOf(columns) ?? (columns.label === undefined ? [] : kind.labelsIn(table, columns.label)))];
   const train = examplesOf(table, columns, kind, labels);
-  return { name: "custom", kind: kind.name, labels, train, validation: [], metrics: [...kind.defaultMetrics] };
+  return { ...own, labels, train, validation: [], metrics: [...kind.defaultMetrics] };
 }

@@ -11,6 +11,7 @@ import { webRuntime } from "../runtime/runtime-web.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { namedColumns, type Table } from "../tasks/rows.ts";
+import { rowOptions, withoutSmallClasses } from "../tasks/small-classes.ts";
 import { holdOut } from "../tasks/split.ts";
 import type { TaskOptions } from "../tasks/task-options.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
@@ -43,6 +44,7 @@ const pageOptions = trainingOptions.extend({
   label: z.string().optional(),
   kind: z.string().optional(),
   validationSplit: z.number().gt(0).lt(1).default(0.1),
+  ...rowOptions.shape,
 });
 
 /** A run's model, data and options, which have the names of `aflora train`'s. */
@@ -149,7 +151,7 @@ export async function* fineTuneEventsInPage(
 ): AsyncGenerator<PageRunEvent, void> {
   const { method: methodName = DEFAULT_METHOD.name, ...others } = config;
   const { options, method } = partOptions(pageOptions, methodName, others);
-  const { text, textPair, label, kind, validationSplit, ...training } = options;
+  const { text, textPair, label, kind, validationSplit, minClassRows, smallClasses, strict, ...training } = options;
   const columns = namedColumns({ text, label, textPair });
   const files = typeof model === "string" ? urlFiles(model) : model;
   let prepared: PreparedRun<FineTuningSettings>;
@@ -158,6 +160,7 @@ export async function* fineTuneEventsInPage(
       {
         method,
         base: training.base,
+        strict,
         // A step takes several times as long in a page, so that contrastive training is not the default there.
         settle: (suits) => withRecipe(training, findMethod(method.name), { ...suits, suitsContrast: false }),
         resume,
@@ -165,8 +168,9 @@ export async function* fineTuneEventsInPage(
       {
         async readTask() {
           const all = taskOf(train, columns, { kind });
-          if (!validation) return holdOut(all, validationSplit, training.seed);
-          return withValidation(all, taskOf(validation, columns, all));
+          const small = { minClassRows, smallClasses };
+          if (!validation) return holdOut(withoutSmallClasses(all, small), validationSplit, training.seed);
+          return withoutSmallClasses(withValidation(all, taskOf(validation, columns, all)), small);
         },
         openModel: () =>
           openBaseModel(files, {

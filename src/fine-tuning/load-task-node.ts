@@ -3,6 +3,7 @@ import { loadNamedTask } from "../datasets/named-task-node.ts";
 import { loadTableTask } from "../datasets/table-node.ts";
 import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { TaskData } from "../tasks/example.ts";
+import { withoutSmallClasses } from "../tasks/small-classes.ts";
 import { holdOut, sampleExamples } from "../tasks/split.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type DataFingerprint, refuseNewFiles } from "./data-fingerprint-node.ts";
@@ -18,12 +19,13 @@ export async function loadTask(
   hub: HubOptions = {},
   recorded?: DataFingerprint,
 ): Promise<TaskData> {
-  const { validationSplit, maxTrainSamples, text, textPair, label, kind, seed } = run;
+  const { validationSplit, maxTrainSamples, text, textPair, label, kind, seed, minClassRows, smallClasses } = run;
   if ("task" in source) {
     const task = sampleExamples(await loadNamedTask(source.task, source.data, seed), maxTrainSamples);
-    return validationSplit === undefined ? task : holdOut(task, validationSplit, seed);
+    const joined = withoutSmallClasses(task, { minClassRows, smallClasses });
+    return validationSplit === undefined ? joined : holdOut(joined, validationSplit, seed);
   }
-  const given = { seed, validationSplit, maxTrainSamples, text, textPair, label, kind };
+  const given = { seed, validationSplit, maxTrainSamples, text, textPair, label, kind, minClassRows, smallClasses };
   if ("train" in source) {
     const task = await loadTableTask({ ...given, ...source });
     if (recorded && findTaskKind(task.kind).reads !== undefined) refuseNewFiles(task, recorded);

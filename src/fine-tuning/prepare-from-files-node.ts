@@ -60,7 +60,14 @@ export async function prepareFromFiles(
   const { model: wanted = BUNDLED_MODEL } = withAbsolutePaths(asked).run;
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${run.output}` };
   const prepared = await prepareRun(
-    { method, base: run.base, settle: asked.settle, adapter: adapter || undefined, resume: saved?.state },
+    {
+      method,
+      base: run.base,
+      strict: run.strict,
+      settle: asked.settle,
+      adapter: adapter || undefined,
+      resume: saved?.state,
+    },
     {
       async readTask() {
         const task = await loadTask(asked, asking, saved?.dataFingerprint);

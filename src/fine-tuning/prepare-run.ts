@@ -4,7 +4,7 @@ import { withMedia } from "../model/read-media.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Device } from "../runtime/device.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { dataNotes } from "../tasks/data-notes.ts";
+import { shownNotes, taskNotes } from "../tasks/data-notes.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { Reward } from "../tasks/reward-functions.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
@@ -26,6 +26,8 @@ export interface AskedRun<Settings extends FineTuningSettings> {
   method: MethodChoice;
   /** Storage format of the base model. */
   base: BaseFormat;
+  /** Whether notes on the examples' rows are errors. */
+  strict?: boolean | undefined;
   /** Resolves all options: those that are not given suit the examples and the model. */
   settle(suits: SuitedTo): Settings;
   /** The adapter to continue from. */
@@ -120,11 +122,14 @@ interface ReadRun<Settings, Base extends BaseModel> {
 
 /** Reads the examples, opens the model, resolves the settings once and encodes each split once. */
 async function readRun<Settings extends FineTuningSettings, Base extends BaseModel>(
-  { settle, adapter, resume }: AskedRun<Settings>,
+  { settle, strict, adapter, resume }: AskedRun<Settings>,
   sources: Pick<RunSources<MemoryEstimate, Base>, "readTask" | "openModel">,
   { signal, onFitting, onNote, sample }: PrepareOptions,
 ): Promise<ReadRun<Settings, Base>> {
   const rows = await sources.readTask();
+  // A run that resumes was checked when it began.
+  const notes = [...(rows.notes ?? []), ...shownNotes(taskNotes(rows), strict === true && !resume)];
+  if (!resume) for (const note of notes) onNote?.(note);
   const model = await sources.openModel();
   refuseOtherModel(findTaskKind(rows.kind), model);
   const onDone = (done: number, of: number) => onFitting?.({ doing: `reading the ${model.media!.reads}`, done, of });
@@ -135,8 +140,8 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   const settings = { ...settled, ...part.settings, headFeatures: features };
   const task = { ...part.task, features };
   const read = encodeTask(task, model, settings);
-  const encoded = { ...read, notes: [...dataNotes(rows), ...read.notes] };
-  if (!resume) for (const note of encoded.notes) onNote?.(note);
+  if (!resume) for (const note of read.notes) onNote?.(note);
+  const encoded = { ...read, notes: [...notes, ...read.notes] };
   return { model, task, settings, encoded };
 }
 

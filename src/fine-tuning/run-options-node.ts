@@ -12,6 +12,7 @@ import { computeOptions } from "../runtime/compute-options.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { namesReward, REWARD_PATHS } from "../tasks/reward-functions.ts";
+import { rowOptions } from "../tasks/small-classes.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { suitedTo } from "./suited-to.ts";
 import {
@@ -89,6 +90,7 @@ export const runOptions = z.object({
         return `what to predict: ${TASK_KINDS.names.join(", ")} (default: by the data)`;
       },
     }),
+  ...rowOptions.shape,
   ...trainingOptions.shape,
   ...computeOptions.shape,
   checkpointEvery: z
@@ -107,7 +109,7 @@ export function optionOfRun(name: string): z.ZodType | undefined {
 
 /** Options that say where and how a run is computed, not what it computes: a resumed run may change them. */
 export const MAY_DIFFER: readonly string[] = [
-  ...["threads", "device", "output", "offline", "checkpointEvery", "freezeBlocksMemory"],
+  ...["threads", "device", "output", "offline", "checkpointEvery", "freezeBlocksMemory", "strict"],
   // Lowered if memory is short.
   "tokenBudget",
 ];

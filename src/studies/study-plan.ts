@@ -11,6 +11,7 @@ import {
 import { writesTexts } from "../inference/load-fine-tuned-model-node.ts";
 import { findMethod, METHODS } from "../methods/methods.ts";
 import { sourceName } from "../runs/run-data.ts";
+import { shownNotes, taskNotes } from "../tasks/data-notes.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { runLength } from "../training/batches/batch-order.ts";
@@ -111,6 +112,7 @@ class Planner {
   readonly #sources = new AsyncMemo<Source>();
   /** Methods and tasks with published settings, and those without. */
   readonly #published = new Set<string>();
+  readonly #rowNotes = new Set<string>();
 
   constructor(study: Study) {
     this.#study = study;
@@ -207,14 +209,17 @@ class Planner {
   }
 
   notes(configurations: readonly Configuration[]): string[] {
-    return [howChosen(this.#study, configurations), ...this.#published];
+    return [howChosen(this.#study, configurations), ...this.#published, ...this.#rowNotes];
   }
 
   #sourceOf(config: RunConfig): Promise<Source> {
-    const { text, textPair, label, kind, maxTrainSamples, validationSplit, offline } = config.run;
-    const key = JSON.stringify([config.source, text, textPair, label, kind, maxTrainSamples, validationSplit]);
+    const { maxTrainSamples, validationSplit, offline, strict } = config.run;
+    const { text, textPair, label, kind, minClassRows, smallClasses } = config.run;
+    const rows = [text, textPair, label, kind, minClassRows, smallClasses, maxTrainSamples, validationSplit];
+    const key = JSON.stringify([config.source, rows]);
     return this.#sources.get(key, async () => {
       const task = await loadTask(config, { offline });
+      for (const note of shownNotes(taskNotes(task), strict)) this.#rowNotes.add(note);
       const whole =
         validationSplit === undefined
           ? task

@@ -1,43 +1,99 @@
+import { UserError } from "../errors.ts";
 import type { Example, TaskData } from "./example.ts";
-import type { List } from "./list.ts";
+import type { LabelledClass, LabelledRow, RowSurvey } from "./row-survey.ts";
+import { rowNoun, surveyRows } from "./row-survey.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
-/** Limit on notes, so that each of them is read. */
+/** Limit on notes before training, so that each of them is read. */
 const MOST_NOTES = 5;
 /** Rows below which a class is too small to learn and to be held out from. */
 const FEW_ROWS = 3;
 /** Share of the rows from which one class hides how good a model is. */
 const DOMINATES = 0.9;
+/** Rows from which the look of texts and labels says what a column holds. */
+const ENOUGH_ROWS = 10;
+/** Share of rows that show what a column holds. */
+const MOST_ROWS = 0.9;
 /** Limit on names in a note. */
 const MOST_NAMES = 3;
 
 /**
- * Notes on labels and rows that a user would want to mend before training, each with its remedy: spellings of one label, cells that hold
- * several labels, small classes, texts with different labels, rows in both splits, one class that dominates. Only for kinds whose
- * examples have one class each.
+ * Notes on texts and labels that a user would want to mend before training, each with its remedy: columns that hold dates, ids or the
+ * answer; cells that hold several labels, spellings of one label, texts with different labels, rows in both splits, small classes, one
+ * class that dominates, empty rows.
+ * @param rows rows with one label each, training rows first; rows without a text or label are not looked at
+ * @param skipped number of empty rows that reading left out
  */
-export function dataNotes({ name, kind: kindName, labels, train, validation, heldOut }: TaskData): string[] {
-  const { stratumOf, reads } = findTaskKind(kindName);
-  // Published data sets are as they are.
-  if (name !== "custom" || !stratumOf || labels.length === 0 || reads) return [];
-  const held = validation.flatMap(({ examples }) => [...examples]);
-  const all = [...train, ...held];
-  const counts = labels.map(() => 0);
-  for (const example of all) counts[stratumOf(example)]! += 1;
-  const classes = labels.map((label, i) => ({ label, rows: counts[i]! }));
+export function dataNotes(rows: Iterable<LabelledRow>, skipped = 0): string[] {
+  const survey = surveyRows(rows);
   return [
-    ...spellingNotes(classes),
-    ...severalLabelNotes(classes),
-    ...conflictNotes(all, (example) => stratumOf(example)),
-    ...smallClassNotes(classes),
-    ...(heldOut ? [] : leakageNotes(train, held)),
-    ...dominanceNotes(classes, all.length),
-  ].slice(0, MOST_NOTES);
+    ...columnNotes(survey),
+    ...severalLabelNotes(survey.classes),
+    ...spellingNotes(survey.classes),
+    ...conflictNotes(survey),
+    ...leakageNotes(survey),
+    ...smallClassNotes(survey),
+    ...dominanceNotes(survey),
+    ...(skipped > 0 ? [`${rowNoun(skipped)} without any text or label: skipped`] : []),
+  ];
 }
 
-interface LabelledClass {
-  label: string;
-  rows: number;
+/** Notes on a task's examples, if its kind gives each one class and the data are the user's own. */
+export function taskNotes(task: TaskData): string[] {
+  const { stratumOf, reads } = findTaskKind(task.kind);
+  // Published data sets are as they are.
+  if (task.name !== "custom" || !stratumOf || task.labels.length === 0 || reads) return [];
+  return dataNotes(rowsOf(task, stratumOf), task.skipped);
+}
+
+function* rowsOf(task: TaskData, stratumOf: (example: Example) => number): Generator<LabelledRow> {
+  const { labels, train, validation } = task;
+  for (const example of train) yield { ...example, label: labels[stratumOf(example)]!, held: false };
+  // A part of the training rows leaks nothing: rows with the same text are held out together.
+  const held = task.heldOut === undefined;
+  for (const { examples } of validation) {
+    for (const example of examples) yield { ...example, label: labels[stratumOf(example)]!, held };
+  }
+}
+
+/**
+ * The notes to show before training.
+ * @param strict whether notes are errors
+ * @throws UserError with all notes, if there are any and they are errors
+ */
+export function shownNotes(notes: readonly string[], strict = false): readonly string[] {
+  if (!strict || notes.length === 0) return notes.slice(0, MOST_NOTES);
+  const count = notes.length === 1 ? "a problem" : `${notes.length} problems`;
+  throw new UserError(
+    `the examples have ${count}; mend them, or leave --strict out:\n${notes.map((note) => `- ${note}`).join("\n")}`,
+  );
+}
+
+/** Columns that hold something else than texts and labels. */
+function columnNotes({ looks, classes, total }: RowSurvey): string[] {
+  const { rows, dates, ids, told, labelDates } = looks;
+  if (rows < ENOUGH_ROWS) return [];
+  const most = (count: number): boolean => count >= MOST_ROWS * rows;
+  const share = (count: number): string => `${Math.floor((100 * count) / rows)} %`;
+  const manyClasses = classes.length > total / 2;
+  return [
+    ...(most(dates) || most(ids)
+      ? [
+          `the column of the texts holds ${most(dates) ? "dates" : "ids or numbers"}; name the texts' column with --text`,
+        ]
+      : []),
+    ...(most(labelDates) ? ["the column of the labels holds dates; name the labels' column with --label"] : []),
+    ...(manyClasses && !most(labelDates)
+      ? [
+          `${classes.length} labels for ${total} rows, as in a column of ids or free text; name the labels' column with --label`,
+        ]
+      : []),
+    ...(most(told) && !manyClasses
+      ? [
+          `${share(told)} of the texts contain their own label, so the model learns to read it there; take it out if new texts lack it`,
+        ]
+      : []),
+  ];
 }
 
 /** Labels that differ only in case, spaces or accents. */
@@ -68,66 +124,53 @@ function severalLabelNotes(classes: readonly LabelledClass[]): string[] {
   });
   if (joined.length === 0) return [];
   const named = joined.slice(0, MOST_NAMES).map(({ label }) => quoted(label));
+  const count = joined.reduce((sum, { rows }) => sum + rows, 0);
   return [
-    `${rowsOf(sumOf(joined))} with several labels in a cell, such as ${andMore(named, joined.length)}: each combination is a class; --kind multi-label learns the labels themselves`,
+    `${rowNoun(count)} with several labels in a cell, such as ${andMore(named, joined.length)}: each combination is a class; --kind multi-label learns the labels themselves`,
   ];
 }
 
 /** Texts that occur with different labels. */
-function conflictNotes(examples: readonly Example[], classOf: (example: Example) => number): string[] {
-  const first = new Map<string, number>();
-  const conflicting = new Map<string, Example>();
-  for (const example of examples) {
-    const key = keyOf(example);
-    const own = classOf(example);
-    if ((first.get(key) ?? own) !== own) conflicting.set(key, example);
-    else first.set(key, own);
-  }
-  if (conflicting.size === 0) return [];
-  const [example] = conflicting.values();
-  const texts = conflicting.size === 1 ? "1 text occurs" : `${conflicting.size} texts occur`;
-  return [`${texts} with different labels, such as ${quoted(example!.text)}: decide on one (aflora check lists them)`];
+function conflictNotes({ contradicted: { count, such } }: RowSurvey): string[] {
+  if (count === 0) return [];
+  const texts = count === 1 ? "1 text occurs" : `${count} texts occur`;
+  return [`${texts} with different labels, such as ${quoted(such)}: decide on one (aflora check lists them)`];
 }
 
-function smallClassNotes(classes: readonly LabelledClass[]): string[] {
-  const small = classes.filter(({ rows }) => rows > 0 && rows < FEW_ROWS);
-  if (small.length === 0) return [];
+function smallClassNotes({ classes, total }: RowSurvey): string[] {
+  const small = classes.filter(({ rows }) => rows < FEW_ROWS);
+  if (small.length === 0 || classes.length > total / 2) return [];
   const named = small.slice(0, MOST_NAMES).map(({ label }) => quoted(label));
   const count = small.length === 1 ? "1 class has" : `${small.length} classes have`;
   return [
-    `${count} fewer than ${FEW_ROWS} rows (${andMore(named, small.length)}), too few to learn from; add rows, or join classes`,
+    `${count} fewer than ${FEW_ROWS} rows (${andMore(named, small.length)}), too few to learn from; add rows, or --min-class-rows ${FEW_ROWS} joins them`,
   ];
 }
 
-/** Rows of the validation file that are also training examples. */
-function leakageNotes(train: List<Example>, held: readonly Example[]): string[] {
-  const known = new Set(train.map(keyOf));
-  const leaked = held.filter((example) => known.has(keyOf(example))).length;
+/** Rows of the validation file that are also training rows. */
+function leakageNotes({ held, leaked }: RowSurvey): string[] {
   if (leaked === 0) return [];
   return [
-    `${leaked} of ${held.length} validation examples are training examples, too, so the scores are too high; remove them from one of the two`,
+    `${leaked} of ${held} validation examples are training examples, too, so the scores are too high; remove them from one of the two`,
   ];
 }
 
-function dominanceNotes(classes: readonly LabelledClass[], total: number): string[] {
+function dominanceNotes({ classes, total }: RowSurvey): string[] {
+  if (classes.length < 2) return [];
   const largest = classes.reduce((most, each) => (each.rows > most.rows ? each : most));
-  if (classes.length < 2 || largest.rows < DOMINATES * total) return [];
+  if (largest.rows < DOMINATES * total) return [];
   const share = Math.floor((100 * largest.rows) / total);
   return [
     `${share} % of the rows are ${quoted(largest.label)}, so a model that always answers that is right as often; look at f1, or try --class-weights balanced`,
   ];
 }
 
-/** The texts of an example, without differences in space. */
-const keyOf = ({ text, textPair = "" }: Example): string => `${text}\n${textPair}`.replace(/\s+/g, " ").trim();
-
-const sumOf = (classes: readonly LabelledClass[]): number => classes.reduce((sum, { rows }) => sum + rows, 0);
-const rowsOf = (count: number): string => (count === 1 ? "1 row" : `${count} rows`);
-const andMore = (named: readonly string[], count: number): string =>
+/** Lists names, and how many more there are. */
+export const andMore = (named: readonly string[], count: number): string =>
   named.join(", ") + (count > named.length ? ` and ${count - named.length} more` : "");
 
 /** A label or text in quotes, cut to a readable length, without control characters. */
-function quoted(text: string): string {
+export function quoted(text: string): string {
   const plain = text.replace(/\p{C}+/gu, " ");
   return `"${plain.length > 40 ? `${plain.slice(0, 39)}…` : plain}"`;
 }

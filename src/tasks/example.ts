@@ -109,6 +109,10 @@ export interface TaskData {
   options?: Readonly<Record<string, unknown>>;
   /** Undefined if the examples were made in memory. */
   origin?: DataOrigin;
+  /** Number of empty rows among the training rows, which were left out. */
+  skipped?: number | undefined;
+  /** Changes of the rows that the user asked for, in words. */
+  notes?: readonly string[];
   /** Draw of the validation examples from the training examples; undefined if the data has its own. */
   heldOut?: HeldOut;
 }

@@ -16,6 +16,8 @@ export interface Table {
   source: string;
   columns: readonly string[];
   rows: List<Row>;
+  /** Number of rows without a value in any cell, which were left out. */
+  skipped?: number | undefined;
   /** Names of a column's classes in the order of their numbers, if the file has them. */
   classNames?: ReadonlyMap<string, readonly string[]>;
 }

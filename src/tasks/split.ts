@@ -49,26 +49,31 @@ function draw(
   { stratum = () => 0, ofEach = Number.POSITIVE_INFINITY, together = false }: SplitOptions,
 ): Uint8Array {
   const strata = Float64Array.from(examples, stratum);
-  const first = together ? Uint32Array.from(firstOfSame(examples)) : Uint32Array.from(strata.keys());
+  const same = together ? Uint32Array.from(firstOfSame(examples)) : undefined;
+  // If all texts are the same, they cannot stay together.
+  const first = same?.some((of) => of > 0) ? same : Uint32Array.from(strata.keys());
   // No answer to a text of several classes is right, so that it judges nothing.
   const contradicted = new Set(first.filter((of, i) => strata[of] !== strata[i]));
   const places = first.filter((of, i) => of === i && !contradicted.has(i));
   const order = shuffled(places, seed).sort((a, b) => strata[a]! - strata[b]!);
   const isDrawn = new Uint8Array(strata.length);
+  const rows = new Uint32Array(strata.length);
+  for (const of of first) rows[of]! += 1;
   const share = (count: number) => Math.round(count * fraction);
-  let due = 0;
+  let [due, seen] = [0, 0];
   let [size, given] = [0, 0];
   order.forEach((place, position) => {
     const isFirst = position === 0 || strata[place] !== strata[order[position - 1]!];
     // Selects every (1 / fraction)-th of the sorted order. The first of a stratum trains, and its turn passes to the next in the stratum.
-    due = (isFirst ? 0 : due) + share(position + 1) - share(position);
+    due = (isFirst ? 0 : due) + share(seen + rows[place]!) - share(seen);
+    seen += rows[place]!;
     [size, given] = isFirst ? [1, 0] : [size + 1, given];
     const last = position + 1 === order.length || strata[place] !== strata[order[position + 1]!];
     const missed = last && given === 0 && size >= ofEach;
-    if (!missed && (isFirst || due === 0)) return;
+    if (!missed && (isFirst || due <= 0)) return;
     isDrawn[place] = 1;
     given += 1;
-    due -= 1;
+    due -= rows[place]!;
   });
   return isDrawn.map((_, place) => isDrawn[first[place]!]!);
 }

@@ -44,11 +44,11 @@ const FILES = {
     [3, 5],
   ],
   jsonl: [
-    '{"b":1,"a":"x"}\n\n{"c":[1,{"d":null}],"a":"é"}\r\n{}',
+    '{"b":1,"a":"x"}\n\n{"c":[1,{"d":null}],"a":"é"}\r\n{"a":false}',
     [
       [1, "x", undefined],
       [undefined, "é", [1, { d: null }]],
-      [undefined, undefined, undefined],
+      [undefined, false, undefined],
     ],
     [1, 3, 4],
   ],

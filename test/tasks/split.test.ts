@@ -89,6 +89,10 @@ it("keeps examples with the same texts together, and trains on texts of several 
     const held = new Set(split.validation[0]!.examples.map(({ text }) => text));
     expect(held.size).toBe(10);
     expect(split.validation[0]!.examples).toHaveLength(30);
+    // A tenth of the rows, though not of the distinct texts.
+    expect(holdOut({ ...task, train: train.slice(0, 110) }, 0.1, seed).validation[0]!.examples.length).toBeGreaterThan(
+      9,
+    );
     expect(split.train.some(({ text }) => held.has(text))).toBe(false);
     expect(held.has(" both\tclasses")).toBe(false);
   }

@@ -59,6 +59,9 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     await visit.give("reviews.csv", ["review,opinion", ...lines, twice].join("\n"));
     const summary = page.locator("#rows-wrong-summary");
     await summary.waitFor();
+    expect(await page.locator("#row-notes li").allTextContents()).toEqual([
+      expect.stringMatching(/^1 class has fewer than 3 rows \("neutral"\)/),
+    ]);
     expect(await summary.textContent()).toBe(
       "Rows that look wrong (classes with few rows: 1; near duplicates with another label: 1)",
     );

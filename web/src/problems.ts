@@ -25,4 +25,5 @@ export async function attempt<Value>(id: string, action: () => Promise<Value>): 
 }
 
 /** Capitalises a sentence. File names keep their letters. */
-const capital = (text: string): string => (/^[a-z]+ /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text);
+export const capital = (text: string): string =>
+  /^[a-z]+ /.test(text) ? text[0]!.toUpperCase() + text.slice(1) : text;

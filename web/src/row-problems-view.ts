@@ -1,10 +1,12 @@
 import { byId, element, tableOf } from "./dom.ts";
+import { capital } from "./problems.ts";
 import type { RowProblems } from "./row-problems.ts";
 
 /** Shows problems of the examples, or nothing if there are none. */
 export function showRowProblems(found: RowProblems | undefined): void {
   const view = byId("rows-wrong", HTMLDetailsElement);
-  const { header, count = 0, groups = [] } = found ?? {};
+  const { header, notes = [], count = 0, groups = [] } = found ?? {};
+  byId("row-notes", HTMLElement).replaceChildren(...notes.map((note) => element("li", capital(note))));
   view.hidden = header === undefined && count === 0;
   view.open = false;
   const parts = [

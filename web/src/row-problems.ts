@@ -1,6 +1,7 @@
 import { headerProblem } from "../../src/datasets/header-problem.ts";
 import { choosesClass } from "../../src/inference/confidence-threshold.ts";
 import { checkRows, problemGroups, rowsToCheck } from "../../src/labels/check-rows.ts";
+import { dataNotes } from "../../src/tasks/data-notes.ts";
 import type { Columns, Table } from "../../src/tasks/rows.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 import type { TaskFacts } from "./examples-file.ts";
@@ -14,20 +15,22 @@ const SHOWN = { rows: 20, characters: 120 };
 export interface RowProblems {
   /** Why the first line seems to be a row. */
   header: string | undefined;
+  /** Notes on the texts and labels, as training shows them. */
+  notes: readonly string[];
   count: number;
   groups: { title: string; count: number; rows: [place: string, label: string, found: string, text: string][] }[];
 }
 
-/** Finds problems; undefined if the rows do not have one class each, or are too many. */
+/** Finds problems; undefined if the rows do not have one class each. Single rows are only checked in files of up to 20,000 rows. */
 export function rowProblems(
   table: Table,
   { text = "text", label = "label" }: Partial<Columns>,
   { kind: name }: TaskFacts,
 ): RowProblems | undefined {
   const kind = findTaskKind(name);
-  if (!choosesClass(kind) || kind.reads !== undefined || table.rows.length > MOST_ROWS) return undefined;
+  if (!choosesClass(kind) || kind.reads !== undefined) return undefined;
   const rows = rowsToCheck(table, { text, label });
-  const problems = checkRows(rows);
+  const problems = rows.length > MOST_ROWS ? [] : checkRows(rows);
   const groups = problemGroups(problems).map(({ title, problems: own }) => ({
     title,
     count: own.length,
@@ -38,5 +41,5 @@ export function rowProblems(
       return [place.replace(/^.*, (?=line |row )/, ""), given, detail, shown];
     }),
   }));
-  return { header: headerProblem(table), count: problems.length, groups };
+  return { header: headerProblem(table), notes: dataNotes(rows, table.skipped), count: problems.length, groups };
 }

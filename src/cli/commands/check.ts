@@ -19,6 +19,7 @@ import {
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import type { Runtime } from "../../runtime/session.ts";
+import { dataNotes, shownNotes } from "../../tasks/data-notes.ts";
 import { list } from "../../tasks/rows.ts";
 import { inOneLine } from "../given-texts.ts";
 import { addExamples } from "../help.ts";
@@ -51,6 +52,7 @@ interface Given {
   device?: DeviceName;
   threads?: number;
   offline?: boolean;
+  strict?: boolean;
 }
 
 /** `aflora check` */
@@ -61,7 +63,11 @@ export function checkCommand(): Command {
     .option("--text <column>", "column of the text (default: guessed from names and values)")
     .option("--label <column>", "column of the label (default: guessed from names and values)")
     .option("--output <file>", "CSV file to write, with every problem and its row");
-  addSchemaOptions(command, runOptions.pick({ model: true, device: true, threads: true, offline: true }), "Options");
+  addSchemaOptions(
+    command,
+    runOptions.pick({ model: true, device: true, threads: true, offline: true, strict: true }),
+    "Options",
+  );
   return addExamples(command, EXAMPLES, NOTE).action(async () => {
     const given = givenOptions<Given>(command);
     if (given.output !== undefined && !/\.csv$/i.test(given.output)) {
@@ -70,21 +76,31 @@ export function checkCommand(): Command {
     const train = await readRows(given.train, given);
     const held = given.validation === undefined ? undefined : await readRows(given.validation, given);
     const rows = [...train.rows, ...(held?.rows.map((row) => ({ ...row, held: true })) ?? [])];
+    const notes = dataNotes(rows, train.skipped);
+    shownNotes(notes, given.strict);
     const runtime = runtimeFor(given);
     const vectors = await vectorsOf(rows, given, runtime);
     const problems = [...checkRows(rows), ...(await contradictedRows(rows, vectors, runtime))];
     if (given.output !== undefined) {
       const lines = problems.map(({ kind, row, detail }) => [kind, ...cellsOf(rows, row), detail]);
-      const all = csvOf([["problem", "place", "label", "text", "detail"], ...lines]);
+      const all = csvOf([
+        ["problem", "place", "label", "text", "detail"],
+        ...notes.map((note) => ["note", "", "", "", note]),
+        ...lines,
+      ]);
       await writeAtomically(given.output, (file) => file.writeFile(all));
     }
     for (const header of [train.header, held?.header]) if (header) print(`${header}\n\n`);
+    if (notes.length > 0) print(`${notes.map((note) => `note: ${note}\n`).join("")}\n`);
     print(`${shown(rows, problems, given.output)}\n`);
   });
 }
 
 /** Rows of a file. If no columns are named, guesses those of the text and label. */
-async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[]; header: string | undefined }> {
+async function readRows(
+  file: string,
+  named: Given,
+): Promise<{ rows: CheckedRow[]; header: string | undefined; skipped: number | undefined }> {
   const found = await readTable(file, await fileFormat(file));
   const guessed = guessColumns(found);
   const [text, label] = [named.text ?? guessed.text, named.label ?? guessed.label];
@@ -94,7 +110,7 @@ async function readRows(file: string, named: Given): Promise<{ rows: CheckedRow[
     );
   }
   const rows = rowsToCheck(found, { text, label });
-  return { rows, header: headerAdvice(found) };
+  return { rows, header: headerAdvice(found), skipped: found.skipped };
 }
 
 async function vectorsOf(rows: readonly CheckedRow[], given: Given, runtime: Runtime): Promise<Float32Array[]> {
@@ -114,7 +130,7 @@ const cellsOf = (rows: readonly CheckedRow[], row: number | undefined): [place: 
   row === undefined ? ["", "", ""] : [rows[row]!.place, rows[row]!.label, rows[row]!.text];
 
 function shown(rows: readonly CheckedRow[], problems: readonly RowProblem[], output: string | undefined): string {
-  if (problems.length === 0) return `${counted(rows.length, "row")}: nothing looks wrong`;
+  if (problems.length === 0) return `${counted(rows.length, "row")}: no row looks wrong`;
   const parts = problemGroups(problems).map(({ title, problems: own }) => {
     const lines = own.slice(0, SHOWN).map(({ row, detail }) => {
       const [place, label, text] = cellsOf(rows, row);
