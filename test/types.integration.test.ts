@@ -6,133 +6,143 @@ import { METHODS } from "../src/methods/methods.ts";
 import { TASK_KINDS } from "../src/tasks/task-kinds.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** Where a program of the reader's would stand. */
-const FILE = `${ROOT}test/program.ts`;
 
 const config = ts.readConfigFile(`${ROOT}tsconfig.json`, ts.sys.readFile).config;
 const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noUnusedLocals: false }, ROOT);
-let before: ts.Program | undefined;
 
-/** What the compiler says of a program that uses the package, line by line. */
-function errorsOf(text: string): string[] {
-  const host = ts.createCompilerHost(options);
-  const { getSourceFile, fileExists, readFile } = host;
-  host.fileExists = (file) => file === FILE || fileExists(file);
-  host.readFile = (file) => (file === FILE ? text : readFile(file));
-  host.getSourceFile = (file, ...given) =>
-    file === FILE
-      ? ts.createSourceFile(file, text, ts.ScriptTarget.ES2023)
-      : (before?.getSourceFile(file) ?? getSourceFile(file, ...given));
-  const program = ts.createProgram([FILE], options, host, before);
-  before = program;
-  return program
-    .getSemanticDiagnostics(program.getSourceFile(FILE))
-    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
+/** Programs that use the package, in one compilation: the package's types are checked once for all. */
+class Programs {
+  /** By the file in which a reader's program would be. */
+  readonly #texts = new Map<string, string>();
+  #compiled: ts.Program | undefined;
+
+  /** Adds a program. @returns the compiler's errors about it, to be read when all programs are added */
+  add(text: string): () => string[] {
+    const file = `${ROOT}test/program-${this.#texts.size}.ts`;
+    this.#texts.set(file, text);
+    return () =>
+      this.#compile()
+        .getSemanticDiagnostics(this.#compile().getSourceFile(file))
+        .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
+  }
+
+  #compile(): ts.Program {
+    if (this.#compiled) return this.#compiled;
+    const host = ts.createCompilerHost(options);
+    const { getSourceFile, fileExists, readFile } = host;
+    host.fileExists = (file) => this.#texts.has(file) || fileExists(file);
+    host.readFile = (file) => this.#texts.get(file) ?? readFile(file);
+    host.getSourceFile = (file, ...given) => {
+      const text = this.#texts.get(file);
+      return text === undefined
+        ? getSourceFile(file, ...given)
+        : ts.createSourceFile(file, text, ts.ScriptTarget.ES2023);
+    };
+    this.#compiled = ts.createProgram([...this.#texts.keys()], options, host);
+    return this.#compiled;
+  }
 }
 
-const fineTune = (given: string): string =>
-  `import { fineTune } from "aflora";\nawait fineTune({ train: "a.csv", ${given} });`;
+const plain = new Programs();
+/** Programs of which some declare parts of their own: a declaration holds in the whole compilation. */
+const declaring = new Programs();
+
+/** A test that programs compile. */
+function compiles(title: string, programs: readonly string[], all = plain): void {
+  const errors = programs.map((program) => all.add(program));
+  test(title, () => expect(errors.flatMap((each) => each())).toEqual([]));
+}
+
+/** A test that a program does not compile, and that each error has a text. */
+function isRefused(title: string, program: string, messages: readonly (string | RegExp)[], all = plain): void {
+  const errors = all.add(program);
+  test(title, () => {
+    const found = errors();
+    expect(found).toHaveLength(messages.length);
+    for (const [i, message] of messages.entries()) expect(found[i]).toMatch(message);
+  });
+}
+
+const configured = (...configs: string[]): string =>
+  `import { fineTune } from "aflora";\n${configs.map((each) => `await fineTune({ ${each} });\n`).join("")}`;
+const fineTune = (given: string): string => configured(`train: "a.csv", ${given}`);
+const extending = (declaration: string): string => `declare module "aflora/extend" { ${declaration} }\n`;
 
 describe("options of fineTune", () => {
-  test.each(METHODS.names)("method %s type-checks", (name) => {
-    expect(errorsOf(fineTune(`method: "${name}", epochs: 3`))).toEqual([]);
-  });
+  for (const name of METHODS.names) compiles(`method ${name} type-checks`, [fineTune(`method: "${name}", epochs: 3`)]);
 
-  test("a method's own options are known, with and without its name", () => {
-    expect(errorsOf(fineTune('freezeRule: "matrix-fraction"'))).toEqual([]);
-    expect(errorsOf(fineTune('method: "lora", rank: 4, alpha: 8'))).toEqual([]);
-  });
+  compiles("a method's own options are known, with and without its name", [
+    fineTune('freezeRule: "matrix-fraction"'),
+    fineTune('method: "lora", rank: 4, alpha: 8'),
+  ]);
 
-  test.each([
+  for (const [given, option] of [
     ["epohcs: 3", "epohcs"],
     ['method: "lora", rnk: 4', "rnk"],
     ['method: "head", epohcs: 3', "epohcs"],
     ['method: "full", rank: 3', "rank"],
     ['method: "lora", freezeRule: "matrix-fraction"', "freezeRule"],
-  ])("{ %s } is refused by the option's name", (given, option) => {
-    const errors = errorsOf(fineTune(given));
-    expect(errors).toHaveLength(1);
-    expect(errors[0]).toMatch(new RegExp(`Object literal may only specify known properties, (and|but) '${option}'`));
-  });
+  ] as const) {
+    isRefused(`{ ${given} } is refused by the option's name`, fineTune(given), [
+      new RegExp(`Object literal may only specify known properties, (and|but) '${option}'`),
+    ]);
+  }
 
-  test("options of kinds of task are known, and those that a program declares", () => {
-    expect(errorsOf(fineTune('loss: "triplet", margin: 0.3'))).toEqual([]);
-    expect(errorsOf(fineTune('loss: "triplets"')).join()).toContain("Did you mean '\"triplet\"'");
-    const declared = 'declare module "aflora/extend" { interface TaskOptions { levels?: number } }\n';
-    expect(errorsOf(declared + fineTune("levels: 3"))).toEqual([]);
-    expect(errorsOf(fineTune("levels: 3"))[0]).toContain("'levels'");
-  });
+  compiles("a kind of task's own options are known", [fineTune('loss: "triplet", margin: 0.3')]);
+  isRefused("a wrong choice is answered with the nearest", fineTune('loss: "triplets"'), [
+    "Did you mean '\"triplet\"'",
+  ]);
+  isRefused("an option that no kind of task declares is refused", fineTune("levels: 3"), ["'levels'"]);
+  const levels = extending("interface TaskOptions { levels?: number }");
+  compiles("an option that a program declares is known", [levels + fineTune("levels: 3")], declaring);
 
-  test("options of every kind of task are known", () => {
-    const configs = TASK_KINDS.all.map(({ name, options: schema = z.object({}) }) => {
-      const values = Object.entries(z.toJSONSchema(schema).properties!).map(([option, property]) => {
-        const { enum: choices, const: only, type } = property as { enum?: string[]; const?: string; type?: string };
-        return `${option}: ${JSON.stringify(choices?.[0] ?? only ?? { string: "1", boolean: true }[type!] ?? 1)}`;
-      });
-      return [`kind: "${name}"`, ...values].join(", ");
+  const ofEveryKind = TASK_KINDS.all.map(({ name, options: schema = z.object({}) }) => {
+    const values = Object.entries(z.toJSONSchema(schema).properties!).map(([option, property]) => {
+      const { enum: choices, const: only, type } = property as { enum?: string[]; const?: string; type?: string };
+      return `${option}: ${JSON.stringify(choices?.[0] ?? only ?? { string: "1", boolean: true }[type!] ?? 1)}`;
     });
-    expect(configs.join()).toContain("augmentation: ");
-    expect(
-      errorsOf(
-        configs
-          .map(fineTune)
-          .join("\n")
-          .replaceAll(/(?<=\n)import .*/g, ""),
-      ),
-    ).toEqual([]);
+    return ['train: "a.csv"', `kind: "${name}"`, ...values].join(", ");
   });
+  test("some kind has an option with built-in parts", () => expect(ofEveryKind.join()).toContain("augmentation: "));
+  compiles("options of every kind of task are known", [configured(...ofEveryKind)]);
 
-  test("a kind that nobody declared is refused", () => {
-    expect(errorsOf(fineTune('kind: "classify"')).join()).toContain('"classify"');
-    const page = (kind: string): string =>
-      `import { fineTune } from "aflora/web";\nawait fineTune({ model: "/m/", train: { name: "a.csv", text: "" }, kind: "${kind}" });`;
-    expect(errorsOf(page("classification"))).toEqual([]);
-    expect(errorsOf(page("classify")).join()).toContain('"classify"');
-  });
+  const page = (kind: string): string =>
+    `import { fineTune } from "aflora/web";\nawait fineTune({ model: "/m/", train: { name: "a.csv", text: "" }, kind: "${kind}" });`;
+  compiles("a kind of task is known in a page", [page("classification")]);
+  isRefused("a kind that nobody declared is refused", fineTune('kind: "classify"'), ['"classify"']);
+  isRefused("a kind that nobody declared is refused in a page", page("classify"), ['"classify"']);
 
-  test("a run needs data, of one source", () => {
-    const all = (configs: string[]): string[] =>
-      errorsOf(
-        `import { fineTune } from "aflora";\n${configs.map((each) => `await fineTune({ ${each} });\n`).join("")}`,
-      );
-    const train = 'train: "a.csv"';
-    const sources = [
-      'task: "cola", data: "glue"',
-      'dataset: "a/glue", datasetConfig: "cola"',
-      `${train}, validation: "b.csv"`,
-    ];
-    expect(all(sources)).toEqual([]);
-    const wrong = [
-      'text: "message"',
-      'text: "message", output: "runs/a"',
-      'task: "cola"',
-      `${train}, dataset: "a/glue"`,
-    ];
-    expect(all(wrong)).toHaveLength(wrong.length);
-  });
+  const train = 'train: "a.csv"';
+  const sources = [
+    'task: "cola", data: "glue"',
+    'dataset: "a/glue", datasetConfig: "cola"',
+    `${train}, validation: "b.csv"`,
+  ];
+  compiles("a run has data of one source", [configured(...sources)]);
+  const wrong = ['text: "message"', 'text: "message", output: "runs/a"', 'task: "cola"', `${train}, dataset: "a/glue"`];
+  isRefused(
+    "a run without data, or with two sources, is refused",
+    configured(...wrong),
+    wrong.map(() => /./),
+  );
 
-  test("a run that resumes needs its folder alone", () => {
-    const resume = (config: string): string[] =>
-      errorsOf(`import { fineTune } from "aflora";\nawait fineTune(${config}, { resume: true });`);
-    expect(resume('{ output: "runs/a", threads: 2 }')).toEqual([]);
-    expect(resume("{ threads: 2 }")).toHaveLength(1);
-  });
+  const resume = (config: string): string =>
+    `import { fineTune } from "aflora";\nawait fineTune(${config}, { resume: true });`;
+  compiles("a run that resumes needs its folder alone", [resume('{ output: "runs/a", threads: 2 }')]);
+  isRefused("a run that resumes needs its folder", resume("{ threads: 2 }"), [/./]);
 
-  test("a method that nobody declared is refused; one that a program declares is checked", () => {
-    expect(errorsOf(fineTune('method: "ia3"')).join()).toContain('"ia3"');
-    const declared =
-      'declare module "aflora/extend" { interface MethodOptions { ia3: { targetModules?: string[] } } }\n';
-    expect(errorsOf(declared + fineTune('method: "ia3", targetModules: ["key"]'))).toEqual([]);
-    expect(errorsOf(declared + fineTune('method: "ia3", rank: 4'))[0]).toContain("'rank' does not exist");
-  });
+  isRefused("a method that nobody declared is refused", fineTune('method: "ia3"'), ['"ia3"']);
+  const ia3 = extending("interface MethodOptions { ia3: { targetModules?: string[] } }");
+  const usesIa3 = (option: string): string => ia3 + fineTune(`method: "ia3", ${option}`);
+  compiles("a method that a program declares is known", [usesIa3('targetModules: ["key"]')], declaring);
+  isRefused("its options are checked", usesIa3("rank: 4"), ["'rank' does not exist"], declaring);
 });
 
-test("a device that nobody declared is refused; one that a program declares is known", () => {
-  expect(errorsOf(fineTune('device: "webgpu"'))).toEqual([]);
-  expect(errorsOf(fineTune('device: "npu"')).join()).toContain('"npu"');
-  const declared =
-    'import type { Device } from "aflora/extend";\ndeclare module "aflora/extend" { interface Devices { npu: Device } }\n';
-  expect(errorsOf(declared + fineTune('device: "npu"'))).toEqual([]);
+describe("devices", () => {
+  compiles("those of the package are known", [fineTune('device: "webgpu"')]);
+  isRefused("one that nobody declared is refused", fineTune('device: "npu"'), ['"npu"']);
+  const npu = `import type { Device } from "aflora/extend";\n${extending("interface Devices { npu: Device }")}`;
+  compiles("one that a program declares is known", [npu + fineTune('device: "npu"')], declaring);
 });
 
 const predict = (kind: string, use: string): string =>
@@ -143,30 +153,29 @@ const [first] = await model.predict(["a text"]);
 ${use}`;
 
 describe("predictions have the type of their kind of task", () => {
-  test("every kind has a type", () => {
-    const uses = TASK_KINDS.names.map((name) => `await model.ofKind("${name}").predict("a text");`);
-    expect(
-      errorsOf(
-        `import { loadFineTunedModel } from "aflora";\nconst model = await loadFineTunedModel("run");\n${uses.join("\n")}`,
-      ),
-    ).toEqual([]);
-  });
+  const uses = TASK_KINDS.names.map((name) => `await model.ofKind("${name}").predict("a text");\n`);
+  compiles("every kind has a type", [
+    `import { loadFineTunedModel } from "aflora";\nconst model = await loadFineTunedModel("run");\n${uses.join("")}`,
+  ]);
 
-  test.each([
+  for (const [kind, use] of [
     ["classification", "const label: string = one.label; const p: number = first!.labels[0]!.probability;"],
     ["regression", "const value: number = one.value + first!.value;"],
     ["multi-label", "const label: string = one.labels[0]!.label;"],
     ["token-classification", "const span: number = one.words[0]!.start + first!.entities[0]!.end;"],
-  ])("%s", (kind, use) => {
-    expect(errorsOf(predict(kind, use))).toEqual([]);
-    expect(errorsOf(predict(kind, "one.level;")).join()).toContain("Property 'level' does not exist");
-  });
+  ] as const) {
+    compiles(kind, [predict(kind, use)]);
+    isRefused(`${kind}: a property of another kind is refused`, predict(kind, "one.level;"), [
+      "Property 'level' does not exist",
+    ]);
+  }
 
-  test("a kind that a program declares; one that nobody does is refused", () => {
-    const declared = 'declare module "aflora/extend" { interface TaskPredictions { levels: { level: string } } }\n';
-    const use = "const level: string = one.level + first!.level;";
-    expect(errorsOf(declared + predict("levels", use))).toEqual([]);
-    expect(errorsOf(predict("levels", use)).join()).toContain('"levels"');
-    expect(errorsOf(declared + fineTune('kind: "levels"'))).toEqual([]);
-  });
+  const levels = extending("interface TaskPredictions { levels: { level: string } }");
+  const use = "const level: string = one.level + first!.level;";
+  compiles(
+    "a kind that a program declares is known",
+    [levels + predict("levels", use), levels + fineTune('kind: "levels"')],
+    declaring,
+  );
+  isRefused("a kind that nobody declared is refused", predict("levels", use), ['"levels"', /./, /./]);
 });
