@@ -65,7 +65,8 @@ export interface RunSources<Memory extends MemoryEstimate, Base extends BaseMode
 }
 
 /** The result of a run. */
-export interface FinishedRun extends Pick<RunEnding, "adapter" | "calibration" | "base" | "onFloat32" | "notes"> {}
+export interface FinishedRun
+  extends Pick<RunEnding, "adapter" | "calibration" | "findings" | "base" | "onFloat32" | "notes"> {}
 
 /** A run with all that it needs, ready to train. */
 export interface PreparedRun<

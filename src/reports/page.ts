@@ -119,7 +119,9 @@ tbody th span:not(:only-child) { white-space: nowrap; }
 th { font-weight: 600; }
 thead th { position: sticky; top: 0; background: var(--page); }
 .facts .scroll { max-height: none; }
-.facts caption { color: inherit; font-size: 1.1rem; font-weight: bold; padding-top: 1rem; }
+.answers tbody :is(th, td), .answers tbody th span:not(:only-child) { white-space: normal; overflow-wrap: anywhere; font-weight: normal; min-width: 5rem; }
+.answers tbody th { max-width: 30rem; }
+:is(.facts, .answers) caption { color: inherit; font-size: 1.1rem; font-weight: bold; padding-top: 1rem; }
 summary { cursor: pointer; }
 #live { position: sticky; top: 0; z-index: 1; margin: 0; padding: .25rem 0; background: var(--page); border-bottom: 1px solid var(--rule); font-size: .9rem; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

@@ -1,6 +1,7 @@
 import type { RunRecords } from "../runs/read-run.ts";
 import type { FrozenBlocksResult, RunResult } from "../runs/records.ts";
 import type { ScoredData } from "../runs/run-data.ts";
+import { comparedScores, findingPictures, findingTables, whyKept } from "./answers.ts";
 import { blockPictures } from "./block-pictures.ts";
 import { calibrationPictures } from "./calibration-picture.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
@@ -19,6 +20,8 @@ export interface ReportedRun extends Pick<RunRecords, "steps" | "evaluations" | 
   data: ScoredData;
   /** All options by name. */
   options: Readonly<Record<string, unknown>>;
+  /** What the run says about its answers to held-out examples. */
+  findings?: RunRecords["findings"];
   /** For embeddings and rerankers whose run has a folder. */
   scores?: RunRecords["scores"];
   /** The run's folder, if it has one. */
@@ -34,7 +37,17 @@ export function runContent(run: ReportedRun): Markup {
     ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics, result.errors)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
   const tables = [...scoreTables(run), ...sampleTables(run), ...workerTables(run.steps), facts(run), options(run)];
-  return content(runTitle(run), `${state} ${measuredOn(data)}`, runPictures(run), tables, result?.notes);
+  const said = [state, measuredOn(data), whyKept(run)].filter(Boolean).join(" ");
+  return content(runTitle(run), said, runPictures(run), tables, { notes: result?.notes, first: answers(run) });
+}
+
+/** What people ask first: how good the model is, and where it is wrong. */
+function answers(run: Pick<ReportedRun, "evaluations" | "findings" | "result">): Markup {
+  const { tables = [] } = run.findings ?? {};
+  // The table of numbers that lie furthest apart is under its picture.
+  const shown = [...comparedScores(run), ...findingTables(tables.filter(({ points }) => !points))];
+  return html`<section class="answers">${shown.map(table)}</section>
+${figures(findingPictures(tables), "answers")}`;
 }
 
 /** All pictures of a run for which records exist. */
@@ -53,20 +66,21 @@ export function runPictures(
 }
 
 /** The pictures as figures. */
-const figures = (pictures: readonly Picture[]): Markup => html`<div class="pictures">
-${pictures.map((picture, i) => figure(picture, `picture-${i + 1}`))}</div>`;
+const figures = (pictures: readonly Picture[], id = "picture"): Markup => html`<div class="pictures">
+${pictures.map((picture, i) => figure(picture, `${id}-${i + 1}`))}</div>`;
 
-/** A page of pictures and tables. @param notes that the reader should see first */
+/** A page of pictures and tables. @param more.notes that the reader should see first @param more.first what comes before the pictures */
 export function content(
   title: string,
   state: string,
   pictures: Picture[],
   tables: Table[],
-  notes: readonly string[] = [],
+  { notes = [], first }: { notes?: readonly string[] | undefined; first?: Markup } = {},
 ): Markup {
   return html`<h1>${title}</h1>
 ${state && html`<p>${state}</p>`}
 ${notes.length === 0 ? "" : html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
+${first}
 ${figures(pictures)}
 <section class="facts">${tables.map(table)}</section>
 `;

@@ -12,6 +12,7 @@ import type { DeviceName } from "../runtime/device.ts";
 import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import type { Example } from "../tasks/example.ts";
 import { computeMetrics, sameAnswerScores, scoresOf } from "../tasks/examples.ts";
+import type { Finding } from "../tasks/findings.ts";
 import { scoreAnswers } from "../tasks/metrics/answers.ts";
 import { SEARCH_METRIC_NAMES } from "../tasks/metrics/retrieval-metrics.ts";
 import { answerOf } from "../tasks/prompt.ts";
@@ -80,6 +81,8 @@ export interface RunEvaluation {
   labels: readonly string[];
   /** `[true label, predicted label]`, for kinds that have a confusion matrix. */
   confusion?: number[][];
+  /** Tables of mistakes and of scores per class or entity, for kinds that describe them. */
+  findings?: Finding[];
   /** The scored answers, if `generate` was given. */
   answers?: ScoredAnswer[];
 }
@@ -112,6 +115,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     for (const { name, examples } of await splitsOf(run, source, model)) {
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });
       const details = kind.detailsOf?.(predictions, examples, task.labels);
+      const findings = kind.findingsOf?.(predictions, examples, task.labels);
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
       const sameAnswer = sameAnswerScores(task, examples);
       const beside = sameAnswer
@@ -136,6 +140,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
         },
         ...(errors && { errors }),
         ...(beside && { beside }),
+        ...(findings && { findings }),
         ...(answers && { answers }),
       });
     }

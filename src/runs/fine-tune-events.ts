@@ -264,7 +264,10 @@ async function finishRun(
       : undefined;
   const facts = { base, task, peakMemory, memory, freezable, blocks };
   try {
-    const { adapter, calibration, onFloat32, ...finished } = await prepared.finish(end, { signal, again: refit });
+    const { adapter, calibration, findings, onFloat32, ...finished } = await prepared.finish(end, {
+      signal,
+      again: refit,
+    });
     const { model: modelFiles } = dataFingerprint;
     const description = { ...adapter.description, ...(modelFiles && { modelFiles }) };
     await saveVerified(folder.path("adapter"), { ...adapter, description }, finished.base, runtime, task);
@@ -273,6 +276,7 @@ async function finishRun(
     // Includes the notes from before, for a run that was cut off and resumed.
     const allNotes = [...fineTuning.notes, ...notes];
     const result = summarise(config, end, { ...facts, onFloat32, adapterBytes, calibration, notes: allNotes });
+    if (findings) await folder.writeFindings(findings);
     await folder.writeResult(result);
     return { kind: "end", directory, result, notes };
   } catch (error) {

@@ -5,7 +5,8 @@ import type { z } from "zod";
 import { UserError } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "../fine-tuning/data-fingerprint-node.ts";
 import { parseSavedConfig, type RunConfig } from "../fine-tuning/run-options-node.ts";
-import { freezingRecord, metricsRecord, runResult, scoresRecord } from "./record-schemas.ts";
+import type { RunFindings } from "../fine-tuning/stages/findings.ts";
+import { freezingRecord, metricsRecord, runFindings, runResult, scoresRecord } from "./record-schemas.ts";
 import type {
   EvaluationRecord,
   FreezingRecord,
@@ -15,6 +16,9 @@ import type {
   StepRecord,
 } from "./records.ts";
 import { isRunLocked } from "./run-lock.ts";
+
+/** The file of what a run says about its answers to held-out examples. */
+export const FINDINGS = "findings.json";
 
 /** Everything that a run has written, read from its folder. */
 export interface RunRecords {
@@ -28,6 +32,8 @@ export interface RunRecords {
   freezing: FreezingRecord[];
   /** Records of embeddings and rerankers. */
   scores: ScoresRecord[];
+  /** What the run says about its answers to held-out examples; undefined for kinds that describe none, and for older runs. */
+  findings?: RunFindings | undefined;
   /** Undefined while the run is being written, or if it was cut off. */
   result?: RunResult;
 }
@@ -52,13 +58,8 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
   if (!fingerprint.success) {
     throw new UserError(`${data} is missing or damaged; restore it from a copy, or run again with --overwrite`);
   }
-  const resultFile = join(directory, "result.json");
-  const result = await readObject<RunResult>(resultFile);
-  const [issue] = (result && runResult.safeParse(result).error?.issues) ?? [];
-  if (issue)
-    throw new UserError(
-      `${resultFile} is damaged: ${issue.path.join(".")} is malformed; run it again with --overwrite`,
-    );
+  const result = await readChecked<RunResult>(join(directory, "result.json"), runResult);
+  const findings = await readChecked<RunFindings>(join(directory, FINDINGS), runFindings);
   const metrics = await readLines<MetricsRecord>(join(directory, "metrics.jsonl"), metricsRecord, !result);
   const evaluations = metrics.filter((record) => record.kind === "evaluation");
   const steps = metrics.filter((record) => record.kind === "step");
@@ -76,8 +77,17 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
     evaluations,
     freezing: await readLines<FreezingRecord>(join(directory, "freezing.jsonl"), freezingRecord, !result),
     scores: await readLines<ScoresRecord>(join(directory, "scores.jsonl"), scoresRecord, !result),
+    ...(findings && { findings }),
     ...(result && { result }),
   };
+}
+
+/** A file's object, if there is one. @throws UserError if it is malformed */
+async function readChecked<T extends object>(file: string, schema: z.ZodType): Promise<T | undefined> {
+  const found = await readObject<T>(file);
+  const [issue] = (found && schema.safeParse(found).error?.issues) ?? [];
+  if (!issue) return found;
+  throw new UserError(`${file} is damaged: ${issue.path.join(".")} is malformed; run it again with --overwrite`);
 }
 
 /**

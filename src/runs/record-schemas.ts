@@ -58,6 +58,22 @@ export const scoresRecord = z.object({
   texts: z.array(z.string()),
 });
 
+/** `findings.json` */
+export const runFindings = z.object({
+  examples: count,
+  sameAnswer: z.record(z.string(), measured).optional(),
+  startsFitted: z.boolean(),
+  tables: z.array(
+    z.object({
+      title: z.string(),
+      columns: z.array(z.string()),
+      rows: z.array(z.array(z.union([z.string(), measured]))),
+      most: count.optional(),
+      points: z.array(z.tuple([measured, measured])).optional(),
+    }),
+  ),
+});
+
 /** Predictions of similar probability. */
 const bin = z.object({ count, confidence: measured, accuracy: measured });
 

@@ -5,10 +5,11 @@ import { UserError } from "../errors.ts";
 import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomic-file-node.ts";
 import { writeJsonFile } from "../files/json-file-node.ts";
 import type { DataFingerprint } from "../fine-tuning/data-fingerprint-node.ts";
+import type { RunFindings } from "../fine-tuning/stages/findings.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
-import { readLines } from "./read-run.ts";
+import { FINDINGS, readLines } from "./read-run.ts";
 import { freezingRecord, metricsRecord, scoresRecord } from "./record-schemas.ts";
 import type { FreezingRecord, MetricsRecord, RunResult, ScoresRecord } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
@@ -116,6 +117,10 @@ export class RunFolder {
     await writeJsonFile(join(this.directory, "result.json"), result);
   }
 
+  async writeFindings(findings: RunFindings): Promise<void> {
+    await writeJsonFile(join(this.directory, FINDINGS), findings);
+  }
+
   /** Path of a file or folder in the run folder. */
   path(...parts: string[]): string {
     return join(this.directory, ...parts);
@@ -155,6 +160,7 @@ export const RUN_FILES: readonly string[] = [
   "metrics.jsonl",
   "freezing.jsonl",
   SCORES,
+  FINDINGS,
   "result.json",
   REPORT,
   HIDDEN_STATES,

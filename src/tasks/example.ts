@@ -59,6 +59,8 @@ export interface Example {
 
 /** A model's prediction for one example, in the form of the example's label, or the likelihood of its text. */
 export interface Prediction extends Pick<Example, "label" | "labels"> {
+  /** Probability of `label`, for kinds that choose one class. */
+  probability?: number;
   /** Likelihood of the counted tokens: their number, the logarithm of their probability, and the number of top-1 hits. */
   likelihood?: { tokens: number; logProbability: number; hits: number };
   /** For kinds that compare answers: number of tokens, logarithm of the probability and reward of each answer. */

@@ -21,6 +21,9 @@ export const isPairs = ([first]: readonly Example[]): boolean =>
 /** Result of a query, with similarities. */
 export interface QueryResult extends SearchOutcome {
   text: string;
+  /** A relevant text, and the nearest text that was found; undefined if there is none. */
+  wanted: string | undefined;
+  nearest: string | undefined;
   /** Cosines of the query with a relevant text and with another text; undefined if there is none. */
   relevantScore: number | undefined;
   otherScore: number | undefined;
@@ -56,9 +59,12 @@ function searchPairs(predictions: readonly Prediction[], examples: readonly Exam
   return queries.map(({ text, relevant }, q) => {
     const vector = anchors.get(text)!;
     const other = pseudorandomIndex(q, texts.length);
+    const found = nearest(vector, vectors, MAX_RESULTS);
     return {
       text,
-      hits: nearest(vector, vectors, MAX_RESULTS).map(({ index }) => relevant.has(index)),
+      wanted: texts[[...relevant][0]!],
+      nearest: texts[found[0]!.index],
+      hits: found.map(({ index }) => relevant.has(index)),
       relevant: relevant.size,
       relevantScore: dot(vector, vectors[[...relevant][0]!]!),
       otherScore: relevant.has(other) ? undefined : dot(vector, vectors[other]!),
@@ -80,11 +86,12 @@ function searchClasses(predictions: readonly Prediction[], examples: readonly Ex
       }
       return undefined;
     };
+    const found = nearest(vectors[own]!, vectors, MAX_RESULTS, (index) => index === own);
     return {
       text,
-      hits: nearest(vectors[own]!, vectors, MAX_RESULTS, (index) => index === own).map(({ index }) =>
-        isRelevant(index),
-      ),
+      wanted: examples.find((_, index) => isRelevant(index))?.text,
+      nearest: found[0] && examples[found[0].index]!.text,
+      hits: found.map(({ index }) => isRelevant(index)),
       relevant: examples.filter((_, index) => isRelevant(index)).length,
       relevantScore: score(isRelevant),
       otherScore: score((index) => examples[index]!.label !== label),

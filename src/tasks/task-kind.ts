@@ -4,6 +4,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { Architecture, HeadName, ModelConfig } from "../models/architecture.ts";
 import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, ModelInput, Prediction, TaskData } from "./example.ts";
+import type { Finding } from "./findings.ts";
 import type { HeldOutSearch } from "./held-out-search.ts";
 import type { List } from "./list.ts";
 import type { Objective } from "./losses/objective.ts";
@@ -312,6 +313,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
     examples: readonly Example[],
     labels: readonly string[],
   ): EvaluationDetails;
+  /** Tables about held-out examples for a report, the most useful first. */
+  findingsOf?(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]): Finding[];
   /** Answers that ignore the text, each given to all examples: a model must score better to have learned anything. */
   sameAnswers?(examples: readonly Example[], labels: readonly string[]): Prediction[];
   /** Held-out examples as a search, to compare with other search methods; undefined if these examples are no search. */

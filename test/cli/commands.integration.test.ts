@@ -184,6 +184,25 @@ describe("evaluate", () => {
     );
   });
 
+  test("--output writes the mistakes: a page, or their rows", async () => {
+    const wrong = Array.from({ length: 12 }, (_, i) => `"the app does not open, ${i}",billing`);
+    await writeFile(join(home, "wrong.csv"), `message,team\n${wrong.join("\n")}\n`);
+    for (const output of ["mistakes.csv", "mistakes.html"]) {
+      const { code, stderr } = await afloraHere(
+        words(`evaluate --run run --validation wrong.csv --output ${output}`),
+        home,
+      );
+      expect(code, stderr).toBe(0);
+    }
+    const [header, ...rows] = (await readFile(join(home, "mistakes.csv"), "utf8")).trimEnd().split("\n");
+    expect(header).toBe("text,true label,answer,probability");
+    const page = await readFile(join(home, "mistakes.html"), "utf8");
+    expect(page).toContain("Scores per label, the lowest F1 first");
+    expect([...page.matchAll(/the app does not open, \d/g)]).toHaveLength(rows.length);
+    const refused = await afloraHere(words("evaluate --run run --output mistakes.xlsx"), home);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("its name must end in")]);
+  });
+
   test("or of other data; --json has the numbers", async () => {
     const { code, stdout } = await afloraHere(words("evaluate --run run --validation tickets.csv --json"), home);
     expect(code).toBe(0);

@@ -23,6 +23,67 @@ const cells = (row: Element) => [...row.children].map((cell) => cell.textContent
 const numbers = (of: Element) => [...of.querySelectorAll("tbody tr")].map(cells);
 
 describe("of one run", () => {
+  const FINDINGS = {
+    examples: 20,
+    sameAnswer: { accuracy: 0.5 },
+    startsFitted: true,
+    tables: [
+      {
+        title: "Most confused labels",
+        columns: ["true label", "answer", "examples"],
+        rows: [
+          ["a", "b", 3],
+          ["b", "a", 1],
+        ],
+        most: 1,
+      },
+      {
+        title: "Predicted beside true",
+        columns: ["text", "true"],
+        rows: [["x", 1]],
+        points: [
+          [1, 2],
+          [3, 3],
+        ] as [number, number][],
+      },
+    ],
+  };
+
+  test("begins with how good the model is, beside what, and with its mistakes", () => {
+    const run = records();
+    const start = { ...run.evaluations[0]!, epoch: 0, step: 0, metrics: { accuracy: 0.7 } };
+    const page = parsed([{ ...run, evaluations: [start, ...run.evaluations], findings: FINDINGS }]);
+    const [scores, confused] = [...page.querySelectorAll("table")];
+    expect(cells(scores!.querySelector("thead tr")!)).toEqual([
+      "metric",
+      "this model",
+      "the head fitted to the untrained model",
+      "the same answer for all",
+    ]);
+    expect(numbers(scores!)).toEqual([["accuracy", "0.864", "0.7", "0.5"]]);
+    expect(confused!.querySelector("caption")!.textContent).toBe("Most confused labels: 1 of 2");
+    expect(numbers(confused!)).toEqual([["a", "b", "3"]]);
+    expect(titles(page)[0]).toBe("Predicted beside true");
+    expect(figure(page, "Predicted beside true").querySelectorAll("circle")).toHaveLength(2);
+  });
+
+  test("says why an epoch was kept if another one seems better by a score", () => {
+    const run = records();
+    const { bestEpoch } = run.result!;
+    const said = (change: (epoch: number, kept: boolean) => object) => {
+      const evaluations = run.evaluations.map((each) => ({ ...each, ...change(each.epoch, each.epoch === bestEpoch) }));
+      return parsed([{ ...run, evaluations }]).querySelector("h1 + p")!.textContent;
+    };
+    const scored = (accuracy: number, loss: number) => ({ metrics: { accuracy }, loss });
+    expect(said((_, kept) => scored(kept ? 0.9 : 0.8, kept ? 0.1 : 0.2))).not.toContain("kept");
+    expect(said((epoch, kept) => scored(epoch === 1 ? 0.95 : kept ? 0.9 : 0.8, 0.1))).toContain(
+      "Epoch 1 had a better accuracy (0.95)",
+    );
+    expect(said((_, kept) => scored(kept ? 0.9 : 0.8, kept ? 0.3 : 0.2))).toContain(
+      "The validation loss was lowest at epoch",
+    );
+  });
+
   test("shows each worker's part, if workers computed the steps", () => {
     const run = records();
     const table = (page: Document) =>

@@ -131,6 +131,7 @@ describe("a run folder", () => {
         "checkpoints/step-24.safetensors",
         "config.json",
         "data.json",
+        "findings.json",
         "freezing.jsonl",
         "metrics.jsonl",
         "result.json",

@@ -120,7 +120,10 @@ describe("what logits say", () => {
   };
 
   test("of a class the largest, of labels those above one half, of a real number itself", () => {
-    expect(says("classification", ["a", "b", "c"], -1, 3, 2)).toEqual([{ label: 1 }, "b 0.721"]);
+    expect(says("classification", ["a", "b", "c"], -1, 3, 2)).toEqual([
+      { label: 1, probability: expect.closeTo(0.721, 3) },
+      "b 0.721",
+    ]);
     expect(says("multi-label", ["a", "b", "c"], 0.1, -3, 2)).toEqual([{ labels: [0, 2] }, "c 0.881, a 0.525"]);
     expect(says("multi-label", ["a"], -1)).toEqual([{ labels: [] }, "none"]);
     expect(says("regression", [], 2.5)).toEqual([{ label: 2.5 }, "2.5000"]);

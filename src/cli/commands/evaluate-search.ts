@@ -11,11 +11,13 @@ import { comparedTable, counted } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
-type CorpusFiles = Pick<SearchEvaluationOptions, "corpus" | "queries" | "qrels" | "dimensions"> & { output?: string };
+export type CorpusFiles = Pick<SearchEvaluationOptions, "corpus" | "queries" | "qrels" | "dimensions"> & {
+  output?: string;
+};
 
 /** Whether a flag is given that only a search on a corpus has. */
 export const asksForSearch = (given: Partial<CorpusFiles>): boolean =>
-  [given.corpus, given.queries, given.qrels, given.dimensions, given.output].some((each) => each !== undefined);
+  [given.corpus, given.queries, given.qrels, given.dimensions].some((each) => each !== undefined);
 
 /** Measures a run's search and prints the scores. @throws UserError if one of the files is not given */
 export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>, json: boolean): Promise<void> {

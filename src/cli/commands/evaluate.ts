@@ -3,14 +3,15 @@ import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import type { RunEvaluation } from "../../runs/evaluate-run.ts";
 import { evaluateRun } from "../../runs/evaluate-run.ts";
-import { baseOptions, noteBaseFormat } from "../base-flags.ts";
+import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
-import { comparedTable, counted, metrics, table } from "../terminal/format.ts";
+import { comparedTable, counted, integer, metrics, table } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
-import { asksForSearch, evaluateOnCorpus } from "./evaluate-search.ts";
+import { refuseFindingsFile, writeFindings } from "./evaluate-findings.ts";
+import { asksForSearch, type CorpusFiles, evaluateOnCorpus } from "./evaluate-search.ts";
 
 const EXAMPLES = [
   "aflora evaluate --run runs/tickets",
@@ -42,20 +43,21 @@ export function evaluateCommand(): Command {
     .addOption(numberOption("--dimensions <n>", "with --corpus: truncate embeddings to this size"))
     .option(
       "--output <file>",
-      "with --corpus: HTML page to write, with scores and the queries that gained and lost most",
+      "file to write: an HTML page with all mistakes and scores per class, or a CSV, JSONL or parquet file of the mistakes; with --corpus: an HTML page with scores and the queries that gained and lost most",
     )
     .option("--json", "print JSON, including the answers");
   addSchemaOptions(command, generationOptions, "Answers of language models");
   addSchemaOptions(command, askingOptions, "Options");
   return addExamples(command, EXAMPLES).action(async () => {
-    const { run, json, ...given } = givenOptions(command);
+    const { run, json, output, ...given } = givenOptions<EvaluateOptions>(command);
     if (asksForSearch(given)) {
-      await evaluateOnCorpus(run as string, given, json === true);
+      await evaluateOnCorpus(run, { ...given, ...(output !== undefined && { output }) }, json === true);
       return;
     }
+    if (output !== undefined) refuseFindingsFile(output);
     const answers = writingOptions(given);
     let progress: ProgressLine | undefined;
-    const evaluations = await evaluateRun(run as string, {
+    const evaluations = await evaluateRun(run, {
       ...given,
       base: baseOptions(given).base,
       answers,
@@ -73,8 +75,18 @@ export function evaluateCommand(): Command {
       },
     }).finally(() => progress?.end());
     print(json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`);
+    if (output !== undefined) await writeFindings(output, run, evaluations);
   });
 }
+
+interface EvaluateOptions extends BaseFlags, Partial<CorpusFiles> {
+  run: string;
+  json?: boolean;
+  output?: string;
+}
+
+/** Most classes whose confusion matrix fits into a terminal. */
+const MATRIX = 10;
 
 function describe({
   split,
@@ -85,6 +97,7 @@ function describe({
   beside = {},
   labels,
   confusion,
+  findings = [],
   answers,
 }: RunEvaluation): string {
   const scored = answers ? `, ${counted(answers.length, "answer")} scored` : "";
@@ -94,9 +107,14 @@ function describe({
     others.length > 0 ? comparedTable({ "fine-tuned": values, ...known, ...beside }) : metrics(values, errors);
   const seen = trainedOn ? ", which the model was trained on at the end: use --validation with other examples" : "";
   const lines = [`${split}: ${counted(examples, "example")}${scored}${seen}`, measured];
-  if (confusion) {
+  const [first] = findings;
+  if (confusion && labels.length <= MATRIX) {
     const rows = confusion.map((row, i) => [labels[i]!, ...row.map(String)]);
     lines.push("", "rows: true label, columns: predicted", table([["", ...labels], ...rows]));
+  } else if (first) {
+    const { title, columns, rows, most = rows.length } = first;
+    const more = rows.length > most ? `: ${most} of ${integer(rows.length)} (--output FILE has all)` : "";
+    lines.push("", `${title}${more}`, table([columns, ...rows.slice(0, most)].map((row) => row.map(String))));
   }
   return lines.join("\n");
 }

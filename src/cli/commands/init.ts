@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,7 +16,7 @@ the Hugging Face hub.`;
 const inPackage = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
 /** Kinds of project, each a folder in templates/. */
-const PROJECTS = ["classification", "search", "chat"];
+const PROJECTS = readdirSync(inPackage("templates")).sort();
 
 /** `aflora init` */
 export function initCommand(): Command {

@@ -8,6 +8,7 @@ import type { TrainingEnd } from "../../training/events.ts";
 import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
 import type { FineTuning } from "../fine-tuning.ts";
 import type { RunPlan } from "../run-plan.ts";
+import type { RunFindings } from "./findings.ts";
 
 /** A run between its last step and its adapter: the stages after the loop add to it. */
 export interface RunEnding {
@@ -17,6 +18,7 @@ export interface RunEnding {
   /** The adapter of the best epoch, as far as the stages have changed it. */
   readonly adapter: Adapter;
   readonly calibration?: Calibration | undefined;
+  readonly findings?: RunFindings | undefined;
   /** The model that the adapter is used with: in float32 if that fits into memory. */
   readonly base: BaseModel;
   /** Scores of the adapter on the float32 base, if training had another format. */

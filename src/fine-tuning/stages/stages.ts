@@ -1,6 +1,7 @@
 import type { RunPlan } from "../run-plan.ts";
 import { calibration } from "./calibration.ts";
 import { contrast } from "./contrast.ts";
+import { findings } from "./findings.ts";
 import { fittedHead } from "./fitted-head.ts";
 import { float32Base } from "./float32-base.ts";
 import { methodStart } from "./method-start.ts";
@@ -24,6 +25,7 @@ export const BEFORE_THE_LOOP: readonly Stage<RunPlan, StartOptions>[] = [
 export const AFTER_THE_LOOP: readonly Stage<RunEnding, EndOptions>[] = [
   calibration,
   novelty,
+  findings,
   float32Base,
   refit,
   ownParameters,

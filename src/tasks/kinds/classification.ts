@@ -1,6 +1,7 @@
 import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import type { Example, Prediction } from "../example.ts";
+import { type Finding, lineOfExample, MOST_SHOWN, rounded, scoresPerClass } from "../findings.ts";
 import { classOptions } from "../losses/class-weights.ts";
 import { crossEntropy } from "../losses/objective.ts";
 import {
@@ -37,6 +38,38 @@ const classes = (all: readonly Prediction[]): number[] => all.map(({ label }) =>
 function countsOf(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
   return classCounts(classes(predictions), classes(examples), labels.length);
 }
+
+/** A held-out example that got a wrong answer. */
+interface Mistake {
+  example: Example;
+  truth: string;
+  answer: string;
+  probability: number;
+}
+
+function confusedPairs(mistakes: readonly Mistake[]): Finding {
+  const pairs = new Map<string, [truth: string, answer: string, count: number]>();
+  for (const { truth, answer } of mistakes) {
+    const key = JSON.stringify([truth, answer]);
+    const [, , count] = pairs.get(key) ?? [truth, answer, 0];
+    pairs.set(key, [truth, answer, count + 1]);
+  }
+  return {
+    title: "Most confused labels",
+    columns: ["true label", "answer", "examples"],
+    rows: [...pairs.values()].sort((a, b) => b[2] - a[2]),
+    most: MOST_SHOWN,
+  };
+}
+
+const surestMistakes = (mistakes: readonly Mistake[]): Finding => ({
+  title: "Surest wrong answers",
+  columns: ["text", "true label", "answer", "probability"],
+  rows: mistakes
+    .toSorted((a, b) => b.probability - a.probability)
+    .map(({ example, truth, answer, probability }) => [lineOfExample(example), truth, answer, rounded(probability)]),
+  most: MOST_SHOWN,
+});
 
 /** Most classes for which a confusion matrix is readable. */
 const MAX_CONFUSION_CLASSES = 100;
@@ -111,7 +144,10 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     targets.data[label!] = 1;
     return { targets, weights: Float32Array.of(classWeights?.[label!] ?? 1) };
   },
-  predict: (_labels, _example, _encoded, logits) => ({ label: argmax(logits) }),
+  predict(_labels, _example, _encoded, logits) {
+    const label = argmax(logits);
+    return { label, probability: softmax(logits)[label]! };
+  },
   describe(labels, _example, _encoded, logits) {
     const all = ranked(labels, softmax(logits));
     return { label: all[0]!.label, labels: all };
@@ -125,6 +161,17 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
     if (labels.length > MAX_CONFUSION_CLASSES) return { metrics };
     return { metrics, confusion: confusionMatrix(classes(predictions), classes(examples), labels.length) };
+  },
+  findingsOf(predictions, examples, labels) {
+    const counts = countsOf(predictions, examples, labels).map((each, i) => [labels[i]!, each] as const);
+    const perClass = scoresPerClass("label", new Map(counts.filter(([, each]) => occurs(each))));
+    const wrong = examples.flatMap((example, i) => {
+      const { label, probability = 0 } = predictions[i]!;
+      return label === example.label
+        ? []
+        : [{ example, truth: labels[example.label!]!, answer: labels[label!]!, probability }];
+    });
+    return wrong.length === 0 ? [perClass] : [confusedPairs(wrong), surestMistakes(wrong), perClass];
   },
   // The most frequent class has the best accuracy; of two classes, the other one may have the better F1.
   sameAnswers: (examples, labels) =>

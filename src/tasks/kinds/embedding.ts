@@ -2,6 +2,7 @@ import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { embeddingRows, identicalPairs } from "../embedding-rows.ts";
+import { lineOfExample, MOST_SHOWN, predictedBesideTrue } from "../findings.ts";
 import { isPairs, outcomesOf, pairsAsSearch } from "../held-out-search.ts";
 import {
   EMBEDDING_LOSSES,
@@ -13,7 +14,13 @@ import {
 } from "../losses/embedding-losses.ts";
 import { pearson, spearman } from "../metrics/metrics.ts";
 import { scoresOfPairs } from "../metrics/pair-scores.ts";
-import { averagePrecision, SEARCH_METRIC_NAMES, searchMetric, searchMetrics } from "../metrics/retrieval-metrics.ts";
+import {
+  averagePrecision,
+  MAX_RESULTS,
+  SEARCH_METRIC_NAMES,
+  searchMetric,
+  searchMetrics,
+} from "../metrics/retrieval-metrics.ts";
 import type { Metric, ModelSize, TaskKind } from "../task-kind.ts";
 import { dot, unitVector } from "../vectors.ts";
 import { textsOf } from "../whole-text.ts";
@@ -91,6 +98,38 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
   detailsOf: (predictions, examples) => ({
     metrics: isPairs(examples) ? searchMetrics(PRECISIONS, outcomesOf(predictions, examples)) : {},
   }),
+  findingsOf(predictions, examples) {
+    if (!isPairs(examples) && examples[0]?.texts?.length) {
+      const pairs = examples.map(({ text, texts }) => ({ text, textPair: texts![0]! }));
+      return [
+        predictedBesideTrue(
+          pairs,
+          examples.map(({ label }, i) => [label!, predictions[i]!.label!]),
+        ),
+      ];
+    }
+    const failed = outcomesOf(predictions, examples)
+      .filter(({ hits, relevant }) => relevant > 0 && !hits[0])
+      .map(({ text, wanted, nearest, hits }) => ({
+        text,
+        wanted,
+        nearest,
+        rank: hits.indexOf(true) + 1 || Number.POSITIVE_INFINITY,
+      }))
+      .sort((a, b) => b.rank - a.rank);
+    if (failed.length === 0) return [];
+    return [
+      {
+        title: "Queries for which another text comes first",
+        columns: ["query", "its text", "rank", "first"],
+        rows: failed.map(({ text, wanted = "", nearest = "", rank }) => {
+          const [query, own, first] = [text, wanted, nearest].map((each) => lineOfExample({ text: each }));
+          return [query!, own!, Number.isFinite(rank) ? rank : `beyond ${MAX_RESULTS}`, first!];
+        }),
+        most: MOST_SHOWN,
+      },
+    ];
+  },
   searchIn: (examples) => (isPairs(examples) ? pairsAsSearch(examples) : undefined),
   pairScoresOf(predictions, examples) {
     // Scored pairs are not queries; a text with a class has a label, but no second text.

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { float32 } from "../../graph/tensor.ts";
 import type { Prediction } from "../example.ts";
+import { type Finding, lineOfExample, MOST_SHOWN, scoresPerClass } from "../findings.ts";
 import { binaryCrossEntropy } from "../losses/objective.ts";
 import { type Counts, macroF1, microF1, multiLabelCounts } from "../metrics/metrics.ts";
 import { type LabelProbability, lineOf, ranked, sigmoid } from "../probabilities.ts";
@@ -123,5 +124,23 @@ export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
   }),
   // As a cell of a training file names several labels.
   cellsOf: ({ predicted }) => ({ labels: predicted.join(";") }),
+  findingsOf(predictions, examples, labels) {
+    const sets = (all: readonly Prediction[]) => all.map((each) => each.labels!);
+    const counts = multiLabelCounts(sets(predictions), sets(examples), labels.length);
+    const named = (indices: readonly number[]): string => indices.map((i) => labels[i]!).join("; ") || "none";
+    const wrong = examples.flatMap((example, i) => {
+      const [truth, found] = [example.labels!, predictions[i]!.labels!];
+      const wrongs = labels.filter((_, label) => truth.includes(label) !== found.includes(label)).length;
+      return wrongs === 0 ? [] : [{ wrongs, row: [lineOfExample(example), named(truth), named(found), wrongs] }];
+    });
+    const mistakes: Finding = {
+      title: "Texts with the most wrong labels",
+      columns: ["text", "true labels", "answer", "wrong labels"],
+      rows: wrong.sort((a, b) => b.wrongs - a.wrongs).map(({ row }) => row),
+      most: MOST_SHOWN,
+    };
+    const perLabel = scoresPerClass("label", new Map(counts.map((each, i) => [labels[i]!, each])));
+    return wrong.length === 0 ? [perLabel] : [mistakes, perLabel];
+  },
   lineOf: ({ labels, predicted }) => lineOf(labels.filter(({ label }) => predicted.includes(label))),
 };

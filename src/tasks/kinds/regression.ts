@@ -1,5 +1,6 @@
 import { float32 } from "../../graph/tensor.ts";
 import type { Prediction } from "../example.ts";
+import { predictedBesideTrue } from "../findings.ts";
 import { squaredError } from "../losses/objective.ts";
 import { meanSquaredError, pearson, spearman } from "../metrics/metrics.ts";
 import { type Cell, cellError, distinctLabels, numberOf } from "../rows.ts";
@@ -76,6 +77,12 @@ export const regression: TaskKind<ScoredText> = {
   predict: (_labels, _example, _encoded, logits) => ({ label: logits[0]! }),
   describe: (_labels, _example, _encoded, logits) => ({ value: logits[0]! }),
   lineOf: ({ value }) => value.toFixed(4),
+  findingsOf: (predictions, examples) => [
+    predictedBesideTrue(
+      examples,
+      examples.map(({ label }, i) => [label!, predictions[i]!.label!]),
+    ),
+  ],
   sameAnswers: (examples) => [{ label: examples.reduce((sum, { label }) => sum + label! / examples.length, 0) }],
   notesOf(examples) {
     if (!examples[0]?.textPair || examples.length >= ENOUGH_PAIRS) return [];

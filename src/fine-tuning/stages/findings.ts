@@ -1,0 +1,72 @@
+import { sameAnswerScores } from "../../tasks/examples.ts";
+import type { Finding } from "../../tasks/findings.ts";
+import { findTaskKind } from "../../tasks/task-kinds.ts";
+import { Predictor } from "../../training/prediction/predictor.ts";
+import type { RunEnding, Stage } from "./stage.ts";
+
+/** What a run's report says about the kept model's answers to held-out examples. */
+export interface RunFindings {
+  /** Examples that the tables are about. */
+  examples: number;
+  /** Scores of the best answer that is the same for all examples. */
+  sameAnswer?: Record<string, number>;
+  /** Whether training began from a head that was fitted to the frozen model's features. */
+  startsFitted: boolean;
+  tables: Finding[];
+}
+
+/** Most examples that are answered for the tables; drawn evenly from more. */
+const MOST_EXAMPLES = 5000;
+
+/** Rows of a table that a run keeps. */
+const MOST_ROWS = 200;
+
+/** Dots of a picture that a run keeps. */
+const MOST_POINTS = 1000;
+
+/** Answers the held-out examples with the kept model, and describes where it is right and where it is wrong. */
+export const findings: Stage<RunEnding> = {
+  name: "findings",
+  needs: ({ plan: { encoded } }) => findTaskKind(encoded.task.kind).findingsOf !== undefined,
+  async run(ending, { signal }) {
+    const { plan, fineTuning, adapter } = ending;
+    const { model, weights, task, validation, settings } = fineTuning.training;
+    const kind = findTaskKind(task.kind);
+    const { labels, options } = adapter.description.task;
+    const held = validation.flatMap(({ examples, encoded }) =>
+      examples.map((example, i) => [example, encoded[i]!] as const),
+    );
+    const chosen = evenly(held, MOST_EXAMPLES);
+    const examples = chosen.map(([example]) => example);
+    const answering = new Map([...weights, ...adapter.parameters]);
+    const predictor = await Predictor.compile(model, answering, plan.runtime, { tokenBudget: settings.tokenBudget });
+    try {
+      const encodings = chosen.map(([, encoded]) => encoded);
+      const logits = await predictor.logits(encodings, undefined, signal);
+      const predictions = logits.map((values, i) => kind.predict(labels, examples[i]!, encodings[i]!, values, options));
+      const sameAnswer = sameAnswerScores(task, examples);
+      const tables = kind.findingsOf!(predictions, examples, labels);
+      return {
+        ...ending,
+        findings: {
+          examples: examples.length,
+          ...(sameAnswer && { sameAnswer }),
+          startsFitted: fineTuning.startsFitted,
+          tables: tables.map(({ rows, points, ...table }) => ({
+            ...table,
+            rows: rows.slice(0, MOST_ROWS),
+            ...(points && { points: evenly(points, MOST_POINTS) }),
+          })),
+        },
+      };
+    } finally {
+      await predictor.release();
+    }
+  },
+};
+
+/** At most so many of the items, evenly spread. */
+function evenly<Item>(all: readonly Item[], most: number): Item[] {
+  const step = Math.max(1, all.length / most);
+  return all.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step));
+}

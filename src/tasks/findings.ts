@@ -1,0 +1,62 @@
+import type { Example } from "./example.ts";
+import { type Counts, f1Of, precisionOf, recallOf } from "./metrics/metrics.ts";
+
+/** A table about held-out examples that shows where a model is right and where it is wrong, for a report. */
+export interface Finding {
+  title: string;
+  columns: readonly string[];
+  /** The most telling rows first. */
+  rows: readonly (readonly (string | number)[])[];
+  /** Rows that a short report shows (default: all). */
+  most?: number;
+  /** Numbers to draw as dots, `[true, predicted]`; the table names those that lie furthest apart. */
+  points?: readonly (readonly [number, number])[];
+}
+
+/** Rows that a short report shows of a list without an end. */
+export const MOST_SHOWN = 10;
+
+/** Limit on the letters of a text in a table. */
+const LETTERS = 300;
+
+/** The text or texts of an example in one line, shortened. */
+export function lineOfExample({ text, textPair }: Pick<Example, "text" | "textPair">): string {
+  const line = (textPair === undefined ? text : `${text} | ${textPair}`).replace(/\s+/g, " ").trim();
+  return line.length > LETTERS ? `${line.slice(0, LETTERS - 1)}…` : line;
+}
+
+/** Scores of each class, the worst F1 first. @param counts of each class that occurs @param what a class is called */
+export function scoresPerClass(what: string, counts: ReadonlyMap<string, Counts>): Finding {
+  const rows = [...counts].map(([name, each]) => {
+    const examples = each.truePositives + each.falseNegatives;
+    return { f1: f1Of(each), row: [name, examples, ...[precisionOf(each), recallOf(each), f1Of(each)].map(rounded)] };
+  });
+  return {
+    title: `Scores per ${what}, the lowest F1 first`,
+    columns: [what, "held out", "precision", "recall", "F1"],
+    rows: rows.toSorted((a, b) => a.f1 - b.f1).map(({ row }) => row),
+  };
+}
+
+/** Numbers that were predicted beside the true ones, and the examples for which they lie furthest apart. */
+export function predictedBesideTrue(
+  examples: readonly Pick<Example, "text" | "textPair">[],
+  points: readonly (readonly [number, number])[],
+): Finding {
+  const order = [...points.keys()].sort((a, b) => distance(points[b]!) - distance(points[a]!));
+  return {
+    title: "Predicted beside true, furthest apart first",
+    columns: ["text", "true", "predicted", "difference"],
+    rows: order.map((i) => {
+      const [truth, found] = points[i]!;
+      return [lineOfExample(examples[i]!), ...[truth, found, found - truth].map(rounded)];
+    }),
+    most: MOST_SHOWN,
+    points,
+  };
+}
+
+const distance = ([truth, found]: readonly [number, number]): number => Math.abs(found - truth);
+
+/** A number to three decimals. */
+export const rounded = (value: number): number => Number(value.toFixed(3));
