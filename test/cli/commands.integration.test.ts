@@ -198,7 +198,7 @@ describe("evaluate", () => {
     expect(header).toBe("text,true label,answer,probability");
     const page = await readFile(join(home, "mistakes.html"), "utf8");
     expect(page).toContain("Scores per label, the lowest F1 first");
-    expect([...page.matchAll(/the app does not open, \d/g)]).toHaveLength(rows.length);
+    expect([...page.matchAll(/the app does not open,/g)]).toHaveLength(rows.length);
     const refused = await afloraHere(words("evaluate --run run --output mistakes.xlsx"), home);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("its name must end in")]);
   });
