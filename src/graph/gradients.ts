@@ -80,6 +80,8 @@ export function recompute(x: Value, write: (x: Value) => Value): Value {
       const contributions = pullBack(write(again), dy, wrt, new Set(wrt));
       return [undefined, ...wrt.map((value) => total(contributions.get(value) ?? []))];
     },
+    // Recomputing rows of the last block would save no memory: its backward pass comes first.
+    rows: ({ inputs: [value] }, rowsOf) => rowsOf(value!),
   };
   return graph.apply(op, [y, x, ...captured], {});
 }

@@ -1,4 +1,5 @@
 import type { Dimension, Shape } from "./dimension.ts";
+import type { RowsOf } from "./row-selection.ts";
 import type { DataType, TensorData } from "./tensor.ts";
 
 /** ONNX codes of element types. */
@@ -64,6 +65,11 @@ export interface Op<Inputs extends readonly Value[] = readonly Value[], Attrs ex
   gradient?(node: GraphNode<Inputs, Attrs>, dy: Value): (Value | undefined)[];
   /** Returns the result plus `addend`, of the same shape, at no cost, or undefined if the op already has an addend. */
   accumulate?(node: GraphNode<Inputs, Attrs>, addend: Value): Value | undefined;
+  /**
+   * Row rule: applies the op to some rows only, `count` along the first axis, which `rowsOf` returns of the operands; undefined if
+   * it needs all of them. An op without this rule always does.
+   */
+  rows?(node: GraphNode<Inputs, Attrs>, rowsOf: RowsOf, count: Dimension): Value | undefined;
   /** Whether the result is a view of its first operand and takes no memory. */
   view?: boolean;
   /** Multiply-adds of a product, as dimensions whose product is their number. Each counts as two operations. */

@@ -1,8 +1,9 @@
 import { product } from "../graph/dimension.ts";
 import type { Value } from "../graph/graph.ts";
-import { add, matmul, mul, relu, reshape, rotate, sign, sub, tanh } from "../graph/ops.ts";
+import { add, matmul, mul, relu, reshape, rotate, sign, softmax, sub, tanh } from "../graph/ops.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import { rotaryAngles } from "./rotary.ts";
+import { readQueries, withRowRule } from "./streams/read-rows.ts";
 import type { AttendedHeads, KeyStream, TokenStream } from "./streams/token-stream.ts";
 
 /** Returns the mask to add to attention scores: 0 at real tokens, and at padding so low that the probability is 0. */
@@ -78,14 +79,33 @@ export function attention(
 ): Value {
   const size = (query.shape[1] as number) / heads;
   const groups = heads / keyValueHeads;
-  // Query heads that share a key head are adjacent: to the key they are one head with more queries.
-  const grouped = (x: Value): Value =>
-    reshape(x, ["batch", keyValueHeads, product([groups, queries.sequence]), x.shape.at(-1)!]);
-  const ungrouped = (x: Value): Value => reshape(x, ["batch", heads, queries.sequence, x.shape.at(-1)!]);
   const [k, v] = keys.withPast(keys.splitHeads(key, keyValueHeads), keys.splitHeads(value, keyValueHeads));
-  const q = grouped(queries.splitHeads(query, heads));
-  const scores = ungrouped(matmul(q, k, { transB: true, alpha: scale ?? 1 / Math.sqrt(size) }));
-  const capped = cap === undefined ? scores : mul(tanh(mul(scores, 1 / cap)), cap);
-  const probabilities = context.probabilities(add(capped, bias), dropout);
-  return queries.joinHeads(ungrouped(matmul(grouped(probabilities), v)));
+  const attend = (rows: Value, layout: QueryLayout, masks: { bias: Value; dropped: Value | undefined }): Value => {
+    // Query heads that share a key head are adjacent: to the key they are one head with more queries.
+    const grouped = (x: Value): Value =>
+      reshape(x, ["batch", keyValueHeads, product([groups, layout.sequence]), x.shape.at(-1)!]);
+    const ungrouped = (x: Value): Value => reshape(x, ["batch", heads, layout.sequence, x.shape.at(-1)!]);
+    const q = grouped(layout.splitHeads(rows, heads));
+    const scores = ungrouped(matmul(q, k, { transB: true, alpha: scale ?? 1 / Math.sqrt(size) }));
+    const capped = cap === undefined ? scores : mul(tanh(mul(scores, 1 / cap)), cap);
+    const probabilities = softmax(add(capped, masks.bias), masks.dropped);
+    return layout.joinHeads(ungrouped(matmul(grouped(probabilities), v)));
+  };
+  const dropped = context.scoreMask(["batch", heads, queries.sequence, k.shape[2]!], dropout);
+  const attended = attend(query, queries, { bias, dropped });
+  return withRowRule(attended, (read, rowsOf) => {
+    if (!read.queries) return read.select(attended);
+    const masks = { bias: readQueries(bias, read), dropped: dropped && readQueries(dropped, read) };
+    return attend(rowsOf(query), ONE_QUERY, masks);
+  });
 }
+
+/** How rows of queries are padded, head by head. */
+type QueryLayout = Pick<TokenStream, "sequence" | "splitHeads" | "joinHeads">;
+
+/** Layout of one query for each text. */
+const ONE_QUERY: QueryLayout = {
+  sequence: 1,
+  splitHeads: (rows, heads) => reshape(rows, ["batch", heads, 1, (rows.shape[1] as number) / heads]),
+  joinHeads: (padded) => reshape(padded, ["batch", product(padded.shape.slice(1))]),
+};

@@ -2,9 +2,10 @@ import type { Shape } from "../graph/dimension.ts";
 import { recompute } from "../graph/gradients.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { StoredWeight, TableFormat } from "../graph/ops/weight-format.ts";
-import { add, concat, layerNorm, linear, lookup, mul, softmax, split } from "../graph/ops.ts";
+import { add, concat, layerNorm, linear, lookup, mul, split } from "../graph/ops.ts";
 import { type BaseFormat, storedLeaves } from "./base-format.ts";
 import type { LinearModule, PictureSize, WeightSpec } from "./model-parts.ts";
+import { computedWhole, withRowRule } from "./streams/read-rows.ts";
 import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
 
 /** How to write a model: what trains, what adapts its linear layers, whether dropout is on. */
@@ -47,6 +48,8 @@ export interface DropoutLayer {
   shape: Shape;
   /** Int32 input that numbers the rows, if they are not tokens: rows with equal numbers have equal masks. */
   rowNumbers?: string;
+  /** Name of the tokens that are read, if the mask is only theirs: of rows, or of queries. */
+  read?: string;
 }
 
 /** Options of a dense layer. */
@@ -63,11 +66,11 @@ export class ForwardContext {
   readonly weights = new Map<string, WeightSpec>();
   /** Linear layers by name. A layer that is used twice is one layer. */
   readonly modules = new Map<string, LinearModule>();
-  readonly dropouts: DropoutLayer[] = [];
   /** Input of each linear layer by its name, `[rows, in]`. */
   readonly inputs = new Map<string, Value>();
   /** Hidden states after each block, in order. */
   readonly blocks: Value[] = [];
+  readonly #dropouts = new Map<string, DropoutLayer>();
   readonly #streams = new Map<string, RaggedStream>();
   readonly #hooks: ForwardHooks;
   #part: WeightSpec["part"] = "backbone";
@@ -92,6 +95,10 @@ export class ForwardContext {
   /** Returns the encoder's precomputed output, of this width, or undefined if the encoder must be written. */
   encoded(width: number): Encoded | undefined {
     return this.#hooks.encoded?.(this.graph, width);
+  }
+
+  get dropouts(): DropoutLayer[] {
+    return [...this.#dropouts.values()];
   }
 
   /** Inputs of the texts' streams. */
@@ -122,6 +129,8 @@ export class ForwardContext {
   block(x: Value, write: (x: Value) => Value): Value {
     const { boundary = 0 } = this.#hooks;
     const number = this.blocks.length;
+    // The last block's keys and values need all rows of its input.
+    computedWhole(x);
     const y = number < boundary ? write(x) : this.#block(x, write);
     const hidden = number === boundary - 1 ? this.graph.leaf("input", BOUNDARY, y.dtype, y.shape) : y;
     this.blocks.push(hidden);
@@ -244,27 +253,35 @@ export class ForwardContext {
 
   /** Applies dropout to hidden states `[tokens, width]`, `[outputRows, width]` or `[batch, width]`. */
   dropout(x: Value, rate: number): Value {
-    const mask = this.#mask(x, rate);
+    const mask = this.#mask(x.shape, rate);
     return mask ? mul(x, mask) : x;
   }
 
-  /** Returns attention probabilities from scores `[batch, heads, queries, keys]`, with dropout. */
-  probabilities(scores: Value, rate: number): Value {
-    return softmax(scores, this.#mask(scores, rate));
+  /** Returns the input for the dropout mask of attention probabilities `[batch, heads, queries, keys]`; undefined without dropout. */
+  scoreMask(shape: Shape, rate: number): Value | undefined {
+    return this.#mask(shape, rate);
   }
 
   /** Applies dropout to rows looked up by the input `rowNumbers [rows]`, shared by all examples: `[rows, width]`. */
   rowDropout(x: Value, rate: number, rowNumbers: Value): Value {
-    const mask = this.#mask(x, rate, rowNumbers.leaf?.name);
+    const mask = this.#mask(x.shape, rate, rowNumbers.leaf?.name);
     return mask ? mul(x, mask) : x;
   }
 
-  /** Returns the input for the mask of a dropout layer over `x`; undefined without dropout. */
-  #mask({ shape, dtype }: Value, rate: number, rowNumbers?: string): Value | undefined {
+  /** Returns the input for the mask of a dropout layer over values of a shape; undefined without dropout. */
+  #mask(shape: Shape, rate: number, rowNumbers?: string): Value | undefined {
     if (!this.#hooks.dropout || rate === 0) return undefined;
     const number = this.#nextDropout++;
     const input = `dropout.${number}`;
-    this.dropouts[number] = { input, number, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) };
-    return this.graph.leaf("input", input, dtype, shape);
+    const whole = this.#maskOf({ input, number, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) });
+    return withRowRule(whole, ({ name, count }) => {
+      const own = shape.length === 4 ? shape.with(2, 1) : shape.with(0, count);
+      return this.#maskOf({ input: `${input}.${name}`, number, rate, shape: own, read: name });
+    });
+  }
+
+  #maskOf(layer: DropoutLayer): Value {
+    this.#dropouts.set(layer.input, layer);
+    return this.graph.leaf("input", layer.input, "float32", layer.shape);
   }
 }

@@ -8,6 +8,7 @@ import { ForwardContext } from "./forward-context.ts";
 import { type HeadFeatures, pooledHead, poolingOfFeatures, readsPooled } from "./heads.ts";
 import type { LinearModule, WeightSpec } from "./model-parts.ts";
 import { MEAN_POOLING, type Pooling, writePooling } from "./pooling.ts";
+import { computedWhole } from "./streams/read-rows.ts";
 import type { Encoded, TokenStream } from "./streams/token-stream.ts";
 
 /** Whether a head returns a row of outputs for each selected token, rather than one for each example. */
@@ -76,7 +77,8 @@ export function writeFeatures(
   names: readonly HeadFeatures[],
   head: HeadName = "sequence",
 ): Value {
-  const hidden = writeHiddenStates(context, description);
+  const states = writeHiddenStates(context, description);
+  const hidden = names.length > 1 ? computedWhole(states) : states;
   const own = ownTokens(context, description);
   const parts = names.map((features) => {
     if (features !== "family") return writePooling(poolingOfFeatures(features, description.pooling), own, hidden);

@@ -162,6 +162,6 @@ test("dropout between texts of different lengths does not depend on micro-batche
   description = describeModel({ ...CONFIG, attention_dropout: 0.3 });
   const weights = weightsFor("sequence");
   const [whole, cut] = [await step("sequence", weights, 100, true), await step("sequence", weights, 1, true)];
-  expect(cut.loss).toBeCloseTo(whole.loss, 6);
+  expect(cut.loss).toBeCloseTo(whole.loss, 5);
   expect((await step("sequence", weights, 100)).loss).not.toBeCloseTo(whole.loss, 3);
 });

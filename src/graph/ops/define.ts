@@ -50,5 +50,13 @@ export function likeOperand(name: string): Op<[Value], Attributes>["infer"] {
   };
 }
 
+/** Row rule of an op that treats each row by itself; operands of fewer axes than the result have no rows. */
+export const eachRow: NonNullable<Op["rows"]> = ({ op, inputs, attributes, outputs }, rowsOf) => {
+  const { graph, shape } = outputs[0]!;
+  if (shape.length < 2) return undefined;
+  const rows = inputs.map((input) => (input.shape.length === shape.length ? rowsOf(input) : input));
+  return graph.apply(op, rows, attributes);
+};
+
 /** Applies an op of one operand and no attributes. */
 export const unary = (op: Op<[Value]>, x: Value): Value => x.graph.apply(op, [x], {});

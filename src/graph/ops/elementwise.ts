@@ -1,7 +1,7 @@
 import { broadcast } from "../dimension.ts";
 import { ELEMENT_TYPE, type Op, type Value } from "../graph.ts";
 import type { DataType } from "../tensor.ts";
-import { define, FLOATS, fail, likeOperand, MICROSOFT, NUMBERS, requireType, unary } from "./define.ts";
+import { define, eachRow, FLOATS, fail, likeOperand, MICROSOFT, NUMBERS, requireType, unary } from "./define.ts";
 import { emitAs } from "./emit.ts";
 
 /** A value, or a number that becomes a scalar of the other operand's type. */
@@ -25,6 +25,7 @@ function defineBinary(
     },
     onnx: emitAs(name),
     gradient: ({ inputs: [a, b], outputs: [y] }, dy) => gradient(a, b, y!, dy),
+    rows: eachRow,
   });
 }
 
@@ -62,6 +63,7 @@ function defineUnary(name: string, gradient?: (x: Value, y: Value, dy: Value) =>
     infer: likeOperand(name),
     onnx: emitAs(name, () => (domain ? { domain } : {})),
     ...(gradient && { gradient: ({ inputs: [x], outputs: [y] }, dy) => [gradient(x, y!, dy)] }),
+    rows: eachRow,
   });
 }
 
@@ -87,6 +89,7 @@ const SIGN = define<[Value]>({
     );
     emitter.emit("Sub", [above!, below!], { outputs });
   },
+  rows: eachRow,
 });
 // Φ(x) is computed as gelu(x)/x, because Gelu is fast and Erf slow. The tiny shift avoids 0/0 and is lost beside other
 // x.
@@ -142,6 +145,7 @@ const CAST = define<[Value], { to: DataType }>({
   name: "Cast",
   infer: ([{ shape }], { to }) => [{ dtype: to, shape }],
   onnx: emitAs("Cast", ({ to }) => ({ attributes: { to: ELEMENT_TYPE[to] } })),
+  rows: eachRow,
 });
 
 /** Converts to another type; no gradient flows. */

@@ -2,7 +2,7 @@ import { product, sameShape } from "../dimension.ts";
 import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { dequantizeGroups, GROUP, quantizeGroups } from "../quantize.ts";
 import { asFloat32, float32 } from "../tensor.ts";
-import { define, fail, requireType } from "./define.ts";
+import { define, eachRow, fail, requireType } from "./define.ts";
 import { isPackable, packedPairs, packedProduct } from "./packed-product.ts";
 import { type LayerFormat, like } from "./weight-format.ts";
 
@@ -50,6 +50,7 @@ const LINEAR_INT4 = define<[Value, Value, Value, ...Value[]], Product>({
   ],
   accumulate: ({ inputs: [x, packed, scales, taken], attributes }, addend) =>
     taken ? undefined : multiply(x, packed, scales, attributes, addend),
+  rows: eachRow,
   macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
 });
 

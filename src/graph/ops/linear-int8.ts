@@ -2,7 +2,7 @@ import { sameShape } from "../dimension.ts";
 import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix, transposeBytes } from "../quantize.ts";
 import { asFloat32, float32 } from "../tensor.ts";
-import { define, fail, MICROSOFT, requireType } from "./define.ts";
+import { define, eachRow, fail, MICROSOFT, requireType } from "./define.ts";
 import { isPackable, packedBytes, packedProduct } from "./packed-product.ts";
 import { gemm } from "./products.ts";
 import { reshape } from "./shape.ts";
@@ -73,6 +73,7 @@ const LINEAR_INT8 = define<[Value, ...Factors, ...Factors]>({
   gradient: ({ inputs: [, bytes, scales, sums, otherBytes, otherScales, otherSums] }, dy) => [
     multiply(dy, [otherBytes, otherScales, otherSums], [bytes, scales, sums]),
   ],
+  rows: eachRow,
   macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
 });
 
@@ -99,6 +100,7 @@ const ROW_SHIFT = define<[Value], { ones: boolean }>({
     emitter.emit("Expand", [row, emitter.shapeTensor([x.shape[0]!, 1])], { outputs });
     return true;
   },
+  rows: eachRow,
 });
 
 /** `x W + bias`: `(bytes - zero) W = bytes W - zero · (sums of W's columns)`; a thin product adds the latter and the bias. */

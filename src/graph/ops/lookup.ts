@@ -16,6 +16,7 @@ const GATHER = define<[Value, Value]>({
   gradient: ({ inputs: [table, indices] }, dy) => [
     dy.graph.apply(SCATTER_ROWS, [dy, indices, dy.graph.constant([0], dy.dtype)], { rows: table.shape[0]! }),
   ],
+  rows: ({ inputs: [table, indices] }, rowsOf) => gather(table, rowsOf(indices)),
 });
 
 /** Looks up rows of a table: `table [rows, …width]`, `indices [...]` → `[..., …width]`. */

@@ -1,6 +1,6 @@
 import { sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
-import { define, FLOATS, fail, likeOperand, requireType, unary } from "./define.ts";
+import { define, eachRow, FLOATS, fail, likeOperand, requireType, unary } from "./define.ts";
 import { add, div, exp, mul, sqrt, sub } from "./elementwise.ts";
 import { emitAs, emitLogSoftmax } from "./emit.ts";
 import { reduceSum } from "./reductions.ts";
@@ -23,6 +23,7 @@ const SOFTMAX = define<[Value, ...Value[]]>({
     const weighted = mul(dy, y!);
     return [sub(weighted, mul(probabilities!, reduceSum(weighted, [-1], true)))];
   },
+  rows: eachRow,
 });
 
 /** Softmax over the last axis, with dropout if a mask of the same shape is given. */
@@ -34,6 +35,7 @@ const LOG_SOFTMAX = define<[Value]>({
   onnx: emitAs("LogSoftmax", () => ({ attributes: { axis: -1 } })),
   plainOnnx: ({ inputs: [x], outputs }, emitter) => emitLogSoftmax(emitter, x, outputs),
   gradient: ({ outputs: [y] }, dy) => [sub(dy, mul(exp(y!), reduceSum(dy, [-1], true)))],
+  rows: eachRow,
 });
 
 /** Log-softmax over the last axis. */
@@ -63,6 +65,7 @@ const LAYER_NORM = define<[Value, Value, ...Value[]], { epsilon: number }>({
     const dx = mul(sub(sub(g, mul(x, slope)), sub(mg, mul(mean!, slope))), inverseDeviation!);
     return [dx, mul(dy, mul(sub(x, mean!), inverseDeviation!)), dy];
   },
+  rows: eachRow,
 });
 
 /** Layer normalisation over the last axis: `x [..., width]`, `scale` and `bias` `[width]`. */
@@ -93,6 +96,7 @@ const RMS_NORM = define<[Value, Value], { epsilon: number }>({
     const along = mul(rowMean(mul(g, x)), mul(inverse, mul(inverse, inverse)));
     return [sub(mul(g, inverse), mul(x, along)), mul(dy, mul(x, inverse))];
   },
+  rows: eachRow,
 });
 
 /** Root-mean-square normalisation over the last axis, `scale ∘ x / sqrt(mean(x²) + epsilon)` (arXiv 1910.07467). */

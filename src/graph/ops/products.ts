@@ -1,6 +1,6 @@
 import { broadcast, difference, sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
-import { define, FLOATS, fail, MICROSOFT, requireType } from "./define.ts";
+import { define, eachRow, FLOATS, fail, MICROSOFT, requireType } from "./define.ts";
 import { mul } from "./elementwise.ts";
 import { emitAs } from "./emit.ts";
 import { transpose } from "./shape.ts";
@@ -45,6 +45,7 @@ const GEMM = define<[Value, Value, ...Value[]], GemmAttributes>({
     ];
   },
   accumulate: ({ inputs: [a, b, c], attributes }, addend) => (c ? undefined : gemm(a, b, { ...attributes, addend })),
+  rows: (node, ...rest) => (node.attributes.transA ? undefined : eachRow(node, ...rest)),
   macs: ({ inputs: [a], attributes: { transA, uncounted }, outputs: [y] }) =>
     [...y!.shape, a.shape[transA ? 0 : 1]!].map((size, i) => difference(size, uncounted[i]!)),
 });

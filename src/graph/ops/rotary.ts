@@ -1,6 +1,6 @@
 import { sameShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
-import { define, fail, MICROSOFT, requireType } from "./define.ts";
+import { define, eachRow, fail, MICROSOFT, requireType } from "./define.ts";
 import { neg } from "./elementwise.ts";
 import { emitReshape } from "./emit.ts";
 
@@ -42,6 +42,7 @@ const ROTARY = define<[Value, Value, Value], { heads: number }>({
   },
   // The inverse is the rotation by the negative angle. Angles depend on positions only and get no gradient.
   gradient: ({ inputs: [, cosine, sine], attributes: { heads } }, dy) => [rotate(dy, cosine, neg(sine), heads)],
+  rows: eachRow,
 });
 
 /**

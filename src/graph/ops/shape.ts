@@ -1,6 +1,6 @@
 import { broadcast, product, type Shape, sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
-import { define, fail } from "./define.ts";
+import { define, eachRow, fail } from "./define.ts";
 import { emitAs, emitReshape } from "./emit.ts";
 
 const RESHAPE = define<[Value], { shape: Shape }>({
@@ -15,6 +15,9 @@ const RESHAPE = define<[Value], { shape: Shape }>({
     emitReshape(emitter, x, x.shape, shape, outputs);
   },
   gradient: ({ inputs: [x] }, dy) => [reshape(dy, x.shape)],
+  rows({ inputs: [x], attributes: { shape } }, rowsOf, count) {
+    return x.shape[0] === shape[0] ? reshape(rowsOf(x), shape.with(0, count)) : undefined;
+  },
 });
 
 /** Changes the shape; elements keep their row-major order. */
@@ -27,6 +30,7 @@ const DETACH = define<[Value]>({
   view: true,
   infer: ([{ dtype, shape }]) => [{ dtype, shape }],
   onnx: emitAs("Identity"),
+  rows: eachRow,
 });
 
 /** Returns the same elements and stops the gradient. */

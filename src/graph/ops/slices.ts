@@ -1,7 +1,11 @@
 import { type Dimension, difference, sameShape, sum } from "../dimension.ts";
 import type { Value } from "../graph.ts";
-import { define, fail } from "./define.ts";
+import { define, eachRow, fail } from "./define.ts";
 import { emitAs } from "./emit.ts";
+
+/** Row rule of an op along an axis. */
+const unlessAlongRows: typeof eachRow = (node, ...rest) =>
+  node.attributes.axis === 0 ? undefined : eachRow(node, ...rest);
 
 const CONCAT = define<readonly Value[], { axis: number }>({
   name: "Concat",
@@ -25,6 +29,7 @@ const CONCAT = define<readonly Value[], { axis: number }>({
       return part;
     });
   },
+  rows: unlessAlongRows,
 });
 
 /** Concatenates values along an axis. */
@@ -52,6 +57,7 @@ const SLICE = define<[Value], Part>({
     emitter.emit("Slice", [x, from, to, emitter.int64([axis])], { outputs });
   },
   gradient: ({ inputs: [x], attributes: { axis, start } }, dy) => [padTo(dy, axis, start, x.shape[axis]!)],
+  rows: unlessAlongRows,
 });
 
 /** Elements `start … start + size - 1` of an axis. */
@@ -73,6 +79,7 @@ const SPLIT = define<[Value], { axis: number; sizes: readonly number[] }>({
   onnx({ inputs: [x], attributes: { axis, sizes }, outputs }, emitter) {
     emitter.emit("Split", [x, emitter.int64(sizes)], { attributes: { axis }, outputs });
   },
+  rows: unlessAlongRows,
 });
 
 /** Splits an axis into consecutive parts of these sizes; no gradient flows. */

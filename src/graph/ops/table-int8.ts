@@ -1,7 +1,7 @@
 import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { quantizeMatrix } from "../quantize.ts";
 import { float32 } from "../tensor.ts";
-import { define, fail, requireIndices, requireType } from "./define.ts";
+import { define, eachRow, fail, requireIndices, requireType } from "./define.ts";
 import { isPackable, packedBytes, packedProduct } from "./packed-product.ts";
 import { like, type TableFormat } from "./weight-format.ts";
 
@@ -109,6 +109,7 @@ const LINEAR_TABLE_INT8 = define<[Value, Value, Value, ...Value[]], { transposed
   ],
   accumulate: ({ inputs: [x, bytes, scales, taken], attributes: { transposed } }, addend) =>
     taken ? undefined : multiplyBytes(x, bytes, scales, transposed, addend),
+  rows: eachRow,
   macs: ({ inputs: [x], outputs: [y] }) => [...y!.shape, x.shape[1]!],
 });
 

@@ -4,8 +4,10 @@ import { cast, cumulativeSum, expand, reshape, sliceSize, sub } from "../../grap
 import type { LengthTable } from "../length-table.ts";
 import { KeyCache } from "./key-cache.ts";
 import { PaddedStream } from "./padded-stream.ts";
+import { readRows } from "./read-rows.ts";
 
 const KEYS = sum(["past", "sequence"]);
+const LAST = difference("sequence", 1);
 
 /**
  * Texts that a decoder continues. `input_ids` `[batch, sequence]` int64 are the new tokens. Keys and values of earlier
@@ -49,14 +51,16 @@ export class CachedStream extends PaddedStream {
 
   /** Returns the rows at the last position. */
   override last(rows: Value): Value {
-    const width = rows.shape[1]!;
-    const padded = reshape(rows, ["batch", "sequence", width]);
-    return reshape(sliceSize(padded, 1, difference("sequence", 1), 1), ["batch", width]);
+    const [, ...width] = rows.shape;
+    const padded = reshape(rows, ["batch", "sequence", ...width]);
+    return reshape(sliceSize(padded, 1, LAST, 1), ["batch", ...width]);
   }
 
   /** Returns only the last token of each text, which predicts the next. */
   override outputRows(rows: Value): Value {
-    return this.last(rows);
+    const select = (all: Value): Value => this.last(all);
+    const queries = (scores: Value): Value => sliceSize(scores, 2, LAST, 1);
+    return readRows(rows, { name: "lastRows", all: this.tokens, count: "batch", select, queries });
   }
 
   /** A table of queries by keys is cut to the new tokens' rows; one by positions only is looked up by position. */

@@ -2,6 +2,7 @@ import type { Value } from "../../graph/graph.ts";
 import { cachedAttention, cast, concat, gather, gatherND, reshape, rotate } from "../../graph/ops.ts";
 import { type RotaryPositions, rotaryAngles } from "../rotary.ts";
 import { PaddedStream } from "./padded-stream.ts";
+import { readRows } from "./read-rows.ts";
 import type { AttendedHeads } from "./token-stream.ts";
 
 /**
@@ -93,6 +94,7 @@ export class InPlaceStream extends PaddedStream {
   }
 
   override outputRows(rows: Value): Value {
-    return gather(rows, this.graph.leaf("input", "output_rows", "int32", [OUTPUT_ROWS]));
+    const select = (all: Value): Value => gather(all, this.graph.leaf("input", "output_rows", "int32", [OUTPUT_ROWS]));
+    return readRows(rows, { name: OUTPUT_ROWS, all: this.tokens, count: OUTPUT_ROWS, select });
   }
 }

@@ -1,21 +1,10 @@
 import { type Dimension, difference, product, sum } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
-import {
-  cast,
-  cumulativeSum,
-  expand,
-  mul,
-  padTo,
-  reduceSum,
-  relu,
-  reshape,
-  sliceSize,
-  sub,
-  transpose,
-} from "../../graph/ops.ts";
+import { cast, expand, mul, padTo, reduceSum, reshape, sliceSize, transpose } from "../../graph/ops.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { type LengthTable, makeTable, tableShape } from "../length-table.ts";
 import type { SoundWindows } from "../model-parts.ts";
+import { lastTokens } from "./read-rows.ts";
 import { SAMPLES, samplesOf, type TokenStream } from "./token-stream.ts";
 
 /** Symbol of the number of samples of each sound in the input. */
@@ -26,7 +15,8 @@ const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (pos
 
 /**
  * Texts in the form of other tools: `input_ids` and the like, `[batch, sequence]` int64. All positions are rows,
- * padding included, so padding moves no data. Tables are embedded for the longest text and sliced.
+ * padding included, so padding moves no data. Tables are embedded for the longest text and sliced. The last block computes all
+ * rows, because an exported file may become the base model of another head.
  */
 export class PaddedStream implements TokenStream {
   readonly tokens: Dimension;
@@ -113,12 +103,9 @@ export class PaddedStream implements TokenStream {
   }
 
   last(rows: Value): Value {
-    const mask = this.attentionMask;
-    const after = sub(reduceSum(mask, [1], true), cumulativeSum(mask, 1));
-    // 1 at the last real token, on whichever side padding is; 0 elsewhere.
-    const isLast = mul(mask, relu(sub(1, after)));
+    const isLast = reshape(lastTokens(this.attentionMask), ["batch", this.sequence, 1]);
     const padded = reshape(rows, ["batch", this.sequence, rows.shape[1]!]);
-    return reduceSum(mul(padded, reshape(isLast, ["batch", this.sequence, 1])), [1]);
+    return reduceSum(mul(padded, isLast), [1]);
   }
 
   outputRows(rows: Value): Value {

@@ -1,9 +1,10 @@
 import { type Dimension, product, sum } from "../../graph/dimension.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
-import { pad, reshape, unpad } from "../../graph/ops.ts";
+import { matmul, pad, reshape, slice, unpad } from "../../graph/ops.ts";
 import { type LengthTable, tableShape } from "../length-table.ts";
 import type { SoundWindows } from "../model-parts.ts";
 import type { RotaryPositions } from "../rotary.ts";
+import { lastTokens, type ReadRows, readRows } from "./read-rows.ts";
 
 /** Input for sounds, by Hugging Face's name. */
 export const SAMPLES = "input_values";
@@ -177,15 +178,16 @@ export class RaggedStream implements TokenStream {
   }
 
   first(rows: Value): Value {
-    return this.#select(rows, "firstRows", "batch");
+    return this.#read(rows, "firstRows", "batch", (scores) => slice(scores, 2, 0, 1));
   }
 
   last(rows: Value): Value {
-    return this.#select(rows, "lastRows", "batch");
+    const isLast = reshape(lastTokens(this.attentionMask), ["batch", 1, 1, this.sequence]);
+    return this.#read(rows, "lastRows", "batch", (scores) => matmul(isLast, scores));
   }
 
   outputRows(rows: Value): Value {
-    return this.#select(rows, "outputRows", OUTPUT_ROWS);
+    return this.#read(rows, OUTPUT_ROWS, OUTPUT_ROWS);
   }
 
   table(name: string, table: LengthTable): Value {
@@ -204,8 +206,11 @@ export class RaggedStream implements TokenStream {
   }
 
   /** Selects rows. Their gradient goes back by the inverse index, and zeros to all others. */
-  #select(rows: Value, name: string, count: Dimension): Value {
-    return unpad(rows, this.#indices(`${name}.inverse`, [this.tokens]), this.#indices(name, [count]));
+  #read(rows: Value, name: string, count: Dimension, queries?: ReadRows["queries"]): Value {
+    const select = (all: Value): Value =>
+      unpad(all, this.#indices(`${name}.inverse`, [this.tokens]), this.#indices(name, [count]));
+    const read = { name: this.inputs.prefix + name, all: this.tokens, count, select };
+    return readRows(rows, queries ? { ...read, queries } : read);
   }
 
   #indices(name: string, shape: Dimension[]): Value {

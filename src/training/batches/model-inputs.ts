@@ -18,7 +18,7 @@ export interface LaidOutBatch {
   inputs: Record<string, Tensor>;
   /** Value of each symbolic dimension. */
   sizes: Record<string, number>;
-  /** Origin of the rows, by the symbol of the first dimension. */
+  /** Origin of the rows, by the symbol of the first dimension, or by the name of a selection. */
   rows: Record<string, RowOrigins>;
   /** Length of each example, `[batch]`, by the symbol of the padded length. */
   lengths: Record<string, readonly number[]>;
@@ -119,13 +119,9 @@ function layOutStream(
     put(`paddedRows.${each}`, int32([count, each, sequence], paddedRows));
     put(`rowPositions.${each}`, int32([each * tokens], rowPositions));
   }
+  const ends = starts.map((start, example) => start + lengths[example]! - 1);
   putSelection(batch, prefix, "firstRows", starts);
-  putSelection(
-    batch,
-    prefix,
-    "lastRows",
-    starts.map((start, example) => start + lengths[example]! - 1),
-  );
+  putSelection(batch, prefix, "lastRows", ends);
   for (const [name, table] of tables) batch.inputs[name] = makeTable(table, sequence);
 }
 
@@ -153,15 +149,17 @@ function layOutOutputs(batch: LaidOutBatch, prefix: string, examples: readonly E
   const chosen = examples.flatMap(({ rows }, example) => Array.from(rows!, (position) => starts[example]! + position));
   putSelection(batch, prefix, "outputRows", Int32Array.from(chosen));
   batch.sizes.outputRows = chosen.length;
-  const { examples: owners, positions } = batch.rows[`${prefix}tokens`]!;
-  batch.rows.outputRows = {
-    examples: Uint32Array.from(chosen, (row) => owners[row]!),
-    positions: Uint32Array.from(chosen, (row) => positions[row]!),
-  };
+  batch.rows.outputRows = batch.rows[`${prefix}outputRows`]!;
 }
 
-/** Adds the numbers of selected rows, and for every row its index among them, or -1 if it is not selected. */
-function putSelection({ inputs, sizes }: LaidOutBatch, prefix: string, name: string, rows: Int32Array): void {
+/** Adds the numbers of selected rows, their origins, and for every row its index among them, or -1 if it is not selected. */
+function putSelection(batch: LaidOutBatch, prefix: string, name: string, rows: Int32Array): void {
+  const { inputs, sizes } = batch;
+  const { examples, positions } = batch.rows[`${prefix}tokens`]!;
+  batch.rows[prefix + name] = {
+    examples: Uint32Array.from(rows, (row) => examples[row]!),
+    positions: Uint32Array.from(rows, (row) => positions[row]!),
+  };
   const inverse = new Int32Array(sizes[`${prefix}tokens`]!).fill(-1);
   rows.forEach((row, place) => {
     inverse[row] = place;

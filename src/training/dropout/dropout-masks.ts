@@ -25,12 +25,14 @@ export class DropoutMasks {
       const shape = layer.shape.map((dimension) => evaluate(dimension, batch.sizes));
       const mask = this.#buffer(i, sizeOf(shape));
       if (shape.length === 4) {
-        const [queries, keys] = layer.shape.slice(2).map((symbol) => batch.lengths[symbol as string]!);
-        fillAttentionMask(mask, which, batch.rows.batch!.examples, {
-          heads: shape[1]!,
-          queries: { lengths: queries!, padded: shape[2]! },
-          keys: { lengths: keys!, padded: shape[3]! },
-        });
+        const { examples } = batch.rows.batch!;
+        const lengthsOf = (axis: number): readonly number[] => batch.lengths[layer.shape[axis]!]!;
+        const queries =
+          layer.read === undefined
+            ? { lengths: lengthsOf(2), padded: shape[2]! }
+            : { lengths: Array(examples.length).fill(1), padded: 1, starts: batch.rows[layer.read]!.positions };
+        const keys = { lengths: lengthsOf(3), padded: shape[3]! };
+        fillAttentionMask(mask, which, examples, { heads: shape[1]!, queries, keys });
       } else {
         const { examples, positions } = originsOf(layer, batch);
         fillHiddenMask(mask, which, examples, positions, shape[1]!);
@@ -46,7 +48,8 @@ export class DropoutMasks {
   }
 }
 
-function originsOf({ shape, rowNumbers }: DropoutLayer, { inputs, rows, sizes }: LaidOutBatch): RowOrigins {
+function originsOf({ shape, rowNumbers, read }: DropoutLayer, { inputs, rows, sizes }: LaidOutBatch): RowOrigins {
+  if (read !== undefined) return rows[read]!;
   if (rowNumbers === undefined) return rows[shape[0]!] ?? paddedOrigins(rows.batch!, evaluate(shape[0]!, sizes));
   // These rows belong to no example; their numbers are the values that the layer looks up.
   const positions = Uint32Array.from(inputs[rowNumbers]!.data as Int32Array);

@@ -37,6 +37,8 @@ export function fillHiddenMask(
 export interface PaddedLengths {
   lengths: ArrayLike<number>;
   padded: number;
+  /** Position of each example's first entry (default: 0). */
+  starts?: ArrayLike<number>;
 }
 
 /**
@@ -59,7 +61,8 @@ export function fillAttentionMask(
       const headKey = mix(exampleKey + head);
       const start = (example * heads + head) * queries.padded;
       for (let query = 0; query < queries.lengths[example]!; query++) {
-        fillRow(mask, (start + query) * keys.padded, keys.lengths[example]!, mix(headKey + query));
+        const position = query + (queries.starts?.[example] ?? 0);
+        fillRow(mask, (start + query) * keys.padded, keys.lengths[example]!, mix(headKey + position));
       }
     }
   }

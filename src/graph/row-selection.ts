@@ -1,0 +1,43 @@
+import type { Dimension } from "./dimension.ts";
+import type { Value } from "./graph.ts";
+
+/** Some rows of values that have `all` rows, along the first axis. */
+export interface RowSelection {
+  readonly all: Dimension;
+  /** Number of selected rows. */
+  readonly count: Dimension;
+  /** Selects them from rows that are computed: `[all, …]` → `[count, …]`. */
+  select(rows: Value): Value;
+}
+
+/** Returns the selected rows of a value that has all rows, and any other value as it is. */
+export type RowsOf = (value: Value) => Value;
+
+/**
+ * Returns selected rows of `value`, `[count, …]`, and computes no others where it can: ops that treat each row by itself are
+ * written again for these rows only. Where other rows matter too, rows are selected from a value that has all of them.
+ * @param written returns the rows of a value that has its own rule; undefined for others
+ */
+export function selectRows(
+  value: Value,
+  selection: RowSelection,
+  written: (value: Value, rowsOf: RowsOf) => Value | undefined,
+): Value {
+  const done = new Map<Value, Value>();
+  const rowsOf = (of: Value): Value => {
+    if (of.shape[0] !== selection.all) return of;
+    const rows = done.get(of) ?? written(of, rowsOf) ?? writeAgain(of, rowsOf, selection.count) ?? selection.select(of);
+    done.set(of, rows);
+    return rows;
+  };
+  return rowsOf(value);
+}
+
+/** Writes the node of a value for some rows; undefined if its op needs all of them. */
+function writeAgain(value: Value, rowsOf: RowsOf, count: Dimension): Value | undefined {
+  const { node, graph } = value;
+  if (!node?.op.rows) return undefined;
+  const result = graph.within(node.provenance, () => node.op.rows!(node, rowsOf, count));
+  const place = node.outputs.indexOf(value);
+  return place === 0 ? result : result?.node?.outputs[place];
+}
