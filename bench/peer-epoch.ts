@@ -1,5 +1,5 @@
 /**
- * One epoch of a GLUE task with `aflora train`'s own code, from the data's files to the result; prints seconds, metric and the
+ * One epoch of a task with `aflora train`'s own code, from the data's files to the result; prints seconds, metric and the
  * process's peak memory in bytes, as oracle/epoch_speed.py does. bench/peer-epochs.ts starts it.
  */
 import { mkdtemp, rm } from "node:fs/promises";
@@ -14,8 +14,7 @@ const folder = await mkdtemp(join(tmpdir(), "aflora-epoch-"));
 const start = performance.now();
 const { result } = await fineTune({
   ...{
-    task,
-    data,
+    ...(task === "agnews" ? { train: join(data, "train.csv"), validation: join(data, "test.csv") } : { task, data }),
     base: oneOf("base", base, BASE_FORMATS),
     threads: Number(threads),
     output: join(folder, "run"),

@@ -1,15 +1,20 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { BUNDLED_MODEL } from "../src/model/bundled-model.ts";
 import { modelDirectory } from "../src/model/load-base-model-node.ts";
 import { median } from "./random-model.ts";
 
-/** Folders of GLUE's tasks. */
-const TASKS = { cola: "CoLA", rte: "RTE" } as const;
+/** Files of the tasks' training examples, in the folder of all data. */
+const TASKS = {
+  cola: "glue/CoLA/train.tsv",
+  rte: "glue/RTE/train.tsv",
+  sst2: "glue/SST-2/train.tsv",
+  agnews: "agnews/train.csv",
+} as const;
 export type EpochTask = keyof typeof TASKS;
 export const EPOCH_TASKS = Object.keys(TASKS) as EpochTask[];
 
@@ -35,18 +40,18 @@ interface Epoch {
  */
 export async function compareEpochs(
   python: string,
-  glue: string,
+  data: string,
   rounds: number,
   tasks: readonly EpochTask[],
 ): Promise<void> {
   const threads = String(availableParallelism());
   for (const task of tasks) {
-    const name = TASKS[task];
-    const folder = join(glue, name);
-    if (!existsSync(join(folder, "train.tsv"))) {
-      console.log(`\n${name}: there is no ${join(folder, "train.tsv")}; name the folder with GLUE's official files`);
+    const train = join(data, TASKS[task]);
+    if (!existsSync(train)) {
+      console.log(`\n${task}: there is no ${train}; name the folder with the data sets`);
       continue;
     }
+    const folder = dirname(train);
     const own = ours(folder, task, threads, rounds);
     const contestants = [...own, ...theirs(python, folder, task, threads, rounds)];
     const epochs = new Map<Contestant, (Epoch | undefined)[]>(contestants.map((each) => [each, []]));
@@ -56,7 +61,7 @@ export async function compareEpochs(
       }
     }
     console.log(
-      `\n${name}, ${BUNDLED_MODEL}, one epoch (${threads} threads, medians of ${rounds} rounds, ratios with their range)`,
+      `\n${task}, ${BUNDLED_MODEL}, one epoch (${threads} threads, medians of ${rounds} rounds, ratios with their range)`,
     );
     print(epochs, own);
   }

@@ -1,9 +1,9 @@
-"""One epoch of a GLUE task in PyTorch, from the data's files to the metric, as it is usually done; prints seconds, metric and the
+"""One epoch of a task in PyTorch, from the data's files to the metric, as it is usually done; prints seconds, metric and the
 process's peak memory in bytes.
 
-    python epoch_speed.py MODEL FOLDER cola|rte THREADS float32|bfloat16 eager|compiled longest|256
+    python epoch_speed.py MODEL FOLDER cola|rte|sst2|agnews THREADS float32|bfloat16 eager|compiled longest|256
 
-bench/peer-epochs.ts starts it. MODEL is a Hugging Face folder, FOLDER has train.tsv and dev.tsv. AFLoRA (r = 4) as it starts:
+bench/peer-epochs.ts starts it. MODEL is a Hugging Face folder, FOLDER has train.tsv and dev.tsv, of AG News train.csv and test.csv. AFLoRA (r = 4) as it starts:
 projections of attention layers frozen, those of feed-forward layers trained. Batches are shuffled and padded to the longest of
 their texts, or all to 256 tokens; bfloat16 is autocast. What is imported is not timed.
 """
@@ -30,10 +30,16 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 
 def read(split):
     """Token ids and labels."""
-    with open(f"{data}/{split}.tsv", encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    with open(f"{data}/{split}", encoding="utf-8", newline="") as file:
+        quoting = {} if split.endswith(".csv") else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+        rows = list(csv.reader(file, **quoting))
     if task == "cola":
         texts, labels = [(row[3],) for row in rows], [int(row[1]) for row in rows]
+    elif task == "sst2":
+        texts, labels = [(row[0],) for row in rows[1:]], [int(row[1]) for row in rows[1:]]
+    elif task == "agnews":
+        names = ["Business", "Sci/Tech", "Sports", "World"]
+        texts, labels = [(row[0],) for row in rows[1:]], [names.index(row[1]) for row in rows[1:]]
     else:
         texts, labels = [(row[1], row[2]) for row in rows[1:]], [int(row[3] == "not_entailment") for row in rows[1:]]
     encoded = tokenizer(*map(list, zip(*texts)), truncation=True, max_length=MAX_LENGTH)
@@ -45,8 +51,9 @@ def collate(rows):
     return tokenizer.pad(rows, return_tensors="pt", **how)
 
 
-train, dev = read("train"), read("dev")
-model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2, dtype=torch.float32)
+train, dev = map(read, ["train.csv", "test.csv"] if task == "agnews" else ["train.tsv", "dev.tsv"])
+label_count = 1 + max(row["labels"] for row in train)
+model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=label_count, dtype=torch.float32)
 generator = torch.Generator().manual_seed(2)
 for name, layer in adapt(model, lambda base: AFLoRALinear(base, 4, generator)).items():
     if ".attention." in name:
