@@ -3,27 +3,28 @@ import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { DropoutLayer } from "../../models/forward-context.ts";
 import type { LaidOutBatch, RowOrigins } from "../batches/model-inputs.ts";
 import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
+import { MaskMemory } from "./mask-memory.ts";
 
 /** Draws the masks of a graph's dropout layers. The next draw overwrites their arrays. */
 export class DropoutMasks {
   readonly #layers: readonly DropoutLayer[];
   readonly #seed: number;
-  readonly #buffers: Float32Array<ArrayBuffer>[];
+  readonly #memory = new MaskMemory();
 
   /** @param seed of all draws of a run */
   constructor(layers: readonly DropoutLayer[], seed: number) {
     this.#layers = layers;
     this.#seed = seed;
-    this.#buffers = layers.map(() => new Float32Array(0));
   }
 
   /** Draws the masks of optimizer step `step` for a micro-batch, by input name. */
   draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
     const masks: Record<string, Tensor> = {};
+    const shapes = this.#layers.map(({ shape }) => shape.map((dimension) => evaluate(dimension, batch.sizes)));
+    const arrays = this.#memory.arrays(shapes.map(sizeOf));
     this.#layers.forEach((layer, i) => {
       const which = { seed: this.#seed, step, layer: layer.number, probability: layer.rate };
-      const shape = layer.shape.map((dimension) => evaluate(dimension, batch.sizes));
-      const mask = this.#buffer(i, sizeOf(shape));
+      const [shape, mask] = [shapes[i]!, arrays[i]!];
       if (shape.length === 4) {
         const { examples } = batch.rows.batch!;
         const lengthsOf = (axis: number): readonly number[] => batch.lengths[layer.shape[axis]!]!;
@@ -32,19 +33,14 @@ export class DropoutMasks {
             ? { lengths: lengthsOf(2), padded: shape[2]! }
             : { lengths: Array(examples.length).fill(1), padded: 1, starts: batch.rows[layer.read]!.positions };
         const keys = { lengths: lengthsOf(3), padded: shape[3]! };
-        fillAttentionMask(mask, which, examples, { heads: shape[1]!, queries, keys });
+        fillAttentionMask(this.#memory, mask, which, examples, { heads: shape[1]!, queries, keys });
       } else {
         const { examples, positions } = originsOf(layer, batch);
-        fillHiddenMask(mask, which, examples, positions, shape[1]!);
+        fillHiddenMask(this.#memory, mask, which, examples, positions, shape[1]!);
       }
       masks[layer.input] = float32(shape, mask);
     });
     return masks;
-  }
-
-  #buffer(i: number, size: number): Float32Array<ArrayBuffer> {
-    if (this.#buffers[i]!.length < size) this.#buffers[i] = new Float32Array(size);
-    return this.#buffers[i]!.subarray(0, size);
   }
 }
 

@@ -1,21 +1,25 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fillAttentionMask, fillHiddenMask, type MaskIdentity } from "../../../src/training/dropout/dropout.ts";
+import { MaskMemory } from "../../../src/training/dropout/mask-memory.ts";
+import { GOLDEN, mix } from "../../../src/training/dropout/mix.ts";
 
 const identity: MaskIdentity = { seed: 42, step: 7, layer: 3, probability: 0.1 };
 
 /** Mask `[rows, width]` of several examples in turn, each with positions from 0. */
 function hidden(where: MaskIdentity, rows: [example: number, position: number][], width: number): Float32Array {
-  const out = new Float32Array(rows.length * width);
+  const memory = new MaskMemory();
+  const [out] = memory.arrays([rows.length * width]) as [Float32Array];
   const column = (i: 0 | 1) => Int32Array.from(rows, (row) => row[i]);
-  fillHiddenMask(out, where, column(0), column(1), width);
+  fillHiddenMask(memory, out, where, column(0), column(1), width);
   return out;
 }
 
 function attention(where: MaskIdentity, examples: number[], heads: number, length: number): Float32Array {
-  const out = new Float32Array(examples.length * heads * length * length);
+  const memory = new MaskMemory();
+  const [out] = memory.arrays([examples.length * heads * length * length]) as [Float32Array];
   const sides = { lengths: examples.map(() => length), padded: length };
-  fillAttentionMask(out, where, examples, { heads, queries: sides, keys: sides });
+  fillAttentionMask(memory, out, where, examples, { heads, queries: sides, keys: sides });
   return out;
 }
 
@@ -63,21 +67,34 @@ describe("a mask depends only on its identity and its position", () => {
     );
   });
 
-  test("entries outside the mask do not change", () => {
-    const buffer = new Float32Array(12).fill(7);
-    fillHiddenMask(buffer.subarray(2, 11), identity, [0, 1, 2], [0, 0, 0], 3);
-    expect([buffer[0], buffer[1], buffer[11]]).toEqual([7, 7, 7]);
-    expect(buffer.subarray(2, 11)).toEqual(
-      hidden(
+  test("masks of one draw do not overlap, and grow with the batch", () => {
+    const memory = new MaskMemory();
+    for (const rows of [3, 40_000]) {
+      const [first, second] = memory.arrays([3 * rows, 3]) as [Float32Array, Float32Array];
+      second.fill(7);
+      fillHiddenMask(
+        memory,
+        first,
         identity,
-        [
-          [0, 0],
-          [1, 0],
-          [2, 0],
-        ],
+        new Uint32Array(rows),
+        Uint32Array.from({ length: rows }, (_, i) => i),
         3,
-      ),
-    );
+      );
+      expect([...second]).toEqual([7, 7, 7]);
+      expect(first.subarray(6, 9)).toEqual(hidden(identity, [[0, 2]], 3));
+    }
+  });
+
+  test("each hash of a row's key and a counter serves two neighbours", () => {
+    const [seed, step, layer] = [identity.seed, identity.step, identity.layer];
+    const key = mix(mix(mix(mix(mix(seed) + step) + layer) + 5) + 9);
+    const kept = Math.fround(1 / 0.9);
+    const expected = Array.from({ length: 21 }, (_, i) => {
+      const draws = mix((key + Math.imul(i >> 1, GOLDEN)) | 0, mix(key ^ GOLDEN));
+      return (i % 2 === 0 ? draws & 0xffff : draws >>> 16) < Math.round(0.1 * 2 ** 16) ? 0 : kept;
+    });
+    expect([...hidden(identity, [[5, 9]], 21)]).toEqual(expected);
+    expect(expected).toContain(0);
   });
 });
 
