@@ -14,7 +14,7 @@ export interface RowSelection {
 export type RowsOf = (value: Value) => Value;
 
 /**
- * Returns selected rows of `value`, `[count, …]`, and computes no others where it can: ops that treat each row by itself are
+ * Returns selected rows of `value`, `[count, …]`, and computes no others where it can: ops that treat each row alone are
  * written again for these rows only. Where other rows matter too, rows are selected from a value that has all of them.
  * @param written returns the rows of a value that has its own rule; undefined for others
  */

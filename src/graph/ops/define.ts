@@ -50,7 +50,7 @@ export function likeOperand(name: string): Op<[Value], Attributes>["infer"] {
   };
 }
 
-/** Row rule of an op that treats each row by itself; operands of fewer axes than the result have no rows. */
+/** Row rule of an op that treats each row alone; operands of fewer axes than the result have no rows. */
 export const eachRow: NonNullable<Op["rows"]> = ({ op, inputs, attributes, outputs }, rowsOf) => {
   const { graph, shape } = outputs[0]!;
   if (shape.length < 2) return undefined;
