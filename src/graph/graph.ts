@@ -1,5 +1,4 @@
 import type { Dimension, Shape } from "./dimension.ts";
-import type { RowsOf } from "./row-selection.ts";
 import type { DataType, TensorData } from "./tensor.ts";
 
 /** ONNX codes of element types. */
@@ -37,6 +36,9 @@ export type Attributes = Readonly<Record<string, AttributeValue>>;
 export type AttributeValue = number | boolean | string | readonly Dimension[];
 /** Attributes of an op without variants. */
 export type NoAttributes = Readonly<Record<string, never>>;
+
+/** Returns the selected rows of a value that has all rows, and any other value as it is. */
+export type RowsOf = (value: Value) => Value;
 
 /**
  * An entry of the table of ops: everything that differentiation and encoding need. Its rules are typed by the op's own

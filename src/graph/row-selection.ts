@@ -1,5 +1,5 @@
 import type { Dimension } from "./dimension.ts";
-import type { Value } from "./graph.ts";
+import type { RowsOf, Value } from "./graph.ts";
 
 /** Some rows of values that have `all` rows, along the first axis. */
 export interface RowSelection {
@@ -9,9 +9,6 @@ export interface RowSelection {
   /** Selects them from rows that are computed: `[all, …]` → `[count, …]`. */
   select(rows: Value): Value;
 }
-
-/** Returns the selected rows of a value that has all rows, and any other value as it is. */
-export type RowsOf = (value: Value) => Value;
 
 /**
  * Returns selected rows of `value`, `[count, …]`, and computes no others where it can: ops that treat each row alone are

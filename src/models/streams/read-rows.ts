@@ -1,6 +1,6 @@
-import type { Value } from "../../graph/graph.ts";
+import type { RowsOf, Value } from "../../graph/graph.ts";
 import { cumulativeSum, mul, reduceSum, relu, sub } from "../../graph/ops.ts";
-import { type RowSelection, type RowsOf, selectRows } from "../../graph/row-selection.ts";
+import { type RowSelection, selectRows } from "../../graph/row-selection.ts";
 
 /** Rows of a stream that a head reads. */
 export interface ReadRows extends RowSelection {
