@@ -13,7 +13,7 @@ export interface FineTuneOptions extends RunControl {
   watch?: {
     /** Port (default: a free one). */
     port?: number;
-    /** Receives the page's address, such as `http://127.0.0.1:41234/`, as soon as it can be opened. */
+    /** Receives the page's address, such as `http://127.0.0.1:41234/`, before anything of the run is read. */
     onServing(url: string): void;
   };
 }
@@ -31,8 +31,7 @@ export async function fineTune(
   config: FineTuneConfig | ResumeConfig,
   { watch, onEvent, ...options }: FineTuneOptions = {},
 ): Promise<FineTuneOutcome> {
-  const serve = watch && (await preparePage(watch));
-  let server: WatchServer | undefined;
+  const server = watch && (await openPage(watch));
   let end: FineTuneOutcome | undefined;
   try {
     for await (const event of eventsOf(config, options)) {
@@ -40,11 +39,14 @@ export async function fineTune(
       if (event.kind === "end") {
         const { kind, ...outcome } = event;
         end = outcome;
-      } else if (event.kind === "start") server = await serve?.(event.directory);
-      else await server?.push(event);
+      } else if (event.kind === "start") await server?.follow(event.directory);
+      else if (event.kind !== "note") await server?.push(event);
     }
   } finally {
     await server?.close();
+  }
+  if (end!.result) {
+    await onEvent?.({ kind: "progress", stage: "drawing the report", done: 0, unit: "pages" });
   }
   return withReport(end!);
 }
@@ -75,17 +77,12 @@ async function* eventsOf(
   yield* events(config, options);
 }
 
-/** Checks the port before there is a run folder. The returned function starts the server. */
-async function preparePage(
-  watch: NonNullable<FineTuneOptions["watch"]>,
-): Promise<(directory: string) => Promise<WatchServer>> {
-  const { checkPort, startWatchServer } = await import("./reports/watch-server.ts");
-  if (watch.port !== undefined) await checkPort(watch.port);
-  return async (directory) => {
-    const server = await startWatchServer({ directory, ...watch });
-    watch.onServing(server.url);
-    return server;
-  };
+/** Serves the page, before there is a run folder. */
+async function openPage(watch: NonNullable<FineTuneOptions["watch"]>): Promise<WatchServer> {
+  const { startWatchServer } = await import("./reports/watch-server.ts");
+  const server = await startWatchServer(watch.port);
+  watch.onServing(server.url);
+  return server;
 }
 
 /** Writes the report of a run that has finished. A failure does not undo the run, so the outcome tells it. */

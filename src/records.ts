@@ -18,5 +18,5 @@ export type { ConfidenceStep, ReliabilityBin } from "./tasks/metrics/calibration
 export type { RougeScores } from "./tasks/metrics/rouge.ts";
 export type { Calibration } from "./training/calibration/calibrate.ts";
 export type { PackedFormat } from "./training/frozen-blocks/packed-rows.ts";
-export type { FittingProgress } from "./training/linear-head/fit-head.ts";
+export type { ProgressEvent } from "./training/progress.ts";
 export type { RolloutRecord, RolloutTotals, SampleAnswer, WorkerShare } from "./training/records.ts";

@@ -41,10 +41,8 @@ export async function runTraining(
     // The options were given as text. `fineTune` checks them.
     const outcome = await fineTune(given as FineTuneConfig, {
       ...rest,
-      onFitting: (done) => progress.fitting(done),
-      onNote: (note) => progress.note(note),
       onEvent(event) {
-        begun = true;
+        begun ||= event.kind === "start";
         progress.take(event);
       },
       onDownload: downloadLine(),

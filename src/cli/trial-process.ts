@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TrialEnd, TrialJob } from "../studies/run-study.ts";
-import type { TrialOrder, TrialProgress } from "./commands/trial.ts";
+import type { ProgressEvent } from "../training/progress.ts";
+import type { TrialOrder } from "./commands/trial.ts";
 import { INTERRUPTED } from "./run-training.ts";
 
 /** Number of characters of a trial's stderr to keep, for the reason of a failure. */
@@ -15,7 +16,8 @@ export interface TrialProcessOptions {
   signal?: AbortSignal;
   /** Milliseconds after which training ends with its best evaluation so far. */
   timeUpAfter?: number | undefined;
-  onNews?(news: TrialProgress): void;
+  /** Receives the progress of the trial's stages, of which training counts steps. */
+  onNews?(news: ProgressEvent): void;
 }
 
 /**
@@ -57,7 +59,7 @@ export async function runTrialInProcess(
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
       said = (said + text).slice(-KEPT);
     });
-    child.on("message", (news) => onNews?.(news as TrialProgress));
+    child.on("message", (news) => onNews?.(news as ProgressEvent));
     // Windows has no signals; the process ends when the channel closes.
     const end = (): void => void (process.platform === "win32" ? child.disconnect() : child.kill("SIGTERM"));
     signal?.addEventListener("abort", end, { once: true });

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
 import { type TableFormat, type TableOptions, TableReader, tableFormat } from "./parse-table.ts";
-import { textPieces } from "./text-pieces-node.ts";
+import { type OnRead, textPieces } from "./text-pieces-node.ts";
 
 /** Format of a file of rows: text, or Apache Parquet. */
 export type FileFormat = TableFormat | "parquet";
@@ -24,9 +24,13 @@ export async function fileFormat(file: string): Promise<FileFormat> {
  * Reads a file's rows with a {@link TableReader}, or those of a Parquet file with `readParquet`.
  * @throws UserError if the file cannot be read, is not UTF-8, has no rows, or a row does not fit the header.
  */
-export async function readTable(file: string, format: FileFormat, options: TableOptions = {}): Promise<Table> {
+export async function readTable(
+  file: string,
+  format: FileFormat,
+  options: TableOptions & { onRead?: OnRead | undefined } = {},
+): Promise<Table> {
   if (format === "parquet") return (await import("./parquet-node.ts")).readParquet(file, [file]);
   const reader = new TableReader(file, format, options);
-  for await (const piece of textPieces(file)) reader.read(piece);
+  for await (const piece of textPieces(file, options.onRead)) reader.read(piece);
   return reader.rest();
 }

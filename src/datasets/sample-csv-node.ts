@@ -5,7 +5,7 @@ import type { Table } from "../tasks/rows.ts";
 import { isBlank } from "./lines.ts";
 import { CsvParser, type CsvRow } from "./parse-csv.ts";
 import { checkWidth, columnsOf } from "./parse-table.ts";
-import { textPieces } from "./text-pieces-node.ts";
+import { type OnRead, textPieces } from "./text-pieces-node.ts";
 
 /** Upper limit on distinct labels, each of which keeps a row; a column with more holds numbers or texts. */
 const MAX_LABELS = 1000;
@@ -17,7 +17,7 @@ const MAX_LABELS = 1000;
  * @param label name of the label column
  * @throws UserError if the file is not UTF-8, has no rows, or a row does not fit the header.
  */
-export async function sampleCsv(file: string, room: number, label: string): Promise<Table> {
+export async function sampleCsv(file: string, room: number, label: string, onRead?: OnRead): Promise<Table> {
   const random = xoroshiro128plus(0);
   const kept: CsvRow[] = [];
   const firstOf = new Map<string, CsvRow>();
@@ -25,7 +25,7 @@ export async function sampleCsv(file: string, room: number, label: string): Prom
   let labels = -1;
   let seen = 0;
   let skipped = 0;
-  for await (const row of csvRows(file)) {
+  for await (const row of csvRows(file, onRead)) {
     if (row.cells.length === 0) continue;
     if (!columns) {
       columns = columnsOf(row, file);
@@ -60,8 +60,8 @@ const copyOf = ({ line, cells }: CsvRow): CsvRow => ({
   cells: cells.map((cell) => Buffer.from(cell).toString()),
 });
 
-async function* csvRows(file: string): AsyncGenerator<CsvRow> {
+async function* csvRows(file: string, onRead?: OnRead): AsyncGenerator<CsvRow> {
   const parser = new CsvParser(file);
-  for await (const piece of textPieces(file)) yield* parser.rowsOf(piece);
+  for await (const piece of textPieces(file, onRead)) yield* parser.rowsOf(piece);
   yield* parser.rest();
 }

@@ -11,6 +11,7 @@ import { besideFile, isFolder, mediaFolder } from "./media-folder-node.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
 import { sampleCsv } from "./sample-csv-node.ts";
 import { taskOfTable } from "./table-task.ts";
+import type { OnRead } from "./text-pieces-node.ts";
 import { refuseUnnamedColumns } from "./unnamed-columns.ts";
 
 /** Options of {@link loadTableTask}. */
@@ -34,6 +35,8 @@ export interface TableTaskOptions extends Partial<SmallClassOptions> {
    * integers → regression, anything else → classification. In a CSV or TSV file, multi-label must be given explicitly.
    */
   kind?: string | undefined;
+  /** Receives the number of bytes of the training file that are read. */
+  onRead?: OnRead | undefined;
 }
 
 /**
@@ -46,7 +49,10 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
     throw new UserError("give a validation file or a validation split, not both");
   }
   const named = namedColumns({ text, textPair, label });
-  const source = await readSource(file, named, options.kind, true, { count: options.maxTrainSamples });
+  const source = await readSource(file, named, options.kind, true, {
+    count: options.maxTrainSamples,
+    onRead: options.onRead,
+  });
   const all = taskOfTable(source.table, source.named, { kind: options.kind });
   const train = resolvePaths(file, all.train, all.kind, source.ofFolder);
   const task = sampleExamples({ ...all, train }, options.maxTrainSamples);
@@ -126,7 +132,11 @@ async function readSource(
   named: Partial<Columns>,
   kind: string | undefined,
   labelled: boolean,
-  { count, classes }: { count?: number | undefined; classes?: readonly string[] } = {},
+  {
+    count,
+    classes,
+    onRead,
+  }: { count?: number | undefined; classes?: readonly string[]; onRead?: OnRead | undefined } = {},
 ): Promise<{ table: Table; named: Partial<Columns>; ofFolder: boolean }> {
   const media = kind === undefined ? undefined : findTaskKind(kind).reads;
   if ((kind === undefined || media) && (await isFolder(file))) {
@@ -137,8 +147,8 @@ async function readSource(
   const format = ending === "lines" && labelled && labelsWords ? "conll" : ending;
   const isDrawn = count !== undefined && format === "csv" && (await sizeOf(file)) > SAMPLED_SIZE;
   const table = isDrawn
-    ? await sampleCsv(file, MIN_SAMPLE + 2 * count, named.label ?? "label")
-    : await readTable(file, format, { everyLine: !labelled });
+    ? await sampleCsv(file, MIN_SAMPLE + 2 * count, named.label ?? "label", onRead)
+    : await readTable(file, format, { everyLine: !labelled, onRead });
   const isNamed = format !== "conll" && format !== "lines";
   return { table, named: isNamed ? named : {}, ofFolder: false };
 }

@@ -1,6 +1,10 @@
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
 import { notUtf8 } from "./decode-text.ts";
+
+/** Receives the number of bytes read, and of all bytes of the file. A returned promise is awaited. */
+export type OnRead = (done: number, total?: number) => void | Promise<void>;
 
 /** Bytes of a piece. */
 const PIECE = 2 ** 20;
@@ -9,7 +13,9 @@ const PIECE = 2 ** 20;
  * Reads a text file in pieces, without a byte order mark.
  * @throws UserError if the file cannot be read or is not UTF-8.
  */
-export async function* textPieces(file: string): AsyncGenerator<string> {
+export async function* textPieces(file: string, onRead?: OnRead): AsyncGenerator<string> {
+  const { size: total } = (await stat(file).catch(() => undefined)) ?? {};
+  let done = 0;
   const decoder = new TextDecoder("utf-8", { fatal: true });
   const decode = (bytes?: Uint8Array): string => {
     try {
@@ -19,7 +25,11 @@ export async function* textPieces(file: string): AsyncGenerator<string> {
     }
   };
   try {
-    for await (const bytes of createReadStream(file, { highWaterMark: PIECE })) yield decode(bytes as Uint8Array);
+    for await (const bytes of createReadStream(file, { highWaterMark: PIECE })) {
+      yield decode(bytes as Uint8Array);
+      done += (bytes as Uint8Array).length;
+      await onRead?.(done, total);
+    }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;

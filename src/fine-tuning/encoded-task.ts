@@ -9,6 +9,8 @@ import { samplePlaces } from "../tasks/split.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
 import type { EncodedSplit } from "../training/evaluation/evaluate.ts";
+import { Turns } from "../training/linear-head/turns.ts";
+import type { TellDone } from "../training/progress.ts";
 import type { FineTuningSettings } from "./training-options.ts";
 
 /** Examples as read and as encoded, in the same order. Those of a large split are encoded each time that they are read. */
@@ -41,25 +43,47 @@ type TextReader = Pick<BaseModel, "config" | "pooling" | "tokenizer">;
 const SAMPLE = 20_000;
 const SAMPLE_A_CLASS = 50;
 
+/** Examples that are encoded without giving way to other events. */
+const AT_ONCE = 1000;
+
 /**
  * Encodes all splits of a task.
- * @throws UserError if nothing that counts is left of any example of a split, or an option does not suit the task
+ * @throws the signal's reason; UserError if nothing that counts is left of any example of a split, or an option does not suit the task
  */
-export function encodeTask(
+export async function encodeTask(
   given: TaskData,
   model: TextReader,
   settings: Pick<FineTuningSettings, "maxLength" | "taskOptions">,
-): EncodedTask {
+  { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: TellDone } = {},
+): Promise<EncodedTask> {
   const task = withTaskOptions(given, settings.taskOptions, model.config);
   const kind = findTaskKind(task.kind);
   const maxLength = lengthLimit(model, kind.head, settings.maxLength);
-  const encode = (name: string, examples: List<Example>, classWeights?: readonly number[]): EncodedExamples => {
-    const encoded = trainingExamples(task, examples, model.tokenizer, maxLength, classWeights);
+  const all = task.validation.reduce((sum, { examples }) => sum + examples.length, task.train.length);
+  const turns = new Turns(signal);
+  let done = 0;
+  const encode = async (
+    name: string,
+    examples: List<Example>,
+    weights?: readonly number[],
+  ): Promise<EncodedExamples> => {
+    const encodedOf = <Part extends List<Example>>(part: Part) =>
+      trainingExamples(task, part, model.tokenizer, maxLength, weights);
+    if (!Array.isArray(examples)) return withoutEmpty(name, { examples, encoded: encodedOf(examples) }, maxLength);
+    const encoded: TrainingExample[] = [];
+    for (let start = 0; start < examples.length; start += AT_ONCE) {
+      await onDone?.(done, all);
+      await turns.give();
+      const part = encodedOf((examples as Example[]).slice(start, start + AT_ONCE));
+      for (const each of part) encoded.push(each);
+      done += part.length;
+    }
     return withoutEmpty(name, { examples, encoded }, maxLength);
   };
-  const train = encode("training", task.train, classWeightsOf(kind, task));
+  const train = await encode("training", task.train, classWeightsOf(kind, task));
   const sample = sampled(task, train);
-  const validation = task.validation.map(({ name, examples }) => kept(name, encode(name, examples)));
+  const validation: EncodedSplit[] = [];
+  for (const { name, examples } of task.validation) validation.push(kept(name, await encode(name, examples)));
   return { task, maxLength, train, sample, validation, notes: cutNotes(task.train.length, train, sample, maxLength) };
 }
 

@@ -19,10 +19,11 @@ import { decodePicture } from "../tokenization/decode-picture-web.ts";
 import type { DecodePicture } from "../tokenization/image-processor.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
+import { emitted } from "../training/progress.ts";
 import type { TrainOptions } from "../training/train-options.ts";
 import { fastestDevice } from "./fastest-device.ts";
 import type { FineTuning } from "./fine-tuning.ts";
-import { type FinishedRun, type PreparedRun, type PrepareOptions, prepareRun } from "./prepare-run.ts";
+import { type FinishedRun, type PreparedRun, prepareRun } from "./prepare-run.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -107,7 +108,7 @@ export interface PageRunEnd extends PageFineTuneOutcome {
 export type PageRunEvent = PageRunStart | Exclude<TrainingEvent, TrainingEnd> | PageRunEnd;
 
 /** How to start and stop a run in a page. */
-export interface PageRunControl extends Pick<PrepareOptions, "onFitting">, Pick<TrainOptions, "signal" | "resume"> {
+export interface PageRunControl extends Pick<TrainOptions, "signal" | "resume"> {
   /** Runtime to compute with (default: the device of the page on which a step is fastest). */
   runtime?: Runtime;
 }
@@ -147,7 +148,7 @@ export async function fineTuneInPage(
  */
 export async function* fineTuneEventsInPage(
   { model, modelName: name, revision, train, validation, openPicture, ...config }: PageFineTuneConfig,
-  { runtime: given, resume, signal, onFitting }: PageRunControl = {},
+  { runtime: given, resume, signal }: PageRunControl = {},
 ): AsyncGenerator<PageRunEvent, void> {
   const { method: methodName = DEFAULT_METHOD.name, ...others } = config;
   const { options, method } = partOptions(pageOptions, methodName, others);
@@ -156,36 +157,38 @@ export async function* fineTuneEventsInPage(
   const files = typeof model === "string" ? urlFiles(model) : model;
   let prepared: PreparedRun<FineTuningSettings>;
   try {
-    prepared = await prepareRun(
-      {
-        method,
-        base: training.base,
-        strict,
-        // A step takes several times as long in a page, so that contrastive training is not the default there.
-        settle: (suits) => withRecipe(training, findMethod(method.name), { ...suits, suitsContrast: false }),
-        resume,
-      },
-      {
-        async readTask() {
-          const all = taskOf(train, columns, { kind });
-          const small = { minClassRows, smallClasses };
-          if (!validation) return holdOut(withoutSmallClasses(all, small), validationSplit, training.seed);
-          return withoutSmallClasses(withValidation(all, taskOf(validation, columns, all)), small);
+    prepared = yield* emitted<PageRunEvent, PreparedRun<FineTuningSettings>>((emit) =>
+      prepareRun(
+        {
+          method,
+          base: training.base,
+          strict,
+          // A step takes several times as long in a page, so that contrastive training is not the default there.
+          settle: (suits) => withRecipe(training, findMethod(method.name), { ...suits, suitsContrast: false }),
+          resume,
         },
-        openModel: () =>
-          openBaseModel(files, {
-            ...(openPicture && { decoders: { pictures: decodedBy(openPicture) } }),
-            ...(name !== undefined && { name }),
-            ...(revision !== undefined && { revision }),
-          }),
-        openRuntime: async () => ({ runtime: given ?? (await webRuntime()) }),
-        ...(!given && { fastest: fastestDevice }),
-        fitMemory(fineTuning) {
-          if (!fineTuning.fitMemory(WASM_MEMORY - fineTuning.memory.weights)) throw tooLarge(fineTuning);
-          return { memory: fineTuning.memory, notes: [] };
+        {
+          async readTask() {
+            const all = taskOf(train, columns, { kind });
+            const small = { minClassRows, smallClasses };
+            if (!validation) return holdOut(withoutSmallClasses(all, small), validationSplit, training.seed);
+            return withoutSmallClasses(withValidation(all, taskOf(validation, columns, all)), small);
+          },
+          openModel: () =>
+            openBaseModel(files, {
+              ...(openPicture && { decoders: { pictures: decodedBy(openPicture) } }),
+              ...(name !== undefined && { name }),
+              ...(revision !== undefined && { revision }),
+            }),
+          openRuntime: async () => ({ runtime: given ?? (await webRuntime()) }),
+          ...(!given && { fastest: fastestDevice }),
+          fitMemory(fineTuning) {
+            if (!fineTuning.fitMemory(WASM_MEMORY - fineTuning.memory.weights)) throw tooLarge(fineTuning);
+            return { memory: fineTuning.memory, notes: [] };
+          },
         },
-      },
-      { signal, onFitting },
+        { signal, onProgress: emit, onNote: (text) => emit({ kind: "note", text }) },
+      ),
     );
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error;
@@ -202,8 +205,10 @@ export async function* fineTuneEventsInPage(
     if (event.kind === "note") endNotes.push(event.text);
     if (event.kind !== "end") yield event;
     else {
-      const finished = event.state.best && { ...(await prepared.finish(event)), runtime };
-      yield { kind: "end", finished, training: event, notes: endNotes };
+      const finished =
+        event.state.best &&
+        (yield* emitted<PageRunEvent, FinishedRun>((emit) => prepared.finish(event, { onProgress: emit })));
+      yield { kind: "end", finished: finished && { ...finished, runtime }, training: event, notes: endNotes };
     }
   }
 }

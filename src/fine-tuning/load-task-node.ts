@@ -1,6 +1,7 @@
 import { loadDatasetTask } from "../datasets/dataset-node.ts";
 import { loadNamedTask } from "../datasets/named-task-node.ts";
 import { loadTableTask } from "../datasets/table-node.ts";
+import type { OnRead } from "../datasets/text-pieces-node.ts";
 import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { withoutSmallClasses } from "../tasks/small-classes.ts";
@@ -18,6 +19,7 @@ export async function loadTask(
   { source, run }: Pick<GivenConfig, "source" | "run">,
   hub: HubOptions = {},
   recorded?: DataFingerprint,
+  onRead?: OnRead,
 ): Promise<TaskData> {
   const { validationSplit, maxTrainSamples, text, textPair, label, kind, seed, minClassRows, smallClasses } = run;
   if ("task" in source) {
@@ -27,7 +29,7 @@ export async function loadTask(
   }
   const given = { seed, validationSplit, maxTrainSamples, text, textPair, label, kind, minClassRows, smallClasses };
   if ("train" in source) {
-    const task = await loadTableTask({ ...given, ...source });
+    const task = await loadTableTask({ ...given, ...source, onRead });
     if (recorded && findTaskKind(task.kind).reads !== undefined) refuseNewFiles(task, recorded);
     return task;
   }

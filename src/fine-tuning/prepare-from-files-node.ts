@@ -10,12 +10,13 @@ import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import type { RewardFunction } from "../tasks/reward-functions.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
+import { stageProgress } from "../training/progress.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { withAdapterOptions } from "./adapter-options.ts";
 import { type DataFingerprint, fingerprintOf } from "./data-fingerprint-node.ts";
 import { loadTask } from "./load-task-node.ts";
 import { fitIntoMemory, float32TooLarge, type RunMemory } from "./memory-fit-node.ts";
-import { type OpenRuntime, type PreparedRun, type PrepareOptions, prepareRun } from "./prepare-run.ts";
+import { type OpenRuntime, type PreparedRun, type PrepareOptions, prepareRun, READING } from "./prepare-run.ts";
 import { openReward, scoredBy } from "./rewards/open-reward-node.ts";
 import {
   type GivenConfig,
@@ -70,7 +71,10 @@ export async function prepareFromFiles(
     },
     {
       async readTask() {
-        const task = await loadTask(asked, asking, saved?.dataFingerprint);
+        const onRead = stageProgress(options.onProgress, READING, "MB");
+        const task = await loadTask(asked, asking, saved?.dataFingerprint, (done, total) =>
+          onRead(done / 1e6, total && total / 1e6),
+        );
         checkKind?.(findTaskKind(task.kind));
         return task;
       },

@@ -11,15 +11,19 @@ import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
+import { stageProgress } from "../training/progress.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { type EncodedTask, encodeTask } from "./encoded-task.ts";
 import { FineTuning } from "./fine-tuning.ts";
 import type { RunPlan } from "./run-plan.ts";
-import { type RunEnding, runStages, type StageOptions, type StartOptions } from "./stages/stage.ts";
+import { type EndOptions, type RunEnding, runStages, type StageOptions, type StartOptions } from "./stages/stage.ts";
 import { AFTER_THE_LOOP, BEFORE_THE_LOOP } from "./stages/stages.ts";
 import { startFrom } from "./start-from-adapter.ts";
 import { suitedTo } from "./suited-to.ts";
 import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
+
+/** Stage in which a run reads its examples. */
+export const READING = "reading the examples";
 
 /** The options of a run, before its examples and its model are read. */
 export interface AskedRun<Settings extends FineTuningSettings> {
@@ -92,10 +96,7 @@ export interface PreparedRun<
    * @param again whether a model that learned few examples may be trained once more on all of them (default: true)
    * @throws the signal's reason
    */
-  finish(
-    end: TrainingEnd,
-    options?: { signal?: AbortSignal | undefined; again?: boolean | undefined },
-  ): Promise<FinishedRun>;
+  finish(end: TrainingEnd, options?: StageOptions & Pick<EndOptions, "again">): Promise<FinishedRun>;
   /** Closes the device and the reward. */
   release(): Promise<void>;
 }
@@ -121,26 +122,40 @@ interface ReadRun<Settings, Base extends BaseModel> {
   encoded: EncodedTask;
 }
 
+/** Says what was read. */
+function readNote({ train, validation, labels, heldOut }: TaskData): string {
+  const count = (of: number): string => of.toLocaleString("en-US");
+  const held = validation.reduce((sum, { examples }) => sum + examples.length, 0);
+  const split = `${count(train.length)} to train on, ${count(held)} ${heldOut ? "held out" : "to evaluate on"}`;
+  return `${count(train.length + held)} examples${labels.length > 0 ? ` with ${count(labels.length)} labels` : ""}: ${split}`;
+}
+
 /** Reads the examples, opens the model, resolves the settings once and encodes each split once. */
 async function readRun<Settings extends FineTuningSettings, Base extends BaseModel>(
   { settle, strict, adapter, resume }: AskedRun<Settings>,
   sources: Pick<RunSources<MemoryEstimate, Base>, "readTask" | "openModel">,
-  { signal, onFitting, onNote, sample }: PrepareOptions,
+  { signal, onProgress, onNote, sample }: PrepareOptions,
 ): Promise<ReadRun<Settings, Base>> {
+  await stageProgress(onProgress, READING, "rows")(0);
   const rows = await sources.readTask();
+  if (!resume) onNote?.(readNote(rows));
   // A run that resumes was checked when it began.
   const notes = [...(rows.notes ?? []), ...shownNotes(taskNotes(rows), strict === true && !resume)];
   if (!resume) for (const note of notes) onNote?.(note);
+  await stageProgress(onProgress, "opening the model", "files")(0);
   const model = await sources.openModel();
   refuseOtherModel(findTaskKind(rows.kind), model);
-  const onDone = (done: number, of: number) => onFitting?.({ doing: `reading the ${model.media!.reads}`, done, of });
+  const onDone = stageProgress(onProgress, `reading the ${model.media?.reads}`);
   const all = await withMedia(rows, model, { signal, onDone });
   const settled = settle(suitedTo(all, adapter === undefined, model.pooling));
   const part = sample?.(all, settled) ?? { task: all, settings: {} };
   const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
   const settings = { ...settled, ...part.settings, headFeatures: features };
   const task = { ...part.task, features };
-  const read = encodeTask(task, model, settings);
+  const read = await encodeTask(task, model, settings, {
+    signal,
+    onDone: stageProgress(onProgress, "encoding the examples"),
+  });
   if (!resume) for (const note of read.notes) onNote?.(note);
   const encoded = { ...read, notes: [...notes, ...read.notes] };
   return { model, task, settings, encoded };
@@ -161,8 +176,9 @@ export async function prepareRun<
   options: PrepareOptions = {},
 ): Promise<PreparedRun<Settings, Memory, Base>> {
   const { method, base: format, adapter, resume } = asked;
-  const { signal, onFitting } = options;
+  const { signal, onProgress } = options;
   const { model, task, settings, encoded } = await readRun(asked, sources, options);
+  await stageProgress(onProgress, "reading the model's weights", "bytes")(0);
   const loaded = await model.read(task, settings.seed, format);
   const reward = findTaskKind(task.kind).rollout && (await sources.openReward?.(settings.taskOptions));
   const opened = await sources.openRuntime().catch(async (error: unknown) => {
@@ -185,7 +201,7 @@ export async function prepareRun<
     const { runtime } = opened;
     const data = { task, base: loaded, encoded, method, settings, start, resume, reward };
     const read: RunPlan = { ...data, runtime, initial: new Map(), notes: [] };
-    const plan = await runStages(BEFORE_THE_LOOP, read, { signal, onFitting, place });
+    const plan = await runStages(BEFORE_THE_LOOP, read, { signal, onProgress, place });
     const fineTuning = new FineTuning(plan);
     return {
       task: plan.task,
@@ -197,11 +213,11 @@ export async function prepareRun<
       fineTuning,
       memory: memory!,
       notes: [...plan.notes, ...(resume ? [] : fineTuning.notes)],
-      finish(end, { signal, again } = {}) {
+      finish(end, { signal, onProgress, again } = {}) {
         const ending = { plan, fineTuning, end, adapter: fineTuning.adapterOf(end), base: plan.base, notes: [] };
         const readFloat32 = () => model.read(plan.task, settings.seed, "float32");
         const { float32TooLarge } = sources;
-        return runStages(AFTER_THE_LOOP, ending, { signal, onFitting, again, float32TooLarge, readFloat32 });
+        return runStages(AFTER_THE_LOOP, ending, { signal, onProgress, again, float32TooLarge, readFloat32 });
       },
       release,
     };

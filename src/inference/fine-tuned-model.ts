@@ -166,7 +166,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    */
   async embed(
     texts: readonly TextOrTokens[],
-    { dimensions, signal }: ComputeOptions & { dimensions?: number | undefined } = {},
+    { dimensions, signal, onDone }: ComputeOptions & { dimensions?: number | undefined } = {},
   ): Promise<Float32Array[]> {
     if (!this.embeds)
       throw new UserError(`the model is for ${this.kind.name} and does not embed; ask for what it was trained for`);
@@ -184,7 +184,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
       )
     ).values();
     const encoded = given.map((each) => ("text" in each ? read.next().value! : each));
-    const vectors = await this.#compiled.outputs("predictor", encoded, this.parameters, signal);
+    const vectors = await this.#compiled.outputs("predictor", encoded, this.parameters, signal, onDone);
     return dimensions === undefined ? vectors : vectors.map((vector) => unitVector(vector, dimensions));
   }
 

@@ -10,9 +10,9 @@ import type { BaseModel } from "../model/base-model.ts";
 import type { DownloadProgress } from "../model-files/hub-download-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { RewardFunction } from "../tasks/reward-functions.ts";
-import type { TrainingEnd } from "../training/events.ts";
+import type { NoteEvent, TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
-import type { FittingProgress } from "../training/linear-head/fit-head.ts";
+import { emitted, type OnProgress, type ProgressEvent, stageProgress } from "../training/progress.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { connect, type ServerConnection } from "./many-machines/server.ts";
@@ -77,10 +77,6 @@ export interface RunControl {
      */
     mixedProcessors?: boolean | undefined;
   };
-  /** Receives the progress of the work before training. A returned promise is awaited. */
-  onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
-  /** Receives notes on the examples before the model is read, such as how many are too long. They are among the run's notes, too. */
-  onNote?: ((note: string) => void) | undefined;
   /** Receives the progress of a download from the hub. */
   onDownload?(progress: DownloadProgress): void;
   /**
@@ -101,8 +97,13 @@ export interface FineTuneOutcome {
   reportFailure?: string;
 }
 
-/** Events of a run: the start, the records as they are written, and the outcome. */
+/**
+ * Events of a run: progress of each stage; before the start, notes on the examples, which are among the run's notes, too; the start; the
+ * records as they are written; the outcome.
+ */
 export type RunEvent =
+  | ProgressEvent
+  | NoteEvent
   | RunStart
   | StepRecord
   | FreezingRecord
@@ -143,7 +144,15 @@ async function* fineTuneInFolder(
   options: RunControl,
   server: ServerConnection | undefined,
 ): AsyncGenerator<RunEvent, void> {
-  const prepared = await prepareRunOfFiles(given, { ...options, isShared: options.queue !== undefined });
+  const isShared = options.queue !== undefined;
+  const prepared = yield* emitted<RunEvent, RunOfFiles>((emit) =>
+    prepareRunOfFiles(given, {
+      ...options,
+      isShared,
+      onProgress: emit,
+      onNote: (text) => emit({ kind: "note", text }),
+    }),
+  );
   const { directory, config, saved, task, base, runtime, fineTuning, memory } = prepared;
   if (options.queue?.mixedProcessors && config.run.localSteps !== undefined) {
     await prepared.release();
@@ -184,9 +193,12 @@ async function* fineTuneInFolder(
     machines = server && (await SharedRun.open(server, prepared, options.queue));
     yield* recordTraining(prepared, folder, progress, { ...options, machines });
     progress.isKept = true;
+    const { end: trained } = progress;
     const end =
-      progress.end && !progress.end.aborted
-        ? await finishRun(prepared, folder, progress, progress.end, options)
+      trained && !trained.aborted
+        ? yield* emitted<RunEvent, RunEvent | undefined>((emit) =>
+            finishRun(prepared, folder, progress, trained, { ...options, onProgress: emit }),
+          )
         : undefined;
     yield end ?? { kind: "end", directory, result: undefined, notes: [] };
   } finally {
@@ -240,6 +252,7 @@ async function* recordTraining(
       await folder.saveCheckpoint({ state: event.state(), machine });
       clock.saved(event.step);
     } else if (event.kind === "note") progress.notes.push(event.text);
+    else if (event.kind === "progress") yield event;
     else progress.end = event;
   }
 }
@@ -254,7 +267,7 @@ async function finishRun(
   folder: RunFolder,
   { peakMemory, notes }: Progress,
   end: TrainingEnd,
-  { signal, refit }: RunControl,
+  { signal, refit, onProgress }: RunControl & { onProgress: OnProgress },
 ): Promise<RunEvent | undefined> {
   const { directory, config, task, base, runtime, fineTuning, memory, dataFingerprint } = prepared;
   const { freezable, blockCount: count } = fineTuning;
@@ -267,7 +280,9 @@ async function finishRun(
     const { adapter, calibration, findings, onFloat32, ...finished } = await prepared.finish(end, {
       signal,
       again: refit,
+      onProgress,
     });
+    await stageProgress(onProgress, "saving the adapter", "files")(0);
     const { model: modelFiles } = dataFingerprint;
     const description = { ...adapter.description, ...(modelFiles && { modelFiles }) };
     await saveVerified(folder.path("adapter"), { ...adapter, description }, finished.base, runtime, task);

@@ -1,3 +1,4 @@
+import type { ProgressEvent } from "./progress.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "./records.ts";
 import type { TrainingState } from "./training-state.ts";
 
@@ -40,4 +41,5 @@ export type TrainingEvent =
   | ScoresRecord
   | CheckpointEvent
   | NoteEvent
+  | ProgressEvent
   | TrainingEnd;

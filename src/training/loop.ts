@@ -9,6 +9,7 @@ import { finiteNorm, refuseOverflow } from "./not-finite.ts";
 import { AdamW } from "./optimizer/adamw.ts";
 import { clippingFactor, scaleGradients } from "./optimizer/gradient-norm.ts";
 import { learningRateFactor } from "./optimizer/learning-rate.ts";
+import { emitted, type ProgressEvent } from "./progress.ts";
 import { RunProgress } from "./run-progress.ts";
 import { Stopping, unlessAborted } from "./stopping.ts";
 import { stepOf, type TrainOptions } from "./train-options.ts";
@@ -30,6 +31,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const progress = new RunProgress({ parameters, optimizer, schedule }, options);
   const stopping = new Stopping(options, progress, batches);
   const evaluations = new ScheduledEvaluations(options, batches);
+  yield { kind: "progress", stage: "compiling the training step", done: 0, unit: "graphs" };
   const step = await CurrentStep.compile(options);
   try {
     if (resume) await step.restore(batches, resume);
@@ -37,7 +39,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       if (evaluations.isDue(progress.step)) {
         // A contrastive loss moves parameters further than is good for other texts, so they are evaluated and kept part of the way back.
         const undoMove = contrast && progress.step > 0 ? parameters.moveBack(contrast.kept) : undefined;
-        const found = await unlessAborted(evaluations.take(progress.step), signal);
+        const found = yield* emitted<ProgressEvent, Awaited<ReturnType<typeof evaluations.take>> | undefined>((emit) =>
+          unlessAborted(evaluations.take(progress.step, emit), signal),
+        );
         if (found) progress.addEvaluation(found.evaluation);
         undoMove?.();
         if (!found) break;

@@ -1,5 +1,6 @@
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import type { EncodedSplit, Evaluation } from "./evaluation/evaluate.ts";
+import type { TellDone } from "./progress.ts";
 import type { RolloutRecord } from "./records.ts";
 
 /** Generates the examples of a run while it trains: the current model's answers to prompts, with their rewards. */
@@ -15,7 +16,7 @@ export interface Rollout {
     signal?: AbortSignal,
   ): Promise<{ examples: readonly TrainingExample[]; record: RolloutRecord }>;
   /** Evaluates the likeliest answers to held-out prompts. @throws the signal's reason */
-  evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation>;
+  evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation>;
   /** Why no answer can have taught anything so far; undefined if one could. */
   readonly taughtNothing: string | undefined;
   /** Notes for the user, such as rewards that failed. */

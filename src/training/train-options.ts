@@ -10,6 +10,7 @@ import type { EncodedSplit } from "./evaluation/evaluate.ts";
 import type { SpillFile } from "./frozen-blocks/hidden-state-cache.ts";
 import type { PackedFormat } from "./frozen-blocks/packed-rows.ts";
 import type { OtherMachines } from "./other-machines.ts";
+import type { OnProgress } from "./progress.ts";
 import type { Rollout } from "./rollout.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 import type { TrainingState } from "./training-state.ts";
@@ -68,7 +69,11 @@ export interface Contrast {
   /** Share of the change by training that is kept, above 0 and at most 1. */
   kept: number;
   /** Fits the head to the model's outputs with `weights`, and writes its values into them. */
-  fitHead(weights: Tensors, runtime: Runtime, signal?: AbortSignal): Promise<void>;
+  fitHead(
+    weights: Tensors,
+    runtime: Runtime,
+    options: { signal?: AbortSignal | undefined; onProgress?: OnProgress | undefined },
+  ): Promise<void>;
 }
 
 /** Model, objective and examples of the run's steps. */

@@ -88,9 +88,9 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     };
     await fineTune({ ...given, headStart: "new", threads: 1, output: join(home, "asked") });
     const { rows: evaluated } = await shownOf(120, "evaluate --run asked --validation tickets.csv --threads 1");
-    expect(evaluated[0]).toMatch(/^4\d of 4\d examples, [\d,]+ a second, [\d.]+ m?s left$/);
+    expect(evaluated[0]).toMatch(/^evaluating: 4\d of 4\d examples, [\d,]+ a second, [\d.]+ m?s left$/);
     const { rows: predicted } = await shownOf(120, "predict --run asked --file tickets.csv --text message --threads 1");
-    expect(predicted[0]).toMatch(/^4\d of 4\d texts, [\d,]+ a second, [\d.]+ m?s left$/);
+    expect(predicted[0]).toMatch(/^predicting: 4\d of 4\d texts, [\d,]+ a second, [\d.]+ m?s left$/);
     expect(predicted[1]).toMatch(/^\w+ [\d.]+\s/);
     const { rows: exported } = await shownOf(120, "export --run asked --format merged --output merged --threads 1");
     expect(

@@ -1,33 +1,39 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { TrainingProgress } from "../../src/cli/terminal/progress.ts";
+import type { ProgressEvent } from "../../src/training/progress.ts";
 
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
 
-test("a log gets the progress of fitting a head every ten seconds", () => {
+/** What a log gets of progress that is told some seconds after the one before. */
+function logged() {
   vi.useFakeTimers({ toFake: ["performance"] });
   const written: string[] = [];
   vi.spyOn(process.stderr, "write").mockImplementation((text) => written.push(String(text)) > 0);
   const progress = new TrainingProgress();
-  const said = (done: number, seconds: number): string[] => {
+  return (seconds: number, event: Omit<ProgressEvent, "kind">): string => {
     vi.advanceTimersByTime(1000 * seconds);
-    progress.fitting({ doing: "fitting the head", done, of: 4000 });
-    return written.splice(0);
+    progress.take({ kind: "progress", ...event });
+    return written.splice(0).join("").trimEnd();
   };
-  expect(said(400, 0)).toEqual([]);
-  expect(said(900, 9)).toEqual([]);
-  expect(said(1000, 1)).toEqual(["fitting the head: 1,000 of 4,000 examples read, 60 a second, 50 s left\n"]);
-  expect(said(1500, 5)).toEqual([]);
-  expect(said(2000, 5)).toEqual(["fitting the head: 2,000 of 4,000 examples read, 80 a second, 25 s left\n"]);
-  expect(said(4000, 20)).toEqual([]);
+}
 
-  const fits = (done: number, seconds: number): string[] => {
-    vi.advanceTimersByTime(1000 * seconds);
-    progress.fitting({ doing: "choosing the head's penalty", done, of: 50, unit: "fits" });
-    return written.splice(0);
-  };
-  expect(fits(0, 1)).toEqual([]);
-  expect(fits(5, 10)).toEqual(["choosing the head's penalty: 5 of 50 fits, 0.5 a second, 1 min 30 s left\n"]);
+test("a log gets the first stage at once, and then each that is longer than two seconds, every ten", () => {
+  const said = logged();
+  expect(said(0, { stage: "reading the examples", done: 0, unit: "rows" })).toBe("reading the examples");
+  expect(said(0.5, { stage: "opening the model", done: 0, unit: "files" })).toBe("");
+  const read = (seconds: number, done: number) =>
+    said(seconds, { stage: "computing the head's features", done, total: 4000, unit: "examples" });
+  expect(read(0.4, 400)).toBe("");
+  expect(read(1, 500)).toBe("");
+  expect(read(1, 600)).toBe("computing the head's features: 600 of 4,000 examples, 100 a second, 34 s left");
+  expect(read(9, 1400)).toBe("");
+  expect(read(1, 1600)).toBe("computing the head's features: 1,600 of 4,000 examples, 100 a second, 24 s left");
+  expect(read(20, 4000)).toBe("");
+  const fitting = (seconds: number, done: number, total?: number) =>
+    said(seconds, { stage: "fitting the head", done, total, unit: "passes" });
+  expect(fitting(0, 1)).toBe("fitting the head: 1 passes");
+  expect(fitting(5, 11)).toBe("fitting the head: 11 passes, 2.0 a second");
 });

@@ -33,7 +33,20 @@ test("a run tells what is known at its start, what happens, and what it came to,
     told.push(event);
     if (event.kind === "checkpoint" && event.due) states.push({ runtime, resume: structuredClone(event.state()) });
   }
-  const [start, first] = told;
+  const stages = new Set(told.flatMap((event) => (event.kind === "progress" ? [event.stage] : [])));
+  expect([...stages].slice(0, 4)).toEqual([
+    "reading the examples",
+    "opening the model",
+    "encoding the examples",
+    "reading the model's weights",
+  ]);
+  expect(stages).toContain("evaluating");
+  expect(stages).toContain("calibrating the probabilities");
+  const [note, start, first] = told.filter(({ kind }) => kind !== "progress");
+  expect(note).toMatchObject({
+    kind: "note",
+    text: expect.stringMatching(/^45 examples with 3 labels: \d+ to train on/),
+  });
   expect(start).toMatchObject({ kind: "start", totalSteps: 12, stepsDone: 0, device: "cpu" });
   expect(first).toMatchObject({ kind: "evaluation", step: 0 });
   const whole = told.at(-1)!;
@@ -54,11 +67,12 @@ test("a run tells what is known at its start, what happens, and what it came to,
 test("aborted while a head is fitted it ends without one, and without a failure", async () => {
   const abort = new AbortController();
   const read: number[] = [];
-  const onFitting = ({ done, of }: { done: number; of: number }): void => {
-    read.push(done / of);
+  const onEvent = (event: PageRunEvent): void => {
+    if (event.kind !== "progress" || event.stage !== "computing the head's features") return;
+    read.push(event.done / event.total!);
     abort.abort();
   };
-  const outcome = await fineTuneInPage({ ...config, tokenBudget: 32 }, { runtime, signal: abort.signal, onFitting });
+  const outcome = await fineTuneInPage({ ...config, tokenBudget: 32 }, { runtime, signal: abort.signal, onEvent });
   expect(outcome).toEqual({ finished: undefined, training: undefined, notes: [] });
   expect(read).toHaveLength(1);
   expect(read[0]).toBeLessThan(1);

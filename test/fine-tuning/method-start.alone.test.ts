@@ -84,7 +84,7 @@ test.each<[BaseFormat, number]>([
   const task = await loadTask(parseOptions(given));
   const exact = await loadBaseModel(String(given.model), task, 1);
   const base = await loadBaseModel(String(given.model), task, 1, { format });
-  const { train } = encodeTask(task, exact, { maxLength: 32, taskOptions: run.taskOptions });
+  const { train } = await encodeTask(task, exact, { maxLength: 32, taskOptions: run.taskOptions });
   const examples = train.encoded.slice(0, 8);
   const batch = { objective: objectiveOf(task), tokenBudget: 512, examples };
   const adapted = { ...exact, adaptation: full.adapt({}, exact.trace.modules), trainsHead: () => false };
@@ -108,7 +108,7 @@ test.each<BaseFormat>(["float32", "int8"])("products of layers' inputs over a ba
   const { run } = parseOptions(given);
   const task = await loadTask(parseOptions(given));
   const base = await loadBaseModel(String(given.model), task, 1, { format });
-  const { train } = encodeTask(task, base, { maxLength: 32, taskOptions: run.taskOptions });
+  const { train } = await encodeTask(task, base, { maxLength: 32, taskOptions: run.taskOptions });
   const examples = train.encoded.slice(0, 8);
   const weights = new Map([...base.weights, ...base.quantized]);
   const productsWith = async (tokenBudget: number) => {

@@ -124,7 +124,8 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     const run = makeUp();
     const begun = { ...run, steps: run.steps.slice(0, 5), evaluations: [], freezing: [] };
     const directory = await writeRun(join(home, "live"), begun, false);
-    const server = await startWatchServer({ directory });
+    const server = await startWatchServer();
+    await server.follow(directory);
     const { page, complaints } = await open(server.url);
     expect(await page.locator("figure svg").count()).toBe(2);
     await page.evaluate(() => Object.assign(window, { untouched: true }));

@@ -17,7 +17,8 @@ const run = makeUp();
 async function watched(name: string) {
   const begun = { ...run, steps: run.steps.slice(0, 10), evaluations: [], freezing: [] };
   const directory = await writeRun(join(home, name), begun, false);
-  const server = await startWatchServer({ directory });
+  const server = await startWatchServer();
+  await server.follow(directory);
   onTestFinished(() => server.close().catch(() => {}));
   return { directory, server };
 }
@@ -79,11 +80,25 @@ test("a page opened late has everything so far, and an open one receives later r
   await expect(fetch(server.url)).rejects.toThrow();
 });
 
+test("a page that is opened before there is a run shows its stages, then the run", async () => {
+  const server = await startWatchServer();
+  onTestFinished(() => server.close().catch(() => {}));
+  const progress = { kind: "progress", stage: "evaluating", done: 5, total: 20, unit: "examples" } as const;
+  await server.push(progress);
+  expect(await (await fetch(server.url)).text()).toContain("The run has no records yet.");
+  const told = (await fetch(`${server.url}events`)).text();
+  await server.follow(await writeRun(join(home, "early"), run, false));
+  await server.push(progress);
+  await server.close();
+  const messages = (await told).trimEnd().split("\n\n");
+  expect(messages[0]).toContain("The run has no records yet.");
+  expect(messages[1]).toBe("event: stage\ndata: evaluating: 5 of 20 examples");
+  expect(messages[2]).toContain("steps so far");
+});
+
 test("a port that is taken, and a folder that is no run, are refused", async () => {
-  const { directory, server } = await watched("taken");
+  const { server } = await watched("taken");
   const port = Number(new URL(server.url).port);
-  await expect(startWatchServer({ directory, port })).rejects.toThrow(
-    `can't watch on port ${port} of 127.0.0.1 (EADDRINUSE)`,
-  );
-  await expect(startWatchServer({ directory: home })).rejects.toThrow("is not a run folder");
+  await expect(startWatchServer(port)).rejects.toThrow(`can't watch on port ${port} of 127.0.0.1 (EADDRINUSE)`);
+  await expect(server.follow(home)).rejects.toThrow("is not a run folder");
 });

@@ -25,7 +25,9 @@ test("a run yields its state at the start, each record after it is written, and 
     if (event.kind === "step")
       expect(await readFile(join(output, "metrics.jsonl"), "utf8")).toContain(`"step":${event.step},`);
   }
-  const [start, first] = told;
+  const [note, start, first] = told.filter(({ kind }) => kind !== "progress");
+  expect(told[0]).toMatchObject({ kind: "progress", stage: "reading the examples" });
+  expect(note).toMatchObject({ kind: "note", text: expect.stringContaining("examples with 3 labels") });
   expect(start).toMatchObject({ kind: "start", directory: output, totalSteps: 12 });
   expect(first).toMatchObject({ kind: "evaluation", step: 0 });
   const { steps, evaluations, freezing, result } = await readRunRecords(output);

@@ -263,15 +263,20 @@ describe("long examples", () => {
     await fineTune(
       { ...QUICK, model, train, validation, epochs: 1, maxLength: 120, output: join(home, "long") },
       {
-        onNote: (note) => told.push(note),
-        onEvent: on("start", (start) => {
+        onEvent(event) {
+          if (event.kind === "note") told.push(event.text);
+          if (event.kind !== "start") return;
           told.push("start");
-          notes = start.notes;
-        }),
+          notes = event.notes;
+        },
       },
     );
     // Before the model is read, too.
-    expect(told).toEqual([...notes.filter((note) => note.includes("of 15 training examples")), "start"]);
+    expect(told).toEqual([
+      "18 examples: 15 to train on, 3 to evaluate on",
+      ...notes.filter((note) => note.includes("of 15 training examples")),
+      "start",
+    ]);
     expect(notes).toContain(
       "2 of 15 training examples are longer than 120 tokens and are shortened to that (--max-length)",
     );

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { aflora } from "../../src/methods/aflora.ts";
 import { lora } from "../../src/methods/lora.ts";
 import type { CheckpointEvent, TrainingEvent } from "../../src/training/events.ts";
+import type { ProgressEvent } from "../../src/training/progress.ts";
 import { type Base, smallBert } from "../support/small-bert.ts";
 import { numbersOf, smallEvents, smallRun } from "./small-run.ts";
 
@@ -24,11 +25,24 @@ test("a run begins with an evaluation; each step has its check, its record and a
     settings: { epochs: 1 },
   });
   const step = ["step", "checkpoint"];
-  expect(kinds).toEqual([
+  expect(kinds.filter((kind) => kind !== "progress")).toEqual([
     ...["evaluation", "checkpoint"],
     ...[...step, ...step, "freezing", ...step, ...step],
     ...["evaluation", "checkpoint", "end"],
   ]);
+});
+
+test("the compilation and each evaluation tell their progress before their event", async () => {
+  const events = await collect(smallEvents(base, lora, { settings: { epochs: 1 } }).events);
+  expect(events[0]).toMatchObject({ kind: "progress", stage: "compiling the training step" });
+  const told = events.slice(
+    1,
+    events.findIndex(({ kind }) => kind === "evaluation"),
+  );
+  expect(told.length).toBeGreaterThan(0);
+  for (const event of told) expect(event).toMatchObject({ kind: "progress", stage: "evaluating", unit: "examples" });
+  const last = told.at(-1) as ProgressEvent;
+  expect(last.done).toBe(last.total);
 });
 
 describe("a checkpoint", () => {
@@ -91,7 +105,7 @@ describe("a caller that requests no further event", () => {
     const kinds: string[] = [];
     const follow = async (): Promise<void> => {
       for await (const { kind } of events) {
-        kinds.push(kind);
+        if (kind !== "progress") kinds.push(kind);
         if (kind === "step") throw new Error("no room");
       }
     };

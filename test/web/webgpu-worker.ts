@@ -101,7 +101,7 @@ answerPage(async ({ cases, model, data }: WebGpuRequest): Promise<WebGpuAnswer> 
   const { options: training, method } = partOptions(trainingOptions, "aflora", { batchSize: 8 });
   const settings = withRecipe(training, findMethod(method.name), {});
   const base = await readBaseModel(urlFiles(model), task, 1);
-  const encoded = encodeTask(task, base, settings);
+  const encoded = await encodeTask(task, base, settings);
   const read = { task, base, encoded, method, settings, runtime: runtimes.cpu, initial: new Map(), notes: [] };
   const fineTuning = new FineTuning(await methodStart.run(read, {}));
   const chosenOf = async (...devices: Parameters<typeof fasterOf> extends [unknown, ...infer Rest] ? Rest : never) => {

@@ -137,7 +137,7 @@ function heard(event: SessionEvent): void {
   } else if (event.kind === "step") records.steps.push(event);
   else if (event.kind === "freezing") records.freezing.push(event);
   else if (event.kind === "evaluation") records.evaluations.push(event);
-  if (event.kind !== "download" && event.kind !== "fitting") look.follow(records);
+  if (event.kind !== "download" && event.kind !== "progress") look.follow(records);
 }
 
 /** Disables changes during a run. */

@@ -10,7 +10,6 @@ import type { ModelFiles } from "../../src/model-files/model-files.ts";
 import { pageDevices, webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Table } from "../../src/tasks/rows.ts";
 import type { CheckpointEvent } from "../../src/training/events.ts";
-import type { FittingProgress } from "../../src/training/linear-head/fit-head.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import type { GivenExamples } from "./given-examples.ts";
 import { type DownloadProgress, nameOf, revisionOf } from "./model-store.ts";
@@ -21,7 +20,6 @@ import { type StartFacts, startFacts } from "./start-facts.ts";
 /** Events of a run for the page. */
 export type SessionEvent =
   | { kind: "download"; progress: DownloadProgress }
-  | { kind: "fitting"; progress: FittingProgress }
   | StartFacts
   | Exclude<PageRunEvent, PageRunStart | CheckpointEvent | PageRunEnd>;
 
@@ -90,10 +88,6 @@ export async function trainInPage(
     ...(runtime && { runtime }),
     signal,
     resume,
-    onFitting: async (progress) => {
-      tell({ kind: "fitting", progress });
-      await turn();
-    },
     onEvent: async (event) => {
       if (event.kind === "start") return begin(event);
       if (event.kind === "checkpoint") return event.due ? save(() => saveProgress(event.state(), records)) : undefined;

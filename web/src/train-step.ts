@@ -1,6 +1,7 @@
 import { ratesOf } from "../../src/fine-tuning/recipe-rates.ts";
 import { suitedSettings } from "../../src/fine-tuning/suited-settings.ts";
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
+import { StageText } from "../../src/reports/stage-text.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
 import type { MethodChoice } from "./choices.ts";
@@ -9,6 +10,7 @@ import { byId, element, fillSelect } from "./dom.ts";
 import type { TaskFacts } from "./examples-file.ts";
 import type { DownloadProgress } from "./model-store.ts";
 import type { SessionEvent } from "./page-run.ts";
+import { capital } from "./problems.ts";
 import type { StartFacts } from "./start-facts.ts";
 
 /** Form for the method and settings, with the names of `aflora train`. */
@@ -115,6 +117,7 @@ export const downloadText = ({ file, received, size }: DownloadProgress): string
 
 /** Progress of a run while it trains. */
 export class TrainingProgress {
+  #stage = new StageText(duration);
   #start: StartFacts | undefined;
   #metric: { name: string; value: string; when: string } | undefined;
   #latest: StepRecord | undefined;
@@ -123,6 +126,7 @@ export class TrainingProgress {
   #steps = 0;
 
   begin(): void {
+    this.#stage = new StageText(duration);
     this.#start = undefined;
     this.#latest = undefined;
     this.#metric = undefined;
@@ -139,10 +143,9 @@ export class TrainingProgress {
       const { received, size } = event.progress;
       this.say(downloadText(event.progress));
       if (size) byId("bar", HTMLProgressElement).value = received / size;
-    } else if (event.kind === "fitting") {
-      const { doing, done, of, unit = "examples read" } = event.progress;
-      this.say(`${doing[0]!.toUpperCase()}${doing.slice(1)}: ${number(done)} of ${number(of)} ${unit}`);
-      byId("bar", HTMLProgressElement).value = done / of;
+    } else if (event.kind === "progress") {
+      this.say(capital(this.#stage.of(event)));
+      if (event.total) byId("bar", HTMLProgressElement).value = event.done / event.total;
     } else if (event.kind === "start") this.#begun(event);
     else if (event.kind === "note") byId("notes", HTMLElement).append(element("li", event.text));
     else if (event.kind === "step") this.#step(event);

@@ -71,7 +71,7 @@ export function classifyCommand(): Command {
       onProgress: downloadLine(),
     });
     try {
-      const progress = new ProgressLine("texts", all.length);
+      const progress = new ProgressLine("labelling", "texts", all.length);
       const scores = await classifyByLabels(encoder, labels, all, { onProgress: (done) => progress.at(done) });
       progress.end();
       if (rows && output !== undefined) {

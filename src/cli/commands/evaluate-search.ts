@@ -33,7 +33,7 @@ export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>,
     onStage(what, done, of) {
       if (progress?.what !== what) {
         progress?.line.end();
-        progress = { what, line: new ProgressLine(`done, ${what}`, of) };
+        progress = { what, line: new ProgressLine(what, "texts", of) };
       }
       if (done > 0) progress.line.at(done);
     },

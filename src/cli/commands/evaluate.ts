@@ -66,12 +66,12 @@ export function evaluateCommand(): Command {
         if (done < of) return;
         progress?.end();
         // Answers are generated after all texts are read, and slower.
-        progress = new ProgressLine("examples");
+        progress = new ProgressLine("answering", "examples");
       },
       onAnswer: (done, of) => progress?.at(done, { of }),
       onBase(base) {
         noteBaseFormat(base, given);
-        progress = new ProgressLine("examples");
+        progress = new ProgressLine("evaluating", "examples");
       },
     }).finally(() => progress?.end());
     print(json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`);

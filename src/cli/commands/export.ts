@@ -64,7 +64,7 @@ export function exportCommand(): Command {
       onStage: showStage,
       onWriting(done, of) {
         if (done < MEGABYTE) return;
-        writing ??= new ProgressLine("MB of weights written");
+        writing ??= new ProgressLine("writing the weights", "MB");
         writing.at(Math.round(done / MEGABYTE), { of: Math.round(of / MEGABYTE) });
       },
     }).finally(endWriting);

@@ -158,7 +158,7 @@ async function ask(
   const known = file.votesOn(texts).filter(({ vote }) => vote < options.votes);
   const askable = new Set(texts.filter((text) => text.trim() !== ""));
   const missing = askable.size * options.votes - known.length;
-  const progress = new ProgressLine("answers", missing);
+  const progress = new ProgressLine("labelling", "answers", missing);
   const stopListening = onStopSignal(() => {
     abort.abort();
     say("waiting for the answers under way; press Ctrl-C again to end at once\n");

@@ -142,7 +142,7 @@ async function label(
   { file }: PredictOptions,
   answers: Answers,
 ): Promise<void> {
-  const progress = file === undefined ? undefined : new ProgressLine("texts");
+  const progress = file === undefined ? undefined : new ProgressLine("predicting", "texts");
   const predictions = await model
     .predict(inputs, { onDone: (done, of) => progress?.at(done, { of }) })
     .finally(() => progress?.end());
@@ -166,7 +166,7 @@ async function choose(
 ): Promise<void> {
   if (textPair !== undefined) throw new UserError("give --choices or --text-pair, not both");
   const choices = list.split(",").map((choice) => choice.trim());
-  const progress = file === undefined ? undefined : new ProgressLine("answers");
+  const progress = file === undefined ? undefined : new ProgressLine("answering", "texts");
   const onDone = (done: number, of: number) => progress?.at(done / choices.length, { of: of / choices.length });
   const texts = inputs.map(({ text }) => text);
   const chosen = await chooseAnswers(model, texts, choices, { onDone }).finally(() => progress?.end());
@@ -195,7 +195,7 @@ async function answer(
     return;
   }
   const isHidden = !process.stdout.isTTY || output !== undefined;
-  const progress = file !== undefined && isHidden ? new ProgressLine("answers") : undefined;
+  const progress = file !== undefined && isHidden ? new ProgressLine("answering", "texts") : undefined;
   await model
     .answers(prompts, writing, ({ text, ...end }, i) => {
       const shown = { text: inputs[i]!.text, answer: text, ...end };

@@ -9,8 +9,12 @@ import type { FineTuneConfig } from "../../runs/fine-tune-config.ts";
 import { isFinished } from "../../runs/read-run.ts";
 import { REPORTED, type Reported, type ReportedScores, reportedScoresOf } from "../../studies/reported-scores.ts";
 import { TRIAL_TIME } from "../../studies/run-study.ts";
+import type { ProgressEvent } from "../../training/progress.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
+
+/** Stage of a trial whose steps count for its progress. */
+export const TRAINING = "training";
 
 /** Arguments for the process of a trial, as JSON in a file. */
 export interface TrialOrder {
@@ -23,12 +27,14 @@ export interface TrialOrder {
   reported: Reported | undefined;
 }
 
-/** Message to the parent process. */
-export interface TrialProgress {
-  step: number;
-  totalSteps: number;
-  epoch: number;
-}
+/** Message to the parent process about the steps of training. */
+const trainingProgress = (done: number, total: number): ProgressEvent => ({
+  kind: "progress",
+  stage: TRAINING,
+  done,
+  total,
+  unit: "steps",
+});
 
 /** Command for the process of one trial: trains, and scores the adapter on data that had no part in any choice. */
 export function trialCommand(): Command {
@@ -65,8 +71,9 @@ export function trialCommand(): Command {
         signal: abort.signal,
         onEvent(event) {
           if (event.kind === "start") ({ totalSteps } = event);
-          if (event.kind !== "step" || !process.connected) return;
-          process.send!({ step: event.step + 1, totalSteps, epoch: event.epoch } satisfies TrialProgress);
+          if (!process.connected) return;
+          if (event.kind === "progress") process.send!(event);
+          else if (event.kind === "step") process.send!(trainingProgress(event.step + 1, totalSteps));
         },
       });
       if (!outcome.result) {

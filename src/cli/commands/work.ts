@@ -13,6 +13,7 @@ import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.
 import { say } from "../terminal/print.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { runTrialInProcess } from "../trial-process.ts";
+import { TRAINING } from "./trial.ts";
 
 const EXAMPLES = [
   "aflora work --queue redis://127.0.0.1:6379",
@@ -77,7 +78,10 @@ export function workCommand(): Command {
         trials,
         signal: abort.signal,
         run: (job, onStep) =>
-          runTrialInProcess(job, { signal: abort.signal, onNews: ({ step, totalSteps }) => onStep(step, totalSteps) }),
+          runTrialInProcess(job, {
+            signal: abort.signal,
+            onNews: ({ stage, done, total }) => (stage === TRAINING ? onStep(done, total!) : undefined),
+          }),
         onReady: (address, counts) => {
           measured.readsQueue(counts);
           log(`waiting for trials and runs at ${address}`);

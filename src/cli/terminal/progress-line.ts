@@ -1,36 +1,39 @@
-import { duration, integer } from "./format.ts";
 import { say } from "./print.ts";
+import { StageLines } from "./stage-lines.ts";
 import { StatusLines } from "./status-lines.ts";
 
-/** Minimum milliseconds between two plain lines. */
-const INTERVAL = 10_000;
-
-/** Progress of a task with many equal parts, on stderr: a line that changes on a terminal, otherwise a line every ten seconds. */
+/** Progress of a task with many equal parts, on stderr: a line that changes on a terminal, otherwise a few lines. */
 export class ProgressLine {
-  readonly #what: string;
+  readonly #stage: string;
+  readonly #unit: string;
   readonly #of: number | undefined;
   readonly #status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
-  readonly #started = performance.now();
-  #said = this.#started;
+  readonly #lines = new StageLines(
+    {
+      show: (line) => {
+        this.#status?.set([line]);
+        return this.#status !== undefined;
+      },
+      log: (line) => say(`${line}\n`),
+    },
+    performance.now(),
+  );
 
-  /** @param of total number, if known */
-  constructor(what: string, of?: number) {
-    this.#what = what;
+  /**
+   * @param stage such as `embedding`
+   * @param unit such as `texts`
+   * @param of total number, if known
+   */
+  constructor(stage: string, unit: string, of?: number) {
+    this.#stage = stage;
+    this.#unit = unit;
     this.#of = of;
+    this.at(0);
   }
 
   /** @param of total number, if it became known later @param more additional text */
   at(done: number, { of = this.#of, more = "" }: { of?: number | undefined; more?: string } = {}): void {
-    const now = performance.now();
-    const seconds = (now - this.#started) / 1000;
-    const left = of === undefined ? "" : `, ${duration((seconds / done) * (of - done))} left`;
-    const all = of === undefined ? "" : ` of ${integer(of)}`;
-    const line = `${integer(done)}${all} ${this.#what}, ${integer(done / seconds)} a second${left}${more}`;
-    if (this.#status) this.#status.set([line]);
-    else if (now - this.#said >= INTERVAL) {
-      this.#said = now;
-      say(`${line}\n`);
-    }
+    this.#lines.take({ stage: this.#stage, done, total: of, unit: this.#unit }, more);
   }
 
   end(): void {

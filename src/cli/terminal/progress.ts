@@ -1,10 +1,10 @@
 import { basename, isAbsolute } from "node:path";
 import type { RunEvent, RunStart } from "../../runs/fine-tune-events.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/records.ts";
-import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { FreezingMap } from "./freezing-map.ts";
 import { say } from "./print.ts";
+import { StageLines } from "./stage-lines.ts";
 import { StatusLines } from "./status-lines.ts";
 
 /** Rows of a terminal that the map of frozen matrices leaves to the bar and to lines above. */
@@ -24,8 +24,7 @@ export class TrainingProgress {
   #peakMemory = 0;
   #metric = "";
   #lastLine = 0;
-  /** Work before training: its start, the amount done at that time, and the time of the last line (milliseconds). */
-  #before: { doing: string; since: number; from: number; said: number } | undefined;
+  readonly #stages = new StageLines(this);
   readonly #said = new Set<string>();
   readonly #brief: boolean;
   readonly #map = new FreezingMap();
@@ -41,6 +40,8 @@ export class TrainingProgress {
     else if (event.kind === "step") this.#step(event);
     else if (event.kind === "freezing") this.#freeze(event);
     else if (event.kind === "evaluation") this.#evaluation(event);
+    else if (event.kind === "note") this.note(event.text);
+    else if (event.kind === "progress" && (this.#status || !this.#brief)) this.#stages.take(event);
   }
 
   /** Prints a note from before training, once. */
@@ -49,26 +50,17 @@ export class TrainingProgress {
     this.#said.add(text);
   }
 
-  /** Shows the progress of work before training. */
-  fitting({ doing, done, of, unit }: FittingProgress): void {
-    const now = performance.now();
-    if (this.#before?.doing !== doing) this.#before = { doing, since: now, from: done, said: now };
-    if (done >= of) return;
-    const { since, from, said } = this.#before;
-    const speed = (1000 * (done - from)) / (now - since);
-    const pace = done > from ? `, ${speedOf(speed)} a second, ${duration((of - done) / speed)} left` : "";
-    const line = `${doing}: ${integer(done)} of ${integer(of)} ${unit ?? "examples read"}${pace}`;
-    if (this.#status) this.#status.set([line]);
-    else if (now - said >= 1000 * LINE_INTERVAL) {
-      this.#before.said = now;
-      this.log(line);
-    }
+  /** Leaves the bar as it was after the last step, or removes it if it was all that was shown. */
+  stop(): void {
+    if (this.#brief || !this.#start) this.#status?.clear();
+    else this.#show();
+    this.#status?.end();
   }
 
-  /** Leaves the bar as it is, or removes it if it was all that was shown. */
-  stop(): void {
-    if (this.#brief) this.#status?.clear();
-    this.#status?.end();
+  /** Replaces the bar by a line, if there is a terminal. @returns whether there is */
+  show(line: string): boolean {
+    this.#status?.set([line]);
+    return this.#status !== undefined;
   }
 
   /** Prints a line above the bar. */
@@ -224,5 +216,3 @@ function sampleLines(parts: NonNullable<RunStart["sample"]>): string[] {
 }
 
 const joined = (parts: readonly string[]): string => parts.filter(Boolean).join(" | ");
-
-const speedOf = (speed: number): string => (speed < 10 ? speed.toFixed(1) : integer(speed));

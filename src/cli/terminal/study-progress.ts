@@ -1,8 +1,9 @@
 import type { StudyProgress } from "../../studies/run-study.ts";
 import type { Trial } from "../../studies/study.ts";
-import type { TrialProgress } from "../commands/trial.ts";
+import type { ProgressEvent } from "../../training/progress.ts";
 import { duration } from "./format.ts";
 import { say } from "./print.ts";
+import { StageLines } from "./stage-lines.ts";
 import { StatusLines } from "./status-lines.ts";
 
 /** Progress of a study on stderr: a line for each trial, and on a terminal the progress of the current one. */
@@ -10,6 +11,7 @@ export class StudyProgressLines implements StudyProgress {
   /** Undefined if stderr is no terminal. */
   protected readonly status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
   readonly #started = performance.now();
+  readonly #stages = new StageLines(this, performance.now());
   #begun = 0;
   #trial = "";
   #left = 0;
@@ -32,8 +34,14 @@ export class StudyProgressLines implements StudyProgress {
     this.log(note);
   }
 
-  news({ step, totalSteps, epoch }: TrialProgress): void {
-    this.status?.set([`${this.#trial}: step ${step}/${totalSteps}, epoch ${epoch.toFixed(1)}`]);
+  /** Shows the progress of a trial's stage. */
+  news(progress: ProgressEvent): void {
+    this.#stages.take({ ...progress, stage: `${this.#trial}: ${progress.stage}` });
+  }
+
+  show(line: string): boolean {
+    this.status?.set([line]);
+    return this.status !== undefined;
   }
 
   log(line: string): void {

@@ -16,6 +16,7 @@ import { findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
 import type { EncodedSplit, Evaluation } from "../../training/evaluation/evaluate.ts";
 import { Predictor } from "../../training/prediction/predictor.ts";
 import { withReferenceValues } from "../../training/prediction/reference.ts";
+import type { TellDone } from "../../training/progress.ts";
 import type { SampleAnswer } from "../../training/records.ts";
 import type { Rollout } from "../../training/rollout.ts";
 import type { TrainOptions } from "../../training/train-options.ts";
@@ -116,13 +117,13 @@ export class AnswerRollout implements Rollout {
     return { examples: await this.#withReference(examples, signal), record };
   }
 
-  async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation> {
+  async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation> {
     const { task } = this.#asking;
     const metrics: Record<string, number> = {};
     let samples: SampleAnswer[] | undefined;
     let errors: Record<string, number> | undefined;
     for (const { name, examples, encoded } of splits) {
-      const written = await this.#write(encoded, { copies: 1, temperature: 0 }, signal);
+      const written = await this.#write(encoded, { copies: 1, temperature: 0, onDone }, signal);
       const answers: Scored[] = [];
       for (const [i, example] of examples.entries()) {
         answers.push(...(await this.#score(example, written[i]!, signal)));
@@ -175,7 +176,13 @@ export class AnswerRollout implements Rollout {
       copies,
       temperature,
       random,
-    }: { copies: number; temperature: number; random?: (prompt: TrainingExample, answer: number) => Random },
+      onDone,
+    }: {
+      copies: number;
+      temperature: number;
+      random?: (prompt: TrainingExample, answer: number) => Random;
+      onDone?: TellDone | undefined;
+    },
     signal?: AbortSignal,
   ): Promise<Written[][]> {
     this.#writer ??= this.#compileWriter();
@@ -211,6 +218,7 @@ export class AnswerRollout implements Rollout {
           skipSpecialTokens: true,
         });
       all.push(...ids.map((answers) => answers.map((answer) => ({ ids: answer, text: textOf(answer) }))));
+      await onDone?.(all.length, prompts.length);
     }
     return all;
   }

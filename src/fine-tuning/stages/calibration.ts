@@ -2,6 +2,7 @@ import { classWeightsOf } from "../../tasks/losses/class-weights.ts";
 import { findTaskKind, objectiveOf, taskWithTemperature } from "../../tasks/task-kinds.ts";
 import { calibrate, type ProbabilityLoss, withTemperature } from "../../training/calibration/calibrate.ts";
 import { scaledBy } from "../../training/linear-head/linear-head.ts";
+import { stageProgress } from "../../training/progress.ts";
 import type { RunEnding, Stage } from "./stage.ts";
 
 /**
@@ -15,7 +16,7 @@ export const calibration: Stage<RunEnding> = {
     const hasLayer = classifier !== undefined && adapter.parameters.has(`${classifier}.weight`);
     return encoded.task.labels.length > 0 && hasLayer && lossOf(encoded.task) !== undefined;
   },
-  async run(ending, { signal }) {
+  async run(ending, { signal, onProgress }) {
     const { plan, fineTuning, adapter } = ending;
     const { model, weights, task, validation, settings } = fineTuning.training;
     const classifier = plan.base.trace.classifier!;
@@ -26,6 +27,7 @@ export const calibration: Stage<RunEnding> = {
       known: rowsKnown(ending),
       tokenBudget: settings.tokenBudget,
       signal,
+      onDone: stageProgress(onProgress, "calibrating the probabilities"),
     });
     const { temperature, steps } = found;
     const description = {

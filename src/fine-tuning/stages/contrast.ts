@@ -49,9 +49,9 @@ function contrastOf(plan: RunPlan): Contrast {
       const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(train.examples.at(i)!)));
       return { ...encoded, targets, weights: Float32Array.of(1) };
     }),
-    async fitHead(weights, runtime, signal) {
+    async fitHead(weights, runtime, { signal, onProgress }) {
       const { tokenBudget } = plan.settings;
-      const options = { candidates: [features], loss: linearLoss, penalty: PENALTY, tokenBudget, signal };
+      const options = { candidates: [features], loss: linearLoss, penalty: PENALTY, tokenBudget, signal, onProgress };
       const fitted = await fitHead(model, weights, runtime, { task, ...sample }, options);
       for (const [name, { data }] of fitted.weights) (weights.get(name)!.data as Float32Array).set(data);
     },

@@ -35,7 +35,7 @@ export const fittedHead: Stage<RunPlan> = {
 /** Fits the head of a plan to the training examples. @throws the signal's reason */
 export function fitPlannedHead(
   { base, encoded: { task, sample }, settings, runtime }: RunPlan,
-  { signal, onFitting }: StageOptions,
+  { signal, onProgress }: StageOptions,
 ): Promise<FittedHead> {
   const { tokenBudget, headFeatures, contrastive, epochs } = settings;
   const candidates = headFeatures ? [headFeatures] : candidatesOf(base, contrastive);
@@ -50,7 +50,7 @@ export function fitPlannedHead(
       mostExamples: epochs > 0 ? startExamples(task) : undefined,
       tokenBudget,
       signal,
-      onFitting,
+      onProgress,
     },
   );
 }

@@ -1,4 +1,5 @@
 import { learnNovelty } from "../../training/novelty/novelty.ts";
+import { stageProgress } from "../../training/progress.ts";
 import { choosesOne } from "./calibration.ts";
 import type { RunEnding, Stage } from "./stage.ts";
 
@@ -6,13 +7,17 @@ import type { RunEnding, Stage } from "./stage.ts";
 export const novelty: Stage<RunEnding> = {
   name: "novelty",
   needs: (ending) => ending.calibration !== undefined && choosesOne(ending),
-  async run(ending, { signal }) {
+  async run(ending, { signal, onProgress }) {
     const { plan, fineTuning, adapter } = ending;
     const { model, weights, validation, settings } = fineTuning.training;
     const { tokenBudget } = settings;
     const split = { train: plan.encoded.sample.encoded, held: validation.flatMap(({ encoded }) => encoded) };
     const answering = new Map([...weights, ...adapter.parameters]);
-    const learned = await learnNovelty(model, answering, plan.runtime, split, { tokenBudget, signal });
+    const learned = await learnNovelty(model, answering, plan.runtime, split, {
+      tokenBudget,
+      signal,
+      onDone: stageProgress(onProgress, "learning which texts are unlike these"),
+    });
     return { ...ending, adapter: { ...adapter, novelty: learned } };
   },
 };

@@ -2,6 +2,7 @@ import type { TaskData } from "../../tasks/example.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";
 import type { EncodedSplit } from "../../training/evaluation/evaluate.ts";
 import { type ReferenceOptions, withReference } from "../../training/prediction/reference.ts";
+import { stageProgress } from "../../training/progress.ts";
 import { adaptedModel, adaptedWeights } from "../adapted-run.ts";
 import type { RunPlan } from "../run-plan.ts";
 import type { Stage } from "./stage.ts";
@@ -14,7 +15,7 @@ export const referenceAnswers: Stage<RunPlan> = {
   name: "reference answers",
   // A rollout records the outputs for the answers that it writes.
   needs: ({ encoded, reward }) => !reward && objectiveOf(encoded.task).reference !== undefined,
-  async run(plan, { signal, onFitting }) {
+  async run(plan, { signal, onProgress }) {
     const { base, encoded, initial, runtime, settings } = plan;
     const started = { model: adaptedModel(plan), weights: adaptedWeights(base, initial), runtime };
     const { examples, encoded: read } = encoded.train;
@@ -22,7 +23,7 @@ export const referenceAnswers: Stage<RunPlan> = {
     const [train, ...validation] = await withReferences(encoded.task, [all, ...encoded.validation], started, {
       tokenBudget: settings.tokenBudget,
       signal,
-      onDone: (done, of) => onFitting?.({ doing: "reading the answers before training", done, of }),
+      onDone: stageProgress(onProgress, "reading the answers before training"),
     });
     return { ...plan, encoded: { ...encoded, train: train!, sample: train!, validation } };
   },

@@ -2,6 +2,7 @@ import type { Tensors } from "../../graph/tensor.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
 import { type LengthSettings, runLength } from "../../training/batches/batch-order.ts";
 import { withTemperature } from "../../training/calibration/calibrate.ts";
+import { stageProgress } from "../../training/progress.ts";
 import { trainOnAll } from "../encoded-task.ts";
 import { FineTuning } from "../fine-tuning.ts";
 import { canFitHead, type RunPlan } from "../run-plan.ts";
@@ -62,11 +63,11 @@ async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors
 async function contrastOfAll(
   onAll: RunPlan,
   { fineTuning, end: { state } }: RunEnding,
-  { signal, onFitting }: StageOptions,
+  { signal, onProgress }: StageOptions,
 ): Promise<Tensors<"float32"> | undefined> {
   const { settings, encoded } = onAll;
   if (!settings.contrastive || state.step !== fineTuning.totalSteps) return undefined;
-  const { batchSize } = settings;
+  const onStep = stageProgress(onProgress, "training on all examples", "steps");
   const { tokenBudget } = fineTuning;
   const { totalSteps } = runLength(settings, encoded.train.encoded.length);
   // With a new head, the start does not count, so that only the end is evaluated.
@@ -74,7 +75,7 @@ async function contrastOfAll(
   const again = new FineTuning(await contrast.run({ ...onAll, settings: once, resume: undefined }, { signal }));
   for await (const event of again.train(onAll.runtime, { signal })) {
     if (event.kind === "step") {
-      await onFitting?.({ doing: "training on all", done: (event.step + 1) * batchSize, of: totalSteps * batchSize });
+      await onStep(event.step + 1, totalSteps);
     }
     if (event.kind !== "end") continue;
     signal?.throwIfAborted();

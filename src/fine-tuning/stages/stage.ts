@@ -5,7 +5,7 @@ import type { TaskData } from "../../tasks/example.ts";
 import type { Calibration } from "../../training/calibration/calibrate.ts";
 import type { Evaluation } from "../../training/evaluation/evaluate.ts";
 import type { TrainingEnd } from "../../training/events.ts";
-import type { FittingProgress } from "../../training/linear-head/fit-head.ts";
+import type { OnProgress } from "../../training/progress.ts";
 import type { FineTuning } from "../fine-tuning.ts";
 import type { RunPlan } from "../run-plan.ts";
 import type { RunFindings } from "./findings.ts";
@@ -29,8 +29,7 @@ export interface RunEnding {
 export interface StageOptions {
   /** Aborting ends the stage with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Receives the progress of a stage. A returned promise is awaited. */
-  onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
+  onProgress?: OnProgress | undefined;
 }
 
 export interface StartOptions extends StageOptions {

@@ -7,7 +7,7 @@ const PART = 512;
 export interface EmbedTextsOptions {
   /** Size to which vectors are truncated. */
   dimensions?: number | undefined;
-  /** Receives the number of finished texts after each part. */
+  /** Receives the number of finished texts after each run of the model's graph. */
   onProgress?(done: number): void;
 }
 
@@ -19,9 +19,12 @@ export async function* embedStream(
 ): AsyncGenerator<{ texts: string[]; vectors: Float32Array[] }> {
   let [part, done]: [string[], number] = [[], 0];
   const embed = async () => {
-    const vectors = await model.embed(part, dimensions === undefined ? {} : { dimensions });
+    const before = done;
+    const vectors = await model.embed(part, {
+      ...(dimensions !== undefined && { dimensions }),
+      onDone: (finished) => onProgress?.(before + finished),
+    });
     done += part.length;
-    onProgress?.(done);
     return { texts: part, vectors };
   };
   for await (const text of texts) {

@@ -22,7 +22,7 @@ export const initProjections = z
 /** Number of training examples that gradients and activations are computed for. */
 const EXAMPLES = 48;
 
-/** Largest error of a direction, relative to the largest singular value: a start needs no more. */
+/** Largest error of a direction, relative to the largest singular value: that is enough for a start. */
 const TOLERANCE = 0.1;
 
 /** Main directions of a layer: of its outputs (`left [out, rank]`) and of its inputs (`right [rank, in]`). */

@@ -12,6 +12,7 @@ import type { TrainingExample } from "../../tasks/task-kind.ts";
 import type { ScoredRows } from "../linear-head/linear-losses.ts";
 import { Turns } from "../linear-head/turns.ts";
 import { Predictor } from "../prediction/predictor.ts";
+import type { TellDone } from "../progress.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 import { bestFactor } from "./temperature.ts";
 
@@ -24,6 +25,12 @@ export interface Calibration {
   after: ReliabilityBin[];
   /** Accuracy of the most confident predictions after scaling. */
   steps: ConfidenceStep[];
+}
+
+/** How to run the model's graph over examples. */
+interface PredictingOptions {
+  tokenBudget: number;
+  signal?: AbortSignal | undefined;
 }
 
 /** Losses whose outputs become probabilities. */
@@ -44,12 +51,13 @@ export async function calibrate(
     known,
     tokenBudget,
     signal,
-  }: { loss: ProbabilityLoss; known: number; tokenBudget: number; signal?: AbortSignal | undefined },
+    onDone,
+  }: { loss: ProbabilityLoss; known: number; onDone?: TellDone } & PredictingOptions,
 ): Promise<Calibration> {
   const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget });
   let logits: Float32Array[];
   try {
-    logits = await predictor.logits(examples, undefined, signal);
+    logits = await predictor.logits(examples, undefined, signal, onDone);
   } finally {
     await predictor.release();
   }

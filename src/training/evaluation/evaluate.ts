@@ -10,6 +10,7 @@ import { findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
 import { ObjectiveGraph } from "../objective/objective-graph.ts";
 import { totalWeight } from "../objective/objective-inputs.ts";
 import { Predictor } from "../prediction/predictor.ts";
+import type { TellDone } from "../progress.ts";
 import type { SampleAnswer } from "../records.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 
@@ -70,8 +71,12 @@ export class Evaluator {
     return new Evaluator(task, predictor, objective, batchSize);
   }
 
-  /** @param signal aborts between two runs of the graph @throws the signal's reason; UserError if outputs are not finite */
-  async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal): Promise<Evaluation> {
+  /**
+   * @param signal aborts between two runs of the graph
+   * @param onDone receives the numbers of texts read and of all texts
+   * @throws the signal's reason; UserError if outputs are not finite
+   */
+  async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation> {
     const { kind, labels, options } = this.#task;
     const metrics: Record<string, number> = {};
     let loss = 0;
@@ -81,7 +86,7 @@ export class Evaluator {
     const predicted = new Set<string>();
     const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
-      const logits = await this.#predictor.logits(encoded, undefined, signal);
+      const logits = await this.#predictor.logits(encoded, undefined, signal, onDone);
       if (!logits.every(areFinite)) {
         throw new UserError(
           `the model's outputs on the ${name} examples are not finite; lower the learning rate, or check the model's weights`,

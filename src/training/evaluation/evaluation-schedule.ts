@@ -1,4 +1,5 @@
 import type { RunLength } from "../../methods/method.ts";
+import { type OnProgress, stageProgress } from "../progress.ts";
 import type { EvaluationRecord, ScoresRecord } from "../records.ts";
 import type { TrainOptions } from "../train-options.ts";
 import { Evaluator } from "./evaluate.ts";
@@ -42,12 +43,16 @@ export class ScheduledEvaluations {
   }
 
   /** Runs an evaluation. @param step steps done @throws the signal's reason; UserError if outputs are not finite */
-  async take(step: number): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
+  async take(step: number, onProgress?: OnProgress): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
     const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.#options;
     signal?.throwIfAborted();
-    if (step > 0) await contrast?.fitHead(weights, runtime, signal);
+    if (step > 0) await contrast?.fitHead(weights, runtime, { signal, onProgress });
     if (!rollout) this.#evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
-    const { alike, scores, ...found } = await (rollout ?? this.#evaluator!).evaluate(validation, signal);
+    const { alike, scores, ...found } = await (rollout ?? this.#evaluator!).evaluate(
+      validation,
+      signal,
+      stageProgress(onProgress, "evaluating"),
+    );
     const epoch = step / this.#length.stepsPerEpoch;
     const evaluation: EvaluationRecord = { kind: "evaluation", ...found, step, epoch };
     this.#taken.push(evaluation);

@@ -23,7 +23,7 @@ export interface ValidationOptions {
   penalties?: readonly number[];
   /** Takes all rows, not a sample, and penalises each fit by its share of them: each row counts as much as in a fit of all. */
   ofAll?: boolean;
-  /** Called after each fit. @param of fits if all penalties are tried */
+  /** Called after each fit, and between its passes over the rows. @param of fits if all penalties are tried */
   onFit?: ((done: number, of: number) => void | Promise<void>) | undefined;
 }
 
@@ -69,7 +69,10 @@ export async function crossValidate(
   const design = await Design.of(given, order, solver.products, solver.turns);
   const splits = draws.flatMap((foldOf) => splitsOf(design, foldOf));
   let done = 0;
-  const tell = onFit && (() => onFit(++done, splits.length * penalties.length));
+  const tell = () => onFit?.(done, splits.length * penalties.length);
+  const onEnd = () => {
+    done += 1;
+  };
   let starts: Float64Array[] = splits.map(() => new Float64Array(outputs * design.width));
   const tried: CrossValidated[] = [];
   let least = Number.POSITIVE_INFINITY;
@@ -82,7 +85,7 @@ export async function crossValidate(
         start: starts[i]!,
       }),
     );
-    starts = await solver.fit(design, fits, { tolerance: COMPARING, onFit: tell });
+    starts = await solver.fit(design, fits, { tolerance: COMPARING, onFit: onEnd, onPass: tell });
     const found = await heldOutOutputs(solver, design, splits, starts);
     const scored = await scoreOf(solver, design, held, found);
     const sum = scored.losses.reduce((total, each) => total + each, 0);

@@ -5,10 +5,10 @@ import type { Runtime } from "../../runtime/session.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
 import { type Scores, scoresOf } from "../../tasks/examples.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
-import type { Media } from "../../tasks/media.ts";
 import type { TaskOptionValues, TrainingExample } from "../../tasks/task-kind.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { Predictor } from "../prediction/predictor.ts";
+import { type OnProgress, stageProgress } from "../progress.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 import { type CrossValidated, comparedRows, crossValidate } from "./cross-validation.ts";
 import { type FeatureRows, sparseTargets } from "./feature-rows.ts";
@@ -52,22 +52,7 @@ export interface HeadFitOptions {
   /** Most tokens of a run of the model's graph. */
   tokenBudget: number;
   signal?: AbortSignal | undefined;
-  /** Called with the progress; its promise is awaited. */
-  onFitting?: ((progress: FittingProgress) => void | Promise<void>) | undefined;
-}
-
-/** Progress of a stage before or after training. */
-export interface FittingProgress {
-  doing:
-    | `reading the ${Media}`
-    | "fitting the head"
-    | "choosing the head's penalty"
-    | "reading the answers before training"
-    | "training on all";
-  done: number;
-  of: number;
-  /** Unit of `done` and `of` (default: examples). Fewer fits than `of` are enough if the best penalty is found early. */
-  unit?: "fits";
+  onProgress?: OnProgress | undefined;
 }
 
 /**
@@ -84,7 +69,8 @@ export async function fitHead(
   given: HeadExamples,
   options: HeadFitOptions,
 ): Promise<FittedHead> {
-  const { candidates, loss, penalty, signal, onFitting } = options;
+  const { candidates, loss, penalty, signal, onProgress } = options;
+  const onRead = stageProgress(onProgress, "computing the head's features");
   const turns = new Turns(signal);
   const { stratumOf } = findTaskKind(given.task.kind);
   const strata = stratumOf && given.examples.map(stratumOf);
@@ -99,9 +85,7 @@ export async function fitHead(
     });
     try {
       const encoded = Array.from(places, (place) => given.encoded[place]!);
-      const values = await predictor.logits(encoded, undefined, signal, (done) =>
-        onFitting?.({ doing: "fitting the head", done: read + done, of }),
-      );
+      const values = await predictor.logits(encoded, undefined, signal, (done) => onRead(read + done, of));
       read += places.length;
       const own = strata && Array.from(places, (place) => strata[place]!);
       const shared = await sharedRows(encoded, model.labelCount, turns);
@@ -114,12 +98,14 @@ export async function fitHead(
   return LinearSolver.with(runtime, { loss, outputs: model.labelCount, signal }, async (solver) => {
     const { chosen, choice } =
       rows && penalty === undefined
-        ? await choose(solver, rows, onFitting)
+        ? await choose(solver, rows, onProgress)
         : { chosen: 0, choice: uncompared(penalty!) };
     const features = candidates[chosen]!;
     const all = rows && comparesAll ? rows[chosen]! : (await rowsOf(order, [features]))[0]!;
-    const scaled = penalty === undefined ? await rescaled(solver, all.rows, choice, all.groups) : choice;
-    const { weight, bias } = await fitLinear(solver, all.rows, scaled, all.groups);
+    const onFit = stageProgress(onProgress, "scaling the head's outputs", "fits");
+    const scaled = penalty === undefined ? await rescaled(solver, all.rows, choice, all.groups, onFit) : choice;
+    const onPass = stageProgress(onProgress, "fitting the head", "passes");
+    const { weight, bias } = await fitLinear(solver, all.rows, scaled, all.groups, onPass);
     const { classifier } = traceModel({ ...model, features }, model.labelCount, model.head);
     const shown = Array.from(compared, (place) => ({
       example: given.examples[place]!,
@@ -236,14 +222,14 @@ function exampleRows(
 async function choose(
   solver: LinearSolver,
   [first, ...others]: readonly ExampleRows[],
-  onFitting: HeadFitOptions["onFitting"],
+  onProgress: HeadFitOptions["onProgress"],
 ) {
-  const onFit = (done: number, of: number) =>
-    onFitting?.({ doing: "choosing the head's penalty", done, of, unit: "fits" });
+  const onFit = stageProgress(onProgress, "choosing the head's penalty", "fits");
   const own = await choosePenalty(solver, first!.rows, first!.groups, { onFit });
   let best = { chosen: 0, choice: own };
   for (const [i, { rows, groups }] of others.entries()) {
-    const [found] = await crossValidate(solver, rows, groups, { penalties: [own.penalty] });
+    const onFit = stageProgress(onProgress, "choosing the head's features", "fits");
+    const [found] = await crossValidate(solver, rows, groups, { penalties: [own.penalty], onFit });
     if (found && isWorse(best.choice.losses, found.losses)) best = { chosen: i + 1, choice: found };
   }
   return best;

@@ -3,7 +3,7 @@ import { Design, type LinearFunction } from "./design.ts";
 import { canonicalOrder, type FeatureRows } from "./feature-rows.ts";
 import { type RowGroups, sampleRows } from "./folds.ts";
 import { LINEAR_LOSSES } from "./linear-losses.ts";
-import type { LinearSolver } from "./linear-solver.ts";
+import type { LinearSolver, SolveOptions } from "./linear-solver.ts";
 
 /** The penalty that did best for 8 to 500 rows per class of AG News. */
 const USUAL_PENALTY = 1;
@@ -53,9 +53,12 @@ export async function rescaled(
   rows: FeatureRows,
   { penalty, factor }: Pick<CrossValidated, "penalty" | "factor">,
   groups: RowGroups,
+  onFit?: ValidationOptions["onFit"],
 ): Promise<Pick<CrossValidated, "penalty" | "factor">> {
   const isAsked = LINEAR_LOSSES[solver.loss].scales && scaledBy(rows) > 0;
-  const [found] = isAsked ? await crossValidate(solver, rows, groups, { penalties: [penalty], ofAll: true }) : [];
+  const [found] = isAsked
+    ? await crossValidate(solver, rows, groups, { penalties: [penalty], ofAll: true, onFit })
+    : [];
   return { penalty, factor: found?.factor ?? factor };
 }
 
@@ -91,11 +94,15 @@ export async function fitLinear(
   given: FeatureRows,
   { penalty, factor }: Pick<CrossValidated, "penalty" | "factor">,
   groups: RowGroups = {},
+  onPass?: SolveOptions["onPass"],
 ): Promise<LinearFunction> {
   const order = sampleRows(await canonicalOrder(given, solver.turns), groups, mostRows(given));
   const design = await Design.of(given, order, solver.products, solver.turns);
   const start = new Float64Array(given.outputs * design.width);
-  const [found] = await solver.fit(design, [{ weights: design.weights, penalty, start }], { tolerance: CONVERGED });
+  const [found] = await solver.fit(design, [{ weights: design.weights, penalty, start }], {
+    tolerance: CONVERGED,
+    onPass,
+  });
   const { weight, bias } = await design.functionOf(found!, solver.products);
   return { weight: weight.map((each) => factor * each), bias: bias.map((each) => factor * each) };
 }

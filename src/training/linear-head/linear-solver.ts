@@ -22,8 +22,10 @@ export interface Fit {
 export interface SolveOptions {
   /** Size of the gradient, as a share of the rows' weights, at which a fit has converged. */
   tolerance: number;
-  /** Called after each fit. */
-  onFit?: (() => void | Promise<void>) | undefined;
+  /** Called when a fit has converged. */
+  onFit?: (() => void) | undefined;
+  /** Called after each pass over the rows, with their number. */
+  onPass?: ((passes: number) => void | Promise<void>) | undefined;
 }
 
 /** Most coefficients of all fits that are computed side by side. */
@@ -237,13 +239,13 @@ class SideBySide {
     return new SideBySide(solver, design, fits, { conditioner, targets });
   }
 
-  async solve(memory: number, { tolerance, onFit }: SolveOptions): Promise<Float64Array[]> {
+  async solve(memory: number, { tolerance, onFit, onPass }: SolveOptions): Promise<Float64Array[]> {
     const searches = this.#fits.map(({ start, weights }) =>
       minimise(start, { tolerance: tolerance * sum(weights), memory }),
     );
     const points = new Map(searches.map((search, i) => [i, search.next().value]));
     const found: Float64Array[] = [];
-    while (points.size > 0) {
+    for (let pass = 1; points.size > 0; pass++) {
       const evaluated = await this.#evaluate(points);
       for (const [i, each] of evaluated) {
         const { value, done } = searches[i]!.next(each);
@@ -252,9 +254,10 @@ class SideBySide {
         else {
           found[i] = value;
           points.delete(i);
-          await onFit?.();
+          onFit?.();
         }
       }
+      await onPass?.(pass);
     }
     return found;
   }

@@ -5,6 +5,7 @@ import { argmax, softmax } from "../../tasks/probabilities.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { sampleRows } from "../linear-head/folds.ts";
 import { Predictor } from "../prediction/predictor.ts";
+import type { TellDone } from "../progress.ts";
 import type { AdaptedModel } from "../step-graph.ts";
 import { distanceToNearest, fitKnownFeatures, type KnownFeatures } from "./known-features.ts";
 
@@ -58,7 +59,7 @@ export async function learnNovelty(
   weights: Tensors,
   runtime: Runtime,
   { train, held }: { train: readonly TrainingExample[]; held: readonly TrainingExample[] },
-  { tokenBudget, signal }: { tokenBudget: number; signal?: AbortSignal | undefined },
+  { tokenBudget, signal, onDone }: { tokenBudget: number; signal?: AbortSignal | undefined; onDone?: TellDone },
 ): Promise<Novelty | undefined> {
   const { labelCount } = model;
   if (held.length < FEWEST_HELD || labelCount > MOST_ROWS) return undefined;
@@ -67,15 +68,18 @@ export async function learnNovelty(
   if (new Set(classes).size < labelCount) return undefined;
   const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget, withFeatures: true });
   try {
-    const read = (examples: readonly TrainingExample[]) => predictor.logits(examples, undefined, signal);
-    const features = (await read(shown)).map((row) => row.subarray(labelCount));
+    const usualTexts = sampleOf(held);
+    const of = shown.length + usualTexts.length;
+    const read = (examples: readonly TrainingExample[], before: number) =>
+      predictor.logits(examples, undefined, signal, (done) => onDone?.(before + done, of));
+    const features = (await read(shown, 0)).map((row) => row.subarray(labelCount));
     const known = fitKnownFeatures(features, classes, labelCount);
-    const of = "energy";
-    const parts = (await read(sampleOf(held))).map((row) => partsOf(known, of, row, labelCount));
+    const doubt = "energy";
+    const parts = (await read(usualTexts, shown.length)).map((row) => partsOf(known, doubt, row, labelCount));
     const usual = {
       rest: known.rest,
       distance: scaleOf(parts.map(({ distance }) => distance)),
-      doubt: { ...scaleOf(parts.map(({ doubt }) => doubt)), of },
+      doubt: { ...scaleOf(parts.map((part) => part.doubt)), of: doubt },
     } as const;
     const scores = parts.map((part) => scoreOf(usual, part)).sort((a, b) => a - b);
     const every = Math.ceil(scores.length / SCORES);
