@@ -20,7 +20,7 @@ export interface ReportedRun extends Pick<RunRecords, "steps" | "evaluations" | 
   data: ScoredData;
   /** All options by name. */
   options: Readonly<Record<string, unknown>>;
-  /** What the run says about its answers to held-out examples. */
+  /** Facts that the run has about its answers to held-out examples. */
   findings?: RunRecords["findings"];
   /** For embeddings and rerankers whose run has a folder. */
   scores?: RunRecords["scores"];
@@ -41,7 +41,7 @@ export function runContent(run: ReportedRun): Markup {
   return content(runTitle(run), said, runPictures(run), tables, { notes: result?.notes, first: answers(run) });
 }
 
-/** What people ask first: how good the model is, and where it is wrong. */
+/** The first questions: how good the model is, and where it is wrong. */
 function answers(run: Pick<ReportedRun, "evaluations" | "findings" | "result">): Markup {
   const { tables = [] } = run.findings ?? {};
   // The table of numbers that lie furthest apart is under its picture.

@@ -17,7 +17,7 @@ import type {
 } from "./records.ts";
 import { isRunLocked } from "./run-lock.ts";
 
-/** The file of what a run says about its answers to held-out examples. */
+/** The file with facts about a run's answers to held-out examples. */
 export const FINDINGS = "findings.json";
 
 /** Everything that a run has written, read from its folder. */
@@ -32,7 +32,7 @@ export interface RunRecords {
   freezing: FreezingRecord[];
   /** Records of embeddings and rerankers. */
   scores: ScoresRecord[];
-  /** What the run says about its answers to held-out examples; undefined for kinds that describe none, and for older runs. */
+  /** Facts about its answers to held-out examples; undefined for kinds that describe none, and for older runs. */
   findings?: RunFindings | undefined;
   /** Undefined while the run is being written, or if it was cut off. */
   result?: RunResult;

@@ -2,9 +2,10 @@ import { sameAnswerScores } from "../../tasks/examples.ts";
 import type { Finding } from "../../tasks/findings.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { Predictor } from "../../training/prediction/predictor.ts";
+import { stageProgress } from "../../training/progress.ts";
 import type { RunEnding, Stage } from "./stage.ts";
 
-/** What a run's report says about the kept model's answers to held-out examples. */
+/** Facts about the kept model's answers to held-out examples, for a run's report. */
 export interface RunFindings {
   /** Examples that the tables are about. */
   examples: number;
@@ -28,7 +29,7 @@ const MOST_POINTS = 1000;
 export const findings: Stage<RunEnding> = {
   name: "findings",
   needs: ({ plan: { encoded } }) => findTaskKind(encoded.task.kind).findingsOf !== undefined,
-  async run(ending, { signal }) {
+  async run(ending, { signal, onProgress }) {
     const { plan, fineTuning, adapter } = ending;
     const { model, weights, task, validation, settings } = fineTuning.training;
     const kind = findTaskKind(task.kind);
@@ -42,7 +43,8 @@ export const findings: Stage<RunEnding> = {
     const predictor = await Predictor.compile(model, answering, plan.runtime, { tokenBudget: settings.tokenBudget });
     try {
       const encodings = chosen.map(([, encoded]) => encoded);
-      const logits = await predictor.logits(encodings, undefined, signal);
+      const onDone = stageProgress(onProgress, "looking for mistakes");
+      const logits = await predictor.logits(encodings, undefined, signal, onDone);
       const predictions = logits.map((values, i) => kind.predict(labels, examples[i]!, encodings[i]!, values, options));
       const sameAnswer = sameAnswerScores(task, examples);
       const tables = kind.findingsOf!(predictions, examples, labels);
@@ -65,7 +67,7 @@ export const findings: Stage<RunEnding> = {
   },
 };
 
-/** At most so many of the items, evenly spread. */
+/** At most `most` of the items, evenly spread. */
 function evenly<Item>(all: readonly Item[], most: number): Item[] {
   const step = Math.max(1, all.length / most);
   return all.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step));
