@@ -11,7 +11,7 @@ export function findingsPage(run: string, evaluations: readonly RunEvaluation[])
     return html`<h2>${split}</h2>
 <p>${number(examples)} examples: ${metricsText(metrics, errors)}.</p>
 <div class="pictures">${pictures}</div>
-<section class="answers">${findingTables(whole.filter(({ points }) => !points)).map(table)}</section>
+<section class="answers">${findingTables(whole).map(table)}</section>
 `;
   });
   const title = `Mistakes of ${run}`;

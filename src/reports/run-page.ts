@@ -44,8 +44,7 @@ export function runContent(run: ReportedRun): Markup {
 /** The first questions: how good the model is, and where it is wrong. */
 function answers(run: Pick<ReportedRun, "evaluations" | "findings" | "result">): Markup {
   const { tables = [] } = run.findings ?? {};
-  // The table of numbers that lie furthest apart is under its picture.
-  const shown = [...comparedScores(run), ...findingTables(tables.filter(({ points }) => !points))];
+  const shown = [...comparedScores(run), ...findingTables(tables)];
   return html`<section class="answers">${shown.map(table)}</section>
 ${figures(findingPictures(tables), "answers")}`;
 }

@@ -63,6 +63,7 @@ describe("of one run", () => {
     expect(numbers(scores!)).toEqual([["accuracy", "0.864", "0.7", "0.5"]]);
     expect(confused!.querySelector("caption")!.textContent).toBe("Most confused labels: 1 of 2");
     expect(numbers(confused!)).toEqual([["a", "b", "3"]]);
+    expect([...page.querySelectorAll(".answers caption")].at(-1)!.textContent).toBe("Predicted beside true");
     expect(titles(page)[0]).toBe("Predicted beside true");
     expect(figure(page, "Predicted beside true").querySelectorAll("circle")).toHaveLength(2);
   });
