@@ -6,6 +6,35 @@ import type { z } from "zod";
  */
 export class UserError extends Error {
   override name = "UserError";
+  /** The message with the command line's flags, if `message` names options instead. */
+  inFlags?: string;
+}
+
+/** A flag of the command line, outside of a command to type. */
+const FLAG_OR_COMMAND = /\baflora [a-z]+[^;,]*|(?<![\w-])--(?:no-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)/g;
+
+/** Names options as a program gives them: `--max-length` becomes `option "maxLength"`. Commands to type stay as they are. */
+export const inOptionNames = (message: string): string =>
+  message.replace(FLAG_OR_COMMAND, (found, flag?: string) =>
+    flag === undefined ? found : `option "${flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())}"`,
+  );
+
+/** Lets an error of the API name options rather than flags. @returns the same error */
+export function withOptionNames(error: unknown): unknown {
+  if (error instanceof UserError && error.inFlags === undefined) {
+    error.inFlags = error.message;
+    error.message = inOptionNames(error.message);
+  }
+  return error;
+}
+
+/** Runs a function of the API, whose errors name options rather than flags. */
+export async function namingOptions<Value>(run: () => Promise<Value>): Promise<Value> {
+  try {
+    return await run();
+  } catch (error) {
+    throw withOptionNames(error);
+  }
 }
 
 /** Returns the closest of `candidates` to `word`, as `; did you mean "x"?`, or "" if none is close. */

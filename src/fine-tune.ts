@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { withOptionNames } from "./errors.ts";
 import type { WatchServer } from "./reports/watch-server.ts";
 import type { FineTuneConfig, ResumeConfig } from "./runs/fine-tune-config.ts";
 import type { FineTuneOutcome, RunControl, RunEvent } from "./runs/fine-tune-events.ts";
@@ -74,7 +75,11 @@ async function* eventsOf(
   options: RunControl | undefined,
 ): AsyncGenerator<RunEvent, void> {
   const { fineTuneEvents: events } = await import("./runs/fine-tune-events.ts");
-  yield* events(config, options);
+  try {
+    yield* events(config, options);
+  } catch (error) {
+    throw withOptionNames(error);
+  }
 }
 
 /** Serves the page, before there is a run folder. */

@@ -1,3 +1,4 @@
+import { namingOptions } from "./errors.ts";
 import type { ExportReport } from "./export/export-adapter-node.ts";
 import type { ExportOptions } from "./export/export-formats-node.ts";
 import type { HubOptions } from "./model-files/hub-repository-node.ts";
@@ -15,7 +16,7 @@ import type { DeviceName } from "./runtime/device.ts";
  */
 export async function evaluateRun(run: string, source?: EvaluationSource): Promise<RunEvaluation[]> {
   const { evaluateRun: evaluate } = await import("./runs/evaluate-run.ts");
-  return evaluate(run, source);
+  return namingOptions(() => evaluate(run, source));
 }
 
 /** Where an export computes, and who follows it. */
@@ -36,7 +37,7 @@ export interface ExportSettings extends HubOptions {
  */
 export async function exportRun(run: string, options: ExportOptions, settings?: ExportSettings): Promise<ExportReport> {
   const { exportRun: write } = await import("./runs/export-run.ts");
-  return write(run, options, settings);
+  return namingOptions(() => write(run, options, settings));
 }
 
 /**
@@ -45,7 +46,7 @@ export async function exportRun(run: string, options: ExportOptions, settings?: 
  */
 export async function readRunRecords(directory: string): Promise<RunRecords> {
   const { readRunRecords: read } = await import("./runs/read-run.ts");
-  return read(directory);
+  return namingOptions(() => read(directory));
 }
 
 /**
@@ -54,5 +55,5 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
  */
 export async function writeReport(directories: readonly string[], out: string): Promise<void> {
   const { writeReport: write } = await import("./reports/report.ts");
-  return write(directories, out);
+  return namingOptions(() => write(directories, out));
 }

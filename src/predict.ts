@@ -11,6 +11,7 @@
  * @module
  */
 
+import { namingOptions } from "./errors.ts";
 import type { FineTunedModel } from "./inference/fine-tuned-model.ts";
 import type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
 import type { HubOptions } from "./model-files/hub-repository-node.ts";
@@ -39,7 +40,7 @@ export async function loadFineTunedModel(
   options?: LoadOptions,
 ): Promise<FineTunedModel> {
   const { loadFineTunedModel: load } = await import("./inference/load-fine-tuned-model-node.ts");
-  return load(directory, place, options);
+  return namingOptions(() => load(directory, place, options));
 }
 
 /**
@@ -56,5 +57,5 @@ export async function loadEmbedder(
   options?: HubOptions & { base?: BaseFormat | undefined },
 ): Promise<FineTunedModel> {
   const { loadEmbedder: load } = await import("./inference/load-embedder-node.ts");
-  return load(model, place, options);
+  return namingOptions(() => load(model, place, options));
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { inWords } from "../src/errors.ts";
+import { inWords, namingOptions, UserError } from "../src/errors.ts";
 
 test.each([
   [z.object({ a: z.string() }), {}, "it is missing"],
@@ -20,6 +20,15 @@ test.each([
 ] as const)("what is wrong is said in words: %#", (schema, input, words) => {
   const { error } = (schema as z.ZodType).safeParse(input, { error: inWords });
   expect(error!.issues.map(({ message }) => message)).toEqual([words]);
+});
+
+test("an error of the API names options; the command line shows its flags", async () => {
+  const message = "lower --max-length or leave --no-dropout out (aflora train --resume x, or --overwrite)";
+  const error = await namingOptions(() => Promise.reject(new UserError(message))).catch((each) => each);
+  expect(error.message).toBe(
+    'lower option "maxLength" or leave option "dropout" out (aflora train --resume x, or option "overwrite")',
+  );
+  expect(error.inFlags).toBe(message);
 });
 
 test("whatever shows an issue's message has it in words", async () => {
