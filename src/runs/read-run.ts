@@ -5,7 +5,7 @@ import type { z } from "zod";
 import { UserError } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "../fine-tuning/data-fingerprint-node.ts";
 import { parseSavedConfig, type RunConfig } from "../fine-tuning/run-options-node.ts";
-import type { RunFindings } from "../fine-tuning/stages/findings.ts";
+import type { RunFindings } from "../tasks/findings.ts";
 import { freezingRecord, metricsRecord, runFindings, runResult, scoresRecord } from "./record-schemas.ts";
 import type {
   EvaluationRecord,

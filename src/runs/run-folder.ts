@@ -5,7 +5,7 @@ import { UserError } from "../errors.ts";
 import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomic-file-node.ts";
 import { writeJsonFile } from "../files/json-file-node.ts";
 import type { DataFingerprint } from "../fine-tuning/data-fingerprint-node.ts";
-import type { RunFindings } from "../fine-tuning/stages/findings.ts";
+import type { RunFindings } from "../tasks/findings.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";

@@ -13,6 +13,17 @@ export interface Finding {
   points?: readonly (readonly [number, number])[];
 }
 
+/** Facts about the kept model's answers to held-out examples, for a run's report. */
+export interface RunFindings {
+  /** Examples that the tables are about. */
+  examples: number;
+  /** Scores of the best answer that is the same for all examples. */
+  sameAnswer?: Record<string, number>;
+  /** Whether training began from a head that was fitted to the frozen model's features. */
+  startsFitted: boolean;
+  tables: Finding[];
+}
+
 /** Rows that a short report shows of a list without an end. */
 export const MOST_SHOWN = 10;
 

@@ -1,20 +1,8 @@
 import { sameAnswerScores } from "../../tasks/examples.ts";
-import type { Finding } from "../../tasks/findings.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { Predictor } from "../../training/prediction/predictor.ts";
 import { stageProgress } from "../../training/progress.ts";
 import type { RunEnding, Stage } from "./stage.ts";
-
-/** Facts about the kept model's answers to held-out examples, for a run's report. */
-export interface RunFindings {
-  /** Examples that the tables are about. */
-  examples: number;
-  /** Scores of the best answer that is the same for all examples. */
-  sameAnswer?: Record<string, number>;
-  /** Whether training began from a head that was fitted to the frozen model's features. */
-  startsFitted: boolean;
-  tables: Finding[];
-}
 
 /** Most examples that are answered for the tables; drawn evenly from more. */
 const MOST_EXAMPLES = 5000;

@@ -2,13 +2,13 @@ import type { Adapter } from "../../model/adapter.ts";
 import type { BaseModel } from "../../model/base-model.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { TaskData } from "../../tasks/example.ts";
+import type { RunFindings } from "../../tasks/findings.ts";
 import type { Calibration } from "../../training/calibration/calibrate.ts";
 import type { Evaluation } from "../../training/evaluation/evaluate.ts";
 import type { TrainingEnd } from "../../training/events.ts";
 import type { OnProgress } from "../../training/progress.ts";
 import type { FineTuning } from "../fine-tuning.ts";
 import type { RunPlan } from "../run-plan.ts";
-import type { RunFindings } from "./findings.ts";
 
 /** A run between its last step and its adapter: the stages after the loop add to it. */
 export interface RunEnding {
