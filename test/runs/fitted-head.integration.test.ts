@@ -21,7 +21,7 @@ beforeAll(async () => {
   train = join(home, "letters.csv");
   const rows = Array.from(
     { length: 40 },
-    (_, i) => `${i % 2 ? "ddd" : "ccc"} ${"abefgh".slice(i % 5)},${i % 2 ? "d" : "c"}`,
+    (_, i) => `${i % 2 ? "ddd" : "ccc"} ${"abefgh".slice(i % 5)} ${"abef"[Math.floor(i / 10)]},${i % 2 ? "d" : "c"}`,
   );
   await writeFile(train, ["text,label", ...rows, ""].join("\n"));
 });
