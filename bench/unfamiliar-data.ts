@@ -113,7 +113,7 @@ async function threeRows(): Promise<DataSet> {
     rows.filter(({ label }) => label === topic).slice(from, from + count);
   const train = [...of(topics[0]!, 0, 2), ...of(topics[1]!, 0, 1)];
   const test = topics.flatMap((topic) => of(topic, 10, 100));
-  return { train, test, options: { text: "text", label: "label" }, metric: "accuracy" };
+  return { train, test, options: { text: "text", label: "label", validationSplit: 0.34 }, metric: "accuracy" };
 }
 
 /** An export of a help desk: the questions of a bank in one of 30 columns, the others as such tools write them. */

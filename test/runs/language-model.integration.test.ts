@@ -81,6 +81,17 @@ describe("a chat model learns conversations", () => {
     }
   });
 
+  test("the report shows answers to held-out prompts beside their references", async () => {
+    const { findings } = await readRunRecords(output());
+    const [{ columns, rows }] = findings!.tables as [(typeof findings & object)["tables"][0]];
+    expect(columns).toEqual(["prompt", "reference", "answer"]);
+    expect(rows.length).toBeGreaterThan(0);
+    for (const [prompt, reference, answer] of rows) {
+      expect(String(prompt)).toMatch(/^Where is the \w+\?$/);
+      expect(String(answer).split(" ").length).toBe(String(reference).split(" ").length);
+    }
+  });
+
   test("a run that is cut off and resumed ends with the same adapter, to the bit", async () => {
     const abort = new AbortController();
     const other = { ...config(), output: join(home, "resumed") };

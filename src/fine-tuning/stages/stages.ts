@@ -10,6 +10,7 @@ import { ownParameters } from "./own-parameters.ts";
 import { placement } from "./placement.ts";
 import { referenceAnswers } from "./reference-answers.ts";
 import { refit } from "./refit.ts";
+import { sampleAnswers } from "./sample-answers.ts";
 import type { EndOptions, RunEnding, Stage, StartOptions } from "./stage.ts";
 
 /** Stages between the reading of a run's data and its first step, in order. */
@@ -26,6 +27,7 @@ export const AFTER_THE_LOOP: readonly Stage<RunEnding, EndOptions>[] = [
   calibration,
   novelty,
   findings,
+  sampleAnswers,
   float32Base,
   refit,
   ownParameters,
