@@ -87,8 +87,8 @@ describe("a chat model learns conversations", () => {
     expect(columns).toEqual(["prompt", "reference", "answer"]);
     expect(rows.length).toBeGreaterThan(0);
     for (const [prompt, reference, answer] of rows) {
-      expect(String(prompt)).toMatch(/^Where is the \w+\?$/);
-      expect(String(answer).split(" ").length).toBe(String(reference).split(" ").length);
+      expect(String(prompt)).toMatch(/^(Where is the \w+\?|Thank you)$/);
+      for (const each of [reference, answer]) expect(String(each)).toMatch(/\w/);
     }
   });
 
