@@ -22,6 +22,7 @@ export type {
   OnnxNodeOptions,
   Op,
   Provenance,
+  RowsOf,
   Value,
 } from "./graph/graph.ts";
 export type { NumberBlocks } from "./graph/number-blocks.ts";
@@ -102,6 +103,7 @@ export type {
   SoundInput,
   TaskData,
 } from "./tasks/example.ts";
+export type { Finding } from "./tasks/findings.ts";
 export type { HeldOutSearch } from "./tasks/held-out-search.ts";
 export type { ClassifiedText } from "./tasks/kinds/classification.ts";
 export type { EmbeddedText } from "./tasks/kinds/embedding.ts";
@@ -109,6 +111,7 @@ export type { MultiLabelledText } from "./tasks/kinds/multi-label.ts";
 export type { ScoredText } from "./tasks/kinds/regression.ts";
 export type { RewardedText } from "./tasks/kinds/reward.ts";
 export type { EntityPrediction, TaggedText, WordPrediction } from "./tasks/kinds/token-classification.ts";
+export type { List } from "./tasks/list.ts";
 export {
   binaryCrossEntropy,
   crossEntropy,
