@@ -9,6 +9,7 @@ const ENTRANCES = {
   "aflora/extend": "src/extend.ts",
   "aflora/web": "src/web.ts",
   "aflora/predict": "src/predict.ts",
+  "aflora/predict/web": "src/predict-web.ts",
 };
 
 const config = ts.readConfigFile(`${ROOT}tsconfig.build.json`, ts.sys.readFile).config;

@@ -5,7 +5,7 @@ import { type FittedAdapter, untrainedParameters } from "../model/fitted-adapter
 import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
-import { type PredictedExample, Predictor } from "../training/prediction/predictor.ts";
+import { type OutputReader, type PredictedExample, Predictor } from "../training/prediction/predictor.ts";
 import { withReferenceValues } from "../training/prediction/reference.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { CachedDecoder } from "./generation/cached-decoder.ts";
@@ -18,8 +18,8 @@ export interface CompiledWriter extends GenerationSettings {
 
 /** Parts of a model, each compiled at its first use. */
 interface Compilable {
-  predictor: Predictor;
-  featured: Predictor;
+  predictor: OutputReader;
+  featured: OutputReader;
   writer: CompiledWriter;
 }
 
@@ -32,11 +32,19 @@ export class CompiledModel {
   #released = false;
 
   /** Objective of the model, and its parameters before training. */
-  readonly #trained: { objective: Objective; untrained: Tensors<"float32"> };
+  readonly #trained: { objective: Objective; untrained: Tensors<"float32"> } | undefined;
 
-  private constructor(compile: Compile, trained: { objective: Objective; untrained: Tensors<"float32"> }) {
+  private constructor(compile: Compile, trained?: { objective: Objective; untrained: Tensors<"float32"> }) {
     this.#compile = compile;
     this.#trained = trained;
+  }
+
+  /** A whole model that was compiled elsewhere, and only gives outputs of its head. */
+  static ofOutputs(outputs: OutputReader): CompiledModel {
+    const refuse = async (): Promise<never> => {
+      throw new UserError("an exported model gives only the outputs of its head; load the run that it was made from");
+    };
+    return new CompiledModel({ predictor: async () => outputs, featured: refuse, writer: refuse });
   }
 
   /**
@@ -74,8 +82,8 @@ export class CompiledModel {
 
   /** Adds the base model's values to examples if the loss compares with them. @throws the signal's reason */
   async withReference(examples: PredictedExample[], signal?: AbortSignal): Promise<PredictedExample[]> {
+    if (this.#trained?.objective.reference === undefined) return examples;
     const { objective, untrained } = this.#trained;
-    if (objective.reference === undefined) return examples;
     const values = await this.outputs("predictor", examples, untrained, signal);
     return examples.map((each, i) => ({ ...each, targets: withReferenceValues(objective, each.targets!, values[i]!) }));
   }

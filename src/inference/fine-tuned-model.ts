@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import type { BaseModel } from "../model/base-model.ts";
-import { type FittedAdapter, fitAdapter } from "../model/fitted-adapter.ts";
+import { fitAdapter } from "../model/fitted-adapter.ts";
 import { readMedia } from "../model/read-media.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -61,7 +61,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
    * @internal
    * @param adapter from `fitAdapter`, for which `compiled` was compiled
    */
-  constructor(base: BaseModel, { description, parameters, novelty }: FittedAdapter, compiled: CompiledModel) {
+  constructor(base: BaseModel, { description, parameters, novelty }: Adapter, compiled: CompiledModel) {
     this.description = description;
     this.#novelty = novelty;
     const kind: TaskKind = findTaskKind(description.task.kind);

@@ -3,16 +3,17 @@ import { join } from "node:path";
 import { UserError } from "../errors.ts";
 import { readJsonFile } from "../files/json-file-node.ts";
 import { ADAPTER_DESCRIPTION } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import { loadBaseModel } from "../model/load-base-model-node.ts";
+import { loadBaseModel, openModel, resolveModelFolder } from "../model/load-base-model-node.ts";
 import { type BaseOptions, openAdapter } from "../model/open-adapter-node.ts";
 import { PEFT_CONFIG } from "../model/peft/peft-files.ts";
-import { untunedAdapter } from "../model/untuned-adapter-node.ts";
+import { adapterOfUntuned, refuseNewWeights } from "../model/untuned-adapter.ts";
+import { modelFiles } from "../model-files/model-folder-node.ts";
 import { nodeRuntime, type RuntimePlace } from "../runtime/runtime-node.ts";
 import { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { formatToAnswer } from "./answering-format-node.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
+import { openExported } from "./open-exported.ts";
 
 /** Options of a loaded model. */
 export interface LoadOptions extends BaseOptions {
@@ -60,10 +61,16 @@ async function loadWholeModel(
   runtime: Runtime,
   { kind, writes: asked, base: given, ...hub }: Omit<LoadOptions, "model"> & { kind?: string | undefined },
 ): Promise<FineTunedModel> {
-  const untuned = await untunedAdapter(model, { ...hub, kind });
+  const exported =
+    kind === undefined && given === undefined
+      ? await openExported(await modelFiles(await resolveModelFolder(model, hub)), runtime, ({ location }) => location)
+      : undefined;
+  if (exported) return exported;
+  const opened = await openModel(model, hub);
+  const untuned = adapterOfUntuned(model, opened, { kind, revision: hub.revision });
   const { task } = untuned.description;
   const format = given ?? formatToAnswer({ writes: asked ?? writesTexts(task), packs: runtime.packs });
-  const base = await loadBaseModel(model, task, 0, { ...hub, format });
+  const base = await opened.read(task, 0, format);
   refuseNewWeights(base);
   return FineTunedModel.adapt(base, untuned, runtime);
 }
@@ -94,11 +101,4 @@ export async function loadAskedModel(
   if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
   if (model === undefined) throw new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is");
   return loadWholeModel(model, runtime, { ...options, kind });
-}
-
-/** An untuned model must have all weights: newly initialized ones would give random answers. @throws UserError if it lacks some */
-export function refuseNewWeights({ name, newWeights }: Pick<BaseModel, "name" | "newWeights">): void {
-  if (newWeights.length === 0) return;
-  const missing = newWeights.map((weight) => weight.name).join(", ");
-  throw new UserError(`${name} cannot answer as it is: it has no weights ${missing}; train it first`);
 }

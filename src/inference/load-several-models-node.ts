@@ -3,12 +3,13 @@ import { UserError } from "../errors.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../model/load-base-model-node.ts";
 import { type BaseOptions, openAdapter } from "../model/open-adapter-node.ts";
+import { refuseNewWeights } from "../model/untuned-adapter.ts";
 import { untunedAdapter } from "../model/untuned-adapter-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { AdapterHost } from "./adapter-host.ts";
 import { formatToAnswer } from "./answering-format-node.ts";
 import type { FineTunedModel } from "./fine-tuned-model.ts";
-import { refuseNewWeights, writesTexts } from "./load-fine-tuned-model-node.ts";
+import { writesTexts } from "./load-fine-tuned-model-node.ts";
 
 /** Name of the runs' base model; if there are several, prefix of their names. */
 const BASE = "base";

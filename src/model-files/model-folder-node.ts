@@ -6,7 +6,7 @@ import { fileSource, folderFiles } from "./file-source-node.ts";
 import { ggufFiles } from "./gguf/gguf-files.ts";
 import type { ModelFiles } from "./model-files.ts";
 import { type FolderConfig, parseConfig, readModelConfig } from "./model-folder.ts";
-import { onnxFormat } from "./onnx/onnx-format.ts";
+import { filesWithOnnx } from "./onnx/one-file.ts";
 
 /**
  * Returns a model's files on the disk: those of a folder, those derived from a GGUF file (its path, or the only one in
@@ -35,11 +35,7 @@ async function onnxFiles(path: string): Promise<ModelFiles> {
   const isBeside = (await own.open("config.json")) !== undefined;
   const folder = isBeside ? own : folderFiles(dirname(dirname(resolve(path))));
   const file = isBeside ? basename(path) : `${basename(dirname(resolve(path)))}/${basename(path)}`;
-  return {
-    location: folder.location,
-    formats: [onnxFormat(file)],
-    open: async (name) => (/^(model\.safetensors|pytorch_model\.bin)/.test(name) ? undefined : folder.open(name)),
-  };
+  return filesWithOnnx(folder, file);
 }
 
 /**

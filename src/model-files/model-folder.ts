@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { inWords, UserError } from "../errors.ts";
+import type { ByteSource } from "../files/byte-source.ts";
 import { readJson } from "./json-file.ts";
 import type { ModelFiles, WeightFormat } from "./model-files.ts";
 import type { Network } from "./onnx/network.ts";
@@ -60,6 +61,16 @@ export async function readNetwork(files: ModelFiles): Promise<Network | undefine
     const source = await files.open(format.file);
     if (source) return format.holdsNetwork && (await format.open(source, files)).network;
     if (await files.open(indexOf(format))) return undefined;
+  }
+  return undefined;
+}
+
+/** The ONNX file that holds a model's weights; undefined if they are in another format. */
+export async function onnxFileIn(files: ModelFiles): Promise<ByteSource | undefined> {
+  for (const format of formatsOf(files)) {
+    const source = await files.open(format.file);
+    if (source) return format.holdsNetwork && source;
+    if (!format.holdsNetwork && (await files.open(indexOf(format)))) return undefined;
   }
   return undefined;
 }

@@ -73,6 +73,8 @@ export type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 export interface OpenedModel<Base extends BaseModel = BaseModel>
   extends ModelDescription,
     Pick<BaseModel, "name" | "revision" | "files" | "tokenizer" | "media"> {
+  /** Its config.json. */
+  raw: FolderConfig;
   /**
    * Reads the weights. Head parameters that the checkpoint lacks are drawn from `seed` as Hugging Face does: matrices normal,
    * biases 0, normalisations 1. The checkpoint's own classifier is kept if it is for the same labels.
@@ -93,7 +95,15 @@ export async function openBaseModel(
   const description = { ...describeModel(folder.config, network, processor), pooling: await readPooling(files) };
   const media = await mediaReader(description.config, files, processor, decoders);
   const tokenizer = media ? noTokenizer(files.location, media.reads) : await loadTokenizer(files);
-  const opened = { name: files.location, ...description, ...name, files, tokenizer, ...(media && { media }) };
+  const opened = {
+    name: files.location,
+    raw: folder.config,
+    ...description,
+    ...name,
+    files,
+    tokenizer,
+    ...(media && { media }),
+  };
   return {
     ...opened,
     async read(task, seed, choice = "float32") {

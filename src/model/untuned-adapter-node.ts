@@ -1,62 +1,23 @@
-import { head } from "../methods/head.ts";
 import type { HubOptions } from "../model-files/hub-repository-node.ts";
-import type { FolderConfig } from "../model-files/model-folder.ts";
 import { modelFiles } from "../model-files/model-folder-node.ts";
-import type { ModelDescription } from "../models/families.ts";
-import { embeddingKind, recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
-import type { Adapter, AdapterDescription } from "./adapter.ts";
+import type { Adapter } from "./adapter.ts";
 import { readPooling } from "./base-model.ts";
 import { describeModelAt } from "./describe-model-node.ts";
 import { resolveModelFolder } from "./load-base-model-node.ts";
-
-/** Default limit on the tokens of an embedded text, if the model's folder has none. */
-const MAX_LENGTH = 256;
+import { adapterOfUntuned } from "./untuned-adapter.ts";
 
 /**
- * Makes an adapter that changes nothing, for the task that a model's configuration names. A decoder or an encoder-decoder generates, a
- * checkpoint with a head labels, and any other encoder embeds.
+ * Makes an adapter that changes nothing for a model, whose weights it does not read.
  * @param model a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
- * @param asked name of a kind of task (default: chosen by the model); that of embeddings becomes the one for the model's media
+ * @param kind name of a kind of task, as {@link adapterOfUntuned} takes it
  * @throws UserError if the model is missing, damaged or not supported.
  */
 export async function untunedAdapter(
   model: string,
-  { kind: asked, ...hub }: HubOptions & { kind?: string | undefined } = {},
+  { kind, ...hub }: HubOptions & { kind?: string | undefined } = {},
 ): Promise<Adapter> {
   const directory = await resolveModelFolder(model, hub);
-  const { raw, description: described } = await describeModelAt(directory);
-  const { maxLength, modelType, picture } = described.config;
-  const found = asked === undefined ? taskOf(raw, described) : { kind: asked, labels: [] };
-  // The kind that embeds texts becomes the one that embeds pictures, if the model reads these.
-  const { kind, labels } =
-    picture && found.kind === embeddingKind().name ? { ...found, kind: embeddingKind("pictures").name } : found;
-  const embeds = kind === embeddingKind().name;
-  const poolingLimit = embeds ? ((await readPooling(await modelFiles(directory))).maxLength ?? MAX_LENGTH) : maxLength;
-  const description: AdapterDescription = {
-    format: "aflora-adapter",
-    model,
-    ...(hub.revision !== undefined && { revision: hub.revision }),
-    modelType,
-    method: head.name,
-    methodOptions: {},
-    task: { name: "custom", kind, labels, metrics: [] },
-    maxLength: Math.min(poolingLimit, maxLength),
-  };
-  return { description, parameters: new Map() };
-}
-
-/** Kind of task of a checkpoint's class, or else the first one for such models; and the labels of its head. */
-function taskOf(raw: FolderConfig, { architecture, config }: ModelDescription): { kind: string; labels: string[] } {
-  const forModel = TASK_KINDS.all.filter(({ modelKind = architecture.kind }) => modelKind === architecture.kind);
-  const suffixOf = (autoClass: string): string => autoClass.replace("AutoModel", "");
-  const own = forModel.find(({ huggingFace: { autoClass } }) => {
-    return suffixOf(autoClass) !== "" && raw.architectures?.some((name) => name.endsWith(suffixOf(autoClass)));
-  });
-  if (own?.head === "sequence" || own?.head === "token") {
-    const outputs = Array.from({ length: config.labelCount }, (_, i) => raw.id2label?.[i] ?? `LABEL_${i}`);
-    const { kind, labels } = recognizeHead(own.head, outputs, raw.problem_type, architecture.kind);
-    return { kind: kind.name, labels };
-  }
-  const written = forModel.find(({ modelKind }) => modelKind !== undefined);
-  return { kind: (written ?? embeddingKind()).name, labels: [] };
+  const { raw, description } = await describeModelAt(directory);
+  const pooling = await readPooling(await modelFiles(directory));
+  return adapterOfUntuned(model, { raw, ...description, pooling }, { kind, revision: hub.revision });
 }

@@ -10,6 +10,7 @@ import { CompiledGraph, reason, weightOf } from "./compiled-graph.ts";
 import type { Device } from "./device.ts";
 import { DEFAULT_DEVICE } from "./devices.ts";
 import type { OnnxRuntime } from "./onnx-runtime.ts";
+import { WholeModel } from "./whole-model.ts";
 
 export interface RuntimeOptions {
   device: Device;
@@ -115,6 +116,26 @@ export class Runtime {
       writesInPlace: this.#writesInPlace,
       compileSeconds: (performance.now() - start) / 1000,
     });
+  }
+
+  /**
+   * Opens a whole ONNX model, which runs as it is.
+   * @param model its bytes, or the path of its file
+   * @param location of the file, for the error message
+   * @throws UserError if ONNX Runtime cannot read it
+   */
+  async openWhole(model: Uint8Array | string, location: string): Promise<WholeModel> {
+    try {
+      const session = await this.#onnxRuntime.InferenceSession.create(
+        model as Uint8Array,
+        this.#sessionOptions(undefined),
+      );
+      return new WholeModel(session, this.#onnxRuntime.Tensor);
+    } catch (error) {
+      throw new UserError(`${location} cannot be opened by ONNX Runtime: ${reason(error)}; export it again`, {
+        cause: error,
+      });
+    }
   }
 
   /** A runtime of the same ONNX Runtime on the CPU, such as for graphs in float64, for which graphics cards have few kernels. */

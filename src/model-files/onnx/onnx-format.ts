@@ -10,7 +10,8 @@ import { type Network, nodesFor } from "./network.ts";
 import { readNetwork } from "./read-network.ts";
 
 /** Usual paths of an ONNX file in a model folder, those of Transformers.js first. */
-const FILES = ["onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx"];
+const NAMES = ["model", "model_quantized", "model_q4"];
+const FILES = NAMES.flatMap((name) => [`onnx/${name}.onnx`, `${name}.onnx`]);
 
 /** Formats of ONNX files in a model folder, which hold the forward pass too. */
 export const ONNX_FORMATS: readonly WeightFormat[] = FILES.map(onnxFormat);

@@ -28,8 +28,15 @@ export interface PredictorOptions {
 /** An example to predict for. It has targets if its kind of task reads the outputs within the graph. */
 export type PredictedExample = EncodedExample & Partial<Targets>;
 
+/** Computes outputs of a model's head. */
+export interface OutputReader {
+  /** As {@link Predictor.logits}. */
+  logits(...asked: Parameters<Predictor["logits"]>): Promise<Float32Array[]>;
+  release(): Promise<void>;
+}
+
 /** An adapted model that only computes outputs of its head. */
-export class Predictor {
+export class Predictor implements OutputReader {
   /** Width of a row: the head's outputs, values read from them, features, or outputs and features. */
   readonly #width: number;
   readonly #budget: RunBudget;
@@ -114,7 +121,7 @@ export class Predictor {
 }
 
 /** Joins the arrays of each example's texts. */
-function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
+export function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
   if (examples.length === ofTexts.length) return ofTexts;
   let start = 0;
   return examples.map(({ texts = [] }) => {
