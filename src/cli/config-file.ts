@@ -23,7 +23,9 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new UserError(`${path} must hold options, such as "epochs: 3"`);
   }
-  return camelKeys(options);
+  // An editor reads it.
+  const { $schema, ...own } = camelKeys(options);
+  return own;
 }
 
 /** Entries of an object with names in camel case; none if it is no object. */

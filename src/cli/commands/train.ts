@@ -40,6 +40,7 @@ const EVERYDAY = [
 export function trainCommand(): Command {
   const command = new Command("train")
     .option("--config <file>", "JSON or YAML file of options, named without dashes; flags override it")
+    .option("--config-schema", "print the JSON Schema of such a file, for editors, and end")
     .option("--overwrite", "replace an earlier run in the output folder")
     .option("--resume [dir]", "resume the run in this folder, or in --output, with the options saved there")
     .option("--watch", "serve a live report of the run on 127.0.0.1, and print its address")
@@ -56,6 +57,7 @@ export function trainCommand(): Command {
     const { INTERRUPTED, runTraining } = await import("../run-training.ts");
     const {
       config,
+      configSchema: asksSchema,
       overwrite = false,
       resume = false,
       watch,
@@ -64,6 +66,11 @@ export function trainCommand(): Command {
       mixedProcessors,
       ...flags
     } = givenOptions(command);
+    if (asksSchema) {
+      const { configSchema } = await import("../config-schema.ts");
+      print(`${JSON.stringify(configSchema(), null, 2)}\n`);
+      return;
+    }
     if (mixedProcessors && queue === undefined)
       throw new UserError("--mixed-processors goes with --queue; leave it out");
     const file = config === undefined ? {} : await readConfigFile(config as string);
