@@ -67,7 +67,7 @@ const withThemedPictures = (markdown: string): string =>
       `<img class="in-light" alt="${alt}" src="/${light}" loading="lazy">\n<img class="in-dark" alt="${alt}" src="/${dark}" loading="lazy">`,
   );
 
-/** `llms.txt` and `llms-full.txt`: what programs read, an outline with links and all pages in one. */
+/** `llms.txt` and `llms-full.txt`: what programs read, an outline with links and all pages in one; `skill.md`, for coding agents. */
 export function writeForPrograms(address: string): void {
   const summary =
     "# aflora\n\n> Fine-tune transformer models from TypeScript, on your own machine, with Node and no Python.\n";
@@ -77,6 +77,7 @@ export function writeForPrograms(address: string): void {
     return `## ${title}\n\n${lines.join("\n")}\n`;
   });
   writeFileSync(join(OUTPUT, "llms.txt"), [summary, ...outline].join("\n"));
+  copyFileSync(root("site/skill.md"), join(OUTPUT, "skill.md"));
   const texts = pages.flatMap(({ pages: listed }) => listed.map(({ file }) => readFileSync(join(PAGES, file), "utf8")));
   const withoutComments = texts.map((text) => text.replace(/<!--[\s\S]*?-->\n?/g, "").trim());
   writeFileSync(join(OUTPUT, "llms-full.txt"), `${[summary.trim(), ...withoutComments].join("\n\n")}\n`);
