@@ -120,6 +120,7 @@ export class Runtime {
 
   /**
    * Opens a whole ONNX model, which runs as it is.
+   * @internal
    * @param model its bytes, or the path of its file
    * @param location of the file, for the error message
    * @throws UserError if ONNX Runtime cannot read it

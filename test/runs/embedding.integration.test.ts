@@ -200,6 +200,12 @@ describe("pairs", () => {
     const found = (await embed(texts, { pooling: "mean", normalize: true })).tolist() as number[][];
     await embed.dispose();
     expect(largestDifference(found, expected)).toBeLessThan(1e-4);
+    for (const folder of [at("merged"), at("onnx-model")]) {
+      const whole = await loadFineTunedModel(folder, runtime);
+      const vectors = await whole.embed(texts);
+      await whole.release();
+      expect(largestDifference(vectors, expected), folder).toBeLessThan(1e-4);
+    }
 
     const peft = await exportRun(run(), { format: "peft", output: at("peft") }, { threads: 1 });
     expect(peft.largestDifference).toBeLessThan(1e-5);

@@ -6,6 +6,7 @@ import { UserError } from "../../src/errors.ts";
 import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
 import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
@@ -67,6 +68,14 @@ describe("token classification", () => {
       expect(given!.words!.map(({ label }) => label)).toEqual(["O", "B-PER"]);
       expect(none!.entities).toEqual([]);
       await expect(tagger.predict([["one", "two"]])).rejects.toThrow(/takes single texts, not pairs/);
+
+      // Texts of different lengths share a run of the exported file, which pads them.
+      await exportRun(output(), { format: "onnx", output: join(home, "exported") }, { threads: 1 });
+      const exported = await loadFineTunedModel(join(home, "exported"), runtime);
+      const whole = await exported.predict([text, "abc"]);
+      await exported.release();
+      const tags = (each: typeof found) => each!.words!.map(({ word, label }) => [word, label]);
+      expect(whole.map(tags)).toEqual([found, none].map(tags));
     } finally {
       await tagger.release();
     }
