@@ -1,8 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import type { RunRecords } from "../runs/read-run.ts";
-import type { EvaluationRecord } from "../runs/records.ts";
 import type { Finding } from "../tasks/findings.ts";
-import { metricDirections } from "../tasks/task-kinds.ts";
 import { draw } from "./drawing.ts";
 import type { Picture, Table } from "./page.ts";
 import { number, rangeOf, short, tick } from "./quantities.ts";
@@ -34,23 +32,6 @@ export function comparedScores({ evaluations, findings, result }: AnsweredRun): 
       ]),
     },
   ];
-}
-
-/** Says why the kept epoch was kept if another score seems to speak for another epoch. */
-export function whyKept({ evaluations, result }: Pick<AnsweredRun, "evaluations" | "result">): string | undefined {
-  const kept = result && evaluations.find(({ epoch }) => epoch === result.bestEpoch);
-  const [metric, value] = Object.entries(kept?.metrics ?? {})[0] ?? [];
-  if (!kept || metric === undefined) return undefined;
-  const sign = metricDirections().get(metric) === false ? -1 : 1;
-  const better = evaluations.filter((each) => sign * (each.metrics[metric]! - value!) > 0);
-  const names = `epoch ${number(kept.epoch)}`;
-  if (better.length > 0) {
-    const best = better.reduce((a, b) => (sign * (b.metrics[metric]! - a.metrics[metric]!) > 0 ? b : a));
-    return `Epoch ${number(best.epoch)} had a better ${metric} (${number(best.metrics[metric])}), but by less than the standard error: ${names} is kept, because a model that has trained answers other texts better than the head that it began with.`;
-  }
-  const lowest = evaluations.reduce((a: EvaluationRecord, b) => (b.loss < a.loss ? b : a), kept);
-  if (lowest === kept || lowest.metrics[metric] === value) return undefined;
-  return `The validation loss was lowest at epoch ${number(lowest.epoch)} (${number(lowest.loss)}, now ${number(kept.loss)}): ${names} is kept for its better ${metric}. The loss also counts how sure wrong answers are.`;
 }
 
 /** Tables of mistakes and scores, shortened to the rows that say most. */

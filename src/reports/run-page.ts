@@ -1,10 +1,11 @@
 import type { RunRecords } from "../runs/read-run.ts";
 import type { FrozenBlocksResult, RunResult } from "../runs/records.ts";
 import type { ScoredData } from "../runs/run-data.ts";
-import { comparedScores, findingPictures, findingTables, whyKept } from "./answers.ts";
+import { comparedScores, findingPictures, findingTables } from "./answers.ts";
 import { blockPictures } from "./block-pictures.ts";
 import { calibrationPictures } from "./calibration-picture.ts";
 import { freezingPictures } from "./freezing-pictures.ts";
+import { whyKept } from "./kept-epoch.ts";
 import { figure, html, type Markup, type Picture, type Table, table } from "./page.ts";
 import { counted, duration, metricsText, number, prefixed } from "./quantities.ts";
 import { rewardPictures, sampleTables } from "./reward-pictures.ts";
@@ -37,7 +38,8 @@ export function runContent(run: ReportedRun): Markup {
     ? `Best epoch ${number(result.bestEpoch)}: ${metricsText(result.metrics, result.errors)}.`
     : `${counted(steps.length, "step")} so far.${evaluations.length ? ` Latest: ${metricsText(evaluations.at(-1)!.metrics)}.` : ""}`;
   const tables = [...scoreTables(run), ...sampleTables(run), ...workerTables(run.steps), facts(run), options(run)];
-  const said = [state, measuredOn(data), whyKept(run)].filter(Boolean).join(" ");
+  const why = whyKept(run);
+  const said = [state, measuredOn(data), why && `Note that ${why}.`].filter(Boolean).join(" ");
   return content(runTitle(run), said, runPictures(run), tables, { notes: result?.notes, first: answers(run) });
 }
 

@@ -92,7 +92,12 @@ export function trainCommand(): Command {
       process.exitCode = INTERRUPTED;
       return;
     }
-    print(`${summary(outcome.directory, outcome.result)}\n`);
+    const [{ readRunRecords }, { whyKept }] = await Promise.all([
+      import("../../runs/read-run.ts"),
+      import("../../reports/kept-epoch.ts"),
+    ]);
+    const why = whyKept(await readRunRecords(outcome.directory));
+    print(`${summary(outcome.directory, outcome.result)}\n${why === undefined ? "" : `note: ${why}\n`}`);
   });
 }
 
