@@ -39,7 +39,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const random = xoroshiro128plus(1);
+let random = xoroshiro128plus(1);
 const below = (count: number): number => uniformInt(random, 0, count - 1);
 const pick = <Item>(items: readonly Item[]): Item => items[below(items.length)]!;
 function shuffle<Item>(items: Iterable<Item>): Item[] {
@@ -268,6 +268,8 @@ async function peer(folder: string, { train, test, options }: DataSet): Promise<
 }
 
 for (const set of chosen) {
+  // Each set is the same, whichever others are measured.
+  random = xoroshiro128plus(1);
   const folder = join(values.output, set);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
