@@ -1,6 +1,7 @@
-import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { UserError } from "../errors.ts";
+import { makeFolder } from "../files/atomic-file-node.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { mergeWeights } from "../methods/merge.ts";
 import type { Adapter } from "../model/adapter.ts";
@@ -78,7 +79,7 @@ export async function exportAdapter(
     const asked = performance.now();
     const expected = await logitsOf(base, adapter);
     const seconds = (performance.now() - asked) / 1000;
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     const weights = format.merges
       ? await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime)
       : base.weights;

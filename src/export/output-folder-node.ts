@@ -1,6 +1,6 @@
-import { mkdir, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeFailure, writeFully } from "../files/atomic-file-node.ts";
+import { makeFolder, writeFailure, writeFully } from "../files/atomic-file-node.ts";
 import { type OutputFolder, piecesOf } from "./output-folder.ts";
 
 /** A folder on the disk. */
@@ -9,7 +9,7 @@ export function diskFolder(path: string): OutputFolder {
     /** @throws UserError if the disk is full or the folder cannot be written */
     async write(name, content) {
       const place = join(path, name);
-      await mkdir(dirname(place), { recursive: true });
+      await makeFolder(dirname(place));
       try {
         const file = await open(place, "w");
         try {
@@ -22,7 +22,7 @@ export function diskFolder(path: string): OutputFolder {
       }
     },
     async makeFolder(name) {
-      await mkdir(join(path, name), { recursive: true });
+      await makeFolder(join(path, name));
     },
   };
 }

@@ -44,7 +44,7 @@ const SAMPLE = 20_000;
 const SAMPLE_A_CLASS = 50;
 
 /** Examples that are encoded without giving way to other events. */
-const AT_ONCE = 1000;
+const AT_ONCE = 50;
 
 /**
  * Encodes all splits of a task.

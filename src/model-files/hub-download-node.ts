@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { copyFile, mkdir, open, rename, rm, stat, symlink } from "node:fs/promises";
+import { copyFile, open, rename, rm, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { UserError } from "../errors.ts";
+import { makeFolder } from "../files/atomic-file-node.ts";
 
 /** Progress of a download, over all files of one repository that are not in the cache yet. */
 export interface DownloadProgress {
@@ -71,7 +72,7 @@ async function fetchBlob(
   onBytes: (done: number, fresh: number) => void,
 ): Promise<void> {
   const part = `${blob}.incomplete`;
-  await mkdir(dirname(blob), { recursive: true });
+  await makeFolder(dirname(blob));
   for (let failures = 0; ; ) {
     const have = (await sizeOf(part)) ?? 0;
     if (have === file.size) break;
@@ -148,7 +149,7 @@ async function hashOf(path: string, file: RemoteFile): Promise<string> {
 /** Creates a relative link, as other Hugging Face tools do; a copy if the system allows no links. */
 async function linkTo(blob: string, pointer: string): Promise<void> {
   if ((await sizeOf(pointer)) !== undefined) return;
-  await mkdir(dirname(pointer), { recursive: true });
+  await makeFolder(dirname(pointer));
   await rm(pointer, { force: true });
   try {
     await symlink(relative(dirname(pointer), blob), pointer);

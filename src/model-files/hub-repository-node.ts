@@ -1,9 +1,9 @@
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { writeAtomically } from "../files/atomic-file-node.ts";
+import { makeFolder, writeAtomically } from "../files/atomic-file-node.ts";
 import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "../files/bounded-fetch.ts";
 import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download-node.ts";
 
@@ -230,7 +230,7 @@ async function openRemote(
       );
       if (commit !== revision) {
         const ref = join(folder, "refs", revision);
-        await mkdir(dirname(ref), { recursive: true });
+        await makeFolder(dirname(ref));
         await writeAtomically(ref, (file) => file.writeFile(commit));
       }
       return join(folder, "snapshots", commit);

@@ -129,7 +129,7 @@ export async function* fineTuneEvents(
   const unlock = isRun ? await lockRun(output) : undefined;
   let server: ServerConnection | undefined;
   try {
-    server = options.queue && (await connect(options.queue.url));
+    server = options.queue && (await connect(options.queue.url, options.queue.onNote));
     // Removes temporary files, also those of a report that a process did not finish writing.
     if (isRun) await removeTemporaries(output);
     yield* fineTuneInFolder(given, options, server);

@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
-import { cp, mkdir, writeFile } from "node:fs/promises";
+import { cp, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createAdaptorServer } from "@hono/node-server";
 import { serveStatic } from "@hono/node-server/serve-static";
 import { Hono } from "hono";
 import { UserError } from "../errors.ts";
+import { makeFolder } from "../files/atomic-file-node.ts";
 import { BUNDLED_MODEL } from "../model/bundled-model.ts";
 import { modelDirectory } from "../model/load-base-model-node.ts";
 import { close, LOOPBACK, listen } from "./loopback.ts";
@@ -77,7 +78,7 @@ export async function writePage(folder: string, { page = PAGE }: PageOptions = {
   const root = built(page);
   const directory = resolve(folder);
   if (existsSync(directory)) throw new UserError(`${folder} already exists; name a new folder with --output`);
-  await mkdir(directory, { recursive: true });
+  await makeFolder(directory);
   await cp(root, directory, { recursive: true });
   await cp(modelDirectory(BUNDLED_MODEL), join(directory, MODEL), { recursive: true });
   const lines = Object.entries(HEADERS).map(([name, value]) => `  ${name}: ${value}\n`);

@@ -91,6 +91,11 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     `${TRAIN} --model ./unsupported`,
     /config.json: unknown model_type "mamba".*\(model_types: bert, roberta, .*modernbert, llama/,
   ],
+  [
+    "an export below a file",
+    "export --run run --format peft --output tickets.csv/peft",
+    /^cannot write .*tickets\.csv.*: its folder is a file; choose another place$/,
+  ],
   ["an existing run folder", `${TRAIN} --output run`, /run already holds a run; --overwrite replaces it/],
   ["rank 0", `${TRAIN} --rank 0`, 'option --rank of method "aflora": it must be above 0, not 0'],
   [

@@ -2,15 +2,17 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { encodeTask } from "../../src/fine-tuning/encoded-task.ts";
 import { loadTask } from "../../src/fine-tuning/load-task-node.ts";
 import { prepareFromFiles } from "../../src/fine-tuning/prepare-from-files-node.ts";
 import { type FinishedRun, prepareRun } from "../../src/fine-tuning/prepare-run.ts";
 import { parseOptions } from "../../src/fine-tuning/run-options-node.ts";
+import { methodStart } from "../../src/fine-tuning/stages/method-start.ts";
 import type { FineTuningSettings } from "../../src/fine-tuning/training-options.ts";
 import { partOptions, trainingOptions, withRecipe } from "../../src/fine-tuning/training-options.ts";
 import { findMethod } from "../../src/methods/methods.ts";
 import { saveAdapter } from "../../src/model/adapter-folder-node.ts";
-import { openModel } from "../../src/model/load-base-model-node.ts";
+import { loadBaseModel, openModel } from "../../src/model/load-base-model-node.ts";
 import { timeRun } from "../../src/studies/estimate.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { runtime } from "../support/runtime.ts";
@@ -102,3 +104,30 @@ async function trained(prepared: Awaited<ReturnType<typeof prepareFromFiles>>) {
   }
   throw new Error("the run kept nothing");
 }
+
+test("encoding many texts gives way to other events, and so do a method's first values: a signal ends both", async () => {
+  const stopping = (): AbortSignal => {
+    const abort = new AbortController();
+    setTimeout(() => abort.abort("stopped"));
+    return abort.signal;
+  };
+  const [row] = tickets();
+  const many = await writeCsv(
+    join(home, "many.csv"),
+    Array.from({ length: 3000 }, (_, i) => ({
+      team: i % 2 ? "billing" : "bug",
+      message: `${row!.message.repeat(9)} ${i}`,
+    })),
+  );
+  const task = await loadTask(parseOptions({ train: many, text: "message", label: "team" }));
+  const base = await loadBaseModel(model, task, 1);
+  const settings = { maxLength: 128, taskOptions: {} };
+  await expect(encodeTask(task, base, settings, { signal: stopping() })).rejects.toBe("stopped");
+
+  const few = { ...task, train: task.train.slice(0, 8) };
+  const { options, method } = partOptions(trainingOptions, "lora", { initLoraWeights: "pissa" });
+  const encoded = await encodeTask(few, base, settings);
+  const whole = withRecipe(options, findMethod(method.name));
+  const plan = { task: few, base, encoded, method, settings: whole, runtime, initial: new Map(), notes: [] };
+  await expect(methodStart.run(plan, { signal: AbortSignal.abort("stopped") })).rejects.toBe("stopped");
+});

@@ -3,7 +3,7 @@ import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { lora } from "../../src/methods/lora.ts";
 import { findMethod } from "../../src/methods/methods.ts";
-import { principalPart } from "../../src/methods/pissa.ts";
+import { principalParameters, principalPart } from "../../src/methods/pissa.ts";
 import { largestSingularValues } from "../../src/methods/singular-values.ts";
 import { Bench, batches, layersOf, openFixture, relativeError, smallBert } from "../support/small-bert.ts";
 
@@ -107,4 +107,15 @@ describe("a model with PiSSA", () => {
       expect(relativeError({ data: found }, { data: expected })).toBeLessThan(1e-5);
     },
   );
+});
+
+test("with LoRA+, only B learns at its own rate", () => {
+  const module = { name: "layer", role: "ffn", block: 0, inFeatures: 6, outFeatures: 4 } as const;
+  const rates = principalParameters(module, 2, 1, 16).map(({ name, rateFactor, decays }) => [name, rateFactor, decays]);
+  expect(rates).toEqual([
+    ["layer.A", undefined, false],
+    ["layer.B", 16, false],
+    ["layer.A0", undefined, false],
+    ["layer.B0", 16, false],
+  ]);
 });

@@ -1,9 +1,9 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { writeRows } from "../../datasets/write-rows-node.ts";
+import { makeFolder } from "../../files/atomic-file-node.ts";
 import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { type LabelledTexts, readLabelledTexts } from "../../labels/labelled-texts-node.ts";
 import { REPORT } from "../../runs/run-folder.ts";
@@ -51,7 +51,7 @@ async function ticketsDemo(output: string): Promise<boolean> {
   const isFew = (i: number): boolean =>
     rows.filter((j) => j < i && all.classes[j] === all.classes[i]).length < ROWS_EACH;
   const [few, unseen] = [rows.filter(isFew), rows.filter((i) => !isFew(i))];
-  await mkdir(output, { recursive: true });
+  await makeFolder(output);
   const [fewFile, unseenFile] = [join(output, "few.csv"), join(output, "unseen.csv")];
   await writeRows(
     fewFile,

@@ -4,6 +4,7 @@ import { writeAtomically } from "../../files/atomic-file-node.ts";
 import { findingsPage } from "../../reports/answers-page.ts";
 import type { RunEvaluation } from "../../runs/evaluate-run.ts";
 import { counted } from "../terminal/format.ts";
+import { say } from "../terminal/print.ts";
 
 const isPage = (output: string): boolean => /\.html?$/i.test(output);
 
@@ -22,7 +23,7 @@ export async function writeFindings(output: string, run: string, evaluations: re
   }
   if (isPage(output)) {
     await writeAtomically(output, (file) => file.writeFile(findingsPage(run, evaluations)));
-    process.stderr.write(`written to ${output}\n`);
+    say(`written to ${output}\n`);
     return;
   }
   const mistakes = evaluations.flatMap(({ findings = [] }) =>
@@ -36,5 +37,5 @@ export async function writeFindings(output: string, run: string, evaluations: re
     [],
     rows.map((_, row) => [row, []]),
   );
-  process.stderr.write(`${counted(rows.length, "row")} written to ${output}\n`);
+  say(`${counted(rows.length, "row")} written to ${output}\n`);
 }

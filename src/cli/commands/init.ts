@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import { cp, readdir, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Argument, Command } from "commander";
 import { UserError } from "../../errors.ts";
+import { makeFolder } from "../../files/atomic-file-node.ts";
 import { addExamples } from "../help.ts";
 import { print } from "../terminal/print.ts";
 import { packageVersion } from "../version.ts";
@@ -27,7 +28,7 @@ export function initCommand(): Command {
     const directory = resolve(folder);
     if (existsSync(directory) && (await readdir(directory)).length > 0)
       throw new UserError(`${folder} already has files; name a new folder, as in aflora init ${kind} my-project`);
-    await mkdir(directory, { recursive: true });
+    await makeFolder(directory);
     await cp(inPackage(`templates/${kind}`), directory, { recursive: true });
     for (const [name, text] of Object.entries(settingsOf(directory))) await writeFile(join(directory, name), text);
     print(`${folder} is written. Next:\n\n  cd ${folder}\n  npm install\n  npm run train\n  npm run predict\n`);

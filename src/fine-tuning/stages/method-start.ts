@@ -1,9 +1,11 @@
+import type { Tensor } from "../../graph/tensor.ts";
 import type { MethodStart } from "../../methods/method.ts";
 import { findMethod } from "../../methods/methods.ts";
 import { initialParameters, layerWeights } from "../../model/fitted-adapter.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";
 import { layerGradients } from "../../training/layer-gradients.ts";
 import { layerInputs } from "../../training/layer-inputs.ts";
+import { Turns } from "../../training/linear-head/turns.ts";
 import { adaptedWeights } from "../adapted-run.ts";
 import type { RunPlan } from "../run-plan.ts";
 import type { Stage, StageOptions } from "./stage.ts";
@@ -21,7 +23,14 @@ export const methodStart: Stage<RunPlan> = {
     if (start) return { ...plan, initial: start.parameters };
     const definition = findMethod(method.name);
     const adaptation = definition.adapt(method.options, base.trace.modules);
-    const drawn = initialParameters(adaptation, settings.seed, layerWeights(base));
+    const drawn = new Map<string, Tensor<"float32">>();
+    const [weightOf, turns] = [layerWeights(base), new Turns(options.signal)];
+    // One after the other: the singular values of a large layer take a while.
+    for (const parameter of adaptation.parameters) {
+      for (const [name, values] of initialParameters({ parameters: [parameter] }, settings.seed, weightOf))
+        drawn.set(name, values);
+      await turns.give();
+    }
     if (!definition.start || resume) return { ...plan, initial: drawn };
     const computed = await definition.start(method.options, adaptation, contextOf(plan, options));
     return { ...plan, initial: new Map([...drawn, ...computed]) };

@@ -1,8 +1,9 @@
 import { constants } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Redis } from "ioredis";
 import { UserError } from "../../errors.ts";
+import { makeFolder } from "../../files/atomic-file-node.ts";
 import { sha256 } from "../../fine-tuning/data-fingerprint-node.ts";
 import { BUNDLED_MODEL } from "../../model/bundled-model.ts";
 import { type LoadedBaseModel, modelDirectory } from "../../model/load-base-model-node.ts";
@@ -95,7 +96,7 @@ const isSame = async (folder: string, hashes: Readonly<Record<string, string>>):
 async function fetchFile(id: string, name: string, size: number, path: string, place: BasePlace): Promise<void> {
   const sizeOf = async (): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
   if ((await sizeOf()) === size) return;
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const part = `${path}.part`;
   const file = await open(part, constants.O_RDWR | constants.O_CREAT);
   try {

@@ -45,8 +45,8 @@ export interface RunWorkerOptions {
  * @throws UserError if the server cannot be used
  */
 export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
-  const { url, signal, isBusy, onServing } = options;
-  const { client } = await connect(url);
+  const { url, signal, isBusy, onServing, onNote } = options;
+  const { client } = await connect(url, onNote);
   const waiting = connectAgain(client);
   const end = (): void => {
     for (const each of [client, waiting]) each.disconnect();

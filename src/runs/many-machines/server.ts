@@ -35,13 +35,23 @@ export interface ServerConnection {
 /**
  * Connects to a server that speaks Redis's protocol.
  * @param url `redis://[user:password@]host:port[/database]`, or `rediss://` for TLS
+ * @param onNote receives a note if the server later refuses the password: the client waits until it takes it again
  * @throws UserError if the address is invalid, no server answers, the server is of another kind, or it may evict keys
  */
-export async function connect(url: string): Promise<ServerConnection> {
+export async function connect(url: string, onNote?: (note: string) => void): Promise<ServerConnection> {
   const address = addressOf(url);
   const { Client } = await loadBullmq();
   await probe(new Client(url, { ...ONCE, lazyConnect: true }), address);
-  return { client: ignoringErrors(new Client(url, RETRYING)), address };
+  const client = ignoringErrors(new Client(url, RETRYING));
+  let isNoted = false;
+  client.on("error", ({ message }: Error) => {
+    if (isNoted || !REFUSED.test(message)) return;
+    isNoted = true;
+    onNote?.(
+      `the server at ${address} no longer takes the password: give it the old one back, or end this and begin it again with the new one`,
+    );
+  });
+  return { client, address };
 }
 
 /** Opens a separate connection for blocking reads. */
@@ -117,8 +127,11 @@ async function probe(client: Redis, address: string): Promise<void> {
   }
 }
 
+/** Words of a server that wants another password. */
+const REFUSED = /WRONGPASS|NOAUTH|NOPERM|invalid password/i;
+
 function unreachable({ message }: Error, address: string): UserError {
-  if (/WRONGPASS|NOAUTH|NOPERM|invalid password/i.test(message)) {
+  if (REFUSED.test(message)) {
     return new UserError(
       `the server at ${address} wants another password; give it in the address, as redis://:password@host:port`,
     );

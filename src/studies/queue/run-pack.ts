@@ -1,11 +1,11 @@
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { createGunzip, gzip } from "node:zlib";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
-import { writeFailure } from "../../files/atomic-file-node.ts";
+import { makeFolder, writeFailure } from "../../files/atomic-file-node.ts";
 import { readJsonFile } from "../../files/json-file-node.ts";
 import { HIDDEN_STATES, REPORT, RUN_FILES } from "../../runs/run-folder.ts";
 import { namesCode } from "../../tasks/reward-functions.ts";
@@ -63,7 +63,7 @@ export async function unpackRun(packed: Buffer, directory: string): Promise<void
     if (!files.success || files.data.reduce((sum, { size }) => sum + size, 0) > MOST_UNPACKED) refuse();
     for (const { name, size } of files.data!) {
       const path = join(folder, name);
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await writeFile(path, bytes.pieces(size)).catch((error: unknown) => {
         throw writeFailure(path, error);
       });

@@ -1,3 +1,5 @@
+import { Turns } from "../linear-head/turns.ts";
+
 /** Distribution of the features of the classes that a model was trained on. */
 export interface KnownFeatures {
   /** Features per row. */
@@ -24,12 +26,14 @@ type Matrix = Float64Array[];
  * iteration): `Σ⁻¹ ≈ rest · I − axesᵀ axes`.
  * @param rows features `[width]` each
  * @param classes class of each row; every class has at least one row
+ * @param turns gives way to the event loop
  */
-export function fitKnownFeatures(
+export async function fitKnownFeatures(
   rows: readonly Float32Array[],
   classes: readonly number[],
   classCount: number,
-): KnownFeatures {
+  turns = new Turns(),
+): Promise<KnownFeatures> {
   const width = rows[0]!.length;
   const counts = new Float64Array(classCount);
   const means = new Float64Array(classCount * width);
@@ -39,7 +43,7 @@ export function fitKnownFeatures(
   });
   for (let at = 0; at < means.length; at++) means[at]! /= counts[Math.floor(at / width)]!;
   const spread = rows.map((row, i) => Float64Array.from(row, (value, j) => value - means[classes[i]! * width + j]!));
-  const basis = widestDirections(spread, width);
+  const basis = await widestDirections(spread, width, turns);
   const within = covarianceOf(spread.map((row) => Float64Array.from(basis, (axis) => dot(axis, row))));
   const variance = spread.reduce((sum, row) => sum + dot(row, row), 0) / rows.length;
   const kept = within.reduce((sum, row, i) => sum + row[i]!, 0);
@@ -78,18 +82,19 @@ export function distanceToNearest({ width, means, axes, rest }: KnownFeatures, r
 }
 
 /** Orthonormal basis of the directions in which rows spread most; smaller if the rows span fewer directions. */
-function widestDirections(rows: Matrix, width: number): Matrix {
+async function widestDirections(rows: Matrix, width: number, turns: Turns): Promise<Matrix> {
   const rank = Math.min(RANK, Math.floor(width / 2), rows.length - 1);
   const every = rows.length / Math.max(1, rank);
   let basis = orthonormal(Array.from({ length: rank }, (_, i) => rows[Math.floor(i * every)]!));
   for (let i = 0; i < ITERATIONS; i++) {
     const next = basis.map(() => new Float64Array(width));
-    for (const row of rows) {
+    await turns.each(rows.length, rank * width, (place) => {
+      const row = rows[place]!;
       basis.forEach((axis, k) => {
         const length = dot(axis, row);
         for (let j = 0; j < width; j++) next[k]![j]! += length * row[j]!;
       });
-    }
+    });
     basis = orthonormal(next);
   }
   return basis;

@@ -4,6 +4,7 @@ import type { Runtime } from "../../runtime/session.ts";
 import { argmax, softmax } from "../../tasks/probabilities.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { sampleRows } from "../linear-head/folds.ts";
+import { Turns } from "../linear-head/turns.ts";
 import { Predictor } from "../prediction/predictor.ts";
 import type { TellDone } from "../progress.ts";
 import type { AdaptedModel } from "../step-graph.ts";
@@ -73,9 +74,14 @@ export async function learnNovelty(
     const read = (examples: readonly TrainingExample[], before: number) =>
       predictor.logits(examples, undefined, signal, (done) => onDone?.(before + done, of));
     const features = (await read(shown, 0)).map((row) => row.subarray(labelCount));
-    const known = fitKnownFeatures(features, classes, labelCount);
+    const turns = new Turns(signal);
+    const known = await fitKnownFeatures(features, classes, labelCount, turns);
     const doubt = "energy";
-    const parts = (await read(usualTexts, shown.length)).map((row) => partsOf(known, doubt, row, labelCount));
+    const parts: Parts[] = [];
+    for (const row of await read(usualTexts, shown.length)) {
+      parts.push(partsOf(known, doubt, row, labelCount));
+      await turns.give();
+    }
     const usual = {
       rest: known.rest,
       distance: scaleOf(parts.map(({ distance }) => distance)),

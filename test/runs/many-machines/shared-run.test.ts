@@ -14,6 +14,7 @@ import {
 } from "../../../src/runs/many-machines/protocol.ts";
 import { workOnRuns } from "../../../src/runs/many-machines/run-worker.ts";
 import { ServedRun } from "../../../src/runs/many-machines/served-run.ts";
+import { connect } from "../../../src/runs/many-machines/server.ts";
 import { readRunRecords } from "../../../src/runs/read-run.ts";
 import type { StepRecord } from "../../../src/runs/records.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
@@ -278,6 +279,23 @@ describe.skipIf(noValkey !== undefined)(
       expect(notes).toContain("more notes on workers are left out");
       expect(notes.filter((note) => note.includes("it has no time")).length).toBeLessThan(100);
       client.disconnect();
+    });
+
+    test("a password that the server changes meanwhile is noted, and the connection waits for the old one", async () => {
+      const directory = join(folder, "secret");
+      await mkdir(directory);
+      const secret = await Valkey.start(directory, ["--requirepass", "one"]);
+      const url = `redis://:one@127.0.0.1:${secret.port}`;
+      const said: string[] = [];
+      const { client, address } = await connect(url, (note) => void said.push(note));
+      const other = client.duplicate({ password: "one" });
+      await client.config("SET", "requirepass", "two");
+      await client.call("CLIENT", "KILL", "ID", String(await client.client("ID")), "SKIPME", "no").catch(() => {});
+      await expect.poll(() => said).toEqual([expect.stringContaining(`${address} no longer takes the password`)]);
+      await other.config("SET", "requirepass", "one");
+      expect(await client.ping()).toBe("PONG");
+      for (const each of [client, other]) each.disconnect();
+      await secret.stop();
     });
 
     test("with mixed processors, accepts results that differ by rounding, and none that differ by more", async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../../src/graph/tensor.ts";
+import { Turns } from "../../../src/training/linear-head/turns.ts";
 import { distanceToNearest, fitKnownFeatures } from "../../../src/training/novelty/known-features.ts";
 import { noveltyOf, noveltyScale, noveltyThreshold, sampleOf } from "../../../src/training/novelty/novelty.ts";
 
@@ -21,8 +22,8 @@ const ROWS = Array.from({ length: 400 }, (_, i) => ({
   ),
 }));
 
-test("distances are Mahalanobis distances, with a covariance shrunk half-way to equal spread in all directions", () => {
-  const known = fitKnownFeatures(
+test("distances are Mahalanobis distances, with a covariance shrunk half-way to equal spread in all directions", async () => {
+  const known = await fitKnownFeatures(
     ROWS.map(({ row }) => row),
     ROWS.map((each) => each.class),
     2,
@@ -54,16 +55,26 @@ test("distances are Mahalanobis distances, with a covariance shrunk half-way to 
   expect(at(0, 3, 0, 0, 0, 0)).toBeLessThan(at(0, 0, 0, 0, 3, 0) / 2);
 });
 
-test("classes whose rows are all equal have distances too", () => {
+test("classes whose rows are all equal have distances too", async () => {
   const rows = [
     [1, 0],
     [1, 0],
     [0, 1],
     [0, 1],
   ].map((row) => Float32Array.from(row));
-  const known = fitKnownFeatures(rows, [0, 0, 1, 1], 2);
+  const known = await fitKnownFeatures(rows, [0, 0, 1, 1], 2);
   expect(distanceToNearest(known, Float32Array.of(1, 0))).toBe(0);
   expect(distanceToNearest(known, Float32Array.of(1, 1))).toBeGreaterThan(0);
+});
+
+test("the distribution of many wide rows gives way to other events, and ends if a signal aborts", async () => {
+  const rows = Array.from({ length: 1000 }, (_, i) =>
+    Float32Array.from({ length: 384 }, (_, j) => noise(1000 * i + j)),
+  );
+  const abort = new AbortController();
+  setTimeout(() => abort.abort("stopped"));
+  const classes = rows.map((_, i) => i % 2);
+  await expect(fitKnownFeatures(rows, classes, 2, new Turns(abort.signal))).rejects.toBe("stopped");
 });
 
 test("novelty is standardized distance plus energy; for older adapters, plus 1 minus the highest probability", () => {
