@@ -61,7 +61,14 @@ export interface LibraryTokenizer {
   normalizer: Normalize | (Normalize & LibraryNormalizer) | null;
   pre_tokenizer: LibraryPreTokenizer | null;
   decoder: LibraryDecoder | null;
-  model: { tokens_to_ids: Map<string, number>; vocab: string[]; config?: object; merges?: unknown[] };
+  model: {
+    tokens_to_ids: Map<string, number>;
+    vocab: string[];
+    config?: object;
+    merges?: unknown[];
+    /** Returns the tokens of words, one word after the other. */
+    encode(words: readonly string[]): string[];
+  };
   added_tokens: AddedToken[];
   added_tokens_map: Map<string, AddedToken>;
   special_tokens: string[];
@@ -135,6 +142,7 @@ export function makeExact(
   where: string,
 ): void {
   freeSource(tokenizer);
+  rememberWords(tokenizer);
   const expressions = new Expressions(where);
   if (json.normalizer) {
     const library = tokenizer.normalizer as LibraryNormalizer;
@@ -148,6 +156,25 @@ export function makeExact(
 function freeSource({ model }: LibraryTokenizer): void {
   Object.assign(model.config!, { vocab: undefined, merges: undefined });
   if (model.merges) model.merges = [];
+}
+
+/** Upper limits on the words whose tokens are remembered, and on their characters. */
+const MOST_WORDS = 2 ** 15;
+const LONGEST_WORD = 32;
+
+/** Remembers the tokens of words, most of which occur in many texts. The library does so for BPE alone. */
+function rememberWords({ model }: LibraryTokenizer): void {
+  if (model.merges) return;
+  const encode = model.encode.bind(model);
+  const known = new Map<string, string[]>();
+  model.encode = (words) =>
+    words.flatMap((word) => {
+      const tokens = known.get(word) ?? encode([word]);
+      if (word.length > LONGEST_WORD || known.has(word)) return tokens;
+      if (known.size === MOST_WORDS) known.clear();
+      known.set(word, tokens);
+      return tokens;
+    });
 }
 
 /** Upper limit on characters of a file's expressions, which the library scans repeatedly while it compiles them. */
@@ -290,7 +317,11 @@ function correctPreTokenizer(json: Description, library: LibraryPreTokenizer, ex
 const ideographs =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
 
+/** Texts that normalisation only lowercases. */
+const PRINTABLE_ASCII = /^[ -~]*$/;
+
 function bertNormalize(text: string, json: Description): string {
+  if (PRINTABLE_ASCII.test(text)) return json.lowercase ? text.toLowerCase() : text;
   let result = text;
   if (json.clean_text) {
     result = result
@@ -304,6 +335,7 @@ function bertNormalize(text: string, json: Description): string {
 
 /** Lowercases each character separately, so that a final sigma stays as it is. */
 function lowercase(text: string): string {
+  if (PRINTABLE_ASCII.test(text)) return text.toLowerCase();
   return Array.from(text, (character) => character.toLowerCase()).join("");
 }
 
