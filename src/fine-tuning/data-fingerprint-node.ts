@@ -38,7 +38,7 @@ export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
   const hashes: Record<string, string> = {};
   for (const file of files ?? []) hashes[resolve(file)] = await hashOf(file);
   const held = validation.map(({ name, examples }) => ({ name, digests: digestsOf(examples, task) }));
-  const all = [digestsOf(train, task), ...held.map(({ digests }) => digests)].flat();
+  const all = Buffer.concat([digestsOf(train, task), ...held.map(({ digests }) => digests)]);
   return {
     ...(files && { files: hashes }),
     ...(revision !== undefined && { revision }),
@@ -47,20 +47,36 @@ export async function fingerprintOf(task: TaskData): Promise<DataFingerprint> {
       validation: Object.fromEntries(validation.map(({ name, examples }) => [name, examples.length])),
       ...(heldOut && { heldOut }),
       sha256: {
-        all: sha256(all.sort().join("")),
-        validation: sha256(held.map(({ name, digests }) => `${name}:${digests.join("")}`).join("\n")),
+        all: sortedHash(all),
+        validation: sha256(held.map(({ name, digests }) => `${name}:${digests.toString("hex")}`).join("\n")),
       },
     },
   };
 }
 
-/** Hashes the content of each example, independent of its position; classes count by name. */
-function digestsOf(examples: List<Example>, { kind, labels: names }: TaskData): string[] {
+/** Bytes of a SHA-256. */
+const DIGEST = 32;
+
+/** Hashes the content of each example, independent of its position; classes count by name. @returns `[examples, DIGEST]` */
+function digestsOf(examples: List<Example>, { kind, labels: names }: TaskData): Buffer {
   const named = (label: number): unknown => names[label] ?? label;
-  return examples.map(({ index, place, label, labels, picture, sound, ...said }) => {
+  const digests = Buffer.alloc(examples.length * DIGEST);
+  let end = 0;
+  for (const { index, place, label, labels, picture, sound, ...said } of examples) {
     const target = label === undefined ? labels?.map(named) : named(label);
-    return sha256(JSON.stringify([kind, Object.entries(said).sort(), target]));
-  });
+    const content = JSON.stringify([kind, Object.entries(said).sort(), target]);
+    end += createHash("sha256").update(content).digest().copy(digests, end);
+  }
+  return digests;
+}
+
+/** Hash of all digests in ascending order, in hexadecimal. */
+function sortedHash(digests: Buffer): string {
+  const at = (i: number): Buffer => digests.subarray(i * DIGEST, (i + 1) * DIGEST);
+  const order = Uint32Array.from({ length: digests.length / DIGEST }, (_, i) => i);
+  const hash = createHash("sha256");
+  for (const i of order.sort((a, b) => at(a).compare(at(b)))) hash.update(at(i).toString("hex"));
+  return hash.digest("hex");
 }
 
 /** Returns the SHA-256 of a text in hexadecimal. */

@@ -1,4 +1,5 @@
 import type { Example } from "./example.ts";
+import type { List } from "./list.ts";
 
 /** Texts of an example. */
 type Texts = Pick<Example, "text" | "textPair" | "texts" | "messages">;
@@ -7,15 +8,17 @@ type Texts = Pick<Example, "text" | "textPair" | "texts" | "messages">;
  * For each example, the index of the first example with the same texts; differences in spaces do not count. Texts are compared by hashes
  * of 53 bits, so that a million of them take little memory.
  */
-export function firstOfSame(examples: Iterable<Texts>): number[] {
-  const first = new Map<number, number>();
-  const found: number[] = [];
-  for (const example of examples) {
-    const hash = textsHash(example);
-    if (!first.has(hash)) first.set(hash, found.length);
-    found.push(first.get(hash)!);
-  }
-  return found;
+export function firstOfSame(examples: List<Texts>): Uint32Array {
+  const hashes = new Float64Array(examples.length);
+  let filled = 0;
+  for (const example of examples) hashes[filled++] = textsHash(example);
+  const first = Uint32Array.from(hashes.keys());
+  const sorted = first.slice().sort((a, b) => hashes[a]! - hashes[b]! || a - b);
+  sorted.forEach((own, place) => {
+    const before = sorted[place - 1];
+    if (before !== undefined && hashes[before] === hashes[own]) first[own] = first[before]!;
+  });
+  return first;
 }
 
 /** Hash of an example's texts, the same if only spaces differ. */

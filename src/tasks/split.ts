@@ -48,8 +48,10 @@ function draw(
   seed: number,
   { stratum = () => 0, ofEach = Number.POSITIVE_INFINITY, together = false }: SplitOptions,
 ): Uint8Array {
-  const strata = Float64Array.from(examples, stratum);
-  const same = together ? Uint32Array.from(firstOfSame(examples)) : undefined;
+  const strata = new Float64Array(examples.length);
+  let filled = 0;
+  for (const example of examples) strata[filled++] = stratum(example);
+  const same = together ? firstOfSame(examples) : undefined;
   // If all texts are the same, they cannot stay together.
   const first = same?.some((of) => of > 0) ? same : Uint32Array.from(strata.keys());
   // No answer to a text of several classes is right, so that it judges nothing.
