@@ -133,6 +133,10 @@ function flagsFor(
     const off = new Option(`--no-${flag}`, `no ${description}`);
     return value === true ? [on.hideHelp(), off] : [on, off.hideHelp()];
   }
+  if (anyOf.some((each) => each.type === "integer")) {
+    const words = anyOf.flatMap((each) => (each.const === undefined ? [] : [String(each.const)]));
+    return [numberOption(`--${flag} <${["n", ...words].join("|")}>`, description, words)];
+  }
   const allowed = choices ?? (only === undefined ? undefined : [only]);
   const isNumber = type === "number" || type === "integer";
   const what = allowed ? "choice" : isNumber ? "n" : "value";
@@ -143,12 +147,14 @@ function flagsFor(
   return [isNumber ? numberOption(...given) : new Option(...given)];
 }
 
-/** An option whose value is a number. Other values throw a UserError that names the flag. */
-export function numberOption(flags: string, description: string): Option {
+/** An option whose value is a number, or one of some words. Other values throw a UserError that names the flag. */
+export function numberOption(flags: string, description: string, words: readonly string[] = []): Option {
   const option = new Option(flags, description);
   return option.argParser((text) => {
+    if (words.includes(text)) return text;
     const value = decimalNumber(text);
-    if (Number.isNaN(value)) throw new UserError(`${option.long} must be a number, not "${text}"`);
+    if (Number.isNaN(value))
+      throw new UserError(`${option.long} must be ${["a number", ...words].join(" or ")}, not "${text}"`);
     return value;
   });
 }

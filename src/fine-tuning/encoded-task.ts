@@ -8,9 +8,11 @@ import { classWeightsOf } from "../tasks/losses/class-weights.ts";
 import { samplePlaces } from "../tasks/split.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
+import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { EncodedSplit } from "../training/evaluation/evaluate.ts";
 import { Turns } from "../training/linear-head/turns.ts";
 import type { TellDone } from "../training/progress.ts";
+import { evaluatedCount, evaluationNotes, sampleSize } from "./enough-examples.ts";
 import type { FineTuningSettings } from "./training-options.ts";
 
 /** Examples as read and as encoded, in the same order. Those of a large split are encoded each time that they are read. */
@@ -39,66 +41,76 @@ export interface EncodedTask {
 /** The parts of a model that decide how it reads texts. */
 type TextReader = Pick<BaseModel, "config" | "pooling" | "tokenizer">;
 
-/** Training examples, and those of each class, that are enough for the fitted head and for what else looks at them. */
-const SAMPLE = 20_000;
-const SAMPLE_A_CLASS = 50;
-
 /** Examples that are encoded without giving way to other events. */
 const AT_ONCE = 50;
 
 /**
- * Encodes all splits of a task.
+ * Encodes all splits of a task: all that memory holds, and of a large training set only a sample.
  * @throws the signal's reason; UserError if nothing that counts is left of any example of a split, or an option does not suit the task
  */
 export async function encodeTask(
   given: TaskData,
   model: TextReader,
-  settings: Pick<FineTuningSettings, "maxLength" | "taskOptions">,
+  settings: Pick<FineTuningSettings, "maxLength" | "taskOptions"> &
+    Partial<Pick<FineTuningSettings, "evaluateSamples" | "epochs">>,
   { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: TellDone } = {},
 ): Promise<EncodedTask> {
   const task = withTaskOptions(given, settings.taskOptions, model.config);
   const kind = findTaskKind(task.kind);
   const maxLength = lengthLimit(model, kind.head, settings.maxLength);
-  const all = task.validation.reduce((sum, { examples }) => sum + examples.length, task.train.length);
+  const weights = classWeightsOf(kind, task);
+  const shown = Array.isArray(task.train) ? (task.train as Example[]) : sampleOf(task, task.train, settings.epochs);
+  const evaluated = task.validation.map(({ name, examples }) => {
+    const count = evaluatedCount(task, examples, settings.evaluateSamples);
+    const places = count < examples.length ? samplePlaces(task, examples, count) : examples.map((_, i) => i);
+    return { name, examples: [...picked(examples, places)] };
+  });
+  const all = evaluated.reduce((sum, { examples }) => sum + examples.length, shown.length);
   const turns = new Turns(signal);
   let done = 0;
-  const encode = async (
-    name: string,
-    examples: List<Example>,
-    weights?: readonly number[],
-  ): Promise<EncodedExamples> => {
-    const encodedOf = <Part extends List<Example>>(part: Part) =>
-      trainingExamples(task, part, model.tokenizer, maxLength, weights);
-    if (!Array.isArray(examples)) return withoutEmpty(name, { examples, encoded: encodedOf(examples) }, maxLength);
+  const encode = async (name: string, examples: Example[], classWeights?: readonly number[]): Promise<EncodedSplit> => {
     const encoded: TrainingExample[] = [];
     for (let start = 0; start < examples.length; start += AT_ONCE) {
       await onDone?.(done, all);
       await turns.give();
-      const part = encodedOf((examples as Example[]).slice(start, start + AT_ONCE));
-      for (const each of part) encoded.push(each);
+      const part = examples.slice(start, start + AT_ONCE);
+      for (const each of trainingExamples(task, part, model.tokenizer, maxLength, classWeights)) encoded.push(each);
       done += part.length;
     }
-    return withoutEmpty(name, { examples, encoded }, maxLength);
+    return { name, ...withoutEmpty(name, { examples, encoded }, maxLength) } as EncodedSplit;
   };
-  const train = await encode("training", task.train, classWeightsOf(kind, task));
-  const sample = sampled(task, train);
+  const sample = await encode("training", shown, weights);
+  const train = Array.isArray(task.train) ? sample : lazily(task, model.tokenizer, maxLength, weights);
   const validation: EncodedSplit[] = [];
-  for (const { name, examples } of task.validation) validation.push(kept(name, await encode(name, examples)));
-  return { task, maxLength, train, sample, validation, notes: cutNotes(task.train.length, train, sample, maxLength) };
+  for (const { name, examples } of evaluated) validation.push(await encode(name, examples));
+  const notes = [
+    ...cutNotes(task.train.length, train, sample, maxLength),
+    ...task.validation.flatMap(({ name, examples }, i) => evaluationNotes(name, examples, evaluated[i]!.examples)),
+  ];
+  return { task, maxLength, train, sample, validation, notes };
 }
 
-const kept = (name: string, { examples, encoded }: EncodedExamples): EncodedSplit => ({
-  name,
-  examples: [...examples],
-  encoded: [...encoded],
-});
+/** A stratified part of a large training set. */
+const sampleOf = (task: TaskData, examples: List<Example>, epochs = 1): Example[] => [
+  ...picked(examples, samplePlaces(task, examples, sampleSize(task, epochs))),
+];
 
-/** The training examples themselves, or a stratified part of them if memory does not hold them. */
-function sampled(task: TaskData, train: EncodedExamples): EncodedSplit {
-  const { examples, encoded } = train;
+/** The training examples of a large set, each of which is encoded when it is read. */
+function lazily(
+  task: TaskData,
+  tokenizer: Tokenizer,
+  maxLength: number,
+  classWeights: readonly number[] | undefined,
+): EncodedExamples {
+  const encoded = trainingExamples(task, task.train, tokenizer, maxLength, classWeights);
+  return withoutEmpty("training", { examples: task.train, encoded }, maxLength);
+}
+
+/** The training examples themselves, or a part of them if memory does not hold them. */
+function sampled(task: TaskData, { examples, encoded }: EncodedExamples): EncodedSplit {
   if (Array.isArray(encoded)) return { name: "training", examples: examples as Example[], encoded };
-  const places = samplePlaces(task, examples, Math.max(SAMPLE, SAMPLE_A_CLASS * task.labels.length));
-  return kept("training", { examples: picked(examples, places), encoded: picked(encoded, places) });
+  const places = samplePlaces(task, examples, sampleSize(task, 1));
+  return { name: "training", examples: [...picked(examples, places)], encoded: [...picked(encoded, places)] };
 }
 
 /**

@@ -137,6 +137,12 @@ export const trainingOptions = z.object({
     )
     .meta(sameStepCost),
   evaluateEvery: count.optional().describe("evaluate every n steps and at the end, instead of after each epoch"),
+  evaluateSamples: z
+    .union([count, z.literal("all")])
+    .optional()
+    .describe(
+      "validation examples to evaluate: a stratified part, or all (default: all of a published task, otherwise 10,000, or 5 of each class if that is more)",
+    ),
   localSteps: count
     .max(10_000)
     .optional()
@@ -169,6 +175,8 @@ export interface FineTuningSettings extends TrainingSettings, BlockFreezingSetti
   headFeatures?: HeadFeatures | undefined;
   /** Number of tokens after which examples are cut. */
   maxLength: number;
+  /** Validation examples to evaluate (default: by {@link evaluatedCount}). */
+  evaluateSamples?: number | "all" | undefined;
   /** Options of the kind of task as they were given; the kind fills in the others when the examples are read. */
   taskOptions: TaskOptionValues;
 }

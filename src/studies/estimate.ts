@@ -1,3 +1,4 @@
+import { evaluatedCount, startExamples } from "../fine-tuning/enough-examples.ts";
 import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
 import { prepareFromFiles } from "../fine-tuning/prepare-from-files-node.ts";
 import type { PrepareOptions, SampledRun } from "../fine-tuning/prepare-run.ts";
@@ -75,7 +76,8 @@ export async function timeRun(
       ? (second - timed.lastStep) / 1000 / counted
       : (FORWARD * step) / whole!.settings.batchSize;
     // The head of the whole run reads examples that the sample lacks.
-    const unread = fineTuning.startsFitted ? whole!.task.train.length - task.train.length : 0;
+    const read = Math.min(whole!.task.train.length, startExamples(whole!.task));
+    const unread = fineTuning.startsFitted ? Math.max(0, read - task.train.length) : 0;
     return {
       start: Math.max(0, (first! - began) / 1000 - evaluated * counted) + unread * evaluated,
       step,
@@ -117,7 +119,10 @@ function lengthOf(task: TaskData, settings: FineTuningSettings): Timing["length"
     stepsPerEpoch,
     evaluateEvery: settings.evaluateEvery,
     refitSteps: refitSteps(task, settings),
-    validation: task.validation.reduce((sum, { examples }) => sum + examples.length, 0),
+    validation: task.validation.reduce(
+      (sum, { examples }) => sum + evaluatedCount(task, examples, settings.evaluateSamples),
+      0,
+    ),
   };
 }
 

@@ -61,14 +61,7 @@ export interface LibraryTokenizer {
   normalizer: Normalize | (Normalize & LibraryNormalizer) | null;
   pre_tokenizer: LibraryPreTokenizer | null;
   decoder: LibraryDecoder | null;
-  model: {
-    tokens_to_ids: Map<string, number>;
-    vocab: string[];
-    config?: object;
-    merges?: unknown[];
-    /** Returns the tokens of words, one word after the other. */
-    encode(words: readonly string[]): string[];
-  };
+  model: { tokens_to_ids: Map<string, number>; vocab: string[]; config?: object; merges?: unknown[] };
   added_tokens: AddedToken[];
   added_tokens_map: Map<string, AddedToken>;
   special_tokens: string[];
@@ -142,7 +135,7 @@ export function makeExact(
   where: string,
 ): void {
   freeSource(tokenizer);
-  rememberWords(tokenizer);
+  rememberWords(tokenizer.model as unknown as WordModel);
   const expressions = new Expressions(where);
   if (json.normalizer) {
     const library = tokenizer.normalizer as LibraryNormalizer;
@@ -162,8 +155,14 @@ function freeSource({ model }: LibraryTokenizer): void {
 const MOST_WORDS = 2 ** 15;
 const LONGEST_WORD = 32;
 
+/** The library's model of a vocabulary, which splits words into tokens. */
+interface WordModel {
+  merges?: unknown[];
+  encode(words: readonly string[]): string[];
+}
+
 /** Remembers the tokens of words, most of which occur in many texts. The library does so for BPE alone. */
-function rememberWords({ model }: LibraryTokenizer): void {
+function rememberWords(model: WordModel): void {
   if (model.merges) return;
   const encode = model.encode.bind(model);
   const known = new Map<string, string[]>();

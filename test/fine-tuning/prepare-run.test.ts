@@ -42,15 +42,18 @@ const counting = (tokenizer: Tokenizer, counts: Map<string, number>): Tokenizer 
     },
   });
 
-test("each text is encoded once for notes, fitted head, training, calibration and refit together", async () => {
-  const counts = new Map<string, number>();
-  const given = { epochs: 1, batchSize: 8, contrastive: true, headFeatures: "mean" };
+/** A run of the tiny model on a file, which counts how often each text is encoded. */
+function preparedWith(
+  given: Readonly<Record<string, unknown>>,
+  file: string,
+  counts: Map<string, number>,
+  onNote?: (note: string) => void,
+) {
   const { options, method } = partOptions(trainingOptions, "aflora", given);
-  const notes: string[] = [];
-  const prepared = await prepareRun(
+  return prepareRun(
     { method, base: "float32", settle: (suits) => withRecipe(options, findMethod(method.name), suits) },
     {
-      readTask: () => loadTask(parseOptions({ train, text: "message", label: "team" })),
+      readTask: () => loadTask(parseOptions({ train: file, text: "message", label: "team" })),
       async openModel() {
         const opened = await openModel(model);
         const tokenizer = counting(opened.tokenizer, counts);
@@ -59,8 +62,14 @@ test("each text is encoded once for notes, fitted head, training, calibration an
       openRuntime: async () => ({ runtime }),
       fitMemory: ({ memory }) => ({ memory, notes: [] }),
     },
-    { onNote: (note) => void notes.push(note) },
+    { onNote },
   );
+}
+
+test("each text is encoded once for notes, fitted head, training, calibration and refit together", async () => {
+  const counts = new Map<string, number>();
+  const given = { epochs: 1, batchSize: 8, contrastive: true, headFeatures: "mean" };
+  const prepared = await preparedWith(given, train, counts);
   let finished: FinishedRun | undefined;
   for await (const event of prepared.fineTuning.train(runtime)) {
     if (event.kind === "end") finished = await prepared.finish(event);
@@ -70,6 +79,32 @@ test("each text is encoded once for notes, fitted head, training, calibration an
   const texts = tickets().map(({ message }) => message);
   expect(Object.fromEntries(counts)).toEqual(Object.fromEntries(texts.map((text) => [text, 1])));
 });
+
+test("of a large file, only a sample and the batches of the steps are encoded", async () => {
+  const counts = new Map<string, number>();
+  const rows = Array.from({ length: 60_000 }, (_, i) => ({
+    message: `${i % 2 ? "card" : "parcel"} ${i}`,
+    team: i % 2 ? "billing" : "delivery",
+  }));
+  const file = await writeCsv(join(home, "large.csv"), rows);
+  const notes: string[] = [];
+  const given = { maxSteps: 2, batchSize: 8, headFeatures: "mean", evaluateSamples: 100 };
+  const prepared = await preparedWith(given, file, counts, (note) => void notes.push(note));
+  expect(prepared.task.train.length).toBe(54_000);
+  expect(notes).toEqual([expect.stringMatching(/^100 of the 6,000 validation examples are evaluated/)]);
+  expect(prepared.notes.join()).toMatch(/20,000 of the 54,000 examples are enough to fit it/);
+  const { length: sampled } = prepared.fineTuning.training.validation[0]!.examples;
+  expect(sampled).toBe(100);
+  const before = sumOf(counts);
+  expect(before).toBeLessThan(20_000 + 2 * sampled);
+  for await (const event of prepared.fineTuning.train(runtime)) {
+    if (event.kind === "end") expect((await prepared.finish(event)).calibration).toBeDefined();
+  }
+  expect(sumOf(counts)).toBe(before + 2 * 8);
+});
+
+const sumOf = (counts: ReadonlyMap<string, number>): number =>
+  [...counts.values()].reduce((sum, count) => sum + count, 0);
 
 test.each([
   ["from the base model", false],

@@ -5,6 +5,7 @@ import { MEAN_POOLING } from "../../models/pooling.ts";
 import type { TaskData } from "../../tasks/example.ts";
 import { objectiveOf, withTaskOptions } from "../../tasks/task-kinds.ts";
 import { type FittedHead, fitHead } from "../../training/linear-head/fit-head.ts";
+import { startExamples } from "../enough-examples.ts";
 import { canFitHead, type RunPlan } from "../run-plan.ts";
 import type { Stage, StageOptions } from "./stage.ts";
 
@@ -60,13 +61,6 @@ function withFitted(base: BaseModel, { weights }: FittedHead): BaseModel {
   const others = base.newWeights.filter(({ name }) => !weights.has(name));
   return { ...base, weights: new Map([...base.weights, ...weights]), newWeights: [...others, ...made] };
 }
-
-/** Number of examples, and of examples per class, that are enough to fit a head from which training continues. */
-const START_EXAMPLES = 20_000;
-const START_EXAMPLES_A_CLASS = 50;
-
-const startExamples = ({ labels }: Pick<TaskData, "labels">): number =>
-  Math.max(START_EXAMPLES, START_EXAMPLES_A_CLASS * labels.length);
 
 /** Describes the head that a run starts from, its score, and the number of examples that it was fitted to if not to all. */
 function fittedNote(

@@ -46,6 +46,16 @@ export const runBudget = (
   padsRows: architecture.kind === "encoder" && architecture.padsRows === true,
 });
 
+/** Expected cost of one run, in tokens. */
+const runCost = (tokens: number, pairs: number): number => RUN_COST + tokens + pairs * PAIR_COST;
+
+/** Expected cost of a micro-batch, in tokens: shares of the costs are shares of the time. @param lengths of its examples, longest first */
+export const costOf = (lengths: readonly number[]): number =>
+  runCost(
+    lengths.reduce((sum, length) => sum + length, 0),
+    lengths.length * lengths[0]! ** 2,
+  );
+
 /** Whether this many tokens, pairs of padded positions and outputs are too much for one run. */
 const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: number): boolean =>
   tokens > budget.tokens || pairs > budget.tokens ** 2 || outputs > OUTPUT_BUDGET;
@@ -86,7 +96,7 @@ export function cutMicroBatches(sizes: readonly ExampleSize[], budget: RunBudget
       outputs += added.rows * budget.outputs;
       const pairs = count * longest * longest;
       if (count > 1 && exceeds(budget, tokens, pairs, outputs)) break;
-      const total = cost[start]! + RUN_COST + tokens + pairs * PAIR_COST;
+      const total = cost[start]! + runCost(tokens, pairs);
       if (total < cost[start + count]!) {
         cost[start + count] = total;
         startOf[start + count] = start;

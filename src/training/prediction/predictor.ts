@@ -5,7 +5,7 @@ import type { StreamInputs } from "../../models/streams/token-stream.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EncodedExample, Targets } from "../../tasks/task-kind.ts";
-import { cutMicroBatches, type RunBudget, runBudget, sizeOf } from "../batches/micro-batches.ts";
+import { costOf, cutMicroBatches, type RunBudget, runBudget, sizeOf } from "../batches/micro-batches.ts";
 import { layOut } from "../batches/model-inputs.ts";
 import { singleTexts } from "../batches/single-texts.ts";
 import { targetInputs } from "../objective/objective-inputs.ts";
@@ -76,7 +76,8 @@ export class Predictor implements OutputReader {
    * The rows of an example with several texts are those of each text in turn.
    * @param adapter tensors of the method and the head for this call, which replace those of the compiled model
    * @param signal aborts between two runs of the graph
-   * @param onDone receives the numbers of finished and of all texts after each run. A returned promise is awaited
+   * @param onDone receives the part of the work that is done after each run, as a number of texts, and the number of all texts: the longest
+   * texts come first, and take the longest. A returned promise is awaited
    * @throws UserError if the predictor was released; the signal's reason.
    */
   async logits(
@@ -88,8 +89,12 @@ export class Predictor implements OutputReader {
     if (this.#released) throw new UserError("the model was released; load it again to predict");
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
+    const sizes = texts.map(sizeOf);
+    const cut = cutMicroBatches(sizes, this.#budget);
+    const costs = cut.map((chosen) => costOf(chosen.map((i) => sizes[i]!.tokens)));
+    const whole = costs.reduce((sum, cost) => sum + cost, 0);
     let done = 0;
-    for (const chosen of cutMicroBatches(texts.map(sizeOf), this.#budget)) {
+    for (const [at, chosen] of cut.entries()) {
       signal?.throwIfAborted();
       const part = chosen.map((i) => texts[i]!);
       const { inputs } = layOut(this.#streams, part);
@@ -101,8 +106,8 @@ export class Predictor implements OutputReader {
         results[i] = values.slice(start, end);
         start = end;
       }
-      done += chosen.length;
-      await onDone?.(done, texts.length);
+      done += costs[at]!;
+      await onDone?.(Math.round((texts.length * done) / whole), texts.length);
     }
     return joinTexts(examples, results);
   }
