@@ -45,15 +45,14 @@ const counting = (tokenizer: Tokenizer, counts: Map<string, number>): Tokenizer 
 /** A run of the tiny model on a file, which counts how often each text is encoded. */
 function preparedWith(
   given: Readonly<Record<string, unknown>>,
-  file: string,
+  { file, validationSplit, onNote }: { file: string; validationSplit?: number; onNote?: (note: string) => void },
   counts: Map<string, number>,
-  onNote?: (note: string) => void,
 ) {
   const { options, method } = partOptions(trainingOptions, "aflora", given);
   return prepareRun(
     { method, base: "float32", settle: (suits) => withRecipe(options, findMethod(method.name), suits) },
     {
-      readTask: () => loadTask(parseOptions({ train: file, text: "message", label: "team" })),
+      readTask: () => loadTask(parseOptions({ train: file, text: "message", label: "team", validationSplit })),
       async openModel() {
         const opened = await openModel(model);
         const tokenizer = counting(opened.tokenizer, counts);
@@ -69,7 +68,7 @@ function preparedWith(
 test("each text is encoded once for notes, fitted head, training, calibration and refit together", async () => {
   const counts = new Map<string, number>();
   const given = { epochs: 1, batchSize: 8, contrastive: true, headFeatures: "mean" };
-  const prepared = await preparedWith(given, train, counts);
+  const prepared = await preparedWith(given, { file: train }, counts);
   let finished: FinishedRun | undefined;
   for await (const event of prepared.fineTuning.train(runtime)) {
     if (event.kind === "end") finished = await prepared.finish(event);
@@ -82,17 +81,21 @@ test("each text is encoded once for notes, fitted head, training, calibration an
 
 test("of a large file, only a sample and the batches of the steps are encoded", async () => {
   const counts = new Map<string, number>();
-  const rows = Array.from({ length: 60_000 }, (_, i) => ({
+  const rows = Array.from({ length: 51_000 }, (_, i) => ({
     message: `${i % 2 ? "card" : "parcel"} ${i}`,
     team: i % 2 ? "billing" : "delivery",
   }));
   const file = await writeCsv(join(home, "large.csv"), rows);
   const notes: string[] = [];
   const given = { maxSteps: 2, batchSize: 8, headFeatures: "mean", evaluateSamples: 100 };
-  const prepared = await preparedWith(given, file, counts, (note) => void notes.push(note));
-  expect(prepared.task.train.length).toBe(54_000);
-  expect(notes).toEqual([expect.stringMatching(/^100 of the 6,000 validation examples are evaluated/)]);
-  expect(prepared.notes.join()).toMatch(/20,000 of the 54,000 examples are enough to fit it/);
+  const prepared = await preparedWith(
+    given,
+    { file, validationSplit: 0.01, onNote: (note) => void notes.push(note) },
+    counts,
+  );
+  expect(prepared.task.train.length).toBe(50_490);
+  expect(notes).toEqual([expect.stringMatching(/^100 of the 510 validation examples are evaluated/)]);
+  expect(prepared.notes.join()).toMatch(/20,000 of the 50,490 examples are enough to fit it/);
   const { length: sampled } = prepared.fineTuning.training.validation[0]!.examples;
   expect(sampled).toBe(100);
   const before = sumOf(counts);
@@ -100,7 +103,8 @@ test("of a large file, only a sample and the batches of the steps are encoded", 
   for await (const event of prepared.fineTuning.train(runtime)) {
     if (event.kind === "end") expect((await prepared.finish(event)).calibration).toBeDefined();
   }
-  expect(sumOf(counts)).toBe(before + 2 * 8);
+  // The first example says whether examples of its kind are kept apart.
+  expect(sumOf(counts)).toBe(before + 1 + 2 * 8);
 });
 
 const sumOf = (counts: ReadonlyMap<string, number>): number =>
