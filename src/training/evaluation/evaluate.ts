@@ -39,6 +39,9 @@ export interface Evaluation {
 /** Most examples for which standard errors are computed, by leaving out groups of examples. */
 const MOST_RESAMPLED = 1000;
 
+/** Most outputs in memory at once, one row for each example: 10,000 examples of 10,000 classes have 400 MB. */
+const MOST_OUTPUTS = 2 ** 25;
+
 type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
 
 /** Computes metrics and the mean loss of a model, whose weights may change between two evaluations. */
@@ -47,8 +50,17 @@ export class Evaluator {
   readonly #predictor: Predictor;
   readonly #objective: ObjectiveGraph | Readout;
   readonly #batchSize: number;
+  /** Examples whose outputs memory holds at once: whole batches. */
+  readonly #atOnce: number;
 
-  private constructor(task: Task, predictor: Predictor, objective: ObjectiveGraph | Readout, batchSize: number) {
+  private constructor(
+    task: Task,
+    predictor: Predictor,
+    objective: ObjectiveGraph | Readout,
+    batchSize: number,
+    outputs: number,
+  ) {
+    this.#atOnce = batchSize * Math.max(1, Math.floor(MOST_OUTPUTS / (batchSize * outputs)));
     this.#task = task;
     this.#predictor = predictor;
     this.#objective = objective;
@@ -68,7 +80,7 @@ export class Evaluator {
     const objective =
       kind.readout ??
       (await releaseOnFailure(predictor, () => ObjectiveGraph.compile(objectiveOf(task), model.labelCount, runtime)));
-    return new Evaluator(task, predictor, objective, batchSize);
+    return new Evaluator(task, predictor, objective, batchSize, kind.readout?.width ?? model.labelCount);
   }
 
   /**
@@ -86,15 +98,31 @@ export class Evaluator {
     const predicted = new Set<string>();
     const labelled = new Set<string>();
     for (const { name, examples, encoded } of splits) {
-      const logits = await this.#predictor.logits(encoded, undefined, signal, onDone);
-      if (!logits.every(areFinite)) {
-        throw new UserError(
-          `the model's outputs on the ${name} examples are not finite; lower the learning rate, or check the model's weights`,
+      const predictions: Prediction[] = [];
+      for (let from = 0; from < encoded.length; from += this.#atOnce) {
+        const part = encoded.slice(from, from + this.#atOnce);
+        const logits = await this.#predictor.logits(part, undefined, signal, (done) =>
+          onDone?.(from + done, encoded.length),
         );
+        if (!logits.every(areFinite)) {
+          throw new UserError(
+            `the model's outputs on the ${name} examples are not finite; lower the learning rate, or check the model's weights`,
+          );
+        }
+        for (const [i, values] of logits.entries()) {
+          predictions.push(findTaskKind(kind).predict(labels, examples[from + i]!, part[i]!, values, options));
+        }
+        for (let start = 0; start < part.length; start += this.#batchSize) {
+          const batch = part.slice(start, start + this.#batchSize);
+          const values = logits.slice(start, start + batch.length);
+          const weight = totalWeight(batch);
+          loss +=
+            this.#objective instanceof ObjectiveGraph
+              ? weight * (await this.#objective.run(batch, values)).loss
+              : lossOf(this.#objective, batch, values);
+          total += weight;
+        }
       }
-      const predictions = logits.map((values, i) =>
-        findTaskKind(kind).predict(labels, examples[i]!, encoded[i]!, values, options),
-      );
       for (const each of predictions) predicted.add(shortened(each));
       for (const each of examples) labelled.add(shortened(each));
       scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
@@ -104,16 +132,6 @@ export class Evaluator {
       }
       if (splits.length === 1 && examples.length <= MOST_RESAMPLED) {
         errors = scoresOf(this.#task, predictions, examples).errors;
-      }
-      for (let start = 0; start < encoded.length; start += this.#batchSize) {
-        const part = encoded.slice(start, start + this.#batchSize);
-        const values = logits.slice(start, start + part.length);
-        const weight = totalWeight(part);
-        loss +=
-          this.#objective instanceof ObjectiveGraph
-            ? weight * (await this.#objective.run(part, values)).loss
-            : lossOf(this.#objective, part, values);
-        total += weight;
       }
     }
     const shown = scores && { scores: shortScores(scores) };

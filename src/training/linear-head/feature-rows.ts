@@ -25,7 +25,7 @@ export interface SparseTargets {
 
 /** @param parts targets `[rows, outputs]`, in parts of whole rows */
 export async function sparseTargets(
-  parts: readonly ArrayLike<number>[],
+  parts: Iterable<ArrayLike<number>>,
   outputs: number,
   turns: Turns,
 ): Promise<SparseTargets> {

@@ -188,12 +188,13 @@ async function sharedRows(encoded: readonly TrainingExample[], outputs: number, 
     groups.fill(example, row, row + own.length);
     row += own.length;
   }
-  const targets = await sparseTargets(
-    encoded.map(({ targets: { data } }) => data as Float32Array),
-    outputs,
-    turns,
-  );
+  const targets = await sparseTargets(targetsOf(encoded), outputs, turns);
   return { rows, outputs, targets, weights, groups };
+}
+
+/** Targets of one example after the other: those of thousands of classes would not fit into memory together. */
+function* targetsOf(encoded: readonly TrainingExample[]): Generator<ArrayLike<number>> {
+  for (const { targets } of encoded) yield targets.data;
 }
 
 /** @param values features of each example, `[rows, of * width]`, of which one part is taken */
