@@ -44,7 +44,11 @@ async function trained(file: string, threads: number): Promise<RowsMeasure> {
 async function encoded(file: string): Promise<RowsMeasure> {
   const task = await loadTableTask({ train: file });
   const model = await openModel(BUNDLED_MODEL);
-  const { train, validation } = encodeTask(task, model, { maxLength: 128, taskOptions: {}, evaluateSamples: "all" });
+  const { train, validation } = await encodeTask(task, model, {
+    maxLength: 128,
+    taskOptions: {},
+    evaluateSamples: "all",
+  });
   let rows = validation.reduce((sum, { encoded }) => sum + encoded.length, 0);
   for (const { encoding } of train.encoded) rows += Math.sign(encoding.inputIds.length);
   const seconds = performance.now() / 1000;
