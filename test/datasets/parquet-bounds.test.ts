@@ -91,7 +91,7 @@ async function make(name: string, given: Made = {}): Promise<string> {
 
 test("reads a small file", async () => {
   const { columns, rows } = await readParquet("made", [await make("sound")]);
-  expect([columns, rows.map(({ cells }) => cells)]).toEqual([["n"], [[1], [2], [3]]]);
+  expect([columns, rows.map(({ cells }) => [...cells])]).toEqual([["n"], [[1], [2], [3]]]);
 });
 
 /** A run of `count` equal one-bit values: its length, shifted, and the value. */
