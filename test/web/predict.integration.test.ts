@@ -7,13 +7,13 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadFineTunedModel } from "../src/predict.ts";
-import { exportRun } from "../src/runs/export-run.ts";
-import { fineTune } from "./support/fine-tune.ts";
-import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
-import { startSite } from "./web/site.ts";
+import { loadFineTunedModel } from "../../src/predict.ts";
+import { exportRun } from "../../src/runs/export-run.ts";
+import { fineTune } from "../support/fine-tune.ts";
+import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
+import { startSite } from "./site.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const TEXTS = ["where is my order", "the app does not open again please help"];
 
 /** Answers by models of each kind of source, one line each. */
