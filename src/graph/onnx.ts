@@ -9,6 +9,7 @@ import {
   type Value,
 } from "./graph.ts";
 import { modelBytes, type NodeMessage, type OnnxModel, type TensorGroup } from "./onnx-model.ts";
+import { joinSharingProducts, type Rewrite } from "./shared-operands.ts";
 import type { DataType, TensorData, Tensors } from "./tensor.ts";
 
 const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
@@ -126,11 +127,12 @@ class Encoder implements OnnxEmitter {
   }
 
   /** Encodes a node. Its ONNX nodes get names for profiles, such as `base/forward/LinearInt8/Gemm_17`. */
-  encodeNode(node: GraphNode): void {
+  encodeNode(node: GraphNode, rewrite?: Rewrite): void {
     const { part, pass } = node.provenance;
     this.#origin = `${part}/${pass}/${node.op.name}`;
-    if (this.#packs && node.op.packedOnnx?.(node, this)) return;
-    if (this.#plainOps.has(node.op.name)) node.op.plainOnnx!(node, this);
+    if (rewrite) rewrite(this);
+    else if (this.#packs && node.op.packedOnnx?.(node, this)) return;
+    else if (this.#plainOps.has(node.op.name)) node.op.plainOnnx!(node, this);
     else node.op.onnx(node, this);
   }
 }
@@ -216,7 +218,9 @@ export function onnxModel(
   }
   // ONNX Runtime sorts nodes again, from the last output back. Gradients are outputs in the order of layers; encoded in
   // reverse, those of the last layers come first, as in `liveNodes`, and the values they need can be freed.
-  for (const node of liveNodes(values.toReversed())) encoder.encodeNode(node);
+  const nodes = liveNodes(values.toReversed());
+  const rewrites = joinSharingProducts(nodes);
+  for (const node of nodes) encoder.encodeNode(node, rewrites.get(node));
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
   // Leave out weights of which only the prepacked form is read.

@@ -8,6 +8,9 @@ export const MICROSOFT = "com.microsoft";
 export const FLOATS: readonly DataType[] = ["float32", "float64"];
 export const NUMBERS: readonly DataType[] = ["float32", "float64", "int32", "int64"];
 
+/** Largest inner size of a thin product, enough for most adapters: it takes as long as writing its result. */
+export const THIN = 16;
+
 const table = new Map<string, Op>();
 
 /** Every op by its name, which is its ONNX name if it has one. */

@@ -1,6 +1,6 @@
 import { broadcast, difference, sameShape, showShape } from "../dimension.ts";
 import type { Value } from "../graph.ts";
-import { define, eachRow, FLOATS, fail, MICROSOFT, requireType } from "./define.ts";
+import { define, eachRow, FLOATS, fail, MICROSOFT, requireType, THIN } from "./define.ts";
 import { mul } from "./elementwise.ts";
 import { emitAs } from "./emit.ts";
 import { transpose } from "./shape.ts";
@@ -77,9 +77,6 @@ export function gemm(
   }
   return a.graph.apply(GEMM, addend ? [a, b, addend] : [a, b], attributes);
 }
-
-/** Largest inner size of a thin product, enough for most adapters: it takes as long as writing its result. */
-const THIN = 16;
 
 /** Whether a product with `op(b)` is thin: `[m, k] · [k, n]` with k ≤ 16, its first factor not transposed. */
 function isThin(b: Value, { transA, transB }: Pick<GemmAttributes, "transA" | "transB">): boolean {
