@@ -34,11 +34,16 @@ export function layOutPages(repository?: string): void {
   rmSync(PAGES, { recursive: true, force: true });
   mkdirSync(join(PAGES, "public"), { recursive: true });
   const docs = readdirSync(root("docs"), { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`);
+  for (const file of ["site/home.md", "site/playground.md"]) {
+    const text = withThemedPictures(readFileSync(root(file), "utf8"));
+    writeFileSync(join(PAGES, file === "site/home.md" ? "index.md" : "playground.md"), text);
+  }
   for (const file of [...BESIDE, ...docs.filter((name) => name.endsWith(".md"))]) {
     const page = join(PAGES, onSite(file)!);
     mkdirSync(dirname(page), { recursive: true });
     writeFileSync(page, forSite(readFileSync(root(file), "utf8"), file));
   }
+  copyFileSync(root("site/playground-worker.js"), join(PAGES, "public/playground-worker.js"));
   for (const folder of ["docs/pictures", "docs/results/pictures"])
     cpSync(root(folder), join(PAGES, "public/pictures"), { recursive: true });
 
@@ -56,6 +61,7 @@ export function layOutPages(repository?: string): void {
 /** Where the site has a file of the repository, or undefined if it has not. */
 function onSite(file: string): string | undefined {
   if (BESIDE.includes(file)) return file;
+  if (file === "docs/index.md") return "contents.md";
   return file.startsWith("docs/") && file.endsWith(".md") ? file.slice("docs/".length) : undefined;
 }
 

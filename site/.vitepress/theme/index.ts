@@ -1,4 +1,9 @@
+import type { Theme } from "vitepress";
 import theme from "vitepress/theme-without-fonts";
+import Playground from "./Playground.vue";
 import "./style.css";
 
-export default theme;
+export default {
+  extends: theme,
+  enhanceApp: ({ app }) => void app.component("Playground", Playground),
+} satisfies Theme;
