@@ -4,22 +4,30 @@
  *
  *     npm run build && npm run site
  *
- * SITE_BASE is the path that the site is served under (`/` where absent), SITE_ADDRESS where it stands, and SITE_REPOSITORY the
+ * SITE_BASE is the path that the site is served under (by default `/`), SITE_ADDRESS its address, and SITE_REPOSITORY the
  * address of the sources.
  */
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Application } from "typedoc";
 import { build } from "vitepress";
 import { writePage } from "../src/serving/page-server.ts";
 import { OUTPUT, writeForPrograms } from "./contents.ts";
 
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const base = process.env.SITE_BASE ?? "/";
-await build(fileURLToPath(new URL(".", import.meta.url)), { base, outDir: OUTPUT });
+await build(here("."), { base, outDir: OUTPUT });
 
-const typedoc = fileURLToPath(new URL("../node_modules/typedoc/bin/typedoc", import.meta.url));
-const { status } = spawnSync(process.execPath, [typedoc, "--out", join(OUTPUT, "api")], { stdio: "inherit" });
-if (status !== 0) throw new Error("TypeDoc could not make the API pages");
+const api = await Application.bootstrapWithPlugins({
+  options: here("../typedoc.json"),
+  readme: here("api.md"),
+  customCss: here("api.css"),
+  hideGenerator: true,
+  navigationLinks: { Contents: `${base}contents`, Playground: `${base}playground` },
+});
+const project = await api.convert();
+if (!project || api.logger.hasErrors()) throw new Error("TypeDoc could not make the API pages");
+await api.generateDocs(project, join(OUTPUT, "api"));
 
 await writePage(join(OUTPUT, "try"));
 writeForPrograms(process.env.SITE_ADDRESS ?? base);

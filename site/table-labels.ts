@@ -1,7 +1,9 @@
-import type { MarkdownIt } from "vitepress";
+import type { MarkdownOptions } from "vitepress";
+
+type Markdown = Parameters<NonNullable<MarkdownOptions["config"]>>[0];
 
 /** Gives each cell of a table its column's heading, which the style sheet shows on phones, where a row is a card. */
-export function tableLabels(markdown: MarkdownIt): void {
+export function tableLabels(markdown: Markdown): void {
   markdown.core.ruler.push("table-labels", ({ tokens }) => {
     let headings: string[] = [];
     let column = 0;

@@ -24,6 +24,11 @@ export interface FineTuneOptions extends RunControl {
  * epoch, and at the end the best epoch's adapter (read back from disk and compared), `result.json` and `report.html`.
  * @param config options of `aflora train`, by their names without dashes
  * @throws UserError if an option, the data, the model or the port cannot be used; then nothing is written
+ * @example
+ * ```ts
+ * const { directory, result } = await fineTune({ train: "tickets.csv", text: "message", label: "team" });
+ * console.log(directory, result?.metrics.accuracy);
+ * ```
  */
 export function fineTune(config: FineTuneConfig, options?: FineTuneOptions): Promise<FineTuneOutcome>;
 /** Resumes the run in `config.output`. */
@@ -56,6 +61,12 @@ export async function fineTune(
  * Fine-tunes a model as {@link fineTune} does, but without a report, and yields each event when it is in the run folder. A caller that
  * leaves the loop ends the run at its last checkpoint, from which `resume` continues. `signal` saves everything done so far.
  * @throws UserError if an option, the data or the model cannot be used; then nothing is written
+ * @example
+ * ```ts
+ * for await (const event of fineTuneEvents({ train: "tickets.csv", text: "message", label: "team" })) {
+ *   if (event.kind === "evaluation") console.log(event.epoch, event.metrics);
+ * }
+ * ```
  */
 export function fineTuneEvents(config: FineTuneConfig, options?: RunControl): AsyncGenerator<RunEvent, void>;
 /** Resumes the run in `config.output`. */

@@ -13,6 +13,10 @@ import type { DeviceName } from "./runtime/device.ts";
  * @returns one evaluation per split
  * @throws UserError if the run or the data cannot be read, the run's own files are gone or changed, or the data has a label that the
  * model does not know
+ * @example
+ * ```ts
+ * const [{ metrics }] = await evaluateRun("runs/tickets", { validation: "new.csv" });
+ * ```
  */
 export async function evaluateRun(run: string, source?: EvaluationSource): Promise<RunEvaluation[]> {
   const { evaluateRun: evaluate } = await import("./runs/evaluate-run.ts");
@@ -34,6 +38,10 @@ export interface ExportSettings extends HubOptions {
  * moves it into place: if their logits differ by more than 1e-4, it leaves nothing behind. The texts of the comparison are the run's
  * validation texts, or built-in sentences (with a note) if those are gone or changed.
  * @throws UserError if the folder is no finished run, the output folder is not empty, or the format cannot hold the method
+ * @example
+ * ```ts
+ * await exportRun("runs/tickets", { format: "onnx", output: "tickets-onnx" });
+ * ```
  */
 export async function exportRun(run: string, options: ExportOptions, settings?: ExportSettings): Promise<ExportReport> {
   const { exportRun: write } = await import("./runs/export-run.ts");
@@ -52,6 +60,10 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
 /**
  * Reads finished runs and writes their report, one HTML page, to the file `out`: all of it or nothing.
  * @throws UserError if a folder is no run, a run has not finished, or the runs have nothing to compare
+ * @example
+ * ```ts
+ * await writeReport(["runs/aflora", "runs/lora"], "both.html");
+ * ```
  */
 export async function writeReport(directories: readonly string[], out: string): Promise<void> {
   const { writeReport: write } = await import("./reports/report.ts");

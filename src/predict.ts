@@ -33,6 +33,13 @@ export type { RuntimePlace } from "./runtime/runtime-node.ts";
  * a folder that `exportRun` wrote as `merged` or `onnx`, or the path of an ONNX file in one.
  * @param place a runtime, or the device and the threads of a new one (default: all cores of the CPU)
  * @throws UserError if the adapter or the base model is missing or damaged, the base model's files have changed, or they do not fit
+ * @example
+ * ```ts
+ * const model = await loadFineTunedModel("runs/tickets");
+ * const [prediction] = await model.predict(["My card was charged twice"]);
+ * console.log(prediction?.label);
+ * await model.release();
+ * ```
  */
 export async function loadFineTunedModel(
   directory: string,
@@ -50,6 +57,12 @@ export async function loadFineTunedModel(
  * @param options `base`: storage format of its weights (default: float32)
  * @returns a model that makes vectors of texts with {@link FineTunedModel.embed}; release it after use
  * @throws UserError if the model is missing, damaged or not supported
+ * @example
+ * ```ts
+ * const encoder = await loadEmbedder();
+ * const [vector] = await encoder.embed(["My card was charged twice"]);
+ * await encoder.release();
+ * ```
  */
 export async function loadEmbedder(
   model?: string,
