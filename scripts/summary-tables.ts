@@ -107,7 +107,7 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
   const rows = shown[0]!.map((_, i) => shown.map((column) => column[i]!));
   const said = [
     `By the number of examples, a score's standard error is ${number(Number(mean(compared.map(({ error }) => error)).toPrecision(2)))}.`,
-    ...(Number.isNaN(sameAnswer) ? [] : [`The same answer for all has ${number(sameAnswer)}.`]),
+    ...(Number.isNaN(sameAnswer) ? [] : [`Giving all examples the same answer scores ${number(sameAnswer)}.`]),
   ];
   return [markdownTable(rows), said.join(" "), ...ratesOf(trials)].join("\n\n");
 }
