@@ -106,7 +106,7 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
     .filter(([, ...cells]) => cells.some((each) => each !== ""));
   const rows = shown[0]!.map((_, i) => shown.map((column) => column[i]!));
   const said = [
-    `By the number of examples, a score's standard error is ${number(Number(mean(compared.map(({ error }) => error)).toPrecision(2)))}.`,
+    `With this number of examples, a score's standard error is ${number(Number(mean(compared.map(({ error }) => error)).toPrecision(2)))}.`,
     ...(Number.isNaN(sameAnswer) ? [] : [`Giving all examples the same answer scores ${number(sameAnswer)}.`]),
   ];
   return [markdownTable(rows), said.join(" "), ...ratesOf(trials)].join("\n\n");
