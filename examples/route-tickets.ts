@@ -14,6 +14,7 @@ const { directory, result } = await fineTune(
     train: fileURLToPath(new URL("tickets.csv", import.meta.url)),
     text: "message",
     label: "team",
+    method: "aflora",
     // A quarter of the few rows, so that the accuracy says something.
     validationSplit: 0.25,
     // Few and small steps: every row is seen six times, eight at a time.

@@ -30,7 +30,7 @@ afterAll(() => rm(home, { recursive: true }));
 test("fine-tune, read the run, evaluate and predict", async () => {
   const steps: number[] = [];
   const { directory, result } = await fineTune(
-    { ...data, validation: data.train, freezeInterval: 1, output: join(home, "run") },
+    { ...data, validation: data.train, method: "aflora", freezeInterval: 1, output: join(home, "run") },
     { onEvent: on("step", ({ step }) => void steps.push(step)) },
   );
   expect(steps).toHaveLength(result!.steps);

@@ -72,7 +72,7 @@ describe("options of fineTune", () => {
   for (const name of METHODS.names) compiles(`method ${name} type-checks`, [fineTune(`method: "${name}", epochs: 3`)]);
 
   compiles("a method's own options are known, with and without its name", [
-    fineTune('freezeRule: "matrix-fraction"'),
+    fineTune("useDora: true"),
     fineTune('method: "lora", rank: 4, alpha: 8'),
   ]);
 

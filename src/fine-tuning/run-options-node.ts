@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { DEFAULT_METHOD, findMethod, METHODS } from "../methods/methods.ts";
+import { DEFAULT_METHOD, findMethod, METHODS, methodNameIn, PAPER_METHOD } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { withoutRemoved } from "../methods/removed-options.ts";
 import { BUNDLED_MODEL } from "../model/bundled-model.ts";
@@ -170,13 +170,13 @@ export interface GivenConfig {
  * @throws UserError naming the option that is unknown, of another method, missing or malformed.
  */
 export function parseOptions(given: Readonly<Record<string, unknown>>): GivenConfig {
-  const name = String(given.method ?? DEFAULT_METHOD.name);
+  const name = methodNameIn(given);
   const { options, method } = partOptions(runOptions, name, withPreset(given, name));
   const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
   const source = sourceOf(options);
   const task = namedTaskOf(source);
-  const published = task === undefined ? undefined : DEFAULT_METHOD.published?.tasks[task];
-  const rates = method.name === DEFAULT_METHOD.name ? published : undefined;
+  const published = task === undefined ? undefined : PAPER_METHOD.published?.tasks[task];
+  const rates = method.name === PAPER_METHOD.name ? published : undefined;
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
   const headStart = task === undefined ? undefined : "new";
   const from = { epochs: published?.epochs, rates, headStart, kind } as const;
@@ -209,7 +209,7 @@ function withPreset(given: Readonly<Record<string, unknown>>, name: string): Rea
 
 /** Returns the settings that the method's authors published for the task; undefined if there are none. */
 export function publishedOf(given: Readonly<Record<string, unknown>>): PublishedSetting | undefined {
-  const name = String(given.method ?? DEFAULT_METHOD.name);
+  const name = methodNameIn(given);
   const task = publishedTaskOf(given, name);
   return task === undefined ? undefined : findMethod(name).published?.tasks[task];
 }

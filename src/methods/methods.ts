@@ -10,10 +10,10 @@ import { psoft } from "./psoft.ts";
 import { sora } from "./sora.ts";
 import { vera } from "./vera.ts";
 
-/** All methods. A new method needs one file and one entry here. */
+/** All methods, the default first. A new method needs one file and one entry here. */
 export const METHODS = new Registry<MethodDefinition>("method", [
-  aflora,
   lora,
+  aflora,
   loraXs,
   psoft,
   vera,
@@ -23,11 +23,18 @@ export const METHODS = new Registry<MethodDefinition>("method", [
   head,
 ]);
 
-/** Default method. */
-export const DEFAULT_METHOD = aflora;
+/** Default method (docs/results/which-method.md). */
+export const DEFAULT_METHOD = lora;
 
-/** Methods that a search for the best settings tries by default: the default method, and the most widely used one. */
-export const TUNED_METHODS: readonly MethodDefinition[] = [DEFAULT_METHOD, lora];
+/** The method of the paper that this package implements. Runs on a published task have the epochs that its authors published. */
+export const PAPER_METHOD = aflora;
+
+/** Name of the method that options choose: the given one, that of the paper for its preset, or the default. */
+export const methodNameIn = ({ method, preset }: Readonly<Record<string, unknown>>): string =>
+  String(method ?? (preset === undefined ? DEFAULT_METHOD : PAPER_METHOD).name);
+
+/** Methods that a search for the best settings tries by default. */
+export const TUNED_METHODS: readonly MethodDefinition[] = [DEFAULT_METHOD, PAPER_METHOD];
 
 /** Method to which comparisons relate costs, with its name in tables. */
 export const COST_REFERENCE = { method: vera, label: "VeRA" };

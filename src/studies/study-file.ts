@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { didYouMean, inWords, UserError } from "../errors.ts";
-import { DEFAULT_METHOD } from "../methods/methods.ts";
+import { methodNameIn } from "../methods/methods.ts";
 import { optionNames, parseFactor } from "./factors.ts";
 import { SEARCH_ALGORITHMS } from "./search/algorithms.ts";
 import type { Study } from "./study.ts";
@@ -65,7 +65,7 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
     title: own ?? title,
     ...rest,
     search: searchOf(search, given),
-    options: { method: DEFAULT_METHOD.name, ...options },
+    options: { method: methodNameIn(options), ...options },
     factors,
     seeds: [...new Set(seeds)],
   };

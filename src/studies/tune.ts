@@ -6,7 +6,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { UserError } from "../errors.ts";
 import { readJsonFile, writeJsonFile } from "../files/json-file-node.ts";
 import { optionOfRun, resolveConfig } from "../fine-tuning/run-options-node.ts";
-import { DEFAULT_METHOD, TUNED_METHODS } from "../methods/methods.ts";
+import { methodNameIn, TUNED_METHODS } from "../methods/methods.ts";
 import { CHECKPOINTS } from "../runs/checkpoint-folder.ts";
 import { HIDDEN_STATES, RUN_FILES } from "../runs/run-folder.ts";
 import { type Factor, levelOf, parseFactor } from "./factors.ts";
@@ -74,7 +74,7 @@ export async function tune(
   if ("maxSteps" in options) throw new UserError("tune chooses the length of runs in epochs; leave maxSteps out");
   const study: Study = {
     title: "What was tried, and what won",
-    options: { method: DEFAULT_METHOD.name, ...options, patience: PATIENCE },
+    options: { method: methodNameIn(options), ...options, patience: PATIENCE },
     factors: factorsBeside(options),
     search: { algorithm: withinMinutes, options: { minutes } },
     seeds: [seed],

@@ -97,7 +97,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     /^cannot write .*tickets\.csv.*: its folder is a file; choose another place$/,
   ],
   ["an existing run folder", `${TRAIN} --output run`, /run already holds a run; --overwrite replaces it/],
-  ["rank 0", `${TRAIN} --rank 0`, 'option --rank of method "aflora": it must be above 0, not 0'],
+  ["rank 0", `${TRAIN} --rank 0`, 'option --rank of method "lora": it must be above 0, not 0'],
   [
     "a learning rate that is no number",
     `${TRAIN} --learning-rate fast`,
@@ -115,7 +115,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
   [
     "an unknown config key",
     `${TRAIN} --config unknown-key.yaml`,
-    'unknown option "epohcs" of method "aflora"; did you mean "epochs"?',
+    'unknown option "epohcs" of method "lora"; did you mean "epochs"?',
   ],
   [
     "a config key of another method",

@@ -26,7 +26,7 @@ beforeAll(async () => {
   await writeCsv(join(home, "tickets.csv"), tickets());
   await writeFile(
     join(home, "run.yaml"),
-    "model: ./model\ntrain: tickets.csv\ntext: message\nlabel: team\nepochs: 9\nbatch-size: 7\nfreezeWindowed: false\ndropout: false\nhead-start: new\n",
+    "method: aflora\nmodel: ./model\ntrain: tickets.csv\ntext: message\nlabel: team\nepochs: 9\nbatch-size: 7\nfreezeWindowed: false\ndropout: false\nhead-start: new\n",
   );
   trained = await aflora(
     words("train --config run.yaml --epochs 3 --learning_rate=0.01 --threads 1 --output run"),
@@ -65,7 +65,7 @@ describe("train", () => {
       );
       expect(code, stderr).toBe(0);
       const [, folder] = /^run folder: (.*)$/m.exec(stdout)!;
-      expect(folder).toMatch(/[/\\]runs[/\\](sst2|tickets)-aflora-\d{4}-\d\d-\d\d-\d{6}$/);
+      expect(folder).toMatch(/[/\\]runs[/\\](sst2|tickets)-lora-\d{4}-\d\d-\d\d-\d{6}$/);
       expect((await readRunRecords(folder!)).result).toBeDefined();
     }
   });

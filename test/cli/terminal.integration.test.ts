@@ -42,7 +42,10 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     "of %i columns lines above the bar stay whole, and a map of the frozen matrices replaces their names",
     async (columns) => {
       const output = `run-${columns}`;
-      const { lines } = await shown(columns, `--batch-size 4 --epochs 3 --freeze-interval 3 --output ${output}`);
+      const { lines } = await shown(
+        columns,
+        `--method aflora --batch-size 4 --epochs 3 --freeze-interval 3 --output ${output}`,
+      );
       const { freezing, evaluations, result } = await readRunRecords(join(home, output));
       expect(lines.filter((line) => / froze /.test(line))).toEqual([]);
       const froze = freezing.flatMap(({ frozen }) => frozen).length;

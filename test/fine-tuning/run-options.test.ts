@@ -80,7 +80,7 @@ test("the paper's freezing schedule comes with its preset: one epoch before the 
   expect(scheduleOf({ task: "cola", preset: "paper" })).toEqual(["cubic", "5%", "70%"]);
   expect(scheduleOf({ task: "sst2", preset: "paper" })).toEqual(["cubic", "10%", "70%"]);
   expect(scheduleOf({ task: "cola", preset: "paper", freezeFinal: "30%" })).toEqual(["cubic", "5%", "30%"]);
-  expect(scheduleOf({ task: "cola" })).toEqual(["quadratic", "20%", "30%"]);
+  expect(scheduleOf({ task: "cola", method: "aflora" })).toEqual(["quadratic", "20%", "30%"]);
 });
 
 test.each<[Record<string, string>, string]>([

@@ -402,7 +402,7 @@ describe("bad input", () => {
 
   test.each([
     ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],
-    ["full", { rank: 4 }, /option "rank" belongs to aflora, lora, lora-xs, psoft, vera, adalora, and sora/],
+    ["full", { rank: 4 }, /option "rank" belongs to lora, aflora, lora-xs, psoft, vera, adalora, and sora/],
     ["sora", { gatePenaltty: 1 }, 'unknown option "gatePenaltty" of method "sora"; did you mean "gatePenalty"?'],
     [
       "vera",

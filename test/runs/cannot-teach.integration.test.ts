@@ -44,10 +44,10 @@ test("a run whose only step has learning rate 0 notes it before training", async
 });
 
 test("a run too short for the freezing schedule notes it before training", async () => {
-  const { before } = await notesOf("short", { freezeInterval: 10 });
+  const { before } = await notesOf("short", { method: "aflora", freezeInterval: 10 });
   expect(before).toEqual([expect.stringMatching(/^the run's 10 steps are too few for the freezing schedule: /)]);
   // What is not given suits the run.
-  expect((await notesOf("suited", {})).before).toEqual([]);
+  expect((await notesOf("suited", { method: "aflora" })).before).toEqual([]);
   expect((await notesOf("lora", { method: "lora" })).before).toEqual([]);
 });
 

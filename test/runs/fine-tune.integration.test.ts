@@ -27,6 +27,7 @@ let whole: string;
 let result: RunResult;
 
 const SETTINGS = {
+  method: "aflora" as const,
   text: "message",
   label: "team",
   epochs: 4,

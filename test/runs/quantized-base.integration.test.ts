@@ -27,7 +27,7 @@ afterAll(() => rm(home, { recursive: true }));
 
 function run(name: string, given: Record<string, unknown>, options: FineTuneOptions = {}) {
   const columns = { text: "message", label: "team", headStart: "new" };
-  const settings = { ...columns, epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
+  const settings = { method: "aflora", ...columns, epochs: 4, batchSize: 7, learningRate: 1e-2, threads: 1 };
   return fineTune({ model, train, ...settings, output: join(home, name), ...given }, options);
 }
 

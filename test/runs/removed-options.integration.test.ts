@@ -16,7 +16,15 @@ beforeAll(async () => {
   await writeTinyModel(join(home, "model"));
   await writeCsv(join(home, "tickets.csv"), tickets());
   const options = { model: join(home, "model"), train: join(home, "tickets.csv"), text: "message", label: "team" };
-  await fineTune({ ...options, epochs: 1, headStart: "new", freezeBlocks: "linear", threads: 1, output: run });
+  await fineTune({
+    ...options,
+    method: "aflora",
+    epochs: 1,
+    headStart: "new",
+    freezeBlocks: "linear",
+    threads: 1,
+    output: run,
+  });
 });
 afterAll(() => rm(home, { recursive: true }));
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DEFAULT_METHOD } from "../../methods/methods.ts";
+import { PAPER_METHOD } from "../../methods/methods.ts";
 import { inOrder, placer } from "../../reports/matrix-places.ts";
 import { readRunRecords } from "../../runs/read-run.ts";
 import type { RunResult } from "../../runs/records.ts";
@@ -14,7 +14,7 @@ import { print } from "../terminal/print.ts";
 const SETTINGS = {
   task: "sst2",
   data: fileURLToPath(new URL("../../../assets/sst2", import.meta.url)),
-  method: DEFAULT_METHOD.name,
+  method: PAPER_METHOD.name,
   maxSteps: 200,
   batchSize: 32,
   learningRate: 0.015,
