@@ -110,7 +110,7 @@ export interface MethodStart {
   weightOf(module: string): Tensor<"float32">;
   /**
    * Yields the gradients of the mean loss over some training examples with respect to the weights `[out, in]` of layers, over a base of
-   * any format. Only the gradients of one block are in memory at a time.
+   * any format. Memory holds the gradients of a few blocks at a time.
    * @param examples number of examples, spread evenly over the training examples
    */
   gradients(
@@ -118,8 +118,8 @@ export interface MethodStart {
     examples: number,
   ): AsyncIterable<{ module: LinearModule; gradient: Tensor<"float32"> }>;
   /**
-   * Yields the products `Xᵀ X` `[in, in]` of the inputs X `[tokens, in]` of layers, summed over the tokens of some training examples. Only
-   * the products of one block are in memory at a time.
+   * Yields the products `Xᵀ X` `[in, in]` of the inputs X `[tokens, in]` of layers, summed over the tokens of some training examples. Memory
+   * holds the products of a few blocks at a time.
    * @param examples number of examples, spread evenly over the training examples
    */
   inputs(

@@ -6,6 +6,7 @@ import type { LinearModule } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";
+import { blockGroups } from "./block-groups.ts";
 import { TrainingStep } from "./step.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 
@@ -16,8 +17,9 @@ export interface LayerGradient {
 }
 
 /**
- * Yields the gradients of the mean loss with respect to the weights of linear layers, without dropout. Only the gradients of one block
- * are in memory at a time. The base may have any format: each gradient is that of a zero matrix that is added to the layer's weight.
+ * Yields the gradients of the mean loss with respect to the weights of linear layers, without dropout. Memory holds the gradients of a few
+ * blocks at a time ({@link blockGroups}). The base may have any format: each gradient is that of a zero matrix that is added to the layer's
+ * weight.
  * @param model the model with its head; its adaptation is replaced
  * @throws the signal's reason
  */
@@ -27,8 +29,7 @@ export async function* layerGradients(
   runtime: Runtime,
   { modules, ...batch }: { modules: readonly LinearModule[] } & GradientBatch,
 ): AsyncGenerator<LayerGradient, void> {
-  for (const block of new Set(modules.map((module) => module.block))) {
-    const own = modules.filter((module) => module.block === block);
+  for (const own of blockGroups(modules, ({ inFeatures, outFeatures }) => inFeatures * outFeatures)) {
     const adaptation = zeroMatrices(own);
     const zeros = adaptation.parameters.map(({ name, shape }) => [name, float32(shape)] as const);
     const settings = { ...batch, dropout: false, seed: 0 };

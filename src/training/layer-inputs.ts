@@ -3,6 +3,7 @@ import type { LinearModule } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { cutMicroBatches, runBudget, sizeOf } from "./batches/micro-batches.ts";
 import { singleTexts } from "./batches/single-texts.ts";
+import { blockGroups } from "./block-groups.ts";
 import type { GradientBatch } from "./layer-gradients.ts";
 import { ModelRun } from "./model-run.ts";
 import { type AdaptedModel, writeInputProducts } from "./step-graph.ts";
@@ -14,8 +15,8 @@ export interface LayerInputProducts {
 }
 
 /**
- * Yields the products `Xᵀ X` of the inputs X `[tokens, in]` of linear layers, without dropout. Only those of one block are in memory at a
- * time. The base may have any format.
+ * Yields the products `Xᵀ X` of the inputs X `[tokens, in]` of linear layers, without dropout. Memory holds those of a few
+ * blocks at a time ({@link blockGroups}). The base may have any format.
  * @param model the model with its head; its adaptation is left out
  * @throws the signal's reason
  */
@@ -28,8 +29,7 @@ export async function* layerInputs(
   const texts = singleTexts(examples);
   const cut = cutMicroBatches(texts.map(sizeOf), runBudget(model, tokenBudget));
   const unadapted = { ...model, adaptation: { modules: [], parameters: [], trainable: new Set<string>() } };
-  for (const block of new Set(modules.map((module) => module.block))) {
-    const own = modules.filter((module) => module.block === block);
+  for (const own of blockGroups(modules, ({ inFeatures }) => inFeatures ** 2)) {
     const write = (adapted: AdaptedModel) => writeInputProducts(adapted, own);
     const adapted = { ...unadapted, trainsHead: () => false };
     const run = await ModelRun.compile(adapted, write, weights, runtime, 0);

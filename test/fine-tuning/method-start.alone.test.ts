@@ -15,7 +15,9 @@ import { registerMethod } from "../../src/methods/methods.ts";
 import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
 import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
 import type { BaseFormat } from "../../src/models/base-format.ts";
+import type { LinearModule } from "../../src/models/model-parts.ts";
 import { objectiveOf } from "../../src/tasks/task-kinds.ts";
+import { blockGroups } from "../../src/training/block-groups.ts";
 import { layerGradients } from "../../src/training/layer-gradients.ts";
 import { layerInputs } from "../../src/training/layer-inputs.ts";
 import { TrainingStep } from "../../src/training/step.ts";
@@ -102,6 +104,14 @@ test.each<[BaseFormat, number]>([
   }
   expect(layers).toBe(base.trace.modules.length);
   await step.release();
+});
+
+test("blocks are taken together while their matrices fit, in their order", () => {
+  const blocks = [4, 4, 9, 2, 2, 2].map((inFeatures, block): LinearModule => {
+    return { name: `layer.${block}`, role: "ffn", block, inFeatures, outFeatures: 1 };
+  });
+  const groups = blockGroups(blocks, ({ inFeatures }) => inFeatures, 8);
+  expect(groups.map((own) => own.map(({ block }) => block))).toEqual([[0, 1], [2], [3, 4, 5]]);
 });
 
 test.each<BaseFormat>(["float32", "int8"])("products of layers' inputs over a base in %s", async (format) => {
