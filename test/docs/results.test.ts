@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { drawTable } from "../../scripts/draw-tables.ts";
 import { summaryTables, withTables } from "../../scripts/summary-tables.ts";
 import { PAGES, ROOT, textOf } from "./pages.ts";
 
@@ -42,4 +43,20 @@ test("a summary's tables: scores over seeds, paired differences, learning rates 
   expect(withAccuracy).toBe(
     "| lora | 0.01 | 2 | 0.55 ± 0.071 |  | 0.65 ± 0.071 | 0.45 ± 0.071 | 200, 155, 100 | 3.00 TFLOP | 2.00 GB |",
   );
+});
+
+test("a table of draws: means, and differences from one setting on the same draws", () => {
+  const run = (draw: number, setting: string, score: number) =>
+    `bundled,rte,8,${draw},${setting},accuracy,0.5,${score},9,9`;
+  const csv = [
+    "encoder,task,rows,draw,setting,metric,heldOut,score,trainable,seconds",
+    ...[run(1, "aflora", 0.5), run(1, "lora", 0.6), run(2, "aflora", 0.52), run(2, "lora", 0.64), run(3, "lora", 0.65)],
+    ...[run(1, "psoft", 0.7)],
+  ].join("\n");
+  // AFLoRA's differences on the two draws that both have are -0.1 and -0.12.
+  expect(drawTable(csv, "lora").split("\n")).toEqual([
+    "| encoder | data | rows per class | draws | lora | aflora | psoft |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+    "| bundled | rte (accuracy) | 8 | 3 | 0.630 | 0.510 (-0.110 ± 0.010) | 0.700 (+0.100) |",
+  ]);
 });
