@@ -218,7 +218,7 @@ describe("a search for learning rates", () => {
 
 describe("--preset paper", () => {
   test("every method of the paper's table has a source, and tasks that can be read, kinds of task, or none", () => {
-    const published = METHODS.all.filter(({ name }) => name !== "head");
+    const published = METHODS.all.filter(({ name }) => !["head", "lora-xs", "psoft"].includes(name));
     expect(METHODS.all.filter((method) => method.published)).toEqual(published);
     for (const method of published) {
       const { source, tasks } = method.published!;

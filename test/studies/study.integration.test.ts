@@ -375,7 +375,7 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
   const end = { onNote: (note: string) => notes.push(note) };
   const { outcome, winner, defaults, again } = await tune(given, few, end);
   expect(notes.join()).toMatch(/[1-9]\d* other settings fit into the time/);
-  expect(defaults!.trial.config).toMatchObject({ method: "aflora", patience: 3 });
+  expect(defaults!.trial.config).toMatchObject({ method: "lora", patience: 3 });
   const scores = outcome.trials.flatMap(({ status, records, configuration }) =>
     status === "finished" && !configuration.stage ? [records!.result!.metrics.accuracy!] : [],
   );
