@@ -122,7 +122,7 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     `${TRAIN} --config other-method.json`,
     'option "freezeInterval" belongs to aflora, not to method "lora"',
   ],
-  ["an unknown method", `${TRAIN} --method alfora`, /^unknown method "alfora"; did you mean "aflora"\?/],
+  ["an unknown method", `${TRAIN} --method aflroa`, /^unknown method "aflroa"; did you mean "aflora"\?/],
   ["a missing config file", `${TRAIN} --config nowhere.yaml`, "no such file: nowhere.yaml"],
   ["a config file of another kind", `${TRAIN} --config list.yaml`, 'list.yaml must hold options, such as "epochs: 3"'],
   ["a broken config file", `${TRAIN} --config broken.yaml`, /^broken\.yaml is neither JSON nor YAML/],
