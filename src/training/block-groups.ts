@@ -4,8 +4,8 @@ import type { LinearModule } from "../models/model-parts.ts";
 const MOST_ELEMENTS = 2 ** 26;
 
 /**
- * Groups the layers of consecutive blocks, so that a pass through the model computes a matrix for each layer of a group and memory holds
- * no more.
+ * Groups the layers of consecutive blocks, so that one pass through the model computes a matrix for each layer of a group, and memory
+ * holds only these.
  * @param elementsOf number of elements of a layer's matrix
  */
 export function blockGroups(
