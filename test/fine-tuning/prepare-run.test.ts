@@ -10,7 +10,7 @@ import { parseOptions } from "../../src/fine-tuning/run-options-node.ts";
 import { methodStart } from "../../src/fine-tuning/stages/method-start.ts";
 import type { FineTuningSettings } from "../../src/fine-tuning/training-options.ts";
 import { partOptions, trainingOptions, withRecipe } from "../../src/fine-tuning/training-options.ts";
-import { findMethod } from "../../src/methods/methods.ts";
+import { DEFAULT_METHOD, findMethod } from "../../src/methods/methods.ts";
 import { saveAdapter } from "../../src/model/adapter-folder-node.ts";
 import { loadBaseModel, openModel } from "../../src/model/load-base-model-node.ts";
 import { timeRun } from "../../src/studies/estimate.ts";
@@ -48,7 +48,7 @@ function preparedWith(
   { file, validationSplit, onNote }: { file: string; validationSplit?: number; onNote?: (note: string) => void },
   counts: Map<string, number>,
 ) {
-  const { options, method } = partOptions(trainingOptions, "aflora", given);
+  const { options, method } = partOptions(trainingOptions, DEFAULT_METHOD.name, given);
   return prepareRun(
     { method, base: "float32", settle: (suits) => withRecipe(options, findMethod(method.name), suits) },
     {
