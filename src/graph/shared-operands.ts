@@ -1,13 +1,13 @@
 import type { GraphNode, OnnxEmitter, Value } from "./graph.ts";
 import { THIN } from "./ops/define.ts";
 
-/** Writes nodes in place of a node's own; nothing if another node's place has them. */
+/** Writes nodes instead of a node's own; nothing if those of another node replace them. */
 export type Rewrite = (emitter: OnnxEmitter) => void;
 
 /** A thin product as one of several with the same operand. */
 interface SharingProduct {
   node: GraphNode;
-  /** What the products have in common. */
+  /** Key that the products with the same operand share. */
   key: string;
   thin: Value;
   size: number;
