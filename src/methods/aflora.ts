@@ -45,7 +45,9 @@ const options = z.object({
     .default(true)
     .describe("training of the feature transformation vectors d and b")
     .meta(repeatsPapers),
-  initProjections: initProjections.default("random"),
+  initProjections: initProjections
+    .optional()
+    .describe(`${initProjections.description} (default: gradients if the head was fitted, otherwise random)`),
   freezeRule: z
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
@@ -220,10 +222,16 @@ export const aflora: MethodDefinition<typeof options> = {
 
   /** The rows of A and the columns of B are as long as random ones are on average. */
   start: ({ rank, initProjections }, { modules }, from) =>
-    startingProjections(initProjections, modules, rank, from, ({ module }) => ({
-      A: Math.SQRT2,
-      B: Math.sqrt((2 * module.outFeatures) / rank),
-    })),
+    startingProjections(
+      initProjections ?? (from.headIsFitted ? "gradients" : "random"),
+      modules,
+      rank,
+      from,
+      ({ module }) => ({
+        A: Math.SQRT2,
+        B: Math.sqrt((2 * module.outFeatures) / rank),
+      }),
+    ),
 
   schedule(settings, { parameters, trainable, freezable = [] }, run, state) {
     const sizes = new Map(parameters.map(({ name, shape }) => [name, sizeOf(shape)]));

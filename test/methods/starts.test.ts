@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
+import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { product, transposed } from "../../src/methods/matrix.ts";
 import type { MethodStart } from "../../src/methods/method.ts";
@@ -15,6 +16,7 @@ const [outputs, inputs] = [drawn("outputs", ROWS, RANK), drawn("inputs", RANK, W
 
 const from: MethodStart = {
   seed: 1,
+  headIsFitted: true,
   weightOf: () => weight,
   async *gradients() {
     yield { module, gradient: product(outputs, inputs) };
@@ -34,6 +36,15 @@ function remainder(matrix: Tensor<"float32">, basis: Tensor<"float32">): number 
   const within = product(product(matrix, transposed(basis)), basis);
   return Math.hypot(...matrix.data.map((value, i) => value - within.data[i]!)) / Math.hypot(...matrix.data);
 }
+
+/** A matrix whose rows `[rank, width]` have length 1. */
+const unitRows = ({ shape, data }: Tensor<"float32">): Tensor<"float32"> => {
+  const lengths = Array.from({ length: RANK }, (_, row) => Math.hypot(...data.slice(row * WIDTH, (row + 1) * WIDTH)));
+  return float32(
+    shape,
+    data.map((value, i) => value / lengths[Math.floor(i / WIDTH)]!),
+  );
+};
 
 const identity = float32([RANK, RANK], Float32Array.of(1, 0, 0, 1));
 const expectIdentity = ({ data }: Tensor<"float32">): void =>
@@ -68,5 +79,13 @@ describe("projections that start from data", () => {
 
   test("random values need nothing from the model", async () => {
     expect(await startingProjections("random", [module], RANK, from, () => ({ A: 1, B: 1 }))).toEqual(new Map());
+  });
+
+  test("AFLoRA's start from gradients if the head was fitted, and at random otherwise", async () => {
+    const options = aflora.options.parse({ rank: RANK });
+    const adaptation = aflora.adapt(options, [module]);
+    const started = async (headIsFitted: boolean) => aflora.start!(options, adaptation, { ...from, headIsFitted });
+    expect(remainder(inputs, unitRows((await started(true)).get("layer.A")!))).toBeLessThan(1e-5);
+    expect(await started(false)).toEqual(new Map());
   });
 });

@@ -7,7 +7,7 @@ import { layerGradients } from "../../training/layer-gradients.ts";
 import { layerInputs } from "../../training/layer-inputs.ts";
 import { Turns } from "../../training/linear-head/turns.ts";
 import { adaptedWeights } from "../adapted-run.ts";
-import type { RunPlan } from "../run-plan.ts";
+import { canFitHead, type RunPlan } from "../run-plan.ts";
 import type { Stage, StageOptions } from "./stage.ts";
 
 /**
@@ -37,12 +37,14 @@ export const methodStart: Stage<RunPlan> = {
   },
 };
 
-function contextOf({ base, encoded, settings, runtime }: RunPlan, { signal }: StageOptions): MethodStart {
+function contextOf(plan: RunPlan, { signal }: StageOptions): MethodStart {
+  const { base, encoded, settings, runtime } = plan;
   const { task, sample } = encoded;
   const { seed, tokenBudget } = settings;
   const weights = adaptedWeights(base, new Map());
   return {
     seed,
+    headIsFitted: canFitHead(plan),
     weightOf: layerWeights(base),
     gradients(modules, count) {
       const examples = evenlySpread(sample.encoded, count);
