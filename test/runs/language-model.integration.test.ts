@@ -320,7 +320,6 @@ describe("examples that cannot be learned are refused, with their line", () => {
     ],
     [[turn("user", "a"), turn("assistant", " ")], 'turn 2 has an empty answer of the assistant in column "messages"'],
     [[turn("user", "a")], 'the assistant has no turn to learn from in column "messages"'],
-    [[], 'no conversation in column "messages"; write a list of {"role": "user", "content": "…"}'],
     ["hello", 'no conversation in column "messages"; write a list of'],
     [["hello"], 'turn 1 has no form {"role": …, "content": …} in column "messages"'],
     [[turn("user", [{ type: "image" }]), turn("assistant", "b")], "turn 1 has content that is not text"],
