@@ -26,7 +26,8 @@ test("only what needs the hub, a GPU, a browser, Python, a clone or a client is 
   const reasons = PAGES.flatMap(blocksOf).flatMap(({ place, notRun }) =>
     notRun === undefined ? [] : `${place}: ${notRun}`,
   );
-  const needed = /: (the hub|downloads CUDA|in a (browser|clone)|a server|a cluster|Docker|Python|the walk has|it needs a large file|a file of the sources)/;
+  const needed =
+    /: (the hub|downloads CUDA|in a (browser|clone)|a server|a cluster|Docker|Python|the walk has|it needs a large file|a file of the sources)/;
   expect(reasons.filter((reason) => !needed.test(reason))).toEqual([]);
 });
 
