@@ -92,7 +92,7 @@ async function learned(
   unseen: readonly number[],
   seconds: number,
 ): Promise<string> {
-  const model = (await loadFineTunedModel(directory)).ofKind("classification");
+  const model = await loadFineTunedModel(directory);
   const answers = await model.predict([...NEW_MESSAGES, ...unseen.map((row) => all.texts[row]!)]);
   await model.release();
   const truth = unseen.map((row) => all.labels[all.classes[row]!]!);
@@ -127,8 +127,12 @@ async function asked(): Promise<boolean> {
   return /^y/i.test(answer.trim());
 }
 
-const sure = ({ label, labels }: { label: string | null; labels: readonly { probability: number }[] | null }): string =>
-  `${label} (${percent(labels?.[0]?.probability ?? 0)})`;
+interface Answer {
+  label?: string | null;
+  labels?: readonly { probability: number }[] | null;
+}
+
+const sure = ({ label, labels }: Answer): string => `${label} (${percent(labels?.[0]?.probability ?? 0)})`;
 
 const percent = (share: number): string => `${Math.round(100 * share)} %`;
 
