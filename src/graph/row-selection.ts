@@ -23,7 +23,11 @@ export function selectRows(
   const done = new Map<Value, Value>();
   const rowsOf = (of: Value): Value => {
     if (of.shape[0] !== selection.all) return of;
-    const rows = done.get(of) ?? written(of, rowsOf) ?? writeAgain(of, rowsOf, selection.count) ?? selection.select(of);
+    const known = done.get(of);
+    if (known) return known;
+    const compute = () => written(of, rowsOf) ?? writeAgain(of, rowsOf, selection.count) ?? selection.select(of);
+    // Operations count for the part and the pass of the value, wherever its rows are asked for.
+    const rows = of.node ? of.graph.within(of.node.provenance, compute) : compute();
     done.set(of, rows);
     return rows;
   };
@@ -32,9 +36,9 @@ export function selectRows(
 
 /** Writes the node of a value for some rows; undefined if its op needs all of them. */
 function writeAgain(value: Value, rowsOf: RowsOf, count: Dimension): Value | undefined {
-  const { node, graph } = value;
+  const { node } = value;
   if (!node?.op.rows) return undefined;
-  const result = graph.within(node.provenance, () => node.op.rows!(node, rowsOf, count));
+  const result = node.op.rows(node, rowsOf, count);
   const place = node.outputs.indexOf(value);
   return place === 0 ? result : result?.node?.outputs[place];
 }

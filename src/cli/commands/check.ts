@@ -116,7 +116,7 @@ async function readRows(
 async function vectorsOf(rows: readonly CheckedRow[], given: Given, runtime: Runtime): Promise<Float32Array[]> {
   const from = { offline: given.offline, onProgress: downloadLine() };
   const encoder = await loadEmbedder(given.model, runtime, from);
-  const progress = new ProgressLine("embedding", "texts", rows.length);
+  const progress = new ProgressLine("computing vectors", "texts", rows.length);
   try {
     const texts = rows.map(({ text }) => text);
     return await unitVectors(encoder, texts, { onProgress: (done) => progress.at(done) });

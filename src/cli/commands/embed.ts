@@ -53,7 +53,7 @@ export function embedCommand(): Command {
     if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
     const from = { ...baseOptions({ base, offline: where.offline }), kind: embeddingKind().name };
     const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
-    const progress = new ProgressLine("embedding", model.kind.reads ?? "texts");
+    const progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts");
     try {
       noteBaseFormat(model.base, { base });
       const read = file === undefined ? undefined : await readInputs(file, text, model.kind);

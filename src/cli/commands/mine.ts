@@ -94,7 +94,7 @@ export function mineCommand(): Command {
         ...new Set(corpus === undefined ? pairs.map(({ positive }) => positive) : await readTexts(corpus)),
       ];
       const all = [...new Set([...texts, ...pairs.flatMap(({ anchor, positive }) => [anchor, positive])])];
-      const progress = new ProgressLine("embedding", "texts", all.length);
+      const progress = new ProgressLine("computing vectors", "texts", all.length);
       const found = await unitVectors(model, all, { onProgress: (done) => progress.at(done) });
       progress.end();
       const vectors = new Map(all.map((each, i) => [each, found[i]!]));

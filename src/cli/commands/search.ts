@@ -67,7 +67,7 @@ export function searchCommand(): Command {
     if (!Number.isInteger(top) || top < 1) throw new UserError("--top must be a whole number, at least 1");
     const from = { ...baseOptions({ base, offline: where.offline }), kind: embeddingKind().name };
     const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
-    const progress = new ProgressLine("embedding", model.kind.reads ?? "texts");
+    const progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts");
     try {
       noteBaseFormat(model.base, { base });
       const texts = await readCorpus(corpus, text, model.kind);

@@ -116,7 +116,7 @@ async function choose(
   const encoder = await loadEmbedder(ofRun?.model ?? given.model ?? BUNDLED_MODEL, runtime, from);
   try {
     const all = [...texts, ...(ofRun ? [] : (labelled?.texts ?? []))];
-    const progress = new ProgressLine("embedding", "texts", all.length);
+    const progress = new ProgressLine("computing vectors", "texts", all.length);
     const vectors = await unitVectors(encoder, all, { onProgress: (done) => progress.at(done) });
     progress.end();
     const pool = vectors.slice(0, texts.length);

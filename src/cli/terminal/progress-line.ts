@@ -20,7 +20,7 @@ export class ProgressLine {
   );
 
   /**
-   * @param stage such as `embedding`
+   * @param stage such as `computing vectors`
    * @param unit such as `texts`
    * @param of total number, if known
    */

@@ -55,9 +55,9 @@ test("what a reward throws or ends after its answer costs no other answer", asyn
   const reward = await open(
     "late.mjs",
     `export default (prompt, answer) => {
-       if (answer === "throw") setTimeout(() => { throw new Error("late"); }, 1);
-       if (answer === "reject") setTimeout(() => Promise.reject(new Error("late")), 1);
-       if (answer === "exit") setTimeout(() => process.exit(3), 1);
+       if (answer === "throw") setTimeout(() => { throw new Error("late"); }, 50);
+       if (answer === "reject") setTimeout(() => Promise.reject(new Error("late")), 50);
+       if (answer === "exit") setTimeout(() => process.exit(3), 50);
        return answer.length;
      }`,
   );
