@@ -263,7 +263,7 @@ function gapOf(paths: readonly string[], vectors: readonly Float32Array[]): numb
 
 test("incompatible options are refused in a sentence", async () => {
   const text = join(home, "texts.csv");
-  writeFileSync(text, `text,label\n${"a,x\nb,y\n".repeat(10)}`);
+  writeFileSync(text, `text,label\n${Array.from({ length: 20 }, (_, i) => `text ${i},${"xy"[i % 2]}\n`).join("")}`);
   await expect(run("texts", { train: text })).rejects.toThrow('"classification" is for models that read texts');
   await expect(run("words", { model: undefined })).rejects.toThrow(
     '"image-classification" is for models that read pictures',

@@ -27,8 +27,8 @@ const NEW_MESSAGES = [
 const MISTAKES = 3;
 
 const EXAMPLES = ["aflora demo", "aflora demo --freezing"];
-const NOTE = `Trains a model on ${4 * ROWS_EACH} support tickets, offline, and asks it. --freezing then trains AFLoRA on 4,500 film
-reviews, and draws which of its matrices freeze.`;
+const NOTE = `Trains a model on ${4 * ROWS_EACH} support tickets, offline, and asks it. --freezing then trains AFLoRA on 4,500
+film reviews, and draws which of its matrices freeze.`;
 
 /** `aflora demo` */
 export function demoCommand(): Command {
