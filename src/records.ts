@@ -13,7 +13,7 @@ export type { FreezingCheck } from "./methods/freezing/controller.ts";
 export type { ScoredAnswer } from "./runs/evaluate-run.ts";
 export type { RunStart } from "./runs/fine-tune-events.ts";
 export type { EvaluationRecord, FreezingRecord, FrozenBlocksResult, ScoresRecord, StepRecord } from "./runs/records.ts";
-export type { Finding, RunFindings } from "./tasks/findings.ts";
+export type { RunFindings } from "./tasks/findings.ts";
 export type { AnswerScores } from "./tasks/metrics/answers.ts";
 export type { ConfidenceStep, ReliabilityBin } from "./tasks/metrics/calibration.ts";
 export type { RougeScores } from "./tasks/metrics/rouge.ts";

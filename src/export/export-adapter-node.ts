@@ -74,12 +74,12 @@ export async function exportAdapter(
   const fitted = fitAdapter(base, adapter);
   const directory = resolve(output);
   const folder = `${directory}.${process.pid}.tmp`;
+  await makeFolder(folder);
   try {
     onStage("asking the run's model");
     const asked = performance.now();
     const expected = await logitsOf(base, adapter);
     const seconds = (performance.now() - asked) / 1000;
-    await makeFolder(folder);
     const weights = format.merges
       ? await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, runtime)
       : base.weights;

@@ -71,7 +71,7 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
   test("a single step is singular, and its learning rate 0 is noted before and after", async () => {
     const { rows } = await shown(120, "--batch-size 64 --epochs 1 --output one");
     expect(rows[0]).toBe("45 examples with 3 labels: 40 to train on, 5 held out");
-    expect(rows[1]).toBe("aflora on model, task custom: 40 training and 5 validation examples, 1 step");
+    expect(rows[1]).toBe("lora on model, task custom: 40 training and 5 validation examples, 1 step");
     const shownLines = rows.join("");
     expect(shownLines).toContain(
       "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more",
