@@ -6,8 +6,18 @@ import type { z } from "zod";
  */
 export class UserError extends Error {
   override name = "UserError";
-  /** The message with the command line's flags, if `message` names options instead. */
-  inFlags?: string;
+  #inFlags: string | undefined;
+
+  /** The message with the command line's flags. */
+  get inFlags(): string {
+    return this.#inFlags ?? this.message;
+  }
+
+  /** Lets the message name options rather than flags. */
+  nameOptions(): void {
+    this.#inFlags ??= this.message;
+    this.message = inOptionNames(this.#inFlags);
+  }
 }
 
 /** A flag of the command line, outside of a command to type. */
@@ -21,10 +31,7 @@ export const inOptionNames = (message: string): string =>
 
 /** Lets an error of the API name options rather than flags. @returns the same error */
 export function withOptionNames(error: unknown): unknown {
-  if (error instanceof UserError && error.inFlags === undefined) {
-    error.inFlags = error.message;
-    error.message = inOptionNames(error.message);
-  }
+  if (error instanceof UserError) error.nameOptions();
   return error;
 }
 

@@ -180,8 +180,7 @@ function exitCodeOf(error: unknown): number {
 
 function explain(error: unknown, verbose: boolean, flags: readonly string[]): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  const { inFlags = message } = error instanceof UserError ? error : {};
-  say(`error: ${withFlags(inFlags, flags)}\n`);
+  say(`error: ${withFlags(error instanceof UserError ? error.inFlags : message, flags)}\n`);
   if (verbose) say(`${stack}\n`);
   else if (!(error instanceof UserError)) say("this is a defect of aflora; --verbose shows where\n");
 }

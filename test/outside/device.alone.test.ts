@@ -45,7 +45,7 @@ test("what it does not take is refused before anything is written", async () => 
   const output = join(home, "refused");
   await expect(fineTune({ ...options, device: "twin", base: "int4", output })).rejects.toThrow(
     new UserError(
-      'device "twin" takes a base model in float32 or int8, not int4; give another --base, or --device cpu',
+      'device "twin" takes a base model in float32 or int8, not int4; give another option "base", or option "device" cpu',
     ),
   );
   expect(existsSync(output)).toBe(false);

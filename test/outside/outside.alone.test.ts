@@ -119,7 +119,7 @@ test("the command line knows it: its help shows the option, its config file chec
   const file = join(home, "ranking.yaml");
   await writeFile(file, `train: ${join(home, "tickets.csv")}\nkind: ranking\nsteepnes: 2\n`);
   await expect(command.parseAsync(["--config", file], { from: "user" })).rejects.toThrow(
-    'unknown option "steepnes" of method "aflora"; did you mean "steepness"?',
+    'unknown option "steepnes" of method "lora"; did you mean "steepness"?',
   );
 });
 

@@ -90,7 +90,9 @@ test("an encoder-decoder trains, evaluates, predicts and is merged; what it cann
   const merged = await exportRun(directory, { format: "merged", output: join(home, "merged") }, { threads: 1 });
   expect(merged.largestDifference).toBeLessThan(1e-5);
   await expect(exportRun(directory, { format: "onnx", output: join(home, "onnx") }, { threads: 1 })).rejects.toThrow(
-    new UserError("an encoder-decoder that does not write texts cannot be exported as ONNX; use --format merged"),
+    new UserError(
+      'an encoder-decoder that does not write texts cannot be exported as ONNX; use option "format" merged',
+    ),
   );
 });
 

@@ -26,7 +26,7 @@ test("a run ends with its report", async () => {
     { watch: { onServing: (url) => addresses.push(url) } },
   );
   const report = await readFile(join(directory, "report.html"), "utf8");
-  expect(report).toContain("aflora on tickets.csv");
+  expect(report).toContain("lora on tickets.csv");
   expect(report).toContain("40 training examples; scored on 5 held out (10 %, drawn by seed 42).");
   expect(report).toContain(`Best epoch ${result!.bestEpoch}: accuracy`);
   expect(addresses).toHaveLength(1);
