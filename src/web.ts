@@ -33,7 +33,7 @@ export { type BaseOptions, type FormatChoice, readBaseModel, type StoredWeights 
 export type { Decoders } from "./model/media-reader.ts";
 export { ggufFiles } from "./model-files/gguf/gguf-files.ts";
 export { type ModelFiles, memoryFiles, urlFiles } from "./model-files/model-files.ts";
-export { pageDevices, webRuntime } from "./runtime/runtime-web.ts";
+export { pageDevices, type WebPlace, webRuntime } from "./runtime/runtime-web.ts";
 export { Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";

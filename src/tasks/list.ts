@@ -1,4 +1,4 @@
-/** A read-only list: an array, or a {@link LazyList}. */
+/** A read-only list: an array, or a `LazyList`. */
 export interface List<Item> extends Iterable<Item> {
   readonly length: number;
   at(index: number): Item | undefined;
