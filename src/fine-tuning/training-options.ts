@@ -175,7 +175,7 @@ export interface FineTuningSettings extends TrainingSettings, BlockFreezingSetti
   headFeatures?: HeadFeatures | undefined;
   /** Number of tokens after which examples are cut. */
   maxLength: number;
-  /** Validation examples to evaluate (default: as many as tell scores apart). */
+  /** Validation examples to evaluate (default: as many as a comparison of scores needs). */
   evaluateSamples?: number | "all" | undefined;
   /** Options of the kind of task as they were given; the kind fills in the others when the examples are read. */
   taskOptions: TaskOptionValues;
