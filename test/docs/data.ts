@@ -27,7 +27,7 @@ export async function writeData(project: string): Promise<void> {
   await write("reviews.csv", `text,label\n${stars.join("\n")}\n`);
 
   const pairs = ["entailment", "not_entailment"].flatMap((label, i) =>
-    [1, 2].map((n) => `${i}${n}\tA man.\tOne ${n}.\t${label}`),
+    [1, 2].map((n) => `${i}${n}\tA man.\tOne ${i}${n}.\t${label}`),
   );
   for (const split of ["train", "dev"]) {
     await write(`glue/RTE/${split}.tsv`, `index\tsentence1\tsentence2\tlabel\n${pairs.join("\n")}\n`);
