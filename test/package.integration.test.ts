@@ -1,5 +1,6 @@
 import { execSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
@@ -24,6 +25,10 @@ test("the package holds what it is for, and has the size that the README says", 
   const paths = files.map(({ path }) => path);
   for (const path of ["dist/index.js", "dist/web.d.ts", "dist/cli/main.js", "dist/page/index.html", "NOTICE"])
     expect(paths).toContain(path);
-  expect(paths.filter((path) => path.startsWith("templates/classification/"))).toHaveLength(2);
+  expect(paths.filter((path) => path.startsWith("templates/classification/")).map((path) => basename(path))).toEqual([
+    "predict.ts",
+    "train.ts",
+    "wishes.csv",
+  ]);
   expect(paths.filter((path) => /^(src|test|bench|site|oracle|web)\//.test(path))).toEqual([]);
 });
