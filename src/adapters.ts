@@ -21,7 +21,8 @@ export async function loadBaseModel(
 }
 
 /**
- * Reads the adapter of a run folder, an adapter folder of aflora, or one that Hugging Face PEFT wrote.
+ * Reads the adapter of a run folder, an adapter folder of aflora, or one that Hugging Face PEFT wrote; `owner/name[@revision]` is fetched
+ * from the hub if there is no such folder.
  * @throws UserError if there is no adapter, it is damaged, or (PEFT) it does not fit the base model
  */
 export async function openAdapter(directory: string, options?: BaseOptions): Promise<Adapter> {

@@ -30,7 +30,8 @@ export type { RuntimePlace } from "./runtime/runtime-node.ts";
 
 /**
  * Loads a fine-tuned model: the adapter of a run folder, or an adapter folder (of aflora or of Hugging Face PEFT), with its base model; or
- * a folder that `exportRun` wrote as `merged` or `onnx`, or the path of an ONNX file in one.
+ * a folder that `exportRun` wrote as `merged` or `onnx`, or the path of an ONNX file in one. `owner/name[@revision]` is fetched from the hub
+ * if there is no such folder.
  * @param place a runtime, or the device and the threads of a new one (default: all cores of the CPU)
  * @throws UserError if the adapter or the base model is missing or damaged, the base model's files have changed, or they do not fit
  * @example
@@ -42,12 +43,12 @@ export type { RuntimePlace } from "./runtime/runtime-node.ts";
  * ```
  */
 export async function loadFineTunedModel(
-  directory: string,
+  name: string,
   place?: Runtime | RuntimePlace,
   options?: LoadOptions,
 ): Promise<FineTunedModel> {
   const { loadFineTunedModel: load } = await import("./inference/load-fine-tuned-model-node.ts");
-  return namingOptions(() => load(directory, place, options));
+  return namingOptions(() => load(name, place, options));
 }
 
 /**

@@ -70,7 +70,7 @@ const HEADINGS: Readonly<Record<string, readonly string[]>> = {
   Training: [],
   "Memory and speed": ["device", "threads", "tokenBudget", "recompute"],
   "Freezing whole blocks": Object.keys(runOptions.shape).filter((name) => name.startsWith("freezeBlocks")),
-  "Run folder": ["output", "checkpointEvery"],
+  "Run folder": ["output", "checkpointEvery", "log"],
 };
 
 /** Adds the options of a run, and those of all kinds of task and methods. @param except as in `addSchemaOptions` */

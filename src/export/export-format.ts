@@ -44,6 +44,8 @@ export interface ExportFormat<Options extends z.ZodObject = z.ZodObject> {
   readonly name: string;
   /** The written files, in one line for `--help`. */
   readonly summary: string;
+  /** Library that loads the folder, by its name on the hub, as the folder's README.md shows (default: none, so that `push` refuses the format). */
+  readonly library?: string;
   /** Options of the format, each with a description. They become flags of `aflora export`. */
   readonly options: Options;
   /** Whether the format writes one model, with the adapter merged into its weights. */

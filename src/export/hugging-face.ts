@@ -51,3 +51,17 @@ export function labelNames({ kind, labels }: AdapterDescription["task"]): string
   if (isPretrained(head) || head === "pooled") return [];
   return Array.from({ length: outputs(labels) }, (_, i) => labels[i] ?? `LABEL_${i}`);
 }
+
+/** An export's README, without its title, for a repository of the hub: the names by which it calls its folder become the repository's. */
+export function readmeOnHub(readme: string, repository: string): string {
+  return readme
+    .replace(/^# .*\n+/, "")
+    .replace(
+      'folder = "path/of/this/folder"',
+      `from huggingface_hub import snapshot_download\n\nfolder = snapshot_download("${repository}")`,
+    )
+    .replaceAll('env.localModelPath = "/models/"; // where this folder lies\n', "")
+    .replace(/import \{([^}]*)\} from "@huggingface\/transformers"/g, (line) => line.replace(/\benv, |, env\b/, ""))
+    .replaceAll(/path\/of\/this\/folder|NAME_OF_THIS_FOLDER/g, repository)
+    .trim();
+}

@@ -10,9 +10,9 @@ import { openModelFolder } from "../model-files/model-folder.ts";
 import { writeSafetensors } from "../model-files/safetensors-node.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import { hasFamily } from "../models/families.ts";
-import { readsPooled } from "../models/heads.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { ExportFormat } from "./export-format.ts";
-import { backboneClass, fullName, isSentenceModel } from "./hugging-face.ts";
+import { backboneClass, fullName, isSentenceModel, labelNames } from "./hugging-face.ts";
 import { copyTokenizer, writeConfig, writeGenerationConfig } from "./hugging-face-files.ts";
 import type { OnWriting } from "./output-folder.ts";
 import { diskFolder } from "./output-folder-node.ts";
@@ -22,6 +22,7 @@ import { readSentenceHead, sentenceReadme, writeSentenceFiles } from "./sentence
 export const mergedFormat: ExportFormat = {
   name: "merged",
   summary: "a model folder for Hugging Face Transformers",
+  library: "transformers",
   options: z.object({}),
   merges: true,
   async write({ folder, base, adapter: { description }, weights, onWriting, compare }) {
@@ -59,11 +60,24 @@ async function writeMergedFolder(
   await writeConfig(files, base, description, ofSentences ? { architectures: [backboneClass(base)] } : {});
   await copyTokenizer(files, base);
   if (readsSource(base)) await writeGenerationConfig(files, base);
-  if (!ofSentences) return;
-  await writeSentenceFiles(files, base, description.maxLength, weights);
-  if (readsPooled(base.head, base.features)) {
-    await files.write("README.md", `# ${description.task.name}\n\n${sentenceReadme(base, description)}`);
-  }
+  if (ofSentences) await writeSentenceFiles(files, base, description.maxLength, weights);
+  const loading = ofSentences ? sentenceReadme(base, description) : modelReadme(description);
+  await files.write("README.md", `# ${description.task.name}\n\n${loading}`);
+}
+
+function modelReadme({ task }: AdapterDescription): string {
+  const { autoClass, readme } = findTaskKind(task.kind).huggingFace;
+  return `Loads with Hugging Face Transformers:
+
+\`\`\`python
+from transformers import AutoTokenizer, ${autoClass}
+
+tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")
+model = ${autoClass}.from_pretrained("path/of/this/folder")
+\`\`\`
+
+${readme.outputs(labelNames(task), task.options)}
+`;
 }
 
 /** Weights of Transformers' model without a head that an embedding does not use, such as BERT's pooler. */

@@ -27,6 +27,12 @@ import {
 /** Format of `checkpointEvery`: `200` is every 200 steps, `60s` every 60 seconds. */
 export const CHECKPOINT_INTERVAL = /^(?:[1-9]\d*|(?!0+(?:\.0*)?s)\d+(?:\.\d+)?s)$/;
 
+/** Whether a text names a log of a run. Accounts of servers are in the environment, because options are stored. */
+const isLog = (text: string): boolean => {
+  const [, url] = /^mlflow=(https?:.*)$/.exec(text) ?? [];
+  return url === undefined ? text === "tensorboard" : URL.canParse(url) && new URL(url).username === "";
+};
+
 /** Options of a run beside those of its method. Each is a flag of `aflora train` and a key of its config file. */
 export const runOptions = z.object({
   model: z
@@ -50,7 +56,9 @@ export const runOptions = z.object({
     .string()
     .min(1)
     .optional()
-    .describe("adapter to continue from, made by aflora or Hugging Face PEFT; its method and base model apply"),
+    .describe(
+      "adapter to continue from, made by aflora or Hugging Face PEFT: a folder, or owner/name on the hub; its method and base model apply",
+    ),
   task: z.string().optional().describe("GLUE task or gsm8k, read from --data"),
   data: z.string().optional().describe("folder that holds the official GLUE folders, or the files of the task"),
   preset: z
@@ -98,6 +106,16 @@ export const runOptions = z.object({
     .refine((every) => CHECKPOINT_INTERVAL.test(String(every)), "give steps (200) or seconds (60s)")
     .default("60s")
     .describe("interval between checkpoints for --resume: steps (200) or seconds (60s)"),
+  log: z
+    .string()
+    .refine(
+      (logs) => logs.split(",").every(isLog),
+      "give tensorboard, mlflow=http://HOST:PORT, or both with a comma between",
+    )
+    .optional()
+    .describe(
+      "also log losses, metrics and rates: tensorboard (in the run folder), mlflow=URL (to an MLflow server), or both with a comma between",
+    ),
   output: z.string().min(1).optional().describe("run folder to write (default: runs/<task>-<method>-<date>)"),
 });
 
@@ -109,12 +127,12 @@ export function optionOfRun(name: string): z.ZodType | undefined {
 
 /** Options that say where and how a run is computed, not what it computes: a resumed run may change them. */
 export const MAY_DIFFER: readonly string[] = [
-  ...["threads", "device", "output", "offline", "checkpointEvery", "freezeBlocksMemory", "strict"],
+  ...["threads", "device", "output", "offline", "checkpointEvery", "log", "freezeBlocksMemory", "strict"],
   // Lowered if memory is short.
   "tokenBudget",
 ];
 
-/** Options that name files and folders; a model may also be a name on the hub. */
+/** Options that name files and folders; a model or an adapter may also be a name on the hub. */
 export const PATH_OPTIONS: readonly string[] = ["data", "train", "validation", "model", "adapter", ...REWARD_PATHS];
 
 /** Options of a command that asks a run's model for answers. */
@@ -258,6 +276,7 @@ export function withAbsolutePaths<Run extends GivenSettings>({
     PATH_OPTIONS.includes(name) &&
     typeof value === "string" &&
     !namesReward(name, value) &&
+    (name !== "adapter" || existsSync(value)) &&
     (name !== "model" || (value !== BUNDLED_MODEL && run.revision === undefined && existsSync(value)));
   const absolute = <Options extends object>(options: Options): Options =>
     Object.fromEntries(

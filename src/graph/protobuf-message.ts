@@ -3,7 +3,7 @@ import protobuf from "protobufjs/minimal.js";
 /** Number and type of a field. */
 export interface ProtobufField {
   id: number;
-  type: "int64" | "int32" | "float" | "string" | "bytes" | ProtobufSchema;
+  type: "int64" | "int32" | "float" | "double" | "string" | "bytes" | ProtobufSchema;
   /** Lists are written unpacked, and read in either form. */
   repeated?: true;
 }
@@ -14,7 +14,7 @@ export interface ProtobufSchema {
 }
 
 /** Protobuf wire types. */
-const WIRE_TYPE = { int64: 0, int32: 0, float: 5, string: 2, bytes: 2, message: 2 } as const;
+const WIRE_TYPE = { int64: 0, int32: 0, double: 1, float: 5, string: 2, bytes: 2, message: 2 } as const;
 
 /**
  * Encodes a message (https://protobuf.dev/programming-guides/encoding). It uses only the writer of protobufjs: the
@@ -116,7 +116,7 @@ export function readFieldHeader(bytes: Uint8Array): FieldHeader {
   const reader = protobuf.Reader.create(bytes);
   const tag = reader.uint32();
   const [id, wireType] = [tag >>> 3, tag & 7];
-  const sizes: Record<number, number> = { 1: 8, [WIRE_TYPE.float]: 4 };
+  const sizes: Record<number, number> = { [WIRE_TYPE.double]: 8, [WIRE_TYPE.float]: 4 };
   if (wireType === WIRE_TYPE.int64) {
     const value = Number(reader.uint64());
     return { id, length: reader.pos, size: 0, value };
@@ -128,7 +128,7 @@ export function readFieldHeader(bytes: Uint8Array): FieldHeader {
 
 /** Whether a field holds a packed list of numbers. */
 function isPacked(type: ProtobufField["type"], wireType: number): boolean {
-  return wireType === WIRE_TYPE.message && (type === "int64" || type === "int32" || type === "float");
+  return wireType === WIRE_TYPE.message && typeof type === "string" && type !== "string" && type !== "bytes";
 }
 
 function readValue(reader: protobuf.Reader, type: ProtobufField["type"], most: number): unknown {

@@ -4,7 +4,7 @@ import { UserError } from "../errors.ts";
 import { readJsonFile } from "../files/json-file-node.ts";
 import { ADAPTER_DESCRIPTION } from "../model/adapter.ts";
 import { loadBaseModel, openModel, resolveModelFolder } from "../model/load-base-model-node.ts";
-import { type BaseOptions, openAdapter } from "../model/open-adapter-node.ts";
+import { type BaseOptions, openAdapter, tunedModelFolder } from "../model/open-adapter-node.ts";
 import { PEFT_CONFIG } from "../model/peft/peft-files.ts";
 import { adapterOfUntuned, refuseNewWeights } from "../model/untuned-adapter.ts";
 import { modelFiles } from "../model-files/model-folder-node.ts";
@@ -23,23 +23,24 @@ export interface LoadOptions extends BaseOptions {
 
 /**
  * Loads a fine-tuned model: the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), with its base model; or
- * an exported folder or ONNX file, which is a whole model.
+ * an exported folder or ONNX file, which is a whole model. A name `owner/name[@revision]` that is no folder is fetched from the hub.
  * @param place runtime to use, or device and threads of a new one (default: all cores of the CPU)
  * @throws UserError if something is missing or damaged, the base model's files changed, or adapter and base do not fit.
  */
 export async function loadFineTunedModel(
-  directory: string,
+  name: string,
   place: Runtime | RuntimePlace = {},
   options: LoadOptions = {},
 ): Promise<FineTunedModel> {
   const runtime = place instanceof Runtime ? place : nodeRuntime(place);
+  const directory = await tunedModelFolder(name, options);
   if (options.model === undefined && (await isWholeModel(directory)))
     return loadWholeModel(directory, runtime, options);
   const adapter = await openAdapter(directory, options);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   // With another model given on purpose, its files are not checked.
   const recorded =
-    options.model === undefined ? { fileHashes: modelFiles, whose: `the adapter in ${directory}` } : undefined;
+    options.model === undefined ? { fileHashes: modelFiles, whose: `the adapter in ${name}` } : undefined;
   const { writes = writesTexts(task), base: asked, ...from } = options;
   const format = asked ?? formatToAnswer({ trained, writes, packs: runtime.packs });
   const base = await loadBaseModel(model, task, 0, { ...from, format, recorded, ...(revision && { revision }) });

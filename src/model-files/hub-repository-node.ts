@@ -62,11 +62,22 @@ const cacheOf = ({ cache }: HubOptions): string =>
   process.env.HF_HUB_CACHE ??
   join(process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"), "hub");
 
-const isOffline = ({ offline }: HubOptions): boolean =>
+/** Whether nothing may be asked of the hub. */
+export const isOffline = ({ offline }: HubOptions): boolean =>
   offline ?? /^(1|on|yes|true)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
 
-const endpointOf = ({ endpoint }: HubOptions): string =>
+/** Address of the hub. */
+export const endpointOf = ({ endpoint }: HubOptions): string =>
   (endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+
+/** Access token, if there is one. @throws UserError if it is no token of the hub */
+export function tokenOf(options: HubOptions): string | undefined {
+  const token = options.token ?? process.env.HF_TOKEN?.trim();
+  if (token && !token.startsWith("hf_")) {
+    throw new UserError("HF_TOKEN is not a hub token, which begins with hf_; correct it or unset it");
+  }
+  return token || undefined;
+}
 
 /** Limits of a search for models, which only makes an error message better. */
 const SEARCH = { silence: 5000, deadline: 5000, maxBytes: 2 ** 22 };
@@ -132,10 +143,7 @@ interface Connection {
 
 function connect(kind: Kind, name: string, revision: string, options: HubOptions): Connection {
   const endpoint = endpointOf(options);
-  const token = options.token ?? process.env.HF_TOKEN?.trim();
-  if (token && !token.startsWith("hf_")) {
-    throw new UserError("HF_TOKEN is not a hub token, which begins with hf_; correct it or unset it");
-  }
+  const token = tokenOf(options);
   const { timeout = SILENCE / 1000, signal } = options;
   return {
     endpoint,

@@ -63,6 +63,8 @@ export const ADAPTER_WEIGHTS = "adapter.safetensors";
 const NOVELTY_WEIGHTS = "novelty.safetensors";
 /** File of an adapter folder with the description. */
 export const ADAPTER_DESCRIPTION = "adapter.json";
+/** Files of an adapter folder. The last is only in those of classes. */
+export const ADAPTER_FILES = [ADAPTER_DESCRIPTION, ADAPTER_WEIGHTS, NOVELTY_WEIGHTS] as const;
 
 /** Tensor files of an adapter folder, by name. */
 export function adapterTensors({ parameters, novelty }: Adapter): Record<string, Tensors<"float32">> {

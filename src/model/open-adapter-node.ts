@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import type { HubOptions } from "../model-files/hub-repository-node.ts";
+import { dirname, join } from "node:path";
+import { UserError } from "../errors.ts";
+import { HUB_NAME, resolveModel } from "../model-files/hub-node.ts";
+import { type HubOptions, openRepository } from "../model-files/hub-repository-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
-import type { Adapter } from "./adapter.ts";
+import { ADAPTER_DESCRIPTION, ADAPTER_FILES, type Adapter } from "./adapter.ts";
 import { loadAdapter } from "./adapter-folder-node.ts";
-import { PEFT_CONFIG } from "./peft/peft-files.ts";
+import { PEFT_CONFIG, PEFT_FILES } from "./peft/peft-files.ts";
 import { readPeftAdapter } from "./peft/read-node.ts";
 
 /** Source of an adapter's base model. */
@@ -16,13 +18,34 @@ export interface BaseOptions extends HubOptions {
 }
 
 /**
- * Reads an adapter: that of a run folder, an adapter folder of aflora, or an adapter of Hugging Face PEFT.
+ * Folder of a fine-tuned model: the user's own, or the snapshot of the hub's `owner/name[@revision]` in the Hugging Face cache, which
+ * downloads missing files: the adapter's or, if there is none, those of a whole model.
+ * @throws UserError if neither this machine nor the hub has such a model, or it cannot be fetched
+ */
+export async function tunedModelFolder(name: string, { revision, ...hub }: HubOptions = {}): Promise<string> {
+  // With a folder `runs`, `runs/tikcets` is a misspelled run and not the name of an owner's model.
+  if (!HUB_NAME.test(name) || existsSync(name) || existsSync(dirname(name))) return name;
+  try {
+    const { files, fetch } = await openRepository("model", name, hub);
+    const adapter = [ADAPTER_FILES, PEFT_FILES].map((names) => names.filter((file) => files.has(file)));
+    const found = adapter.find(({ length }) => length > 0);
+    return await (found ? fetch(found) : resolveModel(name, hub));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`there is no folder ${name} here, and as a name on the hub: ${error.message}`);
+  }
+}
+
+/**
+ * Reads an adapter: that of a run folder, an adapter folder of aflora, or an adapter of Hugging Face PEFT, in a folder or on the hub. If a
+ * folder has both forms, aflora's is read: PEFT's has no names of labels.
  * @throws UserError if there is none, it is damaged, or (PEFT) it does not fit the base model.
  */
-export async function openAdapter(directory: string, options: BaseOptions = {}): Promise<Adapter> {
-  if (existsSync(join(directory, PEFT_CONFIG))) return readPeftAdapter(directory, options);
-  const inRun = join(directory, "adapter");
-  const adapter = await loadAdapter(existsSync(join(inRun, "adapter.json")) ? inRun : directory);
+export async function openAdapter(nameOrFolder: string, options: BaseOptions = {}): Promise<Adapter> {
+  const directory = await tunedModelFolder(nameOrFolder, options);
+  const own = [join(directory, "adapter"), directory].find((folder) => existsSync(join(folder, ADAPTER_DESCRIPTION)));
+  if (own === undefined && existsSync(join(directory, PEFT_CONFIG))) return readPeftAdapter(directory, options);
+  const adapter = await loadAdapter(own ?? directory);
   if (options.model === undefined) return adapter;
   const { revision, ...description } = adapter.description;
   return { ...adapter, description: { ...description, model: options.model } };

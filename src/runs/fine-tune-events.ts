@@ -15,6 +15,7 @@ import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts"
 import { emitted, type OnProgress, type ProgressEvent, stageProgress } from "../training/progress.ts";
 import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
+import { RunLogs } from "./logs/run-logs.ts";
 import { connect, type ServerConnection } from "./many-machines/server.ts";
 import { SharedRun } from "./many-machines/shared-run.ts";
 import { readRunRecords } from "./read-run.ts";
@@ -99,7 +100,7 @@ export interface FineTuneOutcome {
 
 /**
  * Events of a run: progress of each stage; before the start, notes on the examples, which are among the run's notes, too; the start; the
- * records as they are written; the outcome.
+ * records as they are written, with notes if a log (`log`) fails; the outcome.
  */
 export type RunEvent =
   | ProgressEvent
@@ -161,8 +162,8 @@ async function* fineTuneInFolder(
     );
   }
   const resume = saved?.found?.state;
-  // Before anything is written: a device that fails leaves no run folder behind.
-  const folder = await openFolder(prepared, options.overwrite === true).catch(async (error) => {
+  // Before anything is written: a device or a log's server that fails leaves no run folder behind.
+  const [logs, folder] = await openPlaces(prepared, options.overwrite === true).catch(async (error) => {
     await prepared.release();
     throw error;
   });
@@ -174,6 +175,7 @@ async function* fineTuneInFolder(
   };
   let machines: SharedRun | undefined;
   try {
+    await logs.begin(resume?.step ?? 0);
     yield {
       kind: "start",
       directory,
@@ -191,7 +193,7 @@ async function* fineTuneInFolder(
     const before = resume ? (await readRunRecords(directory)).steps : [];
     progress.peakMemory = before.reduce((peak, { memory = 0 }) => Math.max(peak, memory), 0);
     machines = server && (await SharedRun.open(server, prepared, options.queue));
-    yield* recordTraining(prepared, folder, progress, { ...options, machines });
+    yield* recordTraining(prepared, folder, progress, logs, { ...options, machines });
     progress.isKept = true;
     const { end: trained } = progress;
     const end =
@@ -200,8 +202,11 @@ async function* fineTuneInFolder(
             finishRun(prepared, folder, progress, trained, { ...options, onProgress: emit }),
           )
         : undefined;
+    await logs.close(end ? "finished" : "paused");
+    yield* logs.notes();
     yield end ?? { kind: "end", directory, result: undefined, notes: [] };
   } finally {
+    await logs.close("failed");
     await machines?.release();
     await (progress.isKept ? folder.close() : folder.discard());
     await prepared.release();
@@ -224,6 +229,7 @@ async function* recordTraining(
   { fineTuning, config, machine, runtime, saved }: RunOfFiles,
   folder: RunFolder,
   progress: Progress,
+  logs: RunLogs,
   { signal, stopAfter, timeUp, machines }: RunControl & { machines: SharedRun | undefined },
 ): AsyncGenerator<RunEvent, void> {
   const clock = new CheckpointClock(String(config.run.checkpointEvery), saved?.found?.state.step ?? 0);
@@ -235,13 +241,17 @@ async function* recordTraining(
       progress.isKept = true;
       const record = { ...event, ...(machines && { workers: machines.shares.take() }), memory: resident };
       await folder.addMetrics(record);
+      await logs.take(record);
       yield record;
+      yield* logs.notes();
     } else if (event.kind === "freezing") {
       await folder.addFreezing(event);
       yield event;
     } else if (event.kind === "evaluation") {
       await folder.addMetrics(event);
+      await logs.take(event);
       yield event;
+      yield* logs.notes();
     } else if (event.kind === "scores") {
       // The examples are the same each time.
       const written = event.epoch === 0 ? event : { ...event, texts: [] };
@@ -301,6 +311,12 @@ async function finishRun(
       `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,
     );
   }
+}
+
+async function openPlaces(prepared: RunOfFiles, overwrite: boolean): Promise<[RunLogs, RunFolder]> {
+  const { directory, config, saved } = prepared;
+  const logs = await RunLogs.open({ directory, config, resumes: saved !== undefined });
+  return [logs, await openFolder(prepared, overwrite)];
 }
 
 /** Opens the folder of a run to resume, or creates one with the run's options and data fingerprint. */

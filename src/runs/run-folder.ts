@@ -9,6 +9,8 @@ import type { RunFindings } from "../tasks/findings.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
+import { MLFLOW } from "./logs/mlflow.ts";
+import { TENSORBOARD } from "./logs/tensorboard.ts";
 import { FINDINGS, readLines } from "./read-run.ts";
 import { freezingRecord, metricsRecord, scoresRecord } from "./record-schemas.ts";
 import type { FreezingRecord, MetricsRecord, RunResult, ScoresRecord } from "./records.ts";
@@ -166,6 +168,8 @@ export const RUN_FILES: readonly string[] = [
   HIDDEN_STATES,
   CHECKPOINTS,
   "adapter",
+  TENSORBOARD,
+  MLFLOW,
 ];
 
 async function removeOldRun(directory: string, overwrite: boolean): Promise<void> {

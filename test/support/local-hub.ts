@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
 
 /** A repository as the local hub serves it. */
 export interface HostedRepository {
@@ -15,6 +16,8 @@ export interface HostedRepository {
   revisions?: string[];
   /** The commit that `files` are, `COMMIT` unless given. */
   commit?: string;
+  private?: boolean;
+  tags?: string[];
   /** Files of earlier commits. */
   history?: Record<string, HostedRepository["files"]>;
 }
@@ -36,6 +39,15 @@ export class LocalHub {
   readonly received: Received[] = [];
   /** Bytes after which the next answers of the storage go silent, one each, until their connections are dropped; with 0 at once. */
   breakOff: number[] = [];
+  /** The token that may create repositories and write to all of them. */
+  writer?: string;
+  /** Large files that were sent, by SHA-256, whether or not a commit names them. */
+  readonly objects = new Map<string, Buffer>();
+  /** Uploads to the storage that succeed before one is dropped. */
+  uploadsUntilDrop = Number.POSITIVE_INFINITY;
+  private readonly arriving: Promise<unknown>[] = [];
+  /** Whether the hub does not answer writers any more. */
+  silent = false;
   /** What the storage answers instead of the file, by its path. */
   replaced = new Map<string, Buffer>();
   ignoreRanges = false;
@@ -57,6 +69,7 @@ export class LocalHub {
   private answerAsHub(request: IncomingMessage, answer: ServerResponse): unknown {
     const path = decodeURIComponent(request.url!.split("?")[0]!);
     this.received.push({ host: "hub", path, headers: request.headers });
+    if (request.method === "POST") return this.answerWriter(request, answer, path);
     if (path === "/api/models") {
       const models = this.repositories.filter(({ kind }) => kind === "model");
       return json(
@@ -76,10 +89,11 @@ export class LocalHub {
     if (!allowed && !repository.gated) return refuse(answer, 401, "RepoNotFound");
     if (what === "revision") {
       const { commit = COMMIT, revisions = [], history = {} } = repository;
-      const known = ["main", commit, ...revisions, ...Object.keys(history)].includes(rest!);
+      const known = ["HEAD", "main", commit, ...revisions, ...Object.keys(history)].includes(rest!);
       if (!known) return refuse(answer, 404, "RevisionNotFound");
       const sha = rest! in history ? rest : commit;
-      return json(answer, { _id: "1", id: name, sha, private: false, lastModified: "2024-01-01T00:00:00Z" });
+      const { private: isPrivate = false, tags = [] } = repository;
+      return json(answer, { _id: "1", id: name, sha, private: isPrivate, tags, lastModified: "2024-01-01T00:00:00Z" });
     }
     const [at] = rest!.split("/");
     const files = repository.history?.[at!] ?? repository.files;
@@ -98,9 +112,76 @@ export class LocalHub {
     return answer.writeHead(302, { Location: `${address(this.storage)}/${name}/${file}` }).end();
   }
 
+  /** Creates a repository, says which files go to the storage, and commits, as the hub does for one who may write. */
+  private async answerWriter(request: IncomingMessage, answer: ServerResponse, path: string): Promise<unknown> {
+    const body = (await buffer(request)).toString();
+    if (this.silent) return undefined;
+    const { authorization } = request.headers;
+    if (authorization !== `Bearer ${this.writer}`) return refuse(answer, 403, "Forbidden");
+    if (path === "/api/repos/create") {
+      const { organization, name, visibility } = JSON.parse(body);
+      const files = {};
+      this.repositories.push({
+        ...{ kind: "model", name: `${organization}/${name}`, files, large: [] },
+        ...{ private: visibility === "private", token: authorization.slice("Bearer ".length) },
+      });
+      return json(answer, { url: `${this.endpoint}/${organization}/${name}` });
+    }
+    const [, , name, what] =
+      /^\/(api\/models\/)?([^/]+\/[^/]+?)(?:\.git)?\/(preupload|info\/lfs\/objects\/batch|commit)/.exec(path)!;
+    const repository = this.repositories.find((each) => each.name === name)!;
+    if (what === "preupload") {
+      const isLarge = (file: string): boolean => /\.(safetensors|onnx)$/.test(file);
+      const { files } = JSON.parse(body) as { files: { path: string }[] };
+      const modes = files.map((file) => ({ path: file.path, uploadMode: isLarge(file.path) ? "lfs" : "regular" }));
+      return json(answer, { files: modes });
+    }
+    if (what === "commit")
+      return json(
+        answer,
+        this.commit(
+          repository,
+          body.split("\n").map((line) => JSON.parse(line)),
+        ),
+      );
+    const { objects } = JSON.parse(body) as { objects: { oid: string; size: number }[] };
+    const upload = (oid: string) => ({ upload: { href: `${address(this.storage)}/objects/${oid}` } });
+    const answers = objects.map(({ oid, size }) => ({
+      ...{ oid, size },
+      ...(!this.objects.has(oid) && { actions: upload(oid) }),
+    }));
+    return json(answer, { transfer: "basic", objects: answers });
+  }
+
+  private commit(repository: HostedRepository, lines: { key: string; value: Record<string, string> }[]): object {
+    for (const { key, value } of lines) {
+      if (key === "header") continue;
+      const isLarge = key === "lfsFile";
+      repository.files[value.path!] = isLarge ? this.objects.get(value.oid!)! : Buffer.from(value.content!, "base64");
+      if (isLarge) repository.large!.push(value.path!);
+    }
+    return { commitOid: COMMIT, commitUrl: `${this.endpoint}/${repository.name}/commit/${COMMIT}` };
+  }
+
+  private async takeObject(request: IncomingMessage, answer: ServerResponse): Promise<unknown> {
+    if (this.uploadsUntilDrop-- <= 0) {
+      // Those before it have arrived when the connection breaks.
+      await Promise.all(this.arriving);
+      return answer.destroy();
+    }
+    const arriving = buffer(request);
+    this.arriving.push(arriving);
+    const bytes = await arriving;
+    const oid = createHash("sha256").update(bytes).digest("hex");
+    if (!request.url!.endsWith(oid)) return answer.writeHead(400).end();
+    this.objects.set(oid, bytes);
+    return answer.end();
+  }
+
   private answerAsStorage(request: IncomingMessage, answer: ServerResponse): unknown {
     const path = request.url!;
     this.received.push({ host: "storage", path, headers: request.headers });
+    if (request.method === "PUT") return this.takeObject(request, answer);
     const repository = this.repositories.find(({ name }) => path.startsWith(`/${name}/`))!;
     const file = path.slice(repository.name.length + 2);
     const content = this.replaced.get(file) ?? Buffer.from(repository.files[file]!);

@@ -17,6 +17,7 @@ const options = z.object({
 export const onnxFormat: ExportFormat<typeof options> = {
   name: "onnx",
   summary: "a folder for Transformers.js and ONNX Runtime",
+  library: "transformers.js",
   options,
   merges: true,
   async write({ folder, base, adapter, weights, options: { dtype }, runtime, examples, expected, ...told }) {

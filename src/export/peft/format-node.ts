@@ -19,6 +19,7 @@ const options = z.object({
 export const peftFormat: ExportFormat<typeof options> = {
   name: "peft",
   summary: "an adapter for Hugging Face PEFT",
+  library: "peft",
   options,
   async write({ folder, base, adapter, fitted, options, compare }) {
     await writePeftFolder(diskFolder(folder), base, fitted, adapter.parameters, options.as);

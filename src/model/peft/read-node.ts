@@ -21,7 +21,7 @@ import type { Adapter, AdapterDescription } from "../adapter.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../bundled-model.ts";
 import { describeModelAt } from "../describe-model-node.ts";
 import { resolveModelFolder } from "../load-base-model-node.ts";
-import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-files.ts";
+import { PEFT_CONFIG, PEFT_PICKLE, PEFT_WEIGHTS } from "./peft-files.ts";
 
 /** Fields that the configurations of all types have. */
 const common = z.looseObject({
@@ -150,7 +150,7 @@ function parseConfig<Schema extends z.ZodType>(schema: Schema, raw: unknown, pat
 }
 
 async function readWeights(directory: string): Promise<Stored> {
-  const pickled = join(directory, "adapter_model.bin");
+  const pickled = join(directory, PEFT_PICKLE);
   const path = join(directory, PEFT_WEIGHTS);
   const isPickle = !existsSync(path) && existsSync(pickled);
   const source = isPickle ? await openPickle(await fileSource(pickled)) : await openSafetensorsFile(path);
