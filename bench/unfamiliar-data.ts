@@ -219,6 +219,7 @@ const SETS = {
   "banking77-5": () => banking(5),
   "banking77-10": () => banking(10),
   "banking77-30": () => banking(30),
+  "banking77-all": () => banking(Number.POSITIVE_INFINITY),
   stars,
   german,
   "long-texts": longTexts,

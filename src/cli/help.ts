@@ -9,6 +9,10 @@ export const STARTED_AS = process.env.npm_command === undefined ? "aflora" : "np
 /** Converts `learningRate` to `learning-rate`. */
 export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
+/** Names the options in a note of the library as flags: `option "maxLength"` becomes `--max-length`. */
+export const inFlags = (note: string): string =>
+  note.replace(/option "(\w+)"/g, (_, name: string) => `--${kebabCase(name)}`);
+
 /** Adds example command lines, without the program's name, and a note to a command's help. */
 export function addExamples(command: Command, lines: readonly string[], note?: string): Command {
   // Matches the program's name, but not a method of that name.

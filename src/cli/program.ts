@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { UserError } from "../errors.ts";
-import { addExamples, kebabCase, STARTED_AS } from "./help.ts";
+import { addExamples, inFlags, kebabCase, STARTED_AS } from "./help.ts";
 import { say, withoutControls } from "./terminal/print.ts";
 import { packageVersion } from "./version.ts";
 
@@ -130,6 +130,13 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
       program,
       flags.find((argument) => !argument.startsWith("-") && argument !== "help"),
     );
+    program.hook("preAction", async (_, command) => {
+      const read = readFirst(command);
+      if (read !== undefined) say(`reading ${read}\n`);
+      const { env } = await import("onnxruntime-node");
+      // Each error is printed once, as the error that it becomes.
+      env.logLevel = "fatal";
+    });
     await program.parseAsync([...flags, ...texts], { from: "user" });
   } catch (error) {
     process.exitCode = exitCodeOf(error);
@@ -140,11 +147,10 @@ export async function runCommandLine(args: readonly string[]): Promise<void> {
 /** Adds the called command, and the names and summaries of the others. */
 async function addCommands(program: Command, called: string | undefined): Promise<void> {
   for (const [name, [summary, load]] of Object.entries(COMMANDS)) {
-    program.addCommand((name === called ? await loaded(load) : new Command(name)).description(summary));
+    program.addCommand((name === called ? await load() : new Command(name)).description(summary));
   }
   // A study starts this command for each of its trials.
-  if (called === "trial")
-    program.addCommand(await loaded(async () => (await import("./commands/trial.ts")).trialCommand()));
+  if (called === "trial") program.addCommand((await import("./commands/trial.ts")).trialCommand());
   const helpWidth = Math.min(process.stdout.columns ?? MAX_WIDTH, MAX_WIDTH);
   for (const command of [program, ...program.commands]) {
     command
@@ -154,11 +160,14 @@ async function addCommands(program: Command, called: string | undefined): Promis
   }
 }
 
-async function loaded(load: () => Promise<Command>): Promise<Command> {
-  const { env } = await import("onnxruntime-node");
-  // Each error is printed once, as the error that it becomes.
-  env.logLevel = "fatal";
-  return load();
+/** What a command reads before anything else: by these options, or a file as its argument; undefined if that is nothing. */
+function readFirst(command: Command): string | undefined {
+  const given = command.opts();
+  const names = ["resume", "train", "dataset", "task", "config", "run", "adapter", "file", "model"];
+  const [first] = names.map((name) => given[name]).filter((value) => typeof value === "string" || Array.isArray(value));
+  if (first !== undefined) return [first].flat().join(", ");
+  const isPath = ["file", "what"].includes(command.registeredArguments[0]?.name() ?? "");
+  return isPath ? command.args[0] : undefined;
 }
 
 /** Arguments up to `--`, and the rest, which are not flags. */
@@ -189,10 +198,11 @@ function explain(error: unknown, verbose: boolean, flags: readonly string[]): vo
   else if (!(error instanceof UserError)) say("this is a defect of aflora; --verbose shows where\n");
 }
 
-/** Names options in a message as flags if they were given as flags, rather than in a file. */
+/** Names options in a message as flags, but for those of a file: a file has them by their names. */
 function withFlags(message: string, flags: readonly string[]): string {
-  return message.replace(/option "(\w+)"/g, (named, name: string) => {
+  const named = message.replace(/option "(\w+)"/g, (found, name: string) => {
     const flag = `--${kebabCase(name)}`;
-    return flags.some((each) => each === flag || each.startsWith(`${flag}=`)) ? `option ${flag}` : named;
+    return flags.some((each) => each === flag || each.startsWith(`${flag}=`)) ? `option ${flag}` : found;
   });
+  return flags.some((each) => /\.(json|ya?ml)$/i.test(each)) ? named : inFlags(named);
 }

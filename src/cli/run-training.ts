@@ -1,6 +1,7 @@
 import { type FineTuneOptions, fineTune } from "../fine-tune.ts";
 import type { FineTuneConfig } from "../runs/fine-tune-config.ts";
 import type { FineTuneOutcome } from "../runs/fine-tune-events.ts";
+import { inFlags } from "./help.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { say } from "./terminal/print.ts";
 import { TrainingProgress } from "./terminal/progress.ts";
@@ -50,7 +51,7 @@ export async function runTraining(
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });
-    if (!brief) for (const note of outcome.notes) progress.log(`note: ${note}`);
+    if (!brief) for (const note of outcome.notes) progress.log(`note: ${inFlags(note)}`);
     if (outcome.reportFailure) progress.log(outcome.reportFailure);
     return outcome;
   } finally {

@@ -1,6 +1,3 @@
-import type { Command } from "commander";
-import { UserError } from "../errors.ts";
-import { writeStudyPages } from "../reports/study.ts";
 import { measuredOn, settingsTable, studyMarkdown, summaryOf } from "../reports/study-tables.ts";
 import { runStudy, type TrialJob } from "../studies/run-study.ts";
 import { trialsOfStudy } from "../studies/scored-trial.ts";
@@ -8,9 +5,10 @@ import type { Study, StudyOutcome, StudyPlan } from "../studies/study.ts";
 import { estimateStudy } from "../studies/study-estimate.ts";
 import { planStudy } from "../studies/study-plan.ts";
 import { type StudyResults, studyResults } from "../studies/study-results.ts";
+import { inFlags } from "./help.ts";
 import { queueUrl } from "./queue-url.ts";
 import { INTERRUPTED } from "./run-training.ts";
-import { numberOption } from "./schema-options.ts";
+import type { StudyFlags } from "./study-flags.ts";
 import { runOnQueue, statusOnQueue } from "./study-queue.ts";
 import { bytes, counted, duration, table } from "./terminal/format.ts";
 import { print, say } from "./terminal/print.ts";
@@ -19,51 +17,6 @@ import { StudyProgressLines } from "./terminal/study-progress.ts";
 import { runTrialInProcess } from "./trial-process.ts";
 
 const FAILED = 1;
-
-/** Flags of a command that runs a study. */
-export interface StudyFlags {
-  seeds?: number[] | undefined;
-  metric?: string | undefined;
-  holdOut?: number | undefined;
-  generate?: number | undefined;
-  output?: string | undefined;
-  dryRun?: boolean | undefined;
-  queue?: string | true | undefined;
-  status?: boolean | undefined;
-  markdown?: boolean | undefined;
-  json?: boolean | undefined;
-}
-
-/** Names of the flags that help always shows. */
-export const STUDY_FLAGS = [
-  ...["seeds", "metric", "holdOut", "generate", "output"],
-  ...["dryRun", "queue", "status", "markdown", "json"],
-];
-
-/** @param defaults in the help for flags that differ between commands */
-export function addStudyFlags(command: Command, defaults: { output: string; holdOut: string }): void {
-  command
-    .option("--seeds <numbers>", "seeds of every setting, separated by commas (default: 42)", numbers)
-    .option("--metric <name>", "metric to choose by (default: each task's first)")
-    .addOption(
-      numberOption(
-        "--hold-out <share>",
-        `share of the training examples to hold out for choosing (default: ${defaults.holdOut})`,
-      ),
-    )
-    .addOption(
-      numberOption("--generate <n>", "language models: also write answers to n of the examples that give the scores"),
-    )
-    .option("--output <dir>", `folder of the study, with a run folder per trial (default: ${defaults.output})`)
-    .option("--dry-run", "list the trials and estimate their time and memory from a few timed steps")
-    .option(
-      "--queue [url]",
-      "let aflora work train the trials, through this Valkey or Redis server (default: AFLORA_QUEUE)",
-    )
-    .option("--status", "with --queue: show the progress of the study, and start nothing")
-    .option("--markdown", "print the table as Markdown")
-    .option("--json", "print all numbers as JSON");
-}
 
 /** Runs a study here or on a queue, prints the results and sets the exit code; or prints its plan or state. */
 export async function doStudy(study: Study, output: string, flags: StudyFlags): Promise<void> {
@@ -78,6 +31,7 @@ export async function doStudy(study: Study, output: string, flags: StudyFlags): 
   const outcome = onQueue === undefined ? await runHere(plan, output) : await runOnQueue(plan, output, onQueue);
   const trials = trialsOfStudy(plan, outcome);
   const results = studyResults({ ...study, notes: plan.notes }, trials);
+  const { writeStudyPages } = await import("../reports/study.ts");
   await writeStudyPages(output, results, trials);
   if (json) print(`${JSON.stringify(results, null, 2)}\n`);
   else print(markdown ? studyMarkdown(results) : terminalText(results));
@@ -92,7 +46,7 @@ export async function doStudy(study: Study, output: string, flags: StudyFlags): 
 }
 
 async function runHere(plan: StudyPlan, output: string): Promise<StudyOutcome> {
-  for (const note of plan.notes) log(note);
+  for (const note of plan.notes) log(inFlags(note));
   const abort = new AbortController();
   const lines = new StudyProgressLines();
   const stopListening = onStopSignal(() => {
@@ -140,7 +94,7 @@ async function showPlan(plan: StudyPlan, json: boolean): Promise<void> {
     "",
     `${counted(configurations.length, "configuration")} × ${seeds} = ${counted(configurations.length * study.seeds.length, "trial")}`,
     ...(rounds.length > 1 ? [`${study.search.algorithm.name}: ${rounds.join(", ")}`] : []),
-    ...notes,
+    ...notes.map(inFlags),
     `about ${duration(estimate.seconds)} on this machine, one trial after another, and ${bytes(estimate.memory)} of memory (${counted(estimate.timed, "kind")} of trial timed, a few steps each)`,
   ];
   print(`${lines.join("\n")}\n`);
@@ -152,19 +106,5 @@ function terminalText(results: StudyResults): string {
   const said = tasks.map((task) => `${summaryOf(task)} ${measuredOn(task)}`.trimEnd());
   return `${table(settingsTable(results))}\n\n${said.join("\n")}\n`;
 }
-
-/** Splits text such as `rte, cola`. */
-export const words = (text: string): string[] =>
-  text
-    .split(",")
-    .map((word) => word.trim())
-    .filter((word) => word !== "");
-
-/** Parses text such as `1, 2, 3`. @throws UserError if an item is no integer */
-export const numbers = (text: string): number[] =>
-  words(text).map((word) => {
-    if (!/^\d+$/.test(word)) throw new UserError(`"${word}" is not a whole number; give numbers separated by commas`);
-    return Number(word);
-  });
 
 const log = (line: string): void => say(`${line}\n`);

@@ -74,8 +74,11 @@ function digestsOf(examples: List<Example>, { kind, labels: names }: TaskData): 
 function sortedHash(digests: Buffer): string {
   const at = (i: number): Buffer => digests.subarray(i * DIGEST, (i + 1) * DIGEST);
   const order = Uint32Array.from({ length: digests.length / DIGEST }, (_, i) => i);
+  // Numbers of six bytes compare faster than a million pairs of buffers.
+  const heads = Float64Array.from(order, (i) => digests.readUIntBE(i * DIGEST, 6));
   const hash = createHash("sha256");
-  for (const i of order.sort((a, b) => at(a).compare(at(b)))) hash.update(at(i).toString("hex"));
+  for (const i of order.sort((a, b) => heads[a]! - heads[b]! || at(a).compare(at(b))))
+    hash.update(at(i).toString("hex"));
   return hash.digest("hex");
 }
 

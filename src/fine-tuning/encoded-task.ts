@@ -165,6 +165,8 @@ function withoutEmpty(name: string, all: EncodedExamples, maxLength: number): En
     : { examples: picked(examples, places), encoded: picked(encoded, places) };
 }
 
+const areOf = (count: number): string => (count === 1 ? "is" : "are");
+
 /** Notes on how many of `all` training examples were cut, and how many left out. */
 function cutNotes(all: number, train: EncodedExamples, { encoded }: EncodedSplit, maxLength: number): string[] {
   const found = encoded.filter(({ cut: isCut, encoding }) => isCut ?? encoding.cut).length;
@@ -174,8 +176,14 @@ function cutNotes(all: number, train: EncodedExamples, { encoded }: EncodedSplit
   const of = `of ${all} training examples`;
   return [
     ...(cut > 0
-      ? [`${about}${cut} ${of} are longer than ${maxLength} tokens and are shortened to that (--max-length)`]
+      ? [
+          `${about}${cut} ${of} ${areOf(cut)} longer than ${maxLength} tokens and ${areOf(cut)} shortened to that (option "maxLength")`,
+        ]
       : []),
-    ...(left > 0 ? [`${left} ${of} have nothing that counts within ${maxLength} tokens and are left out`] : []),
+    ...(left > 0
+      ? [
+          `${left} ${of} ${left === 1 ? "has" : "have"} nothing that counts within ${maxLength} tokens and ${areOf(left)} left out`,
+        ]
+      : []),
   ];
 }

@@ -3,17 +3,17 @@ import { MOST_KEPT } from "../tasks/list.ts";
 
 type Task = Pick<TaskData, "name" | "labels">;
 
-/** Examples, and those of each class, that are enough to fit a head from which training continues. */
+/** Examples, and those of each class up to a limit, that are enough to fit a head from which training continues. */
 const START_EXAMPLES = 20_000;
 const START_EXAMPLES_A_CLASS = 50;
 
 /** Number of examples that are enough to fit a head from which training continues. */
 export const startExamples = ({ labels }: Pick<Task, "labels">): number =>
-  Math.max(START_EXAMPLES, START_EXAMPLES_A_CLASS * labels.length);
+  Math.max(START_EXAMPLES, Math.min(MOST_KEPT, START_EXAMPLES_A_CLASS * labels.length));
 
 /** Number of the examples of a large training set that are read before training. @param epochs 0 if only the head learns */
 export const sampleSize = (task: Pick<Task, "labels">, epochs: number): number =>
-  epochs > 0 ? startExamples(task) : Math.max(MOST_KEPT, startExamples(task));
+  epochs > 0 ? startExamples(task) : MOST_KEPT;
 
 /** Validation examples with which the standard error of an accuracy is at most 0.005, and those of each class. */
 const EVALUATED = 10_000;
@@ -40,6 +40,6 @@ export function evaluationNotes(
   const [some, of] = [length, all].map((count) => count.toLocaleString("en-US"));
   const error = Math.ceil(500 / Math.sqrt(length)) / 1000;
   return [
-    `${some} of the ${of} ${split} examples are evaluated, which gives an accuracy a standard error of at most ${error}; --evaluate-samples all takes all`,
+    `${some} of the ${of} ${split} examples are evaluated, which gives an accuracy a standard error of at most ${error}; option "evaluateSamples" all takes all`,
   ];
 }

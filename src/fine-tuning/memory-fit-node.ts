@@ -33,7 +33,7 @@ export function fitIntoMemory(
   }
   if (!fits) {
     notes.push(
-      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} is free: the system may end the run; lower --max-length or choose a smaller model`,
+      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} is free: the system may end the run; lower option "maxLength" or choose a smaller model`,
     );
   }
   return { memory: { ...memory, total: process.memoryUsage.rss() + more }, notes };

@@ -23,10 +23,11 @@ export class StageText {
   of({ stage, done, total, unit }: Omit<ProgressEvent, "kind">): string {
     if (this.#name !== stage) [this.#name, this.#since, this.#from] = [stage, performance.now(), done];
     if (done === 0 && total === undefined) return stage;
+    const units = (total ?? done) === 1 ? unit.replace(/(?<=ss)es$|s$/, "") : unit;
     const moved = done - this.#from;
     const speed = (1000 * moved) / Math.max(1, this.age);
     const left = total === undefined ? "" : `, ${this.#duration((total - done) / speed)} left`;
     const pace = moved > 0 ? `, ${speed < 10 ? speed.toFixed(1) : whole.format(speed)} a second${left}` : "";
-    return `${stage}: ${whole.format(done)}${total === undefined ? "" : ` of ${whole.format(total)}`} ${unit}${pace}`;
+    return `${stage}: ${whole.format(done)}${total === undefined ? "" : ` of ${whole.format(total)}`} ${units}${pace}`;
   }
 }

@@ -50,7 +50,7 @@ export async function openDevice(runtime: Runtime): Promise<OpenDevice> {
 /** Returns a note about a device to show before training, if there is one. */
 export function deviceNote({ device, name, software }: FoundDevice): string | undefined {
   if (!software) return undefined;
-  return `${device} is ${name} here, software that imitates a GPU: it computes far slower than --device ${DEFAULT_DEVICE.name}`;
+  return `${device} is ${name} here, software that imitates a GPU: it computes far slower than option "device" ${DEFAULT_DEVICE.name}`;
 }
 
 const thisSystem = (): System => ({

@@ -1,8 +1,6 @@
 import { evaluatedCount, startExamples } from "../fine-tuning/enough-examples.ts";
 import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
-import { prepareFromFiles } from "../fine-tuning/prepare-from-files-node.ts";
 import type { PrepareOptions, SampledRun } from "../fine-tuning/prepare-run.ts";
-import { refitSteps } from "../fine-tuning/stages/refit.ts";
 import type { FineTuningSettings } from "../fine-tuning/training-options.ts";
 import { resolveDuration } from "../methods/options.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
@@ -64,6 +62,11 @@ export async function timeRun(
     whole = { task, settings };
     return sampleOf(task, settings);
   };
+  // Help of commands that only name this search needs no modules for training.
+  const [{ prepareFromFiles }, { refitSteps }] = await Promise.all([
+    import("../fine-tuning/prepare-from-files-node.ts"),
+    import("../fine-tuning/stages/refit.ts"),
+  ]);
   const { fineTuning, runtime, memory, task, release } = await prepareFromFiles(given, { signal, sample });
   try {
     const timed = await timeSteps(fineTuning.train(runtime, { stopAfter: 1, signal, machines: shards }), shards);
@@ -84,7 +87,10 @@ export async function timeRun(
       evaluated,
       memory,
       workLeft: fineTuning.workLeft,
-      length: lengthOf(whole!.task, whole!.settings),
+      length: {
+        ...lengthOf(whole!.task, whole!.settings),
+        refitSteps: refitSteps(whole!.task, whole!.settings),
+      },
     };
   } finally {
     await release();
@@ -110,7 +116,7 @@ async function timeSteps(
   return { steps, lastStep, evaluations };
 }
 
-function lengthOf(task: TaskData, settings: FineTuningSettings): Timing["length"] {
+function lengthOf(task: TaskData, settings: FineTuningSettings): Omit<Timing["length"], "refitSteps"> {
   const { stepsPerEpoch, totalSteps } = runLength(settings, task.train.length);
   return {
     epochs: totalSteps / stepsPerEpoch,
@@ -118,7 +124,6 @@ function lengthOf(task: TaskData, settings: FineTuningSettings): Timing["length"
     contrastive: settings.contrastive,
     stepsPerEpoch,
     evaluateEvery: settings.evaluateEvery,
-    refitSteps: refitSteps(task, settings),
     validation: task.validation.reduce(
       (sum, { examples }) => sum + evaluatedCount(task, examples, settings.evaluateSamples),
       0,

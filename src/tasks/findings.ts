@@ -67,6 +67,29 @@ export function predictedBesideTrue(
   };
 }
 
+/** Two answers to a text that a model ranks, and by how much it prefers the worse one. */
+interface RankedPair {
+  text: string;
+  better: string;
+  worse: string;
+  margin: number;
+}
+
+/** Pairs that a model ranks the wrong way round, the largest margin first; no table without such pairs. */
+export function wrongPairs(
+  title: string,
+  columns: readonly [text: string, better: string, worse: string],
+  pairs: readonly RankedPair[],
+): Finding[] {
+  const wrong = pairs.filter(({ margin }) => margin > 0).sort((a, b) => b.margin - a.margin);
+  if (wrong.length === 0) return [];
+  const rows = wrong.map(({ text, better, worse, margin }) => [
+    ...[text, better, worse].map((each) => lineOfExample({ text: each })),
+    rounded(margin),
+  ]);
+  return [{ title, columns: [...columns, "margin"], rows, most: MOST_SHOWN }];
+}
+
 const distance = ([truth, found]: readonly [number, number]): number => Math.abs(found - truth);
 
 /** A number to three decimals. */

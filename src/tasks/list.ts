@@ -89,3 +89,9 @@ export function picked<Item>(list: List<Item>, places: ArrayLike<number>): List<
   const make = (i: number): Item => list.at(places[i]!)!;
   return Array.isArray(list) ? Array.from(places, (_, i) => make(i)) : new LazyList(places.length, make);
 }
+
+/** At most `most` of the items, evenly spread. */
+export function evenly<Item>(all: readonly Item[], most: number): Item[] {
+  const step = Math.max(1, all.length / most);
+  return Array.from({ length: Math.min(most, all.length) }, (_, i) => all[Math.floor(i * step)]!);
+}

@@ -30,8 +30,16 @@ test("the command line starts with few modules: a command's modules load when it
   expect(files.size).toBeGreaterThan(3);
 });
 
-test("help and an invalid option of train load no modules for drawing, models or data", () => {
-  const { packages } = loadedBy(join(dirname(MAIN), "commands/train.ts"));
+test.each(["train", "study", "compare"])("%s says what it reads before modules for models and data load", (name) => {
+  const { packages } = loadedBy(join(dirname(MAIN), `commands/${name}.ts`));
   expect(packages).toContain("zod");
-  expect(packages.filter((name) => /plot|linkedom|hub|tokenizers|hyparquet/.test(name))).toEqual([]);
+  expect(packages.filter((name) => /plot|linkedom|hub|tokenizers|hyparquet|onnxruntime/.test(name))).toEqual([]);
 });
+
+test.each(["predict", "evaluate", "export", "serve", "check", "tune"])(
+  "%s says it before modules for drawing load",
+  (name) => {
+    const { packages } = loadedBy(join(dirname(MAIN), `commands/${name}.ts`));
+    expect(packages.filter((name) => /plot|linkedom/.test(name))).toEqual([]);
+  },
+);

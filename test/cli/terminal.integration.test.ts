@@ -70,8 +70,9 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
 
   test("a single step is singular, and its learning rate 0 is noted before and after", async () => {
     const { rows } = await shown(120, "--batch-size 64 --epochs 1 --output one");
-    expect(rows[0]).toBe("45 examples with 3 labels: 40 to train on, 5 held out");
-    expect(rows[1]).toBe("lora on model, task custom: 40 training and 5 validation examples, 1 step");
+    expect(rows[0]).toBe("reading tickets.csv");
+    expect(rows[1]).toBe("45 examples with 3 labels: 40 to train on, 5 held out");
+    expect(rows[2]).toBe("lora on model, task custom: 40 training and 5 validation examples, 1 step");
     const shownLines = rows.join("");
     expect(shownLines).toContain(
       "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more",
@@ -81,7 +82,7 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     );
   });
 
-  test("evaluating, predicting for a file and exporting show progress", async () => {
+  test("evaluating, predicting for a file and exporting say what they read, and of short work no more", async () => {
     const columns = { text: "message", label: "team" };
     const given = {
       model: join(home, "model"),
@@ -92,20 +93,12 @@ describe.skipIf(!TERMINAL)(TERMINAL ? "on a terminal" : "skipped: no `script` to
     };
     await fineTune({ ...given, headStart: "new", threads: 1, output: join(home, "asked") });
     const { rows: evaluated } = await shownOf(120, "evaluate --run asked --validation tickets.csv --threads 1");
-    expect(evaluated[0]).toMatch(/^evaluating: 4\d of 4\d examples, [\d,]+ a second, [\d.]+ m?s left$/);
+    expect(evaluated.slice(0, 2)).toEqual(["reading asked", "tickets.csv: 45 examples"]);
     const { rows: predicted } = await shownOf(120, "predict --run asked --file tickets.csv --text message --threads 1");
-    expect(predicted[0]).toMatch(/^predicting: 4\d of 4\d texts, [\d,]+ a second, [\d.]+ m?s left$/);
+    expect(predicted[0]).toBe("reading asked");
     expect(predicted[1]).toMatch(/^\w+ [\d.]+\s/);
     const { rows: exported } = await shownOf(120, "export --run asked --format merged --output merged --threads 1");
-    expect(
-      exported
-        .slice(0, 4)
-        .map((row) => row.replace(/ \([\d.]+ m?s so far\)$/, "").replace(/[\d.]+ m?s left/, "1 s left")),
-    ).toEqual([
-      "reading the base model",
-      "asking the run's model",
-      expect.stringMatching(/^writing merged, [\d.]+ [kM]B in float32$/),
-      "comparing what was written, about 1 s left",
-    ]);
+    expect(exported[0]).toBe("reading asked");
+    expect(exported.filter((row) => /^(asking|writing|comparing) /.test(row))).toEqual([]);
   });
 });

@@ -17,11 +17,11 @@ test("a part of many validation examples is evaluated, and all of few, of publis
 test("the note names the part and its standard error", () => {
   expect(evaluationNotes("validation", all(200), all(200))).toEqual([]);
   expect(evaluationNotes("validation", all(100_000), all(10_000))).toEqual([
-    "10,000 of the 100,000 validation examples are evaluated, which gives an accuracy a standard error of at most 0.005; --evaluate-samples all takes all",
+    '10,000 of the 100,000 validation examples are evaluated, which gives an accuracy a standard error of at most 0.005; option "evaluateSamples" all takes all',
   ]);
 });
 
 test("more examples are read before training if only the head learns", () => {
   expect([sampleSize(custom(2), 3), sampleSize(custom(2), 0)]).toEqual([20_000, 50_000]);
-  expect(sampleSize(custom(1000), 3)).toBe(50_000);
+  expect([sampleSize(custom(1000), 3), sampleSize(custom(10_000), 3)]).toEqual([50_000, 50_000]);
 });

@@ -122,7 +122,7 @@ describe("a run that would not fit into memory", () => {
     // The longest text.
     expect(fineTuning.tokenBudget).toBeLessThan(12);
     expect(notes[1]).toMatch(
-      /^one text of \d+ tokens is expected to take \d+ MB more memory, but 0 MB is free: the system may end the run; lower --max-length or choose a smaller model$/,
+      /^one text of \d+ tokens is expected to take \d+ MB more memory, but 0 MB is free: the system may end the run; lower option "maxLength" or choose a smaller model$/,
     );
   });
 

@@ -289,7 +289,7 @@ describe("long examples", () => {
       "start",
     ]);
     expect(notes).toContain(
-      "2 of 15 training examples are longer than 120 tokens and are shortened to that (--max-length)",
+      '2 of 15 training examples are longer than 120 tokens and are shortened to that (option "maxLength")',
     );
     expect(notes).toContain("1 of 15 training examples have nothing that counts within 120 tokens and are left out");
     await expect(

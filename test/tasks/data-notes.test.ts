@@ -30,7 +30,7 @@ test.each<[what: string, more: Row[], note: string]>([
   [
     "cells with several labels",
     [1, 2, 3].map((i): Row => [`both ${i}`, "billing;bug"]),
-    '3 rows with several labels in a cell, such as "billing;bug": each combination is a class; --kind multi-label',
+    '3 rows with several labels in a cell, such as "billing;bug": each combination is a class; option "kind" multi-label',
   ],
   ["classes that are too small", [["rare", "legal"]], '1 class has fewer than 3 rows ("legal")'],
   [

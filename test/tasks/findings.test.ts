@@ -100,3 +100,45 @@ test("of embeddings: queries for which another text comes first, the worst rank 
   );
   expect(found).toEqual({ "Queries for which another text comes first": [["blue?", "blue", 2, "red"]] });
 });
+
+test("of rerankers: queries for which another passage comes first; without such passages, scores beside labels", () => {
+  const scored = (...logits: number[]) => ({ label: logits[0]!, vectors: logits.map((each) => Float32Array.of(each)) });
+  const title = "Queries for which a passage that does not answer comes first, the largest margin of logits first";
+  const lists = [
+    { text: "near", textPair: "yes", texts: ["no", "never"] },
+    { text: "far", textPair: "yes", texts: ["no"] },
+    { text: "right", textPair: "yes", texts: ["no"] },
+  ];
+  expect(tablesOf("reranker", [scored(0, -1, 1), scored(-2, 3), scored(1, 0)], lists)).toEqual({
+    [title]: [
+      ["far", "yes", "no", 5],
+      ["near", "yes", "never", 1],
+    ],
+  });
+  const graded = [
+    { text: "a", textPair: "passage", label: 1 },
+    { text: "b", textPair: "passage", label: 0 },
+  ];
+  expect(tablesOf("reranker", [scored(0), scored(-9)], graded)).toEqual({
+    "Predicted beside true, furthest apart first": [
+      ["a | passage", 1, 0.5, -0.5],
+      ["b | passage", 0, 0, 0],
+    ],
+  });
+});
+
+test("of reward models: pairs whose rejected answer has the higher reward, of texts and of conversations", () => {
+  const rewards = (...values: number[]) => ({ vectors: values.map((each) => Float32Array.of(each)) });
+  const asked = { role: "user", content: "hi" };
+  const pairs = [
+    { text: "hello", textPair: "kind", texts: ["rude"] },
+    { text: "hi", messages: [asked, { role: "assistant", content: "kind" }], texts: ["rude"] },
+    { text: "bye", textPair: "kind", texts: ["rude"] },
+  ];
+  expect(tablesOf("reward", [rewards(0, 1), rewards(-1, 1), rewards(1, 0)], pairs)).toEqual({
+    "Pairs whose rejected answer has the higher reward, the largest margin first": [
+      ["hi", "kind", "rude", 2],
+      ["hello", "kind", "rude", 1],
+    ],
+  });
+});

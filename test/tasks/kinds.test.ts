@@ -20,11 +20,11 @@ const taskOf = (options: TaskData["options"]): TaskData => ({
   options: options!,
 });
 
-test("a regression with few pairs of texts suggests --kind embedding", () => {
+test("a regression with few pairs of texts suggests embeddings", () => {
   const pairs = (count: number) =>
     Array.from({ length: count }, (_, index) => ({ index, text: "a", textPair: "b", label: 1 }));
   expect(regression.notesOf!(pairs(400), [], {})).toEqual([
-    expect.stringMatching(/--kind embedding needs far fewer rows/),
+    expect.stringMatching(/option "kind" embedding needs far fewer rows/),
   ]);
   expect(regression.notesOf!(pairs(5749), [], {})).toEqual([]);
   expect(regression.notesOf!([{ index: 0, text: "a", label: 1 }], [], {})).toEqual([]);

@@ -14,6 +14,7 @@ import { addExamples } from "../help.ts";
 import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { print, say } from "../terminal/print.ts";
+import { whilePending } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   "aflora chat --model HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -57,10 +58,9 @@ export function chatCommand(): Command {
     checkOptions(generationOptions, writing);
     const schema = await givenSchema(schemaFile);
     const asked = { model: named, base, offline };
-    const model = await loadAskedModel(
-      { run, adapter, model: named },
-      runtimeFor({ device, threads }),
-      baseOptions(asked),
+    const model = await whilePending(
+      "loading the model",
+      loadAskedModel({ run, adapter, model: named }, runtimeFor({ device, threads }), baseOptions(asked)),
     );
     try {
       noteBaseFormat(model.base, asked);

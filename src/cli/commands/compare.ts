@@ -4,7 +4,7 @@ import { UserError } from "../../errors.ts";
 import { comparison } from "../../studies/compare.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { addRunOptions, givenOptions, numberOption } from "../schema-options.ts";
-import { addStudyFlags, doStudy, numbers, STUDY_FLAGS, type StudyFlags, words } from "../study-command.ts";
+import { addStudyFlags, numbers, STUDY_FLAGS, type StudyFlags, words } from "../study-flags.ts";
 
 const EXAMPLES = [
   "aflora compare --methods aflora,lora,vera --tasks rte,cola --data glue --seeds 1,2,3",
@@ -61,6 +61,7 @@ export function compareCommand(): Command {
       options,
       trials: search ? trials : undefined,
     });
+    const { doStudy } = await import("../study-command.ts");
     await doStudy(study, output, { dryRun, queue, status, markdown, json });
   });
 }

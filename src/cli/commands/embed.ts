@@ -14,7 +14,7 @@ import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine } from "../terminal/progress-line.ts";
+import { ProgressLine, whilePending } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   'aflora embed "My card was charged twice"',
@@ -52,7 +52,10 @@ export function embedCommand(): Command {
     const { run, model: named, base, file, text, output, dimensions, ...where } = givenOptions<Given>(command);
     if (file !== undefined && texts.length > 0) throw new UserError("give texts or --file, not both");
     const from = { ...baseOptions({ base, offline: where.offline }), kind: embeddingKind().name };
-    const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
+    const model = await whilePending(
+      "loading the model",
+      loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from),
+    );
     const progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts");
     try {
       noteBaseFormat(model.base, { base });

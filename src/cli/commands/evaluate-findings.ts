@@ -1,7 +1,6 @@
 import { refuseOutput, writeRows } from "../../datasets/write-rows-node.ts";
 import { UserError } from "../../errors.ts";
 import { writeAtomically } from "../../files/atomic-file-node.ts";
-import { findingsPage } from "../../reports/answers-page.ts";
 import type { RunEvaluation } from "../../runs/evaluate-run.ts";
 import { counted } from "../terminal/format.ts";
 import { say } from "../terminal/print.ts";
@@ -22,6 +21,7 @@ export async function writeFindings(output: string, run: string, evaluations: re
     throw new UserError(`evaluate has no list of mistakes for this kind of task; leave out --output`);
   }
   if (isPage(output)) {
+    const { findingsPage } = await import("../../reports/answers-page.ts");
     await writeAtomically(output, (file) => file.writeFile(findingsPage(run, evaluations)));
     say(`written to ${output}\n`);
     return;

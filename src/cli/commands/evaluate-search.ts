@@ -5,7 +5,6 @@ import {
   type SearchEvaluation,
   type SearchEvaluationOptions,
 } from "../../inference/retrieval/evaluate-search-node.ts";
-import { renderSearch } from "../../reports/search-page.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { comparedTable, counted } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
@@ -40,6 +39,7 @@ export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>,
   });
   progress?.line.end();
   if (output !== undefined) {
+    const { renderSearch } = await import("../../reports/search-page.ts");
     await writeAtomically(output, (file) => file.writeFile(renderSearch(evaluation)));
   }
   print(json ? `${JSON.stringify(evaluation, null, 2)}\n` : `${describeSearch(evaluation)}\n`);

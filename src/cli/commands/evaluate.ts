@@ -56,24 +56,25 @@ export function evaluateCommand(): Command {
     }
     if (output !== undefined) refuseFindingsFile(output);
     const answers = writingOptions(given);
-    let progress: ProgressLine | undefined;
+    let progress = new ProgressLine("loading the model", "parts");
     const evaluations = await evaluateRun(run, {
       ...given,
       base: baseOptions(given).base,
       answers,
       onDone(done, of) {
-        progress?.at(done, { of });
+        progress.at(done, { of });
         if (done < of) return;
-        progress?.end();
+        progress.end();
         // Answers are generated after all texts are read, and slower.
         progress = new ProgressLine("answering", "examples");
       },
-      onAnswer: (done, of) => progress?.at(done, { of }),
+      onAnswer: (done, of) => progress.at(done, { of }),
       onBase(base) {
+        progress.end();
         noteBaseFormat(base, given);
         progress = new ProgressLine("evaluating", "examples");
       },
-    }).finally(() => progress?.end());
+    }).finally(() => progress.end());
     print(json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`);
     if (output !== undefined) await writeFindings(output, run, evaluations);
   });

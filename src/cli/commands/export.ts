@@ -8,7 +8,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { bytes, counted, duration, table } from "../terminal/format.ts";
-import { print, say } from "../terminal/print.ts";
+import { print } from "../terminal/print.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
@@ -43,31 +43,18 @@ export function exportCommand(): Command {
   addSchemaOptions(command, runOptions.pick({ device: true, threads: true, offline: true }), "Options");
   return addExamples(command, EXAMPLES).action(async () => {
     const { run, json, device, threads, offline, ...options } = givenOptions<Asked & ExportOptions>(command);
-    const started = performance.now();
-    let writing: ProgressLine | undefined;
-    const endWriting = (): void => {
-      writing?.end();
-      writing = undefined;
-    };
-    const showStage: OnStage = (stage, { bytes: size, seconds } = {}) => {
-      endWriting();
-      if (!process.stderr.isTTY) return;
+    let line: ProgressLine | undefined;
+    const onStage: OnStage = (stage, { bytes: size, seconds } = {}) => {
+      line?.end();
       const much = size === undefined ? "" : `, ${bytes(size)} in float32`;
       const left = seconds === undefined ? "" : `, about ${duration(seconds)} left`;
-      say(`${stage}${much}${left} (${duration((performance.now() - started) / 1000)} so far)\n`);
+      line = new ProgressLine(`${stage}${much}${left}`, "MB");
     };
     const report = await exportRun(run, options, {
-      device,
-      threads,
-      offline,
+      ...{ device, threads, offline, onStage },
       onProgress: downloadLine(),
-      onStage: showStage,
-      onWriting(done, of) {
-        if (done < MEGABYTE) return;
-        writing ??= new ProgressLine("writing the weights", "MB");
-        writing.at(Math.round(done / MEGABYTE), { of: Math.round(of / MEGABYTE) });
-      },
-    }).finally(endWriting);
+      onWriting: (done, of) => line?.at(Math.round(done / MEGABYTE), { of: Math.round(of / MEGABYTE) }),
+    }).finally(() => line?.end());
     print(`${json ? JSON.stringify(report, null, 2) : describe(report)}\n`);
   });
 }

@@ -21,7 +21,7 @@ import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-a
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { counted } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine } from "../terminal/progress-line.ts";
+import { ProgressLine, whilePending } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
 
 const EXAMPLES = [
@@ -62,7 +62,10 @@ export function predictCommand(): Command {
   return addExamples(command, EXAMPLES).action(async (texts: string[]) => {
     const options = givenOptions<PredictOptions>(command);
     const writing = { ...writingOptions(options), ...(await givenSchema(options.jsonSchema)) };
-    const model = await loadAskedModel(options, runtimeFor(options), baseOptions(options));
+    const model = await whilePending(
+      "loading the model",
+      loadAskedModel(options, runtimeFor(options), baseOptions(options)),
+    );
     try {
       noteBaseFormat(model.base, options);
       leaveOpen(model, options);

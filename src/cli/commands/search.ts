@@ -14,7 +14,7 @@ import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine } from "../terminal/progress-line.ts";
+import { ProgressLine, whilePending } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   'aflora search --corpus faq.jsonl "I cannot log in"',
@@ -66,7 +66,10 @@ export function searchCommand(): Command {
     } = givenOptions<Given>(command);
     if (!Number.isInteger(top) || top < 1) throw new UserError("--top must be a whole number, at least 1");
     const from = { ...baseOptions({ base, offline: where.offline }), kind: embeddingKind().name };
-    const model = await loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from);
+    const model = await whilePending(
+      "loading the model",
+      loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from),
+    );
     const progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts");
     try {
       noteBaseFormat(model.base, { base });

@@ -14,6 +14,7 @@ import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-a
 import { portOption } from "../port-option.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { say } from "../terminal/print.ts";
+import { whilePending } from "../terminal/progress-line.ts";
 import { untilStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
@@ -84,7 +85,10 @@ export function serveCommand(): Command {
     const key = keyFile === undefined ? process.env.AFLORA_KEY : await readKey(keyFile);
     const runtime = runtimeFor(checkOptions(computeOptions.partial(), { device, threads }));
     const asked = { runs: run, models: model, withBase };
-    const { models, release } = await loadSeveralModels(asked, baseOptions({ base, offline }), runtime);
+    const { models, release } = await whilePending(
+      "loading the models",
+      loadSeveralModels(asked, baseOptions({ base, offline }), runtime),
+    );
     try {
       const formats = new Set([...models.values()].map(({ base: { format } }) => format));
       for (const format of formats) noteBaseFormat({ format }, { base });

@@ -8,7 +8,7 @@ import { parseStudy, searchKeys } from "../../studies/study-file.ts";
 import { camelCase, camelKeys, readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, kebabCase } from "../help.ts";
 import { addRunOptions, addSchemaOptions, givenOptions } from "../schema-options.ts";
-import { addStudyFlags, doStudy, STUDY_FLAGS, type StudyFlags } from "../study-command.ts";
+import { addStudyFlags, STUDY_FLAGS, type StudyFlags } from "../study-flags.ts";
 
 const EXAMPLES = [
   "aflora study ranks.yaml --dry-run",
@@ -45,7 +45,9 @@ export function studyCommand(): Command {
   return addExamples(command, EXAMPLES, NOTE).action(async (file: string | undefined) => {
     const { dryRun, queue, status, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);
     const output = given ?? join("runs", file === undefined ? "study" : basename(file, extname(file)));
-    await doStudy(await studyOf(file, flags), output, { dryRun, queue, status, markdown, json });
+    const study = await studyOf(file, flags);
+    const { doStudy } = await import("../study-command.ts");
+    await doStudy(study, output, { dryRun, queue, status, markdown, json });
   });
 }
 

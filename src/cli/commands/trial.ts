@@ -38,7 +38,7 @@ const trainingProgress = (done: number, total: number): ProgressEvent => ({
 
 /** Command for the process of one trial: trains, and scores the adapter on data that had no part in any choice. */
 export function trialCommand(): Command {
-  return new Command("trial").argument("<file>").action(async (file: string) => {
+  return new Command("trial").argument("<job>").action(async (file: string) => {
     const {
       config,
       resume,

@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
 import { writeAtomically } from "../../files/atomic-file-node.ts";
-import { renderStudy, writeStudyPages } from "../../reports/study.ts";
 import type { EvaluationSource } from "../../runs/evaluate-run.ts";
 import { readFinishedRun } from "../../runs/read-run.ts";
 import { besideChance, type PairedDifference, pairedDifference } from "../../studies/paired-difference.ts";
@@ -81,6 +80,7 @@ export function tuneCommand(): Command {
       const trials = trialsOfStudy(plan, outcome);
       const about = await storyOf(found, winner, options);
       const results = studyResults({ ...plan.study, about, notes: plan.notes }, trials);
+      const { renderStudy, writeStudyPages } = await import("../../reports/study.ts");
       await writeStudyPages(searchFolder(output), results, trials);
       await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(results, trials)));
       const { result } = await readFinishedRun(output);

@@ -8,16 +8,10 @@ export class ProgressLine {
   readonly #unit: string;
   readonly #of: number | undefined;
   readonly #status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
-  readonly #lines = new StageLines(
-    {
-      show: (line) => {
-        this.#status?.set([line]);
-        return this.#status !== undefined;
-      },
-      log: (line) => say(`${line}\n`),
-    },
-    performance.now(),
-  );
+  readonly #lines = new StageLines({
+    isTerminal: this.#status !== undefined,
+    show: (line) => (this.#status ? this.#status.set([line]) : say(`${line}\n`)),
+  });
 
   /**
    * @param stage such as `computing vectors`
@@ -36,7 +30,15 @@ export class ProgressLine {
     this.#lines.take({ stage: this.#stage, done, total: of, unit: this.#unit }, more);
   }
 
+  /** Leaves the latest line on a terminal. */
   end(): void {
+    this.#lines.end();
     this.#status?.end();
   }
+}
+
+/** Shows a stage without parts until a promise is settled, if that takes long. */
+export function whilePending<Result>(stage: string, work: Promise<Result>): Promise<Result> {
+  const line = new ProgressLine(stage, "parts");
+  return work.finally(() => line.end());
 }

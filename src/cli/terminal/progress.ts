@@ -1,6 +1,7 @@
 import { basename, isAbsolute } from "node:path";
 import type { RunEvent, RunStart } from "../../runs/fine-tune-events.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/records.ts";
+import { inFlags } from "../help.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { FreezingMap } from "./freezing-map.ts";
 import { say } from "./print.ts";
@@ -16,6 +17,7 @@ const BAR_SIZE = 16;
 /** Shows a run's progress on stderr: a bar on a terminal, otherwise plain lines. */
 export class TrainingProgress {
   readonly #status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
+  readonly isTerminal = this.#status !== undefined;
   #start: RunStart | undefined;
   #latest: StepRecord | undefined;
   #tokens = 0;
@@ -36,6 +38,7 @@ export class TrainingProgress {
 
   /** Shows an event of a run. */
   take(event: RunEvent): void {
+    if (event.kind !== "progress" && event.kind !== "note") this.#stages.end();
     if (event.kind === "start") this.#begin(event);
     else if (event.kind === "step") this.#step(event);
     else if (event.kind === "freezing") this.#freeze(event);
@@ -46,21 +49,22 @@ export class TrainingProgress {
 
   /** Prints a note from before training, once. */
   note(text: string): void {
-    if (!this.#brief && !this.#said.has(text)) this.log(text);
+    if (!this.#brief && !this.#said.has(text)) this.log(inFlags(text));
     this.#said.add(text);
   }
 
   /** Leaves the bar as it was after the last step, or removes it if it was all that was shown. */
   stop(): void {
+    this.#stages.end();
     if (this.#brief || !this.#start) this.#status?.clear();
     else this.#show();
     this.#status?.end();
   }
 
-  /** Replaces the bar by a line, if there is a terminal. @returns whether there is */
-  show(line: string): boolean {
-    this.#status?.set([line]);
-    return this.#status !== undefined;
+  /** Shows a line of a stage: on a terminal in place of the bar. */
+  show(line: string): void {
+    if (this.#status) this.#status.set([line]);
+    else this.log(line);
   }
 
   /** Prints a line above the bar. */

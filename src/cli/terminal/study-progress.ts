@@ -1,6 +1,7 @@
 import type { StudyProgress } from "../../studies/run-study.ts";
 import type { Trial } from "../../studies/study.ts";
 import type { ProgressEvent } from "../../training/progress.ts";
+import { inFlags } from "../help.ts";
 import { duration } from "./format.ts";
 import { say } from "./print.ts";
 import { StageLines } from "./stage-lines.ts";
@@ -11,7 +12,8 @@ export class StudyProgressLines implements StudyProgress {
   /** Undefined if stderr is no terminal. */
   protected readonly status = process.stderr.isTTY ? new StatusLines(process.stderr) : undefined;
   readonly #started = performance.now();
-  readonly #stages = new StageLines(this, performance.now());
+  readonly isTerminal = this.status !== undefined;
+  readonly #stages = new StageLines(this);
   #begun = 0;
   #trial = "";
   #left = 0;
@@ -31,7 +33,7 @@ export class StudyProgressLines implements StudyProgress {
   }
 
   onNote(note: string): void {
-    this.log(note);
+    this.log(inFlags(note));
   }
 
   /** Shows the progress of a trial's stage. */
@@ -39,9 +41,9 @@ export class StudyProgressLines implements StudyProgress {
     this.#stages.take({ ...progress, stage: `${this.#trial}: ${progress.stage}` });
   }
 
-  show(line: string): boolean {
-    this.status?.set([line]);
-    return this.status !== undefined;
+  show(line: string): void {
+    if (this.status) this.status.set([line]);
+    else this.log(line);
   }
 
   log(line: string): void {
@@ -50,6 +52,7 @@ export class StudyProgressLines implements StudyProgress {
   }
 
   stop(): void {
+    this.#stages.end();
     this.status?.end();
   }
 }

@@ -1,4 +1,5 @@
 import { sameAnswerScores } from "../../tasks/examples.ts";
+import { evenly } from "../../tasks/list.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { Predictor } from "../../training/prediction/predictor.ts";
 import { stageProgress } from "../../training/progress.ts";
@@ -54,9 +55,3 @@ export const findings: Stage<RunEnding> = {
     }
   },
 };
-
-/** At most `most` of the items, evenly spread. */
-function evenly<Item>(all: readonly Item[], most: number): Item[] {
-  const step = Math.max(1, all.length / most);
-  return all.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step));
-}

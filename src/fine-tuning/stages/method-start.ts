@@ -2,6 +2,7 @@ import type { Tensor } from "../../graph/tensor.ts";
 import type { MethodStart } from "../../methods/method.ts";
 import { findMethod } from "../../methods/methods.ts";
 import { initialParameters, layerWeights } from "../../model/fitted-adapter.ts";
+import { evenly } from "../../tasks/list.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";
 import { layerGradients } from "../../training/layer-gradients.ts";
 import { layerInputs } from "../../training/layer-inputs.ts";
@@ -47,18 +48,13 @@ function contextOf(plan: RunPlan, { signal }: StageOptions): MethodStart {
     headIsFitted: canFitHead(plan),
     weightOf: layerWeights(base),
     gradients(modules, count) {
-      const examples = evenlySpread(sample.encoded, count);
+      const examples = evenly(sample.encoded, count);
       const batch = { modules, objective: objectiveOf(task), examples, tokenBudget, signal };
       return layerGradients(base, weights, runtime, batch);
     },
     inputs(modules, count) {
-      const examples = evenlySpread(sample.encoded, count);
+      const examples = evenly(sample.encoded, count);
       return layerInputs(base, weights, runtime, { modules, examples, tokenBudget, signal });
     },
   };
-}
-
-function evenlySpread<Each>(all: readonly Each[], count: number): Each[] {
-  const stride = Math.max(1, all.length / count);
-  return Array.from({ length: Math.min(count, all.length) }, (_, i) => all[Math.floor(i * stride)]!);
 }

@@ -87,7 +87,7 @@ export const regression: TaskKind<ScoredText> = {
   notesOf(examples) {
     if (!examples[0]?.textPair || examples.length >= ENOUGH_PAIRS) return [];
     return [
-      "if the numbers are similarities of two texts, --kind embedding needs far fewer rows: it compares the vectors of both, while regression reads both texts together",
+      'if the numbers are similarities of two texts, option "kind" embedding needs far fewer rows: it compares the vectors of both, while regression reads both texts together',
     ];
   },
 };

@@ -3,6 +3,7 @@ import { add, logSoftmax, mul, neg, slice, sumAll } from "../../graph/ops.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { asRow, equal, hide } from "../batch-masks.ts";
 import type { Example, Prediction } from "../example.ts";
+import { predictedBesideTrue, wrongPairs } from "../findings.ts";
 import type { HeldOutSearch } from "../held-out-search.ts";
 import { binaryCrossEntropy, type Objective } from "../losses/objective.ts";
 import { spearman } from "../metrics/metrics.ts";
@@ -98,6 +99,7 @@ const isAnswer = (label: number | undefined, place: number): boolean =>
 /** Passages of a query, with their logits and relevance. */
 interface Ranking {
   query: string;
+  passages: string[];
   scores: number[];
   relevant: boolean[];
 }
@@ -105,9 +107,10 @@ interface Ranking {
 /** Groups passages by query. Queries without a relevant passage are left out. */
 function rankingsOf(predictions: readonly Prediction[], examples: readonly Example[]): Ranking[] {
   const queries = new Map<string, Ranking>();
-  examples.forEach(({ text, label }, i) => {
-    const ranking = queries.get(text) ?? { query: text, scores: [], relevant: [] };
+  examples.forEach(({ text, textPair, texts = [], label }, i) => {
+    const ranking = queries.get(text) ?? { query: text, passages: [], scores: [], relevant: [] };
     queries.set(text, ranking);
+    ranking.passages.push(textPair!, ...texts);
     predictions[i]!.vectors!.forEach(([score], place) => {
       ranking.scores.push(score!);
       ranking.relevant.push(isAnswer(label, place));
@@ -134,7 +137,18 @@ function passagesAsSearch(examples: readonly Example[]): HeldOutSearch | undefin
   return comparable ? { texts: [...places.keys()], queries: asked } : undefined;
 }
 
-function outcomeOf({ scores, relevant }: Omit<Ranking, "query">): SearchOutcome {
+/** Whether a query has relevant passages, as all rankings have, and others. */
+const isComparable = ({ relevant }: Ranking): boolean => relevant.includes(false);
+
+/** A query's best relevant passage beside the best of the others. */
+function bestOfBoth({ query, passages, scores, relevant }: Ranking) {
+  const [own, other] = [true, false].map((wanted) =>
+    [...scores.keys()].filter((i) => relevant[i] === wanted).reduce((a, b) => (scores[b]! > scores[a]! ? b : a)),
+  ) as [number, number];
+  return { text: query, better: passages[own]!, worse: passages[other]!, margin: scores[other]! - scores[own]! };
+}
+
+function outcomeOf({ scores, relevant }: Pick<Ranking, "scores" | "relevant">): SearchOutcome {
   const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
   return { hits: order.map((i) => relevant[i]!), relevant: relevant.filter(Boolean).length };
 }
@@ -177,7 +191,7 @@ export const reranker: TaskKind<RerankedText> = {
   pairScoresOf(predictions, examples) {
     const rankings = rankingsOf(predictions, examples);
     // Without a query that has both relevant and other passages, nothing can be ranked.
-    if (!rankings.some(({ relevant }) => relevant.includes(false))) {
+    if (!rankings.some(isComparable)) {
       return scoresOfPairs(
         sigmoids(predictions.map(({ label }) => label!)),
         examples.map(({ label }) => label!),
@@ -193,6 +207,23 @@ export const reranker: TaskKind<RerankedText> = {
       values: rankings.map((ranking) => searchMetric("ndcg_at_10", [outcomeOf(ranking)])),
       texts: rankings.map(({ query }) => query),
     };
+  },
+  findingsOf(predictions, examples) {
+    const comparable = rankingsOf(predictions, examples).filter(isComparable);
+    if (comparable.length > 0) {
+      return wrongPairs(
+        "Queries for which a passage that does not answer comes first, the largest margin of logits first",
+        ["query", "passage that answers", "first passage"],
+        comparable.map(bestOfBoth),
+      );
+    }
+    const found = sigmoids(predictions.map(({ label }) => label!));
+    return [
+      predictedBesideTrue(
+        examples,
+        examples.map(({ label }, i) => [label!, found[i]!]),
+      ),
+    ];
   },
   huggingFace: {
     ...sequenceClassification,

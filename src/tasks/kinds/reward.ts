@@ -4,6 +4,7 @@ import { float32 } from "../../graph/tensor.ts";
 import type { Encoding, Tokenizer } from "../../tokenization/tokenizer.ts";
 import { asRow, equal } from "../batch-masks.ts";
 import type { Example, Prediction } from "../example.ts";
+import { wrongPairs } from "../findings.ts";
 import type { Objective } from "../losses/objective.ts";
 import { preferenceExamples, withAnswer } from "../preference-rows.ts";
 import type { Metric, TaskKind } from "../task-kind.ts";
@@ -50,6 +51,12 @@ const ofMargins = (compute: (margin: number) => number): Metric => ({
 
 const marginOf = ({ vectors }: Prediction): number => vectors![0]![0]! - (vectors![1]?.[0] ?? 0);
 
+/** An answer of an example as text. */
+function answerText(example: Example, which: number): string {
+  const { textPair, messages } = withAnswer(example, which);
+  return textPair ?? messages?.at(-1)?.content ?? "";
+}
+
 /** Learns to give the chosen one of two answers to a prompt the higher reward. */
 export const reward: TaskKind<RewardedText> = {
   name: "reward",
@@ -72,6 +79,17 @@ export const reward: TaskKind<RewardedText> = {
     reward_margin: ofMargins((margin) => margin),
   },
   defaultMetrics: ["reward_accuracy", "reward_margin"],
+  findingsOf: (predictions, examples) =>
+    wrongPairs(
+      "Pairs whose rejected answer has the higher reward, the largest margin first",
+      ["prompt", "chosen", "rejected"],
+      examples.map((example, i) => ({
+        text: example.text,
+        better: answerText(example, 0),
+        worse: answerText(example, 1),
+        margin: -marginOf(predictions[i]!),
+      })),
+    ),
   table: {
     read(table, columns) {
       const { rows, examples } = preferenceExamples(table, columns);

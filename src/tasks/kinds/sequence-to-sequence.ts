@@ -72,7 +72,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
     const cut = encoded.filter(({ decoderCut }) => decoderCut).length;
     if (cut === 0) return [];
     return [
-      `the targets of ${cut} of ${examples.length} training examples are longer than ${maxTargetLength} tokens and are truncated (--max-target-length)`,
+      `the targets of ${cut} of ${examples.length} training examples are longer than ${maxTargetLength} tokens and are truncated (option "maxTargetLength")`,
     ];
   },
   columnsIn(table, given): Columns {

@@ -1,3 +1,4 @@
+import { evenly } from "../list.ts";
 import { ranks } from "./metrics.ts";
 
 /** Scores of related and unrelated held-out texts, for a report. */
@@ -48,11 +49,6 @@ export function scoresOfPairs(
     values: byModel.map((rank, i) => 1 - Math.abs(rank - byLabel[i]!) / most),
     texts: [...texts],
   };
-}
-
-function evenly<Each>(all: readonly Each[], most: number): Each[] {
-  const step = Math.max(1, all.length / most);
-  return Array.from({ length: Math.min(most, all.length) }, (_, i) => all[Math.floor(i * step)]!);
 }
 
 const rounded = (value: number): number => Number(value.toPrecision(4));

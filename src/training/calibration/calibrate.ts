@@ -1,5 +1,6 @@
 import { float32, type Tensors } from "../../graph/tensor.ts";
 import type { Runtime } from "../../runtime/session.ts";
+import { evenly } from "../../tasks/list.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import {
   type ConfidenceStep,
@@ -33,19 +34,23 @@ interface PredictingOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Most outputs by which a temperature is found, one row for each example, and the examples that are enough with any outputs. */
+const MOST_OUTPUTS = 2 ** 23;
+const ENOUGH_EXAMPLES = 1000;
+
 /** Losses whose outputs become probabilities. */
 export type ProbabilityLoss = Exclude<LinearLoss, "squared">;
 
 /**
  * Finds the temperature that minimizes a model's loss on held-out examples.
- * @param examples with one-hot targets, or targets of 0 and 1
+ * @param held examples with one-hot targets, or targets of 0 and 1; of many, with many outputs each, an even part is enough
  * @param options.known number of other examples to which the model's outputs are scaled already; each counts like a held-out one
  */
 export async function calibrate(
   model: AdaptedModel,
   weights: Tensors,
   runtime: Runtime,
-  examples: readonly TrainingExample[],
+  held: readonly TrainingExample[],
   {
     loss,
     known,
@@ -54,6 +59,7 @@ export async function calibrate(
     onDone,
   }: { loss: ProbabilityLoss; known: number; onDone?: TellDone } & PredictingOptions,
 ): Promise<Calibration> {
+  const examples = evenly(held, Math.max(ENOUGH_EXAMPLES, Math.floor(MOST_OUTPUTS / model.labelCount)));
   const predictor = await Predictor.compile(model, weights, runtime, { tokenBudget });
   let logits: Float32Array[];
   try {

@@ -57,7 +57,7 @@ export function localStepsNotes(
     );
   }
   return [
-    `${replicas ?? REPLICAS} replicas take ${localSteps} steps each before their adapters are joined (--local-steps); --max-grad-norm has no effect`,
+    `${replicas ?? REPLICAS} replicas take ${localSteps} steps each before their adapters are joined (option "localSteps"); option "maxGradNorm" has no effect`,
   ];
 }
 

@@ -111,7 +111,7 @@ describe("local steps of replicas", () => {
     const schedule: Schedule = { trainable: () => new Set() };
     const settings = { ...SETTINGS, ...local };
     expect(localStepsNotes(settings, schedule, false)).toEqual([
-      "2 replicas take 3 steps each before their adapters are joined (--local-steps); --max-grad-norm has no effect",
+      '2 replicas take 3 steps each before their adapters are joined (option "localSteps"); option "maxGradNorm" has no effect',
     ]);
     expect(() => localStepsNotes(settings, { ...schedule, afterStep() {} }, false)).toThrow(/after each step/);
     expect(() => localStepsNotes({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow("requires --local-steps");
