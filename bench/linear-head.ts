@@ -19,7 +19,7 @@ import { loadEmbedder } from "../src/inference/load-embedder-node.ts";
 import { readLabelledTexts } from "../src/labels/labelled-texts-node.ts";
 import { canonicalOrder } from "../src/training/linear-head/feature-rows.ts";
 import { drawFolds } from "../src/training/linear-head/folds.ts";
-import { Turns } from "../src/training/linear-head/turns.ts";
+import { Turns } from "../src/runtime/turns.ts";
 import { oneOf, pythonOf } from "./arguments.ts";
 import { Contestant, inTurn } from "./contestant.ts";
 import { type HeadSet, headRows } from "./head-set.ts";

@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import { readJsonFile } from "../files/json-file-node.ts";
 import { grammarOfSchema } from "../inference/generation/constrained/json-schema.ts";
 import type { JsonSchema } from "../inference/generation/constrained/schema-constraint.ts";
-import { atOnce } from "../inference/generation/constrained/slices.ts";
+import { atOnce } from "../runtime/slices.ts";
 
 /** Description of `--json-schema`. */
 export const JSON_SCHEMA = "file with a JSON schema that a language model's answers must follow";

@@ -1,6 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { BaseModel } from "../model/base-model.ts";
 import type { HeadName } from "../models/architecture.ts";
+import { Turns } from "../runtime/turns.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { trainingExamples, withTargets } from "../tasks/examples.ts";
 import { LazyList, type List, MOST_KEPT, picked } from "../tasks/list.ts";
@@ -10,7 +11,6 @@ import type { TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind, withTaskOptions } from "../tasks/task-kinds.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { EncodedSplit } from "../training/evaluation/evaluate.ts";
-import { Turns } from "../training/linear-head/turns.ts";
 import type { TellDone } from "../training/progress.ts";
 import { evaluatedCount, evaluationNotes, sampleSize } from "./enough-examples.ts";
 import type { FineTuningSettings } from "./training-options.ts";

@@ -90,7 +90,7 @@ function pictureReader(
     size,
     async read({ text: path, bytes }) {
       const own = processor ?? refuse();
-      const raw = own.fit(await decode(path, bytes), path);
+      const raw = await own.fit(await decode(path, bytes), path);
       return { found: { picture: pictureInput(own, raw) }, bytes: raw.data.byteLength };
     },
   };

@@ -126,7 +126,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
       // The error estimate would repeat the search for each part of the examples, which takes too long.
       const { metrics, errors = undefined } = task.metrics.some((name) => SEARCH_METRIC_NAMES.includes(name))
         ? { metrics: computeMetrics(task, predictions, examples) }
-        : scoresOf(task, predictions, examples);
+        : await scoresOf(task, predictions, examples);
       results.push({
         split: name,
         examples: examples.length,

@@ -1,3 +1,4 @@
+import { Turns } from "../runtime/turns.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import { type Like, type List, listOf, mapped } from "./list.ts";
@@ -108,22 +109,30 @@ const ROUNDING = 1e-9;
 const JACKKNIFE_GROUPS = 20;
 const JACKKNIFE_SEED = 0;
 
-/** Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (grouped jackknife, Efron 1982). */
-export function scoresOf(
+/**
+ * Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (grouped jackknife, Efron 1982).
+ * @param signal aborts between two groups
+ * @throws the signal's reason
+ */
+export async function scoresOf(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   predictions: readonly Prediction[],
   examples: readonly Example[],
-): Scores {
+  signal?: AbortSignal,
+): Promise<Scores> {
+  const turns = new Turns(signal);
   const count = Math.min(JACKKNIFE_GROUPS, examples.length);
   // Groups are random, because classes may alternate in a file, so that every twentieth row has the same class.
   const groups = shuffled(
     examples.map((_, i) => i % count),
     JACKKNIFE_SEED,
   );
-  const without = Array.from({ length: count > 1 ? count : 0 }, (_, group) => {
+  const without: Record<string, number>[] = [];
+  for (let group = 0; count > 1 && group < count; group++) {
     const isKept = (_each: unknown, i: number): boolean => groups[i] !== group;
-    return computeMetrics(task, predictions.filter(isKept), examples.filter(isKept));
-  });
+    without.push(computeMetrics(task, predictions.filter(isKept), examples.filter(isKept)));
+    await turns.give();
+  }
   const errors = task.metrics.map((name): [string, number] => {
     const values = without.map((metrics) => metrics[name]!);
     const mean = values.reduce((sum, each) => sum + each / count, 0);

@@ -1,5 +1,6 @@
 import { uniformFloat32 } from "pure-rand/distribution/uniformFloat32";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { atOnce } from "../runtime/slices.ts";
 import { cropPicture, type RawPicture, resizePicture } from "./resize-picture.ts";
 
 /** Augmentations for training: none, random crops resized to the original size, or these with half of them mirrored. */
@@ -26,7 +27,7 @@ export function augmentPicture(picture: RawPicture, variant: number, augmentatio
   const left = Math.floor(draw() * (picture.width - width + 1));
   const part = cropPicture(picture, { top, left, height, width });
   const isMirrored = augmentation === "crop-and-flip" && draw() < 0.5;
-  return resizePicture(isMirrored ? mirrored(part) : part, picture, "bilinear");
+  return atOnce(resizePicture(isMirrored ? mirrored(part) : part, picture, "bilinear"));
 }
 
 /** Mirrors a picture horizontally. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { ModelFiles } from "../model-files/model-files.ts";
+import { inSlices } from "../runtime/slices.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { cropPicture, type PictureFilter, type RawPicture, resizePicture } from "./resize-picture.ts";
 
@@ -16,11 +17,11 @@ export interface ImageProcessor {
   readonly height: number;
   readonly width: number;
   /**
-   * Resizes a picture to the model's size, with a centre crop if the folder says so.
+   * Resizes a picture to the model's size, with a centre crop if the folder says so. Other events run meanwhile.
    * @param path of the picture, for the error message
    * @throws UserError if the resized picture would have too many pixels before the crop.
    */
-  fit(picture: RawPicture, path: string): RawPicture;
+  fit(picture: RawPicture, path: string): Promise<RawPicture>;
   /** Writes the pixels of a picture of that size as `[3, height, width]`, scaled and normalised. */
   write(picture: RawPicture, into: Float32Array): void;
 }
@@ -100,14 +101,15 @@ function imageProcessor(settings: z.output<typeof schema>, location: string): Im
   return {
     height,
     width,
-    fit(picture, path) {
+    async fit(picture, path) {
       const whole = resizedSize(picture, size);
       if (whole.height * whole.width > MAX_PIXELS) {
         throw new UserError(
           `${path} has ${picture.width} × ${picture.height} pixels, which is too long for its shorter edge to be resized; cut it`,
         );
       }
-      return centreCrop(resizePicture(picture, whole, filter), { height, width });
+      const resized = (await inSlices(resizePicture(picture, whole, filter))) as RawPicture;
+      return centreCrop(resized, { height, width });
     },
     write({ data }, into) {
       const pixels = height * width;

@@ -1,3 +1,5 @@
+import type { Sliced } from "../runtime/slices.ts";
+
 /** An RGB picture, `[height, width, 3]`. */
 export interface RawPicture {
   height: number;
@@ -63,22 +65,26 @@ const toValue = (sum: number): number => Math.min(255, Math.max(0, Math.floor((s
 
 /**
  * Resizes a picture, identically to Pillow's `resize` (13) to the bit: first the width, then the height, each rounded
- * to integers; the height first if only it shrinks. When shrinking, all pixels contribute.
+ * to integers; the height first if only it shrinks. When shrinking, all pixels contribute. Pauses after each row.
  */
-export function resizePicture(
+export function* resizePicture(
   picture: RawPicture,
   { height, width }: { height: number; width: number },
   filter: PictureFilter,
-): RawPicture {
-  const wide = (from: RawPicture) => (from.width === width ? from : alongRows(from, width, FILTERS[filter]));
-  const high = (from: RawPicture) => (from.height === height ? from : alongColumns(from, height, FILTERS[filter]));
-  return height < picture.height && width > picture.width ? wide(high(picture)) : high(wide(picture));
+): Sliced<RawPicture> {
+  const wide = (from: RawPicture) => alongRows(from, width, FILTERS[filter]);
+  const high = (from: RawPicture) => alongColumns(from, height, FILTERS[filter]);
+  const [first, then] = height < picture.height && width > picture.width ? [high, wide] : [wide, high];
+  return yield* then(yield* first(picture));
 }
 
-function alongRows({ height, width: from, data }: RawPicture, width: number, filter: Filter): RawPicture {
+function* alongRows(picture: RawPicture, width: number, filter: Filter): Sliced<RawPicture> {
+  const { height, width: from, data } = picture;
+  if (from === width) return picture;
   const result = new Uint8Array(height * width * 3);
   const weights = weightsOf(from, width, filter);
   for (let row = 0, at = 0; row < height; row++) {
+    yield;
     for (const { first, weights: own } of weights) {
       for (let channel = 0; channel < 3; channel++) {
         let sum = 0;
@@ -92,10 +98,13 @@ function alongRows({ height, width: from, data }: RawPicture, width: number, fil
   return { height, width, data: result };
 }
 
-function alongColumns({ height: from, width, data }: RawPicture, height: number, filter: Filter): RawPicture {
+function* alongColumns(picture: RawPicture, height: number, filter: Filter): Sliced<RawPicture> {
+  const { height: from, width, data } = picture;
+  if (from === height) return picture;
   const stride = width * 3;
   const result = new Uint8Array(height * stride);
-  weightsOf(from, height, filter).forEach(({ first, weights }, row) => {
+  for (const [row, { first, weights }] of weightsOf(from, height, filter).entries()) {
+    yield;
     for (let column = 0; column < stride; column++) {
       let sum = 0;
       for (let i = 0, place = first * stride + column; i < weights.length; i++, place += stride) {
@@ -103,7 +112,7 @@ function alongColumns({ height: from, width, data }: RawPicture, height: number,
       }
       result[row * stride + column] = toValue(sum);
     }
-  });
+  }
   return { height, width, data: result };
 }
 

@@ -1,149 +1,161 @@
 /**
- * Small changes to a room, one at a time, and whether the tests that import the changed file, or the room's files that do, see each:
- * npm run test:mutants -- tasks --count 30 --seed 1
- * It works on a copy of what is committed, and tells each change that no test sees.
+ * Small changes to a room, one at a time, and whether a test sees each:
+ * npm run test:mutants -- tasks/metrics --count 30 --seed 1 --minutes 4 --results mutants.jsonl
+ * It works on a copy of what is committed, and tells each change that no test sees. What the file of results has is not tried again.
  */
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { type Mutant, mutantsOf, mutated } from "./mutants.ts";
+import { testsOf } from "./tests-of.ts";
+import { WarmTests } from "./warm-tests.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-/** Milliseconds after which a change has made the tests hang: they see it. */
-const PATIENCE = 300_000;
+/** Milliseconds for a test file without a change. */
+const PATIENCE = 120_000;
+/** Milliseconds, beyond this multiple of those without a change, after which one has made the tests hang: they see it. */
+const SLACK = { more: 10_000, times: 4 };
+/** Test files that run first; the others run if none of these fails. */
+const FIRST = 3;
 
-/** What is changed into what; a change is one place of one rule. */
-const RULES: readonly (readonly [from: RegExp, to: string])[] = [
-  [/ === /g, " !== "],
-  [/ !== /g, " === "],
-  [/ <= /g, " < "],
-  [/ >= /g, " > "],
-  [/ < /g, " <= "],
-  [/ > /g, " >= "],
-  [/ && /g, " || "],
-  [/ \|\| /g, " && "],
-  [/ \+ /g, " - "],
-  [/ - /g, " + "],
-  [/ \* /g, " / "],
-  [/\btrue\b/g, "false"],
-  [/\bfalse\b/g, "true"],
-  [/\bMath\.max\b/g, "Math.min"],
-  [/\bMath\.min\b/g, "Math.max"],
-  [/\.some\(/g, ".every("],
-  [/\.every\(/g, ".some("],
-  [/(?<=^const [A-Z_]+ = )\d+(?=;)/g, "7"],
-  [/^ +(if \(.*\) )?(throw .*|refuse\(\));$/g, ""],
-];
-
-interface Mutant {
+/** A change and whether a test sees it. */
+interface Result {
   file: string;
   line: number;
-  from: string;
   to: string;
+  seen: boolean;
 }
 
-/** Lines that are code of their own: no comment, import, type or text of an error. */
-const isCode = (line: string): boolean =>
-  !/^\s*(\*|\/\/|\/\*|import |export type|type |interface |`)/.test(line) && !/^\s*["'`].*["'`],?$/.test(line);
-
-function mutantsOf(file: string, text: string): Mutant[] {
-  return text.split("\n").flatMap((line, number) => {
-    if (!isCode(line)) return [];
-    return RULES.flatMap(([from, to]) =>
-      Array.from(line.matchAll(from), ({ index, 0: { length } }) => ({
-        file,
-        line: number,
-        from: line,
-        to: line.slice(0, index) + to + line.slice(index + length),
-      })),
-    );
-  });
-}
-
-const filesIn = (folder: string): string[] =>
-  readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => join(folder, name));
-
-/** Of some files those that import a file, by that. */
-function importersOf(files: readonly string[]): Map<string, string[]> {
-  const importers = new Map<string, string[]>();
-  for (const importer of files) {
-    for (const [, path] of readFileSync(importer, "utf8").matchAll(/from "(\.[^"]+)"/g)) {
-      const file = resolve(dirname(importer), path!);
-      importers.set(file, [...(importers.get(file) ?? []), importer]);
-    }
-  }
-  return importers;
+/** Whether a test file passes without a change, and in how many milliseconds; one that does not sees nothing. */
+interface Baseline {
+  test: string;
+  passes: boolean;
+  ms: number;
 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { count: { type: "string", default: "30" }, seed: { type: "string", default: "1" } },
+  options: {
+    count: { type: "string", default: "30" },
+    seed: { type: "string", default: "1" },
+    minutes: { type: "string", default: "Infinity" },
+    results: { type: "string" },
+  },
 });
+const end = Date.now() + 60_000 * Number(values.minutes);
+const known: (Result | Baseline)[] = (
+  values.results && existsSync(values.results) ? readFileSync(values.results, "utf8") : ""
+)
+  .split("\n")
+  .filter(Boolean)
+  .map((line) => JSON.parse(line));
+
 const copy = mkdtempSync(join(tmpdir(), "aflora-mutants-"));
+const warm = new WarmTests(copy);
 try {
   execFileSync("git", ["clone", "--quiet", "--shared", ROOT, copy]);
   symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
-  const tests = importersOf(filesIn(join(copy, "test")).filter((name) => name.endsWith(".test.ts")));
-  for (const room of positionals) tryRoom(room, tests);
+  cpSync(join(ROOT, "dist"), join(copy, "dist"), { recursive: true });
+  const tests = filesIn(join(copy, "test")).filter((name) => name.endsWith(".test.ts"));
+  const chosenTests = testsOf(copy, tests);
+  for (const room of positionals) await tryRoom(room, chosenTests);
 } finally {
+  warm.close();
   rmSync(copy, { recursive: true, force: true });
 }
 
-function tryRoom(room: string, tests: ReadonlyMap<string, readonly string[]>): void {
-  const own = filesIn(join(copy, "src", room));
-  const testsOf = testsWithin(own, tests);
-  const files = own.filter((file) => testsOf(file).length > 0);
-  const all = files.flatMap((file) => mutantsOf(file, readFileSync(file, "utf8")));
+async function tryRoom(room: string, chosenTests: (file: string) => string[]): Promise<void> {
+  const all = filesIn(join(copy, "src", room)).flatMap((file) =>
+    mutantsOf(readFileSync(file, "utf8")).map((mutant) => ({ file, mutant })),
+  );
   const random = xoroshiro128plus(Number(values.seed));
-  let [seen, tried] = [0, 0];
-  while (tried < Number(values.count) && all.length > 0) {
-    const [mutant] = all.splice(uniformInt(random, 0, all.length - 1), 1);
-    const isSeen = isCaught(mutant!, testsOf(mutant!.file));
-    tried++;
-    seen += Number(isSeen);
-    if (!isSeen) tell(mutant!);
+  const results: Result[] = [];
+  while (results.length < Number(values.count) && all.length > 0 && Date.now() < end) {
+    const [{ file, mutant }] = all.splice(uniformInt(random, 0, all.length - 1), 1) as [(typeof all)[number]];
+    results.push(resultOf(file, mutant) ?? (await tried(file, mutant, chosenTests(file))));
   }
-  console.log(`${room}: tests see ${seen} of ${tried} changes in ${files.length} files`);
+  const seen = results.filter((result) => result.seen).length;
+  console.log(`${room}: tests see ${seen} of ${results.length} changes`);
 }
 
-/** Tests of a room's files: those that import one or, where none does, those of the room's files that import it. */
-function testsWithin(room: readonly string[], tests: ReadonlyMap<string, readonly string[]>) {
-  const importers = importersOf(room);
-  const testsOf = (file: string, seen: readonly string[] = []): readonly string[] => {
-    const others = (importers.get(file) ?? []).filter((each) => !seen.includes(each));
-    return tests.get(file) ?? [...new Set(others.flatMap((each) => testsOf(each, [...seen, file])))];
-  };
-  return testsOf;
+function resultOf(file: string, { line, to }: Mutant): Result | undefined {
+  const name = relative(copy, file);
+  return known.find(
+    (result): result is Result => "seen" in result && result.file === name && result.line === line && result.to === to,
+  );
 }
 
-/** Unit tests first: whole models are trained where they see nothing. */
-function isCaught({ file, line, to }: Mutant, tests: readonly string[]): boolean {
+async function tried(file: string, mutant: Mutant, tests: readonly string[]): Promise<Result> {
+  const baselines = [];
+  for (const test of tests) baselines.push(await baselineOf(test));
+  const usable = baselines.filter(({ passes }) => passes);
+  const seen = await isSeen(file, mutant, usable);
+  const result = { file: relative(copy, file), line: mutant.line, to: mutant.to, seen };
+  note(result);
+  if (!seen) {
+    console.log(`no test sees ${result.file}:${mutant.line + 1}\n- ${mutant.from.trim()}\n+ ${mutant.to.trim()}`);
+  }
+  return result;
+}
+
+async function baselineOf(file: string): Promise<Baseline> {
+  const test = relative(copy, file);
+  const before = known.find((each): each is Baseline => "test" in each && each.test === test);
+  if (before) return before;
+  const start = Date.now();
+  const passes = !(await warm.fail(file, [file], PATIENCE));
+  const baseline = { test, passes, ms: Date.now() - start };
+  note(baseline);
+  return baseline;
+}
+
+function note(result: Result | Baseline): void {
+  known.push(result);
+  if (values.results) appendFileSync(values.results, `${JSON.stringify(result)}\n`);
+}
+
+async function isSeen(file: string, mutant: Mutant, tests: readonly Baseline[]): Promise<boolean> {
   const text = readFileSync(file, "utf8");
-  writeFileSync(file, text.split("\n").with(line, to).join("\n"));
+  write(file, mutated(text, mutant));
   try {
-    const slow = (test: string): boolean => /\.(integration|endurance|browser)\.test\.ts$/.test(test);
-    return [tests.filter((test) => !slow(test)), tests.filter(slow)].some((some) => some.length > 0 && fails(some));
+    for (const some of [tests.slice(0, FIRST), tests.slice(FIRST)]) {
+      const names = some.map(({ test }) => join(copy, test));
+      const limit = SLACK.more + SLACK.times * some.reduce((sum, { ms }) => sum + ms, 0);
+      if (names.length > 0 && (await warm.fail(file, names, limit))) return true;
+    }
+    return false;
   } finally {
-    writeFileSync(file, text);
+    write(file, text);
   }
 }
 
-function fails(tests: readonly string[]): boolean {
-  const names = tests.map((test) => relative(copy, test));
-  const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");
-  const { status } = spawnSync(process.execPath, [vitest, "run", ...names, "--maxWorkers", "1", "--bail", "1"], {
-    cwd: copy,
-    timeout: PATIENCE,
-  });
-  return status !== 0;
+/** Writes a file that is as old as before: nothing is built from it again. */
+function write(file: string, text: string): void {
+  const { atime, mtime } = statSync(file);
+  writeFileSync(file, text);
+  utimesSync(file, atime, mtime);
 }
 
-function tell({ file, line, from, to }: Mutant): void {
-  console.log(`no test sees ${relative(copy, file)}:${line + 1}\n- ${from.trim()}\n+ ${to.trim()}`);
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => join(folder, name))
+    .toSorted();
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderReport, writeReport } from "../../src/reports/report.ts";
 import type { RunRecords } from "../../src/runs/read-run.ts";
 import type { ScoresRecord } from "../../src/runs/records.ts";
+import type { RunFindings } from "../../src/tasks/findings.ts";
 import { type MadeUp, makeUp, withFrozenBlocks, writeRun } from "../support/made-up-run.ts";
 
 let home: string;
@@ -21,6 +22,22 @@ const figure = (page: Document, title: string) =>
   [...page.querySelectorAll("figure")].find((figure) => figure.querySelector("h2")!.textContent === title)!;
 const cells = (row: Element) => [...row.children].map((cell) => cell.textContent);
 const numbers = (of: Element) => [...of.querySelectorAll("tbody tr")].map(cells);
+
+/** Ways out of a text, an attribute, a comment, a style and a script of HTML or SVG. */
+const HOSTILE = [
+  `"><img src=x onerror=alert(1)>`,
+  `' onmouseover='alert(1)`,
+  "</title></style></svg></table><script>alert(1)</script>",
+  "--><svg/onload=alert(1)>",
+  "<![CDATA[<iframe src=javascript:alert(1)>]]>",
+  "&lt;b&gt;&#60;b&#62;\u2028<b",
+];
+
+/** Each element of a page with the names of its attributes, in their order. */
+const elementsOf = (html: string): string[] =>
+  Array.from(parseHTML(html).document.querySelectorAll("*"), (element) =>
+    [element.tagName, ...element.getAttributeNames()].join(" "),
+  );
 
 describe("of one run", () => {
   const FINDINGS = {
@@ -282,6 +299,30 @@ describe("of one run", () => {
       expect(page.title).toBe(runs.length === 1 ? `${evil} on ${evil}` : "2 runs compared");
       expect(page.querySelector(".facts")!.textContent).toContain(evil);
     }
+  });
+
+  test.each(HOSTILE)("has the same elements and attributes, whatever labels, texts and notes say: %s", (evil) => {
+    const told = (words: string): RunRecords => {
+      const run = records();
+      const pairs = { relevant: [0.9], others: [0.1], measure: "ndcg_at_10" as const, values: [0.5], texts: [words] };
+      const scores = [0, 4].map((epoch): ScoresRecord => ({ kind: "scores", epoch, ...pairs }));
+      const samples = [{ prompt: words, answer: words, reward: 1 }];
+      const [table, points] = FINDINGS.tables as [object, object];
+      const tables = [
+        { ...table, title: words, columns: [words, words, "examples"], rows: [[words, words, 3]] },
+        { ...points, title: words, columns: [words, "true"], rows: [[words, 1]] },
+      ] as RunFindings["tables"];
+      return {
+        ...run,
+        scores,
+        evaluations: run.evaluations.map((each) => ({ ...each, samples })),
+        findings: { ...FINDINGS, tables },
+        result: { ...run.result!, notes: [words], bestEpoch: 4 },
+      };
+    };
+    const html = renderReport([told(evil)]);
+    expect(elementsOf(html)).toEqual(elementsOf(renderReport([told("a label")])));
+    expect(parseHTML(html).document.querySelector(".answers")!.textContent).toContain(evil);
   });
 });
 

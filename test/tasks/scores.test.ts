@@ -6,24 +6,33 @@ const task = { kind: "classification", labels: ["a", "b"], metrics: ["accuracy"]
 const examples = Array.from({ length: 10 }, (_, index): Example => ({ index, text: "x", label: 0 }));
 const predicted = (right: number) => examples.map((_, i) => ({ label: i < right ? 0 : 1 }));
 
-test("the accuracy of a few examples has the standard error of a proportion", () => {
-  const { metrics, errors } = scoresOf(task, predicted(7), examples);
+test("the accuracy of a few examples has the standard error of a proportion", async () => {
+  const { metrics, errors } = await scoresOf(task, predicted(7), examples);
   expect(metrics.accuracy).toBeCloseTo(0.7, 12);
   expect(errors.accuracy).toBeCloseTo(Math.sqrt((0.7 * 0.3) / 9), 12);
 });
 
-test("the error is also that of a proportion if classes alternate and one is predicted worse", () => {
+test("the error is also that of a proportion if classes alternate and one is predicted worse", async () => {
   const turns = Array.from({ length: 2000 }, (_, index): Example => ({ index, text: "x", label: index % 2 }));
   const answers = turns.map(({ index }) => ({ label: index % 4 === 1 ? 1 : 0 }));
-  const { metrics, errors } = scoresOf(task, answers, turns);
+  const { metrics, errors } = await scoresOf(task, answers, turns);
   expect(metrics).toEqual({ accuracy: 0.75 });
   // √(0.75 · 0.25 / 2000), which 20 groups estimate to about a sixth.
   expect(errors.accuracy! / 0.00968).toBeGreaterThan(0.6);
   expect(errors.accuracy! / 0.00968).toBeLessThan(1.5);
 });
 
-test("if all answers are right, the error is unknown and left out", () => {
-  expect(scoresOf(task, predicted(10), examples)).toEqual({ examples: 10, metrics: { accuracy: 1 }, errors: {} });
+test("if all answers are right, the error is unknown and left out", async () => {
+  const scores = await scoresOf(task, predicted(10), examples);
+  expect(scores).toEqual({ examples: 10, metrics: { accuracy: 1 }, errors: {} });
+});
+
+test("other events run between the groups that are left out, and a signal ends them", async () => {
+  const leaving = new AbortController();
+  const many = Array.from({ length: 100_000 }, (_, index): Example => ({ index, text: "x", label: index % 2 }));
+  const scoring = scoresOf(task, many, many, leaving.signal);
+  setTimeout(() => leaving.abort(new Error("left")));
+  await expect(scoring).rejects.toThrow("left");
 });
 
 test("the same answer for all: the better of the most frequent labels by each metric, and the mean of numbers", () => {

@@ -20,13 +20,13 @@ const processorOf = (settings: object) =>
 test.each(PICTURE_MODELS)("converts pictures like the image processor of %s", async (name) => {
   const processor = (await readImageProcessor(folderFiles(pictureModel(name))))!;
   const { pixels } = expectedPictures(name);
-  [madePicture(31, 22, 3), madePicture(12, 40, 5)].forEach((picture, i) => {
+  for (const [i, picture] of [madePicture(31, 22, 3), madePicture(12, 40, 5)].entries()) {
     const values = new Float32Array(3 * 16 * 16);
-    processor.write(processor.fit(picture, "made.png"), values);
+    processor.write(await processor.fit(picture, "made.png"), values);
     values.forEach((value, at) => {
       expect(Math.abs(value - pixels[i * values.length + at]!), `${i}, ${at}`).toBeLessThan(1e-5);
     });
-  });
+  }
 });
 
 describe("a file's picture", () => {
@@ -92,11 +92,21 @@ test.each([
 test("rejects a picture that would become too long before resizing it", async () => {
   const processor = (await processorOf({ size: { shortest_edge: 20 }, do_center_crop: true, crop_size: 16 }))!;
   const long = { height: 200_000, width: 1, data: new Uint8Array(600_000) };
-  expect(() => processor.fit(long, "long.png")).toThrow("long.png has 1 × 200000 pixels");
-  expect(processor.fit({ height: 40, width: 1, data: new Uint8Array(120) }, "")).toMatchObject({
-    height: 16,
-    width: 16,
+  await expect(processor.fit(long, "long.png")).rejects.toThrow("long.png has 1 × 200000 pixels");
+  const short = { height: 40, width: 1, data: new Uint8Array(120) };
+  expect(await processor.fit(short, "")).toMatchObject({ height: 16, width: 16 });
+});
+
+test("other events run while a large picture is resized", async () => {
+  const processor = (await processorOf({ size: 64, resample: 3 }))!;
+  const large = { height: 4000, width: 4000, data: new Uint8Array(48e6) };
+  let ended = false;
+  const resizing = processor.fit(large, "large.png").finally(() => {
+    ended = true;
   });
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(ended).toBe(false);
+  await resizing;
 });
 
 test("one number sets both sides, and a folder may have no settings", async () => {

@@ -133,7 +133,7 @@ export class AnswerRollout implements Rollout {
       for (const [metric, value] of Object.entries(computeMetrics(task, predictions, examples))) {
         metrics[metric + suffix] = value;
       }
-      if (splits.length === 1) errors = scoresOf(task, predictions, examples).errors;
+      if (splits.length === 1) ({ errors } = await scoresOf(task, predictions, examples, signal));
       samples ??= answers.slice(0, SAMPLES).map(({ text, reward = null }, i) => ({
         prompt: examples[i]!.text,
         answer: text,

@@ -1,5 +1,6 @@
 import { float32, type Tensors } from "../../graph/tensor.ts";
 import type { Runtime } from "../../runtime/session.ts";
+import { Turns } from "../../runtime/turns.ts";
 import { evenly } from "../../tasks/list.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import {
@@ -11,7 +12,6 @@ import {
 import { argmax, sigmoid, softmax } from "../../tasks/probabilities.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import type { ScoredRows } from "../linear-head/linear-losses.ts";
-import { Turns } from "../linear-head/turns.ts";
 import { Predictor } from "../prediction/predictor.ts";
 import type { TellDone } from "../progress.ts";
 import type { AdaptedModel } from "../step-graph.ts";

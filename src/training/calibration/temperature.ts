@@ -1,6 +1,6 @@
+import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import { LINEAR_LOSSES, type ScoredRows } from "../linear-head/linear-losses.ts";
-import { Turns } from "../linear-head/turns.ts";
 
 /** Weighted loss of each row if outputs are multiplied by `factor`. */
 export const rowLosses = (rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array =>

@@ -131,7 +131,7 @@ export class Evaluator {
         metrics[metric + suffix] = value;
       }
       if (splits.length === 1 && examples.length <= MOST_RESAMPLED) {
-        errors = scoresOf(this.#task, predictions, examples).errors;
+        ({ errors } = await scoresOf(this.#task, predictions, examples, signal));
       }
     }
     const shown = scores && { scores: shortScores(scores) };

@@ -1,8 +1,8 @@
 import { float64 } from "../../graph/tensor.ts";
+import type { Turns } from "../../runtime/turns.ts";
 import type { FeatureRows } from "./feature-rows.ts";
 import type { Matrix, Products } from "./products.ts";
 import { type Span, spanOfRows } from "./row-span.ts";
-import type { Turns } from "./turns.ts";
 
 /** A linear function of a row's features. */
 export interface LinearFunction {

@@ -1,4 +1,4 @@
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../../runtime/turns.ts";
 
 /** Rows of features, with their targets. */
 export interface FeatureRows {

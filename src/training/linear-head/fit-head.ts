@@ -2,6 +2,7 @@ import { float32, type Tensors } from "../../graph/tensor.ts";
 import type { HeadFeatures } from "../../models/heads.ts";
 import { traceModel } from "../../models/trace.ts";
 import type { Runtime } from "../../runtime/session.ts";
+import { Turns } from "../../runtime/turns.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
 import { type Scores, scoresOf } from "../../tasks/examples.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
@@ -15,7 +16,6 @@ import { type FeatureRows, sparseTargets } from "./feature-rows.ts";
 import { type RowGroups, sampleRows } from "./folds.ts";
 import { choosePenalty, fitLinear, isWorse, mostRows, rescaled, uncompared } from "./linear-head.ts";
 import { LinearSolver } from "./linear-solver.ts";
-import { Turns } from "./turns.ts";
 
 /** Examples to fit a head to, as read and as encoded, in one order. */
 export interface HeadExamples {
@@ -119,7 +119,7 @@ export async function fitHead(
       ]),
       penalty: choice.penalty,
       fittedTo: order.length,
-      ...(rows && judged(given.task, shown, rows[chosen]!, choice)),
+      ...(rows && (await judged(given.task, shown, rows[chosen]!, choice, signal))),
     };
   });
 }
@@ -237,12 +237,13 @@ async function choose(
 }
 
 /** Scores the held-out outputs of the examples, and derives the options that follow from them. */
-function judged(
+async function judged(
   task: HeadExamples["task"],
   examples: readonly { example: Example; encoded: TrainingExample }[],
   { rows: { outputs }, groups }: ExampleRows,
   { rows, logits }: CrossValidated,
-): Pick<FittedHead, "scores" | "options"> {
+  signal: AbortSignal | undefined,
+): Promise<Pick<FittedHead, "scores" | "options">> {
   const ofExample = new Map<number, number[]>();
   Array.from(rows, (row, i) => [row, i] as const)
     .sort(([a], [b]) => a - b)
@@ -258,10 +259,11 @@ function judged(
   const predictions = said.map(({ example, encoded, values }) =>
     kind.predict(task.labels, example, encoded, values, options),
   );
-  const scores = scoresOf(
+  const scores = await scoresOf(
     task,
     predictions,
     said.map(({ example }) => example),
+    signal,
   );
   return { scores, ...(found && { options }) };
 }

@@ -1,6 +1,7 @@
 import { float64 } from "../../graph/tensor.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
+import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import type { Design } from "./design.ts";
 import { dot, type Evaluated, minimise } from "./lbfgs.ts";
@@ -8,7 +9,6 @@ import { LINEAR_LOSSES } from "./linear-losses.ts";
 import { lossGraph } from "./loss-graph.ts";
 import { positiveInverse } from "./positive-inverse.ts";
 import { type Matrix, Products } from "./products.ts";
-import { Turns } from "./turns.ts";
 
 /** A fit of some rows of a design: it minimises `Σ weightᵢ lossᵢ + penalty/2 ‖coefficients‖²` (scikit-learn's 1/C and Ridge's alpha). */
 export interface Fit {

@@ -1,6 +1,6 @@
 import { float64 } from "../../graph/tensor.ts";
+import type { Turns } from "../../runtime/turns.ts";
 import type { Matrix, Products } from "./products.ts";
-import type { Turns } from "./turns.ts";
 
 /** A row is within the span if the square of its part outside is less than this share of the largest row's square. */
 const WITHIN = 1e-12;

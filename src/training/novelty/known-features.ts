@@ -1,4 +1,4 @@
-import { Turns } from "../linear-head/turns.ts";
+import { Turns } from "../../runtime/turns.ts";
 
 /** Distribution of the features of the classes that a model was trained on. */
 export interface KnownFeatures {

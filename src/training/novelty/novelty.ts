@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { float32, type Tensors } from "../../graph/tensor.ts";
 import type { Runtime } from "../../runtime/session.ts";
+import { Turns } from "../../runtime/turns.ts";
 import { argmax, softmax } from "../../tasks/probabilities.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { sampleRows } from "../linear-head/folds.ts";
-import { Turns } from "../linear-head/turns.ts";
 import { Predictor } from "../prediction/predictor.ts";
 import type { TellDone } from "../progress.ts";
 import type { AdaptedModel } from "../step-graph.ts";

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { float64 } from "../../../src/graph/tensor.ts";
+import { Turns } from "../../../src/runtime/turns.ts";
 import type { LinearLoss } from "../../../src/tasks/losses/objective.ts";
 import { Design, type LinearFunction } from "../../../src/training/linear-head/design.ts";
 import { classTargets, type FeatureRows } from "../../../src/training/linear-head/feature-rows.ts";
@@ -8,7 +9,6 @@ import { LINEAR_LOSSES } from "../../../src/training/linear-head/linear-losses.t
 import { LinearSolver } from "../../../src/training/linear-head/linear-solver.ts";
 import { positiveInverse } from "../../../src/training/linear-head/positive-inverse.ts";
 import { Products } from "../../../src/training/linear-head/products.ts";
-import { Turns } from "../../../src/training/linear-head/turns.ts";
 import { runtime } from "../../support/runtime.ts";
 import { denseTargets } from "./dense-targets.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../../src/graph/tensor.ts";
-import { Turns } from "../../../src/training/linear-head/turns.ts";
+import { Turns } from "../../../src/runtime/turns.ts";
 import { distanceToNearest, fitKnownFeatures } from "../../../src/training/novelty/known-features.ts";
 import { noveltyOf, noveltyScale, noveltyThreshold, sampleOf } from "../../../src/training/novelty/novelty.ts";
 

@@ -1,8 +1,8 @@
 import { UserError } from "../../../errors.ts";
+import { inSlices, type Sliced } from "../../../runtime/slices.ts";
 import type { ByteAutomaton, State } from "./byte-automaton.ts";
 import type { Continuation } from "./continuations.ts";
 import type { KeptMemory } from "./kept-memory.ts";
-import { inSlices, type Sliced } from "./slices.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Cost of a token that cannot continue the answer. */

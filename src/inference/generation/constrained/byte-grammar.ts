@@ -1,6 +1,6 @@
+import type { Sliced } from "../../../runtime/slices.ts";
 import type { ByteRange, Expression, Reference } from "./expressions.ts";
 import { fewestBytesOf } from "./fewest-bytes.ts";
-import type { Sliced } from "./slices.ts";
 import { Words } from "./words.ts";
 
 /** Number of bytes of texts that count as one expression. */

@@ -1,5 +1,5 @@
+import type { Sliced } from "../../../runtime/slices.ts";
 import type { Expression } from "./expressions.ts";
-import type { Sliced } from "./slices.ts";
 
 /** Number of expressions to compute between two pauses. */
 const AT_ONCE = 1000;

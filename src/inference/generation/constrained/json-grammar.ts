@@ -1,7 +1,7 @@
+import { atOnce, type Sliced } from "../../../runtime/slices.ts";
 import { type ByteGrammar, character } from "./byte-grammar.ts";
 import type { Expression } from "./expressions.ts";
 import { numbers } from "./number-grammar.ts";
-import { atOnce, type Sliced } from "./slices.ts";
 
 /** Maximum number of spaces before a line, so that no answer is lost in white space. */
 const INDENTATION = 16;

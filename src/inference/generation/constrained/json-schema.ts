@@ -1,4 +1,5 @@
 import { UserError } from "../../../errors.ts";
+import type { Sliced } from "../../../runtime/slices.ts";
 import { ByteGrammar } from "./byte-grammar.ts";
 import type { Expression } from "./expressions.ts";
 import { JsonGrammar, type Member } from "./json-grammar.ts";
@@ -6,7 +7,6 @@ import { type Bounds, integers, numbers } from "./number-grammar.ts";
 import { refuseOverlap } from "./one-of.ts";
 import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
-import type { Sliced } from "./slices.ts";
 
 /** Maximum number of expressions of a schema. */
 const MOST_EXPRESSIONS = 100_000;

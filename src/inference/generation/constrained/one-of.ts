@@ -1,5 +1,5 @@
+import type { Sliced } from "../../../runtime/slices.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES } from "./schema-values.ts";
-import type { Sliced } from "./slices.ts";
 
 /** Maximum number of schemas in a `oneOf`, each of which is compared with all others. */
 const MOST_OPTIONS = 64;

@@ -1,5 +1,6 @@
 import { UserError } from "../../../errors.ts";
 import { isDeep } from "../../../files/json.ts";
+import { inSlices } from "../../../runtime/slices.ts";
 import type { Tokenizer } from "../../../tokenization/tokenizer.ts";
 import { AnswerConstraint } from "./answer-constraint.ts";
 import { ByteAutomaton, expressionsOf } from "./byte-automaton.ts";
@@ -7,7 +8,6 @@ import type { Expression } from "./expressions.ts";
 import { grammarOfSchema } from "./json-schema.ts";
 import { KeptMemory } from "./kept-memory.ts";
 import { refused } from "./schema-values.ts";
-import { inSlices } from "./slices.ts";
 import { LONGEST_TOKEN, Vocabulary } from "./vocabulary.ts";
 
 /** A JSON schema, whose keywords are in docs/language-models.md. */

@@ -1,5 +1,5 @@
 import { joinedBytes } from "../../../graph/joined-bytes.ts";
-import type { Sliced } from "./slices.ts";
+import type { Sliced } from "../../../runtime/slices.ts";
 
 /**
  * Maximum length of used tokens in bytes. Longer ones are mostly runs of one character. It limits how far ahead counts in a grammar

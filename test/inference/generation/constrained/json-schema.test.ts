@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { UserError } from "../../../../src/errors.ts";
 import { ByteAutomaton, type State } from "../../../../src/inference/generation/constrained/byte-automaton.ts";
 import { grammarOfSchema } from "../../../../src/inference/generation/constrained/json-schema.ts";
-import { atOnce } from "../../../../src/inference/generation/constrained/slices.ts";
+import { atOnce } from "../../../../src/runtime/slices.ts";
 
 /** Whether an answer may be a text. */
 function acceptedBy(schema: unknown): (text: string) => boolean {

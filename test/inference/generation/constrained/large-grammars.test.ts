@@ -7,9 +7,9 @@ import { ByteAutomaton, type State } from "../../../../src/inference/generation/
 import { grammarOfSchema } from "../../../../src/inference/generation/constrained/json-schema.ts";
 import { KeptMemory } from "../../../../src/inference/generation/constrained/kept-memory.ts";
 import { type JsonSchema, newConstraint } from "../../../../src/inference/generation/constrained/schema-constraint.ts";
-import { atOnce, inSlices } from "../../../../src/inference/generation/constrained/slices.ts";
 import { LONGEST_TOKEN, Vocabulary } from "../../../../src/inference/generation/constrained/vocabulary.ts";
 import { randomFor } from "../../../../src/methods/initializers.ts";
+import { atOnce, inSlices } from "../../../../src/runtime/slices.ts";
 
 const encoder = new TextEncoder();
 

@@ -6,8 +6,8 @@ import { expect, test } from "vitest";
 import { UserError } from "../../../../src/errors.ts";
 import { ByteAutomaton, type State } from "../../../../src/inference/generation/constrained/byte-automaton.ts";
 import { grammarOfSchema } from "../../../../src/inference/generation/constrained/json-schema.ts";
-import { atOnce } from "../../../../src/inference/generation/constrained/slices.ts";
 import { randomFor } from "../../../../src/methods/initializers.ts";
+import { atOnce } from "../../../../src/runtime/slices.ts";
 
 const SCHEMAS = 1000;
 /** Texts and values for each schema. */
