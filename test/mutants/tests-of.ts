@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
-/** Most test files that a change is tried with. */
-const MOST = 12;
+/** Most test files of units, and of whole runs, that a change is tried with. */
+const MOST = { units: 8, runs: 3 };
 /** Statements that load a file; types load none. */
 const IMPORTS = /(?:^(?:import|export) (?!type )[^;]*?|\bimport\()"((?:\.[^"]+\.ts)|aflora)"/gms;
 const WHOLE_RUNS = /\.(integration|alone)\.test\.ts$/;
@@ -10,7 +10,7 @@ const LEFT_OUT = /\.(browser|endurance)\.test\.ts$|\/test\/docs\//;
 
 /**
  * Which test files a change is tried with: those of units from which the fewest imports lead to the changed file, those of its own room
- * first, then the whole runs that import it themselves.
+ * first, then whole runs of its room, and those that import it themselves.
  * @param root The folder of the repository.
  */
 export function testsOf(root: string, tests: readonly string[]): (file: string) => string[] {
@@ -19,14 +19,15 @@ export function testsOf(root: string, tests: readonly string[]): (file: string) 
   const distances = new Map(tried.map((test) => [test, distancesFrom(test, importsOf)]));
   return (file) => {
     const ownFolder = dirname(file).replace(join(root, "src"), join(root, "test"));
-    const place = (test: string): number =>
-      distances.get(test)!.get(file)! +
-      Number(!ownFolder.startsWith(dirname(test))) +
-      100 * Number(WHOLE_RUNS.test(test));
-    return tried
-      .filter((test) => (distances.get(test)!.get(file) ?? Infinity) <= (WHOLE_RUNS.test(test) ? 1 : Infinity))
-      .toSorted((a, b) => place(a) - place(b))
-      .slice(0, MOST);
+    const importsTo = (test: string): number => distances.get(test)!.get(file) ?? Infinity;
+    const isOwn = (test: string): boolean => ownFolder.startsWith(dirname(test));
+    const place = (test: string): number => importsTo(test) + Number(!isOwn(test));
+    const nearest = (some: readonly string[], most: number): string[] =>
+      some.toSorted((a, b) => place(a) - place(b)).slice(0, most);
+    const reaching = tried.filter((test) => importsTo(test) < Infinity);
+    const runs = reaching.filter((test) => WHOLE_RUNS.test(test) && (isOwn(test) || importsTo(test) === 1));
+    const units = reaching.filter((test) => !WHOLE_RUNS.test(test));
+    return [...nearest(units, MOST.units), ...nearest(runs, MOST.runs)];
   };
 }
 
