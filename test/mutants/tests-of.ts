@@ -20,7 +20,8 @@ export function testsOf(root: string, tests: readonly string[]): (file: string) 
   return (file) => {
     const ownFolder = dirname(file).replace(join(root, "src"), join(root, "test"));
     const importsTo = (test: string): number => distances.get(test)!.get(file) ?? Infinity;
-    const isOwn = (test: string): boolean => ownFolder.startsWith(dirname(test));
+    const isOwn = (test: string): boolean =>
+      ownFolder.startsWith(dirname(test)) && dirname(test) !== join(root, "test");
     const place = (test: string): number => importsTo(test) + Number(!isOwn(test));
     const nearest = (some: readonly string[], most: number): string[] =>
       some.toSorted((a, b) => place(a) - place(b)).slice(0, most);
