@@ -1,18 +1,17 @@
 import { UserError } from "../errors.ts";
 
-/** Makes the error about a file that is not UTF-8 text. */
-export const notUtf8 = (file: string): UserError =>
-  new UserError(`${file} is not UTF-8 text; save it with that encoding`);
-
 /**
- * Decodes a file's bytes as UTF-8, without a byte order mark.
+ * Makes a function that decodes a file's bytes as UTF-8, piece by piece, without a byte order mark. The last call has no bytes.
  * @param file name for the error message
- * @throws UserError if the bytes are not UTF-8.
+ * @throws UserError if the bytes are not UTF-8
  */
-export function decodeText(bytes: Uint8Array, file: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw notUtf8(file);
-  }
+export function pieceDecoder(file: string): (bytes?: Uint8Array) => string {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  return (bytes) => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined });
+    } catch {
+      throw new UserError(`${file} is not UTF-8 text; save it with that encoding`);
+    }
+  };
 }

@@ -54,6 +54,11 @@ export class PackedRows {
     return this.#lines.length;
   }
 
+  /** Bytes of all cells, without those that bytes do not hold. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   #bytesOf(cell: unknown): Uint8Array | undefined {
     if (cell === undefined) return MISSING;
     // Half of a surrogate pair has no UTF-8.

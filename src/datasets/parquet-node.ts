@@ -16,6 +16,9 @@ export type ParquetTable = Table & Required<Pick<Table, "classNames">>;
 /** Upper limit on the size of a table's files in bytes, because memory holds all rows. */
 const MAX_BYTES = 2 ** 32;
 
+/** Bytes of text allowed for any file size, and per byte of the files: a dictionary names a text that many rows have in a bit each. */
+const [TEXT, TEXT_PER_BYTE] = [2 ** 24, 256];
+
 /** Description of a column by Hugging Face's datasets library. */
 interface Feature {
   _type?: string;
@@ -52,6 +55,8 @@ export async function readParquet(source: string, files: readonly string[]): Pro
         for (const object of objects) {
           const cells = columns.map((column) => cellOf(object[column], classNames.get(column)));
           packed.add(packed.length + 1, cells);
+          if (packed.bytes > TEXT + TEXT_PER_BYTE * bytes)
+            throw new Error(`${bytes} bytes hold more than ${packed.bytes} bytes of text; take fewer rows`);
         }
       }
     } catch (error) {

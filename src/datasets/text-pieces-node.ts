@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { UserError } from "../errors.ts";
-import { notUtf8 } from "./decode-text.ts";
+import { pieceDecoder } from "./decode-text.ts";
 
 /** Receives the number of bytes read, and of all bytes of the file. A returned promise is awaited. */
 export type OnRead = (done: number, total?: number) => void | Promise<void>;
@@ -16,14 +16,7 @@ const PIECE = 2 ** 20;
 export async function* textPieces(file: string, onRead?: OnRead): AsyncGenerator<string> {
   const { size: total } = (await stat(file).catch(() => undefined)) ?? {};
   let done = 0;
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  const decode = (bytes?: Uint8Array): string => {
-    try {
-      return decoder.decode(bytes, { stream: bytes !== undefined });
-    } catch {
-      throw notUtf8(file);
-    }
-  };
+  const decode = pieceDecoder(file);
   try {
     for await (const bytes of createReadStream(file, { highWaterMark: PIECE })) {
       yield decode(bytes as Uint8Array);

@@ -46,6 +46,7 @@ function encode(field: Field): number[] {
 // ---------------------------------------------------------------- a file of one column and one page
 
 const ENCODING = { plain: 0, dictionary: 8, deltaByteArray: 7 };
+const DICTIONARY_PAGE = 2;
 const INT32 = 1;
 const BYTE_ARRAY = 6;
 
@@ -58,17 +59,32 @@ interface Made {
   encoding?: number;
   type?: number;
   snappy?: boolean;
+  /** A text, the only one of a dictionary. */
+  dictionary?: string;
   footer?: (bytes: number[]) => number[];
+}
+
+function dictionaryPage(text: string): number[] {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(text.length);
+  const page = [...length, ...Buffer.from(text)];
+  return [...encode({ 1: DICTIONARY_PAGE, 2: page.length, 3: page.length, 7: { 1: 1, 2: ENCODING.plain } }), ...page];
 }
 
 /** Three rows of one column "n", 1, 2 and 3, with some parts replaced. */
 async function make(name: string, given: Made = {}): Promise<string> {
   const { rows = 3, page = [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], encoding = ENCODING.plain, type = INT32 } = given;
   const { count = 3, size = page.length, snappy = false, footer = (bytes) => bytes } = given;
+  const dictionary = given.dictionary === undefined ? [] : dictionaryPage(given.dictionary);
   const header = encode({ 1: 0, 2: size, 3: page.length, 5: { 1: count, 2: encoding, 3: 3, 4: 3 } });
   const column = {
     ...{ 1: type, 2: [encoding], 3: ["n"], 4: snappy ? 1 : 0, 5: BigInt(count) },
-    ...{ 6: BigInt(size), 7: BigInt(header.length + page.length), 9: 4n },
+    ...{
+      6: BigInt(size),
+      7: BigInt(dictionary.length + header.length + page.length),
+      9: BigInt(4 + dictionary.length),
+    },
+    ...(dictionary.length > 0 && { 11: 4n }),
   };
   const metadata = footer(
     encode({
@@ -84,10 +100,24 @@ async function make(name: string, given: Made = {}): Promise<string> {
   const length = Buffer.alloc(4);
   length.writeUInt32LE(metadata.length);
   const file = join(folder, `${name}.parquet`);
-  const bytes = [...Buffer.from("PAR1"), ...header, ...page, ...metadata, ...length, ...Buffer.from("PAR1")];
+  const bytes = [
+    ...Buffer.from("PAR1"),
+    ...dictionary,
+    ...header,
+    ...page,
+    ...metadata,
+    ...length,
+    ...Buffer.from("PAR1"),
+  ];
   await writeFile(file, Buffer.from(bytes));
   return file;
 }
+
+test("reads texts by a dictionary", async () => {
+  const made = { type: BYTE_ARRAY, dictionary: "a text", encoding: ENCODING.dictionary, page: [1, ...run(3)] };
+  const { rows } = await readParquet("made", [await make("dictionary", made)]);
+  expect(rows.map(({ cells }) => [...cells])).toEqual([["a text"], ["a text"], ["a text"]]);
+});
 
 test("reads a small file", async () => {
   const { columns, rows } = await readParquet("made", [await make("sound")]);
@@ -122,6 +152,14 @@ test.each<[name: string, made: Made, message: string]>([
       ],
     },
     "bytes claim 200000000000 bytes of text",
+  ],
+  [
+    "repeated texts",
+    {
+      ...{ count: 200_000, rows: 200_000, type: BYTE_ARRAY, encoding: ENCODING.dictionary },
+      ...{ dictionary: "x".repeat(10_000), page: [1, ...run(200_000)] },
+    },
+    "bytes of text; take fewer rows",
   ],
 ])("rejects a tiny file that claims too many %s before allocating memory", async (name, made, message) => {
   const file = await make(name, made);

@@ -19,7 +19,7 @@ const PROGRAMS: Record<string, (args: string[]) => Promise<string>> = {
   hub: (args) => faceHostileHub(optionsOf(args, { silence: 5 })),
   memory: (args) => watchMemory(optionsOf(args, { steps: 2000, seed: 1 })),
   racer: (args) => raceRuns(optionsOf(args, { races: 200, seed: 1 })),
-  requests: (args) => sendRequests(optionsOf(args, { count: 1000, seed: 1 })),
+  requests: (args) => sendRequests(optionsOf(args, { count: 1000, seed: 1, together: 8 })),
 };
 
 build();

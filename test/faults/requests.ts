@@ -11,6 +11,8 @@ import { pick, randomOf } from "./program.ts";
 /** Bytes by which the server's memory at the end may exceed that after half of the requests. */
 const LEVEL = 32 * 2 ** 20;
 const DEPTH = 200_000;
+/** Milliseconds between two looks at whether the server still answers. */
+const LOOKING = 50;
 
 type Post = (body: string, signal?: AbortSignal) => Promise<Response>;
 
@@ -40,6 +42,14 @@ const REQUESTS: Record<string, (post: Post, seed: number) => Promise<void>> = {
     for (const body of bodies) await refusedWith(400, await post(body));
   },
   large: async (post) => refusedWith(413, await post(ask({ user: "x".repeat(1_000_000) }))),
+  /** A schema that takes much to follow is followed, or refused in a sentence. */
+  async schema(post, seed) {
+    const pattern = ["^[^x]*a[^x]{1000}$", "^(((a+a{0,99}){1,99}){1,99}){35,99}$", "^(a|b)*a(a|b){300}$"][seed % 3]!;
+    const schema = { type: "string", pattern };
+    const response = await post(ask({ response_format: { type: "json_schema", json_schema: { name: "x", schema } } }));
+    if (response.status === 200) await response.json();
+    else await refusedWith(400, response);
+  },
   unknown: async (post) => refusedWith(404, await post(ask({ model: "another" }))),
 };
 
@@ -55,11 +65,15 @@ async function refusedWith(status: number, response: Response): Promise<void> {
 }
 
 /**
- * Sends a server so many requests, of which most are bad or are not waited for, and looks at its memory.
- * @returns its resident memory over the requests, as a line
+ * Sends a server so many requests, some at a time, of which most are bad or are not waited for, and looks at its memory.
+ * @returns its resident memory over the requests and the longest time for an answer of /health, as a line
  * @throws where it keeps growing, ends, or answers with anything but what it must.
  */
-export async function sendRequests({ count, seed }: { count: number; seed: number }): Promise<string> {
+export async function sendRequests({
+  count,
+  seed,
+  together,
+}: Record<"count" | "seed" | "together", number>): Promise<string> {
   const random = randomOf(seed);
   const home = await mkdtemp(join(tmpdir(), "aflora-requests-"));
   const model = await writeTinyLanguageModel(join(home, "model"));
@@ -70,21 +84,42 @@ export async function sendRequests({ count, seed }: { count: number; seed: numbe
     const post: Post = (body, signal) =>
       fetch(`${url}/chat/completions`, { method: "POST", headers, body, signal: signal ?? null });
     const looks: number[] = [];
-    for (let sent = 1; sent <= count; sent++) {
-      await REQUESTS[pick(Object.keys(REQUESTS), random)]!(post, sent);
-      if (sent % Math.ceil(count / 4) === 0 || sent === count) looks.push(await residentBytes(server.process.pid!));
-    }
+    let sent = 0;
+    const send = async (): Promise<void> => {
+      while (sent < count) {
+        const number = ++sent;
+        await REQUESTS[pick(Object.keys(REQUESTS), random)]!(post, number);
+        if (number % Math.ceil(count / 4) === 0) looks.push(await residentBytes(server.process.pid!));
+      }
+    };
+    const ended = new AbortController();
+    const slowest = slowestAnswer(new URL("/health", url), ended.signal);
+    await Promise.all(Array.from({ length: together }, send));
+    ended.abort();
+    looks.push(await residentBytes(server.process.pid!));
     const told = looks.map((bytes) => (bytes / 2 ** 20).toFixed(1)).join(", ");
     assert(looks.at(-1)! - looks[1]! < LEVEL, `the memory grows: ${told} MiB`);
     server.process.kill("SIGTERM");
     const { code, stderr } = await server.ended;
     assert.equal(code, 0, stderr);
-    return `${count} requests, each answered as it must be: ${told} MiB resident at the quarters`;
+    return `${count} requests, ${together} at a time, each answered as it must be: ${told} MiB resident at the quarters; /health answered in ${Math.ceil(await slowest)} ms at most`;
   } finally {
     server.process.kill("SIGKILL");
     await server.ended;
     await rm(home, { recursive: true });
   }
+}
+
+/** The longest time that an address takes to answer, in milliseconds, until a signal. */
+async function slowestAnswer(url: URL, ended: AbortSignal): Promise<number> {
+  let longest = 0;
+  while (!ended.aborted) {
+    const asked = performance.now();
+    assert.equal((await fetch(url)).status, 200);
+    longest = Math.max(longest, performance.now() - asked);
+    await new Promise((resolve) => setTimeout(resolve, LOOKING));
+  }
+  return longest;
 }
 
 /** Of a process of this machine. */

@@ -87,8 +87,13 @@ test("a released model refuses to predict and may be released again; so does a m
   await expect(one.predict("a text")).rejects.toThrow(released);
 
   const host = new AdapterHost(await loadBaseModel(model), runtime);
-  await host.add("one", (await tinyAdapter(model, "lora", { rank: 2 })).adapter);
-  const hosted = host.use("one");
+  // A name like any other.
+  const name = "__proto__";
+  expect(() => host.use(name)).toThrow('there is no adapter "__proto__"');
+  await host.add(name, (await tinyAdapter(model, "lora", { rank: 2 })).adapter);
+  const hosted = host.use(name);
+  expect(host.names).toEqual([name]);
+  expect(await hosted.predict("a text")).toHaveProperty("label");
   await host.release();
   await expect(hosted.predict("a text")).rejects.toThrow(released);
 });

@@ -35,12 +35,12 @@ const SLACK = { more: 10_000, times: 4 };
 /** Test files that run first; the others run if none of these fails. */
 const FIRST = 3;
 
-/** A change and whether a test sees it. */
+/** A change and the test that sees it, if one does. */
 interface Result {
   file: string;
   line: number;
   to: string;
-  seen: boolean;
+  seen: string | null;
 }
 
 /** Whether a test file passes without a change, and in how many milliseconds; one that does not sees nothing. */
@@ -106,7 +106,7 @@ async function tried(file: string, mutant: Mutant, tests: readonly string[]): Pr
   const baselines = [];
   for (const test of tests) baselines.push(await baselineOf(test));
   const usable = baselines.filter(({ passes }) => passes);
-  const seen = await isSeen(file, mutant, usable);
+  const seen = (await seenBy(file, mutant, usable)) ?? null;
   const result = { file: relative(copy, file), line: mutant.line, to: mutant.to, seen };
   note(result);
   if (!seen) {
@@ -120,7 +120,7 @@ async function baselineOf(file: string): Promise<Baseline> {
   const before = known.find((each): each is Baseline => "test" in each && each.test === test);
   if (before) return before;
   const start = Date.now();
-  const passes = !(await warm.fail(file, [file], PATIENCE));
+  const passes = (await warm.failure(file, [file], PATIENCE)) === undefined;
   const baseline = { test, passes, ms: Date.now() - start };
   note(baseline);
   return baseline;
@@ -131,16 +131,17 @@ function note(result: Result | Baseline): void {
   if (values.results) appendFileSync(values.results, `${JSON.stringify(result)}\n`);
 }
 
-async function isSeen(file: string, mutant: Mutant, tests: readonly Baseline[]): Promise<boolean> {
+async function seenBy(file: string, mutant: Mutant, tests: readonly Baseline[]): Promise<string | undefined> {
   const text = readFileSync(file, "utf8");
   write(file, mutated(text, mutant));
   try {
     for (const some of [tests.slice(0, FIRST), tests.slice(FIRST)]) {
       const names = some.map(({ test }) => join(copy, test));
       const limit = SLACK.more + SLACK.times * some.reduce((sum, { ms }) => sum + ms, 0);
-      if (names.length > 0 && (await warm.fail(file, names, limit))) return true;
+      const failure = names.length > 0 ? await warm.failure(file, names, limit) : undefined;
+      if (failure !== undefined) return failure;
     }
-    return false;
+    return undefined;
   } finally {
     write(file, text);
   }

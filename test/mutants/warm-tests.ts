@@ -13,19 +13,19 @@ export class WarmTests {
     this.#root = root;
   }
 
-  /** Whether one of the test files fails, or all of them take longer than `limit` milliseconds. */
-  async fail(changed: string, tests: readonly string[], limit: number): Promise<boolean> {
+  /** The first test that fails; or that they take longer than `limit` milliseconds; undefined if all pass in time. */
+  async failure(changed: string, tests: readonly string[], limit: number): Promise<string | undefined> {
     const child = await this.#started();
     child.send({ changed, tests });
     const end = new AbortController();
     const timer = setTimeout(() => end.abort(), limit);
     try {
-      const [{ failed }] = await once(child, "message", { signal: end.signal });
-      return failed;
+      const [{ by }] = await once(child, "message", { signal: end.signal });
+      return by;
     } catch (error) {
       if (!end.signal.aborted) throw error;
       this.close();
-      return true;
+      return `more than ${limit} ms`;
     } finally {
       clearTimeout(timer);
     }

@@ -1,4 +1,4 @@
-/** A process that keeps vitest loaded: for each message {changed, tests} it runs test files, and answers whether one failed. */
+/** A process that keeps vitest loaded: for each message {changed, tests} it runs test files, and answers what failed first, if anything. */
 import { createVitest } from "vitest/node";
 
 const vitest = await createVitest("test", {
@@ -20,7 +20,12 @@ process.on("message", async ({ changed, tests }) => {
   vitest.invalidateFile(changed);
   const chosen = specifications.filter(({ moduleId }) => tests.includes(moduleId));
   const { testModules, unhandledErrors } = await vitest.runTestSpecifications(chosen);
-  const failed = testModules.some((module) => tests.includes(module.moduleId) && !module.ok());
-  process.send({ failed: failed || unhandledErrors.length > 0 });
+  const failed = testModules.find((module) => tests.includes(module.moduleId) && module.state() === "failed");
+  const [test] = failed ? failed.children.allTests("failed") : [];
+  process.send({
+    by: failed
+      ? `${failed.relativeModuleId} > ${test?.fullName ?? failed.errors()[0]?.message}`
+      : unhandledErrors[0]?.message,
+  });
 });
 process.send("ready");

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { embedding } from "../../src/tasks/kinds/embedding.ts";
 import { reranker } from "../../src/tasks/kinds/reranker.ts";
+import { scoresOfPairs, shortScores } from "../../src/tasks/metrics/pair-scores.ts";
 import { SEARCH_METRICS, type SearchOutcome, searchMetric } from "../../src/tasks/metrics/retrieval-metrics.ts";
 import { nearest, unitVector } from "../../src/tasks/vectors.ts";
 import { readJson } from "../support/small-bert.ts";
@@ -24,6 +25,25 @@ test("the average precision of k results is 1 if all are relevant, however many 
   expect(SEARCH_METRICS.map(outcome, 3)).toBeCloseTo(2 / 3);
   expect(SEARCH_METRICS.map({ hits: [false, true], relevant: 1 }, 2)).toBe(0.5);
   expect(SEARCH_METRICS.ndcg(outcome, 2)).toBe(1);
+});
+
+test("of labelled pairs the upper half counts as related, and each says how close its two ranks are", () => {
+  const scores = scoresOfPairs([0.9, 0.1, 0.5, 0.4], [5, 0, 2.5, 3], ["a", "b", "c", "d"]);
+  expect(scores).toEqual({
+    relevant: [0.9, 0.4],
+    others: [0.1, 0.5],
+    measure: "rank_agreement",
+    values: [1, 1, 1 - 1 / 3, 1 - 1 / 3],
+    texts: ["a", "b", "c", "d"],
+  });
+  expect(scoresOfPairs([0.3], [1], ["a"]).values).toEqual([1]);
+  const many = Array.from({ length: 5000 }, (_, i) => i + 0.12345);
+  const texts = [200, 201].map((length) => "x".repeat(length));
+  const short = shortScores({ ...scores, relevant: many, values: many, texts });
+  expect(short.relevant).toHaveLength(2000);
+  expect(short.relevant.slice(0, 3)).toEqual([0.1235, 2.123, 5.123]);
+  expect(short.values).toHaveLength(5000);
+  expect(short.texts).toEqual([texts[0], `${"x".repeat(199)}…`]);
 });
 
 test("metrics of scored pairs match EmbeddingSimilarityEvaluator", () => {

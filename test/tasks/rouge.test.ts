@@ -54,6 +54,7 @@ test("answers are scored together; last numbers only if every reference has one"
   const scores = scoreAnswers([" 72\n", "so 10.0004", "none"], ["72", "2 * 5\n#### 10", "#### 3"]);
   expect(scores.exact_match).toBeCloseTo(1 / 3);
   expect(scores.last_number).toBeCloseTo(2 / 3);
+  expect(scoreAnswers(["0.001", "0.0011"], ["0", "0"]).last_number).toBe(0.5);
   expect(scoreAnswers(["a cat"], ["the cat"])).toEqual({
     exact_match: 0,
     rouge1: 0.5,

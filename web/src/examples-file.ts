@@ -1,7 +1,7 @@
-import { decodeText } from "../../src/datasets/decode-text.ts";
+import { pieceDecoder } from "../../src/datasets/decode-text.ts";
 import { guessColumns } from "../../src/datasets/guess-columns.ts";
 import { mediaTable } from "../../src/datasets/media-folder.ts";
-import { parseTable, tableFormat } from "../../src/datasets/parse-table.ts";
+import { TableReader, tableFormat } from "../../src/datasets/parse-table.ts";
 import { taskOfTable } from "../../src/datasets/table-task.ts";
 import { UserError } from "../../src/errors.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
@@ -12,6 +12,8 @@ import { type GivenExamples, MOST_PICTURES } from "./given-examples.ts";
 
 /** Maximum size of a file of examples in bytes. */
 const LARGEST = 200e6;
+/** Bytes of a file that are read at once: their rows take many times their size before they are packed. */
+const PIECE = 2 ** 20;
 /** Number of rows to show, and of characters of a cell. */
 const SHOWN = { rows: 4, characters: 160 };
 
@@ -63,9 +65,13 @@ async function readFile(file: Blob, name: string): Promise<Table> {
       `${name} has ${megabytes} MB, and a page takes ${LARGEST / 1e6}; give a part of its rows, or train it with npx aflora train`,
     );
   }
-  const text = decodeText(new Uint8Array(await file.arrayBuffer()), name);
-  if (text.includes("\0")) throw new UserError(`${name} is not text; save it as CSV, TSV or JSONL`);
-  return parseTable(text, name, format);
+  const [decode, reader] = [pieceDecoder(name), new TableReader(name, format)];
+  for (let from = 0; from < file.size; from += PIECE) {
+    const piece = decode(new Uint8Array(await file.slice(from, from + PIECE).arrayBuffer()));
+    if (piece.includes("\0")) throw new UserError(`${name} is not text; save it as CSV, TSV or JSONL`);
+    reader.read(piece);
+  }
+  return reader.rest(decode());
 }
 
 /** Describes the user's examples for the page. */

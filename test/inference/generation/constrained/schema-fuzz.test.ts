@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
@@ -279,4 +280,25 @@ test(`${SCHEMAS} random schemas accept what is valid, and write nothing else, by
   // Most schemas are compiled, and most have valid values.
   expect(seen.refused).toBeLessThan(SCHEMAS / 2);
   for (const times of [seen.written, seen.accepted, seen.rejected]) expect(times).toBeGreaterThan(SCHEMAS / 2);
+});
+
+/** Schemas of JSON-Schema-Test-Suite (https://github.com/json-schema-org, 44401e0) for draft 2020-12, with valid and invalid values, by keyword. */
+const SUITE: Record<string, { schema: Schema; valid: unknown[]; invalid: unknown[] }[]> = JSON.parse(
+  readFileSync(new URL("../../../fixtures/json-schema-test-suite.json", import.meta.url), "utf8"),
+);
+
+test("of JSON-Schema-Test-Suite, a schema is refused, or accepts no value that is not valid", () => {
+  const seen = { refused: 0, compiled: 0, accepted: 0 };
+  for (const [keyword, groups] of Object.entries(SUITE)) {
+    for (const { schema, valid, invalid } of groups) {
+      const automaton = compiled(schema);
+      seen[automaton ? "compiled" : "refused"]++;
+      if (!automaton) continue;
+      const accepted = (value: unknown): boolean => accepts(automaton, JSON.stringify(value));
+      expect(invalid.filter(accepted), `${keyword}: ${JSON.stringify(schema)}`).toEqual([]);
+      seen.accepted += valid.filter(accepted).length;
+    }
+  }
+  // Other valid values have another order, further properties, or a type that a keyword does not limit.
+  expect(seen).toEqual({ refused: 0, compiled: 0, accepted: 0 });
 });
