@@ -300,5 +300,5 @@ test("of JSON-Schema-Test-Suite, a schema is refused, or accepts no value that i
     }
   }
   // Other valid values have another order, further properties, or a type that a keyword does not limit.
-  expect(seen).toEqual({ refused: 0, compiled: 0, accepted: 0 });
+  expect(seen).toEqual({ refused: 133, compiled: 113, accepted: 163 });
 });
