@@ -24,6 +24,6 @@ export function noteBaseFormat({ format }: Pick<BaseModel, "format">, { base }: 
   if (base !== undefined || format === "float32") return;
   const why = BASE_FORMATS.includes(format)
     ? "because float32 would not fit into free memory (--base float32 uses it anyway)"
-    : "which is nearest to its file (--base float32 scales it back)";
+    : "which is nearest to its file (--base float32 converts it)";
   say(`note: the base model is in ${format}, ${why}\n`);
 }

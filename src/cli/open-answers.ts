@@ -1,10 +1,10 @@
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 
 export const THRESHOLD =
-  "answer unsure below this probability: a number such as 0.8, or auto:precision=0.95 to choose it so that 95 % of validation answers were right";
+  "answer unsure below this probability: a number such as 0.8, or auto:precision=0.95 to choose it so that 95 % of validation answers were correct";
 
 export const NONE_OF_THESE =
-  "answer none of these for texts unlike every class; the share, such as 0.05, is how many texts of known classes may get this answer";
+  "answer none of these for texts that are unlike every class; the number, such as 0.05, is the share of texts of known classes that may get this answer";
 
 /** Flags that let a classifier give no answer. */
 export interface OpenAnswers {

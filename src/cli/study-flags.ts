@@ -33,9 +33,7 @@ export function addStudyFlags(command: Command, defaults: { output: string; hold
         `share of the training examples to hold out for choosing (default: ${defaults.holdOut})`,
       ),
     )
-    .addOption(
-      numberOption("--generate <n>", "language models: also write answers to n of the examples that give the scores"),
-    )
+    .addOption(numberOption("--generate <n>", "language models: also write and score answers to n examples"))
     .option("--output <dir>", `folder of the study, with a run folder per trial (default: ${defaults.output})`)
     .option("--dry-run", "list the trials and estimate their time and memory from a few timed steps")
     .option(

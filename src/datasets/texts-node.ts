@@ -28,7 +28,7 @@ export async function readInputs(
   if (reads === undefined) return readTexts(file, column);
   const examples = await readExamples(file, namedColumns({ text: column }), name, []);
   if (examples.some(({ bytes }) => bytes !== undefined)) {
-    throw new UserError(`${file} holds its ${reads} itself; save them as files, which vectors are of by their paths`);
+    throw new UserError(`${file} holds its ${reads} itself; save them as files, because each vector belongs to a path`);
   }
   return examples.map(({ text }) => text);
 }

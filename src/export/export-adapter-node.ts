@@ -76,7 +76,7 @@ export async function exportAdapter(
   const folder = `${directory}.${process.pid}.tmp`;
   await makeFolder(folder);
   try {
-    onStage("asking the run's model");
+    onStage("computing the outputs of the run's model");
     const asked = performance.now();
     const expected = await logitsOf(base, adapter);
     const seconds = (performance.now() - asked) / 1000;
@@ -89,13 +89,13 @@ export async function exportAdapter(
     const agreement = await format.write({
       ...job,
       async onWritten() {
-        onStage("comparing what was written", { seconds });
+        onStage("comparing the export with the run's model", { seconds });
         if (!takesWeights) return;
         await freeMemory([...weights.values(), ...base.weights.values()]);
         base.weights.clear();
       },
       async compare(...read) {
-        onStage("comparing what was written", { seconds });
+        onStage("comparing the export with the run's model", { seconds });
         return { largestDifference: difference(expected, await logitsOf(...read)) };
       },
     });

@@ -29,7 +29,7 @@ export const mergedFormat: ExportFormat = {
     const { modelType } = base.config;
     if (!hasFamily(modelType)) {
       throw new UserError(
-        `aflora reads models of type "${modelType}" from ONNX files alone, so it cannot check a folder of Transformers; take --format onnx or peft`,
+        `aflora reads models of type "${modelType}" only from ONNX files, so it cannot check a folder of Transformers; use --format onnx or peft`,
       );
     }
     await writeMergedFolder(folder, base, description, weights, onWriting);

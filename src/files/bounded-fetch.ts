@@ -32,7 +32,7 @@ export async function boundedFetch(url: string | URL, init: RequestInit, bounds:
   const deadlineTimer = setTimeout(fail(`it takes longer than ${deadline / 1000} seconds`), deadline);
   /** Runs only while a read is pending: a slow consumer does not count as a silent server. */
   const withTimeout = async <Value>(promise: Promise<Value>): Promise<Value> => {
-    const silenceTimer = setTimeout(fail(`nothing came for ${silence / 1000} seconds`), silence);
+    const silenceTimer = setTimeout(fail(`no data arrived for ${silence / 1000} seconds`), silence);
     try {
       return await promise;
     } catch (error) {

@@ -157,7 +157,7 @@ function withoutEmpty(name: string, all: EncodedExamples, maxLength: number): En
   const places = encoded.map((each, i) => (isLeft(each) ? i : -1)).filter((place) => place >= 0);
   if (places.length === 0 && examples.length > 0) {
     throw new UserError(
-      `none of the ${examples.length} ${name} examples has anything left that counts with --max-length ${maxLength}; raise it`,
+      `none of the ${examples.length} ${name} examples has a token left that counts for the loss with --max-length ${maxLength}; raise it`,
     );
   }
   return places.length === examples.length

@@ -217,7 +217,7 @@ function tooLarge({ memory, tokenBudget }: FineTuning): UserError {
   const { weights, optimizer, activations, hiddenStates = 0 } = memory;
   const needed = ((weights + optimizer + activations + hiddenStates) / 1e9).toFixed(1);
   return new UserError(
-    `training takes about ${needed} GB even with one text of ${tokenBudget} tokens at a time, and a page can have 4: lower maxLength, or choose a smaller model`,
+    `training takes about ${needed} GB even with one text of ${tokenBudget} tokens at a time, and a page can use 4: lower maxLength, or choose a smaller model`,
   );
 }
 

@@ -141,7 +141,7 @@ export const askingOptions = z.object({
     .enum(ANSWER_FORMATS)
     .optional()
     .describe(
-      "number format of the base model (default: float32; if that does not fit into memory, as in training or, to write, as in its GGUF file)",
+      "number format of the base model (default: float32; if that does not fit into memory, the format of training or, for answers, that of its GGUF file)",
     ),
   ...runOptions.pick({ device: true, threads: true, offline: true }).shape,
 });
@@ -252,7 +252,7 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
     ["datasetConfig", datasetConfig, "dataset", dataset],
   ] as const) {
     if (only && value !== undefined && given === undefined) {
-      throw new UserError(`option "${option}" goes with "${source}", which is not given; leave it out`);
+      throw new UserError(`option "${option}" requires "${source}"; add it, or leave "${option}" out`);
     }
   }
   if (only && task !== undefined) {

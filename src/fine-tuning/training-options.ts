@@ -118,7 +118,7 @@ export const trainingOptions = z.object({
   dropout: z
     .boolean()
     .default(true)
-    .describe("dropout, where the model's config or the method has it")
+    .describe("dropout, if the model's config or the method has it")
     .meta(repeatsPapers),
   ...blockFreezingOptions.shape,
   freezeBlocksCache: z

@@ -113,7 +113,7 @@ export class CompiledModel {
 
   /** Compiles a part at its first use, and again after a failure, since memory may have been short. */
   async #once<Name extends keyof Compilable>(name: Name): Promise<Compilable[Name]> {
-    if (this.#released) throw new UserError("the model was released; load it again to ask it");
+    if (this.#released) throw new UserError("the model was released; load it again to use it");
     const made: { [Each in Name]?: Promise<Compilable[Name]> | undefined } = this.#made;
     const known = made[name] ?? this.#compile[name]();
     made[name] = known;

@@ -25,7 +25,7 @@ export function thresholdOf(asked: string, { confidence, task }: AdapterDescript
   if (share === undefined) return value;
   if (!confidence) {
     throw new UserError(
-      `--threshold ${asked}: the adapter for "${task.name}" does not say how sure its predictions were; give a probability, or train it again`,
+      `--threshold ${asked}: the adapter for "${task.name}" does not store how sure its predictions were; give a probability, or train it again`,
     );
   }
   const found = thresholdFor(confidence, value);

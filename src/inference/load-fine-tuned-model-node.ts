@@ -100,6 +100,7 @@ export async function loadAskedModel(
   if (run !== undefined && adapter !== undefined) throw new UserError("give either --run DIR or --adapter DIR");
   const directory = run ?? adapter;
   if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
-  if (model === undefined) throw new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is");
+  if (model === undefined)
+    throw new UserError("give --run DIR or --adapter DIR, or --model NAME to use a model without training");
   return loadWholeModel(model, runtime, { ...options, kind });
 }

@@ -72,7 +72,7 @@ async function namedAdapters(
   options: Omit<BaseOptions, "model">,
 ): Promise<Map<string, Adapter>> {
   if (runs.length + models.length === 0)
-    throw new UserError("give --run DIR, or --model NAME to serve a model as it is");
+    throw new UserError("give --run DIR, or --model NAME to serve a model without training");
   if (runs.length > 0 && models.length > 1) {
     throw new UserError("with --run, give --model once: it replaces the runs' base model");
   }

@@ -19,7 +19,7 @@ export function noveltyLimit(
   }
   if (!novelty) {
     throw new UserError(
-      `--none-of-these: the adapter for "${description.task.name}" does not say which texts are usual; train it with at least 20 validation examples, and training examples of every class (1,000 classes at most)`,
+      `--none-of-these: the adapter for "${description.task.name}" does not store which texts are usual; train it with at least 20 validation examples, and training examples of every class (1,000 classes at most)`,
     );
   }
   const limit = noveltyThreshold(novelty, share);

@@ -30,7 +30,7 @@ const PROBLEM_TITLES: Readonly<Record<RowProblem["kind"], string>> = {
   "few rows": "classes with few rows",
   "no text": "rows without a text",
   "no label": "rows without a label",
-  label: "labels that rows like them do not have",
+  label: "labels that similar rows do not have",
   "other label": "near duplicates with another label",
   "in validation": "rows in both training and validation",
   duplicate: "near duplicates",

@@ -37,7 +37,7 @@ const options = z.object({
   targetModules,
   attentionMatrices: matrixMode
     .default("frozen")
-    .describe("projection matrices of attention layers: frozen as they start, trained, or adaptively frozen")
+    .describe("projection matrices of attention layers: frozen at their initial values, trained, or adaptively frozen")
     .meta(repeatsPapers),
   ffnMatrices: matrixMode.default("adaptive").describe("the same for feed-forward layers").meta(repeatsPapers),
   vectors: z

@@ -18,7 +18,7 @@ export async function modelFiles(path: string): Promise<ModelFiles> {
   if (!found.isDirectory()) {
     if (path.endsWith(".gguf")) return ggufFiles(await fileSource(path));
     if (path.endsWith(".onnx")) return onnxFiles(path);
-    throw new UserError(`${path} is a file, but no GGUF or ONNX file; give the model's folder`);
+    throw new UserError(`${path} is a file, but neither a GGUF nor an ONNX file; give the model's folder`);
   }
   const folder = folderFiles(path);
   if (await folder.open("config.json")) return folder;

@@ -98,7 +98,7 @@ function pictureReader(
 
 function refuseMissingConfig(location: string, what: string): never {
   throw new UserError(
-    `${location} has no preprocessor_config.json, which says ${what}; get it from where the model comes from`,
+    `${location} has no preprocessor_config.json, which says ${what}; get it from the model's source`,
   );
 }
 

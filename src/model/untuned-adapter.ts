@@ -70,5 +70,5 @@ function taskOf(
 export function refuseNewWeights({ name, newWeights }: Pick<BaseModel, "name" | "newWeights">): void {
   if (newWeights.length === 0) return;
   const missing = newWeights.map((weight) => weight.name).join(", ");
-  throw new UserError(`${name} cannot answer as it is: it has no weights ${missing}; train it first`);
+  throw new UserError(`${name} cannot predict without training: it has no weights ${missing}; train it first`);
 }

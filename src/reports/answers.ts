@@ -51,8 +51,8 @@ function scatter(points: NonNullable<Finding["points"]>, { columns, rows }: Omit
   const [least, most] = rangeOf(points.map(([truth]) => truth));
   const off = points.reduce((sum, [truth, found]) => sum + Math.abs(found - truth) / points.length, 0);
   return {
-    title: "Predicted beside true",
-    summary: `On the dashed line, both are equal. They lie ${number(off)} apart on average; the true numbers go from ${number(least)} to ${number(most)}.`,
+    title: "Predicted and true values",
+    summary: `On the dashed line, both are equal. They are ${number(off)} apart on average; the true numbers range from ${number(least)} to ${number(most)}.`,
     svg: draw({
       height: 300,
       x: { label: "true", tickFormat: tick },
@@ -66,7 +66,7 @@ function scatter(points: NonNullable<Finding["points"]>, { columns, rows }: Omit
       ],
     }),
     numbers: {
-      caption: "Furthest apart first",
+      caption: "Largest differences first",
       columns: [...columns],
       rows: rows.map((row) => row.map((cell) => (typeof cell === "number" ? number(cell) : cell))),
     },

@@ -18,8 +18,8 @@ export function calibrationPictures({ result }: Partial<Pick<RunRecords, "result
   const sure = temperature > 1 ? "too sure" : "not sure enough";
   return [
     {
-      title: "How far probabilities hold",
-      summary: `The model was ${sure}: its outputs are divided by ${number(temperature)}. The expected calibration error on the validation examples, to which that was fitted, went from ${number(calibrationError(before))} to ${number(calibrationError(after))}. On the diagonal, predictions are right as often as they say.`,
+      title: "Calibration of the probabilities",
+      summary: `The model was ${sure}: its outputs are divided by ${number(temperature)}. The expected calibration error on the validation examples, to which the temperature was fitted, changed from ${number(calibrationError(before))} to ${number(calibrationError(after))}. On the diagonal, predictions are correct as often as their probability says.`,
       legend: [
         { color: color.before, label: "before" },
         { color: color.after, label: "after" },
@@ -27,7 +27,7 @@ export function calibrationPictures({ result }: Partial<Pick<RunRecords, "result
       svg: draw({
         height: 240,
         x: { label: "probability", domain: [0, 1], tickFormat: tick },
-        y: { label: "share that is right", domain: [0, 1], tickFormat: tick, grid: true },
+        y: { label: "share of correct predictions", domain: [0, 1], tickFormat: tick, grid: true },
         marks: [
           Plot.line(
             [

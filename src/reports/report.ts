@@ -39,7 +39,11 @@ export function reportedRun(run: RunRecords): ReportedRun {
 function notesOn(trials: readonly ScoredTrial[]): string[] {
   const mixed =
     new Set(trials.map(({ task }) => task)).size > new Set(trials.map(({ records }) => records!.result!.task)).size;
-  return mixed ? ["Runs on other data, or on another split of them, stand apart: their scores do not compare."] : [];
+  return mixed
+    ? [
+        "Runs on other data, or on another split of them, are shown separately, because their scores are not comparable.",
+      ]
+    : [];
 }
 
 /**

@@ -35,7 +35,7 @@ function curve({ title, what, label, steps, evaluations }: Curve): Picture {
   const [first, last] = [drawn[0]!, drawn.at(-1)!];
   return {
     title,
-    summary: `Answers that were drawn in training had ${what} ${number(first.value)} at the start and ${number(last.value)} at the end, over ${counted(steps.length, "step")}.`,
+    summary: `Answers that were sampled in training had ${what} ${number(first.value)} at the start and ${number(last.value)} at the end, over ${counted(steps.length, "step")}.`,
     legend: [
       { color: "var(--series-0)", label: "answers of a step" },
       ...(held.length > 0 ? [{ color: "var(--series-1)", label: "likeliest answers to held-out prompts (dots)" }] : []),

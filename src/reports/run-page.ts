@@ -146,7 +146,7 @@ function rolloutFacts(rollout: NonNullable<RunResult["rollout"]>): [string, stri
   const { answers, failed, generating, scoring, stepping } = rollout;
   return [
     ["answers written in training", number(answers)],
-    ["of them without a reward, because it failed", number(failed)],
+    ["answers whose reward failed", number(failed)],
     ["time of writing answers", duration(generating)],
     ["time of rewards", duration(scoring)],
     ["time of learning", duration(stepping)],
@@ -165,8 +165,8 @@ function frozenBlockFacts({
   return [
     ["blocks frozen", `${frozenBlocks.length} of ${frozenAtStep.length}`],
     ["operations saved by frozen blocks", prefixed(flopsSaved, "FLOP")],
-    ["time saved by frozen blocks, about", secondsSaved > 0 ? duration(secondsSaved) : "none"],
-    ["memory of a step less at the end, expected", prefixed(activationsSaved, "B")],
+    ["approximate time saved by frozen blocks", secondsSaved > 0 ? duration(secondsSaved) : "none"],
+    ["expected memory of a step saved at the end", prefixed(activationsSaved, "B")],
     ["hidden states kept in memory", prefixed(kept.memory, "B")],
     ["hidden states kept in a file", prefixed(kept.file, "B")],
   ];

@@ -88,7 +88,7 @@ function distribution(system: string, { relevant, others }: Scores, all: readonl
   return {
     title: `Scores, ${system}`,
     summary: `${sorts.relevant[0]} have a median score of ${middle(relevant)}, ${sorts.others[0]} of ${middle(others)}${
-      relevant.length > 0 && others.length > 0 ? `; their means lie ${number(mean(relevant) - mean(others))} apart` : ""
+      relevant.length > 0 && others.length > 0 ? `; their means are ${number(mean(relevant) - mean(others))} apart` : ""
     }.`,
     legend: [
       { color: "var(--series-0)", label: sorts.relevant[1] },

@@ -43,7 +43,7 @@ function compared(systems: SearchEvaluation["systems"]): Picture {
   const color = (system: string): string => `var(--series-${names.indexOf(system)})`;
   const best = names.toSorted((a, b) => systems[b]!.ndcg_at_10! - systems[a]!.ndcg_at_10!)[0]!;
   return {
-    title: "What each finds",
+    title: "Scores of each search",
     summary: `By NDCG@10 ${best} is best, ${number(systems[best]!.ndcg_at_10)}.`,
     legend: names.map((label) => ({ color: color(label), label })),
     svg: draw({

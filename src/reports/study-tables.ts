@@ -135,7 +135,7 @@ export function summaryOf(results: TaskResults): string {
   }
   if (!next?.difference) return first;
   const { mean, deviation, count } = next.difference;
-  if (deviation === undefined) return `${first} One seed cannot tell this from chance.`;
+  if (deviation === undefined) return `${first} With one seed, chance can explain this.`;
   const verdict = isBeyondChance(next.difference)
     ? "more than chance between seeds explains"
     : "no more than chance between seeds explains";

@@ -28,7 +28,7 @@ export function workerTables(steps: readonly StepRecord[]): Table[] {
   return [
     {
       caption: "Workers",
-      columns: ["worker", "micro-batches", "share of them", "time of its steps spent waiting", "sent to it and back"],
+      columns: ["worker", "micro-batches", "share of all", "share of time spent waiting", "bytes sent and received"],
       rows,
     },
   ];

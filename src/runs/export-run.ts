@@ -81,7 +81,7 @@ function advice({ quantized }: ExportReport): string | undefined {
   if (quantized?.sameLabel === undefined || quantized.sameLabel >= ENOUGH) return undefined;
   const { dtype } = quantized;
   const other =
-    dtype === "q8" ? "--dtype q4, which does not round what layers are given," : "--dtype q8, with twice the bits,";
+    dtype === "q8" ? "--dtype q4, which does not round the inputs of layers," : "--dtype q8, with twice the bits,";
   return `with ${dtype} fewer than ${100 * ENOUGH} % of answers stay the same: try ${other} or use the float32 file`;
 }
 

@@ -195,7 +195,7 @@ export function gridOf(factors: readonly Factor[], options: Readonly<Record<stri
   for (const factor of conditionedLast(factors)) {
     const { name, levels } = factor;
     if (!levels) {
-      throw new UserError(`factor "${name}": a grid takes a range in steps; give "steps", or search by random`);
+      throw new UserError(`factor "${name}": a grid needs a range with steps; give "steps", or use search: random`);
     }
     choices = choices.flatMap((choice) =>
       takesPart(factor, choice.options) ? levels.map((level) => withLevel(choice, name, level)) : [choice],

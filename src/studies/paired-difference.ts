@@ -24,7 +24,7 @@ export interface PairedDifference {
 /** Describes a difference from the defaults: whether the draw of the examples explains it (two standard errors). */
 export function besideChance({ gain, standardError }: Pick<PairedDifference, "gain" | "standardError">): string {
   if (Math.abs(gain) <= 2 * standardError) return "no more than chance in these examples explains";
-  return `more than chance in these examples explains${gain < 0 ? ", and speaks for the defaults" : ""}`;
+  return `more than chance in these examples explains${gain < 0 ? ", in favour of the defaults" : ""}`;
 }
 
 /** Number of resamples, which estimates a standard error within 3 %. */

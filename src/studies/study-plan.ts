@@ -240,7 +240,7 @@ function howChosen({ holdOut }: Study, configurations: readonly Configuration[])
   const share = `${Number((100 * holdOut).toPrecision(3))} % of the training examples, drawn by each seed`;
   return configurations.every(({ trials }) => isApart(trials[0]!.reported))
     ? `Epochs and configurations are chosen on ${share}; scores are reported on validation data that played no part in it.`
-    : `Epochs and configurations are chosen on ${share}. There is no other validation data: the chosen are scored on the examples that chose them, so their scores are too high.`;
+    : `Epochs and configurations are chosen on ${share}. There is no other validation data: the chosen configurations are scored on the examples by which they were chosen, so their scores are too high.`;
 }
 
 /** Folder of a trial within that of its study. */

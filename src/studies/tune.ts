@@ -73,7 +73,7 @@ export async function tune(
   }
   if ("maxSteps" in options) throw new UserError("tune chooses the length of runs in epochs; leave maxSteps out");
   const study: Study = {
-    title: "What was tried, and what won",
+    title: "Trials, and the best settings",
     options: { method: methodNameIn(options), ...options, patience: PATIENCE },
     factors: factorsBeside(options),
     search: { algorithm: withinMinutes, options: { minutes } },

@@ -65,7 +65,7 @@ export function shownNotes(notes: readonly string[], strict = false): readonly s
   if (!strict || notes.length === 0) return notes.slice(0, MOST_NOTES);
   const count = notes.length === 1 ? "a problem" : `${notes.length} problems`;
   throw new UserError(
-    `the examples have ${count}; mend them, or leave --strict out:\n${notes.map((note) => `- ${note}`).join("\n")}`,
+    `the examples have ${count}; fix them, or leave --strict out:\n${notes.map((note) => `- ${note}`).join("\n")}`,
   );
 }
 

@@ -56,7 +56,7 @@ export function predictedBesideTrue(
 ): Finding {
   const order = [...points.keys()].sort((a, b) => distance(points[b]!) - distance(points[a]!));
   return {
-    title: "Predicted beside true, furthest apart first",
+    title: "Predicted and true values, largest differences first",
     columns: ["text", "true", "predicted", "difference"],
     rows: order.map((i) => {
       const [truth, found] = points[i]!;

@@ -37,7 +37,7 @@ const MOST_NAMES = 3;
 export function withoutSmallClasses(task: TaskData, { minClassRows, smallClasses }: SmallClassOptions): TaskData {
   if (minClassRows === undefined) {
     if (smallClasses === undefined) return task;
-    throw new UserError('option "smallClasses" goes with "minClassRows", which is not given; leave it out');
+    throw new UserError('option "smallClasses" requires "minClassRows"; add it, or leave "smallClasses" out');
   }
   const { stratumOf } = findTaskKind(task.kind);
   if (!stratumOf || task.labels.length === 0) {

@@ -125,7 +125,7 @@ export class RunProgress {
     const { best } = this;
     if (best?.step !== 0 || this.step === 0) return [];
     const [metric, value] = Object.entries(best.metrics)[0]!;
-    return [`training did not beat what it started from (${metric} ${value.toFixed(4)}), which is kept as it was`];
+    return [`training did not beat its starting point (${metric} ${value.toFixed(4)}), which is kept`];
   }
 
   /** Result of the run. */

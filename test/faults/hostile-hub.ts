@@ -49,14 +49,14 @@ const redirect =
 const next = (url: string) => ({ Link: `<${url}>; rel="next"` });
 
 const HOSTILITIES: Record<string, Hostility> = {
-  "says nothing": { info: silence, told: /nothing came for/ },
-  "says nothing to a listing": { listing: silence, told: /nothing came for/ },
+  "says nothing": { info: silence, told: /no data arrived for/ },
+  "says nothing to a listing": { listing: silence, told: /no data arrived for/ },
   "stalls in a listing": {
     listing: (_, response) => void response.writeHead(200).write("["),
-    told: /nothing came for/,
+    told: /no data arrived for/,
   },
-  "says nothing to a file": { file: silence, told: /broke off after 0 of .*nothing came for/ },
-  "stalls in a file": { file: (_, response) => void response.writeHead(200).write("{"), told: /nothing came for/ },
+  "says nothing to a file": { file: silence, told: /broke off after 0 of .*no data arrived for/ },
+  "stalls in a file": { file: (_, response) => void response.writeHead(200).write("{"), told: /no data arrived for/ },
   "answers without end": { info: endlessJson, told: /it sends more than/ },
   "lists without end": { listing: endlessJson, told: /it sends more than/ },
   "links a listing to itself": {

@@ -92,7 +92,7 @@ test.each<[Record<string, string>, string]>([
     { train: "own.csv", preset: "paper", method: "full" },
     "--preset paper: no settings are published for examples of your own",
   ],
-  [{ train: "own.csv", data: "glue" }, 'option "data" goes with "task", which is not given; leave it out'],
+  [{ train: "own.csv", data: "glue" }, 'option "data" requires "task"; add it, or leave "data" out'],
   [{ task: "cola" }, 'where are the files of task "cola"? Give their folder with --data DIR'],
 ])("refused: %j", (given, message) => {
   expect(() => resolveConfig(given)).toThrow(message);

@@ -83,7 +83,7 @@ test("a released model refuses to predict and may be released again; so does a m
   const one = await tuned();
   await one.release();
   await one.release();
-  const released = "the model was released; load it again to ask it";
+  const released = "the model was released; load it again to use it";
   await expect(one.predict("a text")).rejects.toThrow(released);
 
   const host = new AdapterHost(await loadBaseModel(model), runtime);

@@ -34,7 +34,7 @@ test("strict checks end with all notes", async () => {
   await writeCsv(join(home, "few.csv"), [...tickets(2), { message: "two cats on a mat", team: "pets" }]);
   const { code, stdout, stderr } = await check("--train few.csv --strict");
   expect([code, stdout]).toEqual([2, ""]);
-  expect(stderr).toContain("the examples have a problem; mend them, or leave --strict out:\n- 1 class has fewer than");
+  expect(stderr).toContain("the examples have a problem; fix them, or leave --strict out:\n- 1 class has fewer than");
 });
 
 test("a file without a header is reported", async () => {

@@ -284,7 +284,7 @@ describe("the command", () => {
     let interrupted: Promise<void> | undefined;
     server = await ChatServer.start(async (asked, count) => {
       if (count === 10) running.process.kill("SIGINT");
-      if (count >= 10) interrupted ??= running.says(/waiting for the answers under way/).then(() => undefined);
+      if (count >= 10) interrupted ??= running.says(/waiting for the answers in progress/).then(() => undefined);
       await interrupted;
       return right(asked);
     });

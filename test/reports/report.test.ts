@@ -55,7 +55,7 @@ describe("of one run", () => {
         most: 1,
       },
       {
-        title: "Predicted beside true",
+        title: "Predicted and true values",
         columns: ["text", "true"],
         rows: [["x", 1]],
         points: [
@@ -80,9 +80,9 @@ describe("of one run", () => {
     expect(numbers(scores!)).toEqual([["accuracy", "0.864", "0.7", "0.5"]]);
     expect(confused!.querySelector("caption")!.textContent).toBe("Most confused labels: 1 of 2");
     expect(numbers(confused!)).toEqual([["a", "b", "3"]]);
-    expect([...page.querySelectorAll(".answers caption")].at(-1)!.textContent).toBe("Predicted beside true");
-    expect(titles(page)[0]).toBe("Predicted beside true");
-    expect(figure(page, "Predicted beside true").querySelectorAll("circle")).toHaveLength(2);
+    expect([...page.querySelectorAll(".answers caption")].at(-1)!.textContent).toBe("Predicted and true values");
+    expect(titles(page)[0]).toBe("Predicted and true values");
+    expect(figure(page, "Predicted and true values").querySelectorAll("circle")).toHaveLength(2);
   });
 
   test("says why an epoch was kept if another one seems better by a score", () => {
@@ -190,7 +190,7 @@ describe("of one run", () => {
       numbers(figure(parsed([records()]), "Freezing schedule r(t)")),
     );
     const facts = Object.fromEntries(numbers(page.querySelector(".facts")!));
-    expect(facts).toMatchObject({ "blocks frozen": "5 of 6", "time saved by frozen blocks, about": "none" });
+    expect(facts).toMatchObject({ "blocks frozen": "5 of 6", "approximate time saved by frozen blocks": "none" });
     for (const of of page.querySelectorAll("figure")) expect(of.textContent).not.toMatch(/NaN|undefined|Infinity|null/);
   });
 
@@ -228,8 +228,8 @@ describe("of one run", () => {
     const [before, after] = titles(page)
       .slice(-2)
       .map((title) => figure(page, title!).textContent!);
-    expect(before).toMatch(/their means lie 0\.10\d* apart/);
-    expect(after).toMatch(/their means lie 0\.40\d* apart/);
+    expect(before).toMatch(/their means are 0\.10\d* apart/);
+    expect(after).toMatch(/their means are 0\.40\d* apart/);
     const [gained, lost] = [...page.querySelectorAll(".facts table")];
     expect(gained!.querySelector("caption")!.textContent).toBe("Queries that gained most by training, in NDCG@10");
     expect(numbers(gained!)).toHaveLength(10);

@@ -58,5 +58,7 @@ test("runs of one file share a chart, but not with those on another split of it 
   expect(page.querySelector("main")!.textContent).toContain(
     "36 training examples; scored on 9 held out (20 %, drawn by seed 42)",
   );
-  expect(page.querySelector("main")!.textContent).toContain("stand apart: their scores do not compare");
+  expect(page.querySelector("main")!.textContent).toContain(
+    "are shown separately, because their scores are not comparable",
+  );
 });

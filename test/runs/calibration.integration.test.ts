@@ -70,7 +70,7 @@ test("predictions with a run's adapter have probabilities calibrated on its vali
   expect(numbers(of(1).bins)).toEqual(near(after));
   expect(numbers(of(temperature).bins)).toEqual(near(before));
   for (const other of [0.8, 1.25, temperature]) expect(of(1).cost).toBeLessThan(of(other).cost);
-  expect(await readFile(join(home, "run/report.html"), "utf8")).toContain("How far probabilities hold");
+  expect(await readFile(join(home, "run/report.html"), "utf8")).toContain("Calibration of the probabilities");
 });
 
 test("texts unlike those of all classes are none of these, compared with validation examples", async () => {

@@ -389,7 +389,7 @@ describe("unusable data is refused with a sentence", () => {
     const given = { ...QUICK, model, train, validation, learningRate: 2, epochs: 1, output: at("kept") };
     const { result, notes } = await fineTune(given);
     expect(result!.bestEpoch).toBe(0);
-    expect(notes.join()).toMatch(/training did not beat what it started from/);
+    expect(notes.join()).toMatch(/training did not beat its starting point/);
   });
 
   test("a positive equal to its anchor is kept, counted and noted", async () => {

@@ -79,7 +79,7 @@ test("training starts from the fitted head, which is kept if training does not i
   expect(evaluations[0]!.metrics.accuracy).toBe(1);
   expect(evaluations.at(-1)!.metrics.accuracy).toBeLessThan(1);
   expect(result).toMatchObject({ bestEpoch: 0, metrics: evaluations[0]!.metrics });
-  expect(notes.join()).toMatch(/training did not beat what it started from \(accuracy 1\.0000\)/);
+  expect(notes.join()).toMatch(/training did not beat its starting point \(accuracy 1\.0000\)/);
   const adapter = JSON.parse(await readFile(join(directory, "adapter", "adapter.json"), "utf8"));
   const config = JSON.parse(await readFile(join(directory, "config.json"), "utf8"));
   expect(adapter.task.features).toBe(config.headFeatures);

@@ -157,7 +157,7 @@ test("missing models and data sets are refused, and nothing is written", async (
   await refused({ ...data, model: "owner/tiny", revision: "v3" }, /has no revision "v3"/);
   await refused({ ...data, model: "owner/other", offline: true }, /not in the cache/);
   await refused({ dataset: "owner/none", model: "owner/tiny" }, /there is no data set owner\/none/);
-  await refused({ ...data, validation: "some.csv" }, /option "validation" goes with "train"/);
-  await refused({ train: "some.csv", datasetConfig: "cola" }, /option "datasetConfig" goes with "dataset"/);
+  await refused({ ...data, validation: "some.csv" }, /option "validation" requires "train"/);
+  await refused({ train: "some.csv", datasetConfig: "cola" }, /option "datasetConfig" requires "dataset"/);
   await refused({ ...data, train: "some.csv" }, /give either a task .*--dataset OWNER\/NAME/);
 });

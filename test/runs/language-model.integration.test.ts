@@ -295,7 +295,9 @@ describe("long examples", () => {
     await expect(
       fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
     ).rejects.toThrow(
-      new UserError("none of the 15 training examples has anything left that counts with --max-length 12; raise it"),
+      new UserError(
+        "none of the 15 training examples has a token left that counts for the loss with --max-length 12; raise it",
+      ),
     );
   });
 });

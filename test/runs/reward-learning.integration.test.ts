@@ -160,7 +160,7 @@ test.each([
   [{ reward: "constructor" }, 'there is no reward "constructor"'],
   [{ reward: "last-number", rewardWords: 3 }, "--reward-words does not go with --reward last-number"],
   [{ reward: "length", rewardWords: 3, method: "lora", freezeBlocks: "linear" }, "--freeze-blocks keeps hidden states"],
-  [{ reward: "length", rewardWords: 3, maxLength: 16, maxNewTokens: 16 }, "has anything left that counts"],
+  [{ reward: "length", rewardWords: 3, maxLength: 16, maxNewTokens: 16 }, "has a token left that counts"],
 ])("what cannot be trained is refused: %j", async (given, message) => {
   const config = await configOf("refused", given);
   await expect(fineTune(config)).rejects.toThrow(message);

@@ -86,7 +86,8 @@ describe("an untuned model", () => {
     for (const name of source.tensors.keys())
       if (!/^pooler|pooler\./.test(name)) kept.set(name, await source.read(name));
     await writeSafetensors(file, kept);
-    const lacking = /headless cannot answer as it is: it has no weights pooler\.dense\.weight.*; train it first/;
+    const lacking =
+      /headless cannot predict without training: it has no weights pooler\.dense\.weight.*; train it first/;
     await expect(loadAskedModel({ model: directory }, runtime)).rejects.toThrow(lacking);
     await expect(loadSeveralModels({ models: [directory] }, {}, runtime)).rejects.toThrow(lacking);
   });
@@ -100,7 +101,7 @@ describe("an untuned model", () => {
 
   test("needs only its name, and is refused with both a run and an adapter", async () => {
     await expect(loadAskedModel({}, runtime)).rejects.toThrow(
-      new UserError("give --run DIR or --adapter DIR, or --model NAME for a model as it is"),
+      new UserError("give --run DIR or --adapter DIR, or --model NAME to use a model without training"),
     );
     await expect(loadAskedModel({ run: "a", adapter: "b" }, runtime)).rejects.toThrow(
       new UserError("give either --run DIR or --adapter DIR"),

@@ -159,7 +159,7 @@ describe.skipIf(noValkey !== undefined)(
       );
       started.push(study);
       await study.says(/trials are on the queue/);
-      await study.says(/no worker is there; aflora work --queue redis:/);
+      await study.says(/no worker is connected; start one with aflora work --queue redis:/);
       await other.stop();
       // It looks for the server again where that was.
       const empty = createServer((socket) => socket.destroy()).listen(other.port, "127.0.0.1");

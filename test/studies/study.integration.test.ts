@@ -400,7 +400,9 @@ test("tune trains the defaults, then what fits into the time, and leaves the bes
 test("description of a difference: chance does not explain a clear loss", () => {
   expect(besideChance({ gain: 0.01, standardError: 0.008 })).toBe("no more than chance in these examples explains");
   expect(besideChance({ gain: 0.02, standardError: 0.008 })).toBe("more than chance in these examples explains");
-  expect(besideChance({ gain: -0.02, standardError: 0.008 })).toMatch(/^more than chance .* speaks for the defaults$/);
+  expect(besideChance({ gain: -0.02, standardError: 0.008 })).toMatch(
+    /^more than chance .* in favour of the defaults$/,
+  );
 });
 
 test("if the defaults do not fit, tune shortens all trials equally, or uses the time for one run", () => {

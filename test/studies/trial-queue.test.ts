@@ -142,7 +142,7 @@ describe.skipIf(noValkey !== undefined)(
       const client = server.client();
       await client.config("SET", "maxmemory-policy", "allkeys-lru");
       await expect(TrialQueue.open(server.url)).rejects.toThrow(
-        /^the server at redis:\S+ may drop what it holds \(maxmemory-policy allkeys-lru\); set maxmemory-policy noeviction$/,
+        /^the server at redis:\S+ may evict data \(maxmemory-policy allkeys-lru\); set maxmemory-policy noeviction$/,
       );
       await client.config("SET", "maxmemory-policy", "noeviction");
       const fence = await queue.takeFence("full");

@@ -120,7 +120,7 @@ test("of rerankers: queries for which another passage comes first; without such 
     { text: "b", textPair: "passage", label: 0 },
   ];
   expect(tablesOf("reranker", [scored(0), scored(-9)], graded)).toEqual({
-    "Predicted beside true, furthest apart first": [
+    "Predicted and true values, largest differences first": [
       ["a | passage", 1, 0.5, -0.5],
       ["b | passage", 0, 0, 0],
     ],

@@ -121,7 +121,7 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     const { page, complaints } = await Visit.of(context, served.url);
     await page.getByRole("button", { name: "Forget it" }).press("Enter");
     await page.getByRole("button", { name: "Begin with 88 support tickets" }).press("Enter");
-    await page.getByText("kept in this browser already").waitFor();
+    await page.getByText("This browser already stores its files").waitFor();
     await page.getByLabel("Epochs").press("Control+A");
     await page.keyboard.type("1");
     await page.keyboard.press("Enter");

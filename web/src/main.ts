@@ -116,8 +116,7 @@ async function run(train: () => Promise<EndFacts>): Promise<void> {
   lock(false);
   if (!end) return progress.say("");
   result = end.result;
-  if (!end.finished)
-    return progress.end("Stopped before the first epoch had ended: there is nothing to take away.", []);
+  if (!end.finished) return progress.end("Stopped before the first epoch had ended: there is nothing to download.", []);
   const how = end.stopped ? "Stopped." : "Done.";
   progress.end(`${how} Best epoch ${result!.bestEpoch}: ${metricsText(result!.metrics)}.`, end.notes);
   tryStep.begin(end);

@@ -106,7 +106,7 @@ function inWords({ type, parameters, memory, download }: ModelFacts): string {
     download === undefined
       ? "Its files are read when training begins."
       : download === 0
-        ? "Its files are kept in this browser already."
+        ? "This browser already stores its files."
         : `${prefixed(download, "B")} are read once, when training begins.`;
   return `${type}, ${number(Math.round(parameters / 1e5) / 10)} million weights; training takes about ${prefixed(memory, "B")} of memory. ${fetched}`;
 }

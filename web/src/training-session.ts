@@ -115,7 +115,7 @@ export class TrainingSession {
   async resumeRun(): Promise<EndFacts> {
     this.#switch.reset();
     const found = await findRun();
-    if (!found) throw new UserError("what was kept of the run cannot be read any more; train again");
+    if (!found) throw new UserError("the saved run can no longer be read; train again");
     const { settings, given, state, records } = found;
     const examples = { ...given, table: await readExamples(given) };
     this.#examples = examples;

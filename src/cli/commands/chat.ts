@@ -32,7 +32,7 @@ export function chatCommand(): Command {
     .option("--adapter <dir>", "adapter folder instead of --run, for example one made by Hugging Face PEFT")
     .option(
       "--model <name>",
-      "model to ask as it is; with --run or --adapter, base model to use instead of the one named there",
+      "model to use without training; with --run or --adapter, base model to use instead of the one named there",
     )
     .option("--system <text>", "system message for the model")
     .option("--json-schema <file>", JSON_SCHEMA);

@@ -37,11 +37,11 @@ interface Given extends BaseFlags {
 /** `aflora embed` */
 export function embedCommand(): Command {
   const command = new Command("embed")
-    .argument("[texts...]", "texts to embed; of a model of pictures, their paths")
+    .argument("[texts...]", "texts to embed, or paths of pictures")
     .option("--run <dir>", "run folder, or its adapter folder")
     .option(
       "--model <name>",
-      "model to use as it is (default: the bundled encoder); with --run, base model instead of the one named there",
+      "model to use without training (default: the bundled encoder); with --run, base model instead of the one named there",
     )
     .option("--file <file>", "texts from a CSV, TSV, JSONL, parquet or TXT file, or a folder of pictures")
     .option("--text <column>", "column of the text in that file")

@@ -42,7 +42,10 @@ export function estimateCommand(): Command {
       "folder of the study, to compare with the time it took (default: runs/<name of the file>)",
     )
     .addOption(
-      numberOption("--workers <n>", "also estimate the run with this many workers like this machine (aflora work)"),
+      numberOption(
+        "--workers <n>",
+        "also estimate the run with this number of workers (aflora work), each like this machine",
+      ),
     )
     .addOption(numberOption("--network <speed>", `with --workers: speed of the network in Mb/s (default: ${NETWORK})`))
     .option("--json", "print JSON");
@@ -78,11 +81,11 @@ export function estimateCommand(): Command {
     }
     const { length, step, start, evaluated, memory } = timing;
     const lines = [
-      `about ${duration(seconds)} on this machine: ${counted(Math.round(length.epochs * length.stepsPerEpoch) + length.refitSteps, "step")} of ${step.toPrecision(3)} s, ${counted(evaluationsOf(timing), "evaluation")} of ${duration(length.validation * evaluated)}, ${duration(start)} to begin`,
+      `about ${duration(seconds)} on this machine: ${counted(Math.round(length.epochs * length.stepsPerEpoch) + length.refitSteps, "step")} of ${step.toPrecision(3)} s, ${counted(evaluationsOf(timing), "evaluation")} of ${duration(length.validation * evaluated)}, ${duration(start)} before the first step`,
       `memory: about ${bytes(memory.total)}`,
       ...(took
         ? [
-            `the run took ${duration(took.seconds)} from its first step to its last evaluation, ${took.secondsPerStep.toPrecision(3)} s a step, and ${bytes(took.peakMemory)} of memory`,
+            `the run took ${duration(took.seconds)} from its first step to its last evaluation, ${took.secondsPerStep.toPrecision(3)} s per step, and ${bytes(took.peakMemory)} of memory`,
           ]
         : []),
       ...(withWorkers ? workersLines(withWorkers, timing.step, given.localSteps !== undefined) : []),
@@ -101,7 +104,7 @@ function workersLines(of: WorkersEstimate & { seconds: number }, alone: number, 
     `a step has ${counted(shards, "shard")} for workers; on average it sends ${size(values)} to each worker, and gets ${size(returned)} back from all`,
     ...(workers > shards
       ? [
-          `more than ${counted(shards, "worker")} would find no work; ${isLocal ? "--replicas says how many there are" : "a larger --batch-size or a lower --token-budget makes more"}`,
+          `more than ${counted(shards, "worker")} would find no work; ${isLocal ? "--replicas sets how many there are" : "a larger --batch-size or a lower --token-budget makes more"}`,
         ]
       : []),
     ...(speedup < 1
@@ -117,7 +120,7 @@ function refuseWrong(workers: number | undefined, network: number | undefined): 
     throw new UserError(`--workers must be a whole number from 1 to ${MOST_WORKERS}`);
   if (network !== undefined && !(network > 0)) throw new UserError("--network must be a number of Mb/s above 0");
   if (network !== undefined && workers === undefined)
-    throw new UserError("--network goes with --workers; leave it out, or say how many workers there are");
+    throw new UserError("--network requires --workers; add it, or leave --network out");
 }
 
 interface Flags {
@@ -147,9 +150,7 @@ async function estimateOfStudy(
   const lines = [
     `about ${duration(estimate.seconds)} on this machine, one trial after another, and ${bytes(estimate.memory)} of memory: ${counted(trials.length, "trial")}, ${counted(estimate.timed, "kind")} of them timed`,
     ...(finished.length > 0
-      ? [
-          `${counted(finished.length, "trial")} of them have finished in ${output}; what was done there took ${duration(took)}`,
-        ]
+      ? [`${counted(finished.length, "trial")} of them have finished in ${output}, which took ${duration(took)}`]
       : []),
   ];
   print(`${lines.join("\n")}\n`);

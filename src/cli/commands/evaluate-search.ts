@@ -22,7 +22,7 @@ export const asksForSearch = (given: Partial<CorpusFiles>): boolean =>
 export async function evaluateOnCorpus(run: string, given: Partial<CorpusFiles>, json: boolean): Promise<void> {
   const { corpus, queries, qrels, output, ...others } = given;
   if (corpus === undefined || queries === undefined || qrels === undefined) {
-    throw new UserError("a corpus is searched with all three: --corpus FILE --queries FILE --qrels FILE");
+    throw new UserError("to evaluate a search, give all three: --corpus FILE --queries FILE --qrels FILE");
   }
   let progress: { what: string; line: ProgressLine } | undefined;
   const evaluation = await evaluateSearch(run, {

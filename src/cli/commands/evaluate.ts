@@ -114,7 +114,7 @@ function describe({
     lines.push("", "rows: true label, columns: predicted", table([["", ...labels], ...rows]));
   } else if (first) {
     const { title, columns, rows, most = rows.length } = first;
-    const more = rows.length > most ? `: ${most} of ${integer(rows.length)} (--output FILE has all)` : "";
+    const more = rows.length > most ? `: ${most} of ${integer(rows.length)} (--output FILE writes all)` : "";
     lines.push("", `${title}${more}`, table([columns, ...rows.slice(0, most)].map((row) => row.map(String))));
   }
   return lines.join("\n");

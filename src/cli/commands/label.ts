@@ -161,7 +161,7 @@ async function ask(
   const progress = new ProgressLine("labelling", "answers", missing);
   const stopListening = onStopSignal(() => {
     abort.abort();
-    say("waiting for the answers under way; press Ctrl-C again to end at once\n");
+    say("waiting for the answers in progress; press Ctrl-C again to end at once\n");
   });
   let done = 0;
   const tokens = { read: 0, written: 0 };

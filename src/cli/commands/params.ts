@@ -76,7 +76,7 @@ function describe(method: string, { costs, head, sequenceLength, adaptedLayers }
     "",
     `head, counted apart: ${integer(head)}`,
     "",
-    `MFLOP of one training step per token, ${sequenceLength} tokens a sequence:`,
+    `MFLOP of one training step per token, ${sequenceLength} tokens per sequence:`,
     table([
       ["", ...whens],
       ...(["base", "adapter"] as const).flatMap((part) =>

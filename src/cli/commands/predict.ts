@@ -46,7 +46,7 @@ export function predictCommand(): Command {
     .option("--adapter <dir>", "adapter folder instead of --run, for example one made by Hugging Face PEFT")
     .option(
       "--model <name>",
-      "model to ask as it is; with --run or --adapter, base model to use instead of the one named there",
+      "model to use without training; with --run or --adapter, base model to use instead of the one named there",
     )
     .option("--file <file>", "texts from a CSV, TSV, JSONL, parquet or TXT file")
     .option("--text <column>", "column of the text in that file")
@@ -76,7 +76,7 @@ export function predictCommand(): Command {
       }
       if (options.jsonSchema !== undefined && !(model.writes && options.textPair === undefined && !options.choices)) {
         throw new UserError(
-          "--json-schema holds the answers that a language model writes; leave out what asks for others",
+          "--json-schema is for answers that a language model writes; leave it out, or leave out --choices and --text-pair",
         );
       }
       const { inputs, table } = await readInputs(texts, options, model.description.task.kind);

@@ -41,11 +41,11 @@ export function searchCommand(): Command {
     .option("--run <dir>", "run folder of an embedding model")
     .option(
       "--model <name>",
-      "model to use as it is (default: the bundled encoder); with --run, base model instead of the one named there",
+      "model to use without training (default: the bundled encoder); with --run, base model instead of the one named there",
     )
     .requiredOption(
       "--corpus <file>",
-      "file of texts: JSONL, CSV or TSV with text and optionally _id and title, or one text per line; of pictures a folder, or a file of paths",
+      "file of texts: JSONL, CSV or TSV with text and optionally _id and title, or one text per line; for pictures, a folder or a file of paths",
     )
     .option("--text <column>", "column of the text")
     .option("--vectors <file>", "vectors of the corpus, written by aflora embed --output FILE.npy")

@@ -23,7 +23,7 @@ const EXAMPLES = [
   "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
 ];
 
-const NOTE = `Send the requests of OpenAI's API to the address that it prints: /v1/models, /v1/chat/completions,
+const NOTE = `Send requests of OpenAI's API to the address that the server prints: /v1/models, /v1/chat/completions,
 /v1/completions, /v1/responses and /v1/embeddings. Rerankers answer at /v1/rerank, as with Cohere
 and Jina, and models that label texts at /v1/classify. A model has the name of its run folder.
 /health, /ready and /metrics (Prometheus) are for orchestrators. Unless --host is given, the server
@@ -60,10 +60,10 @@ export function serveCommand(): Command {
     )
     .option(
       "--model <name>",
-      "model to serve as it is, may be repeated; with --run, base model to use instead of the one named there",
+      "model to serve without training, may be repeated; with --run, base model to use instead of the one named there",
       collect,
     )
-    .option("--with-base", 'serve the base model as it is beside the runs, as "base" (of several, as "base-NAME")')
+    .option("--with-base", 'also serve the base model of the runs, as "base" (if there are several, as "base-NAME")')
     .option("--threshold <p>", `${THRESHOLD} (classifiers only)`)
     .addOption(numberOption("--none-of-these <share>", `${NONE_OF_THESE} (classifiers only)`));
   addSchemaOptions(command, serveOptions, "Serving");

@@ -40,14 +40,14 @@ const EVERYDAY = [
 export function trainCommand(): Command {
   const command = new Command("train")
     .option("--config <file>", "JSON or YAML file of options, named without dashes; flags override it")
-    .option("--config-schema", "print the JSON Schema of such a file, for editors, and end")
+    .option("--config-schema", "print the JSON Schema of such a file, for editors, and exit")
     .option("--overwrite", "replace an earlier run in the output folder")
     .option("--resume [dir]", "resume the run in this folder, or in --output, with the options saved there")
     .option("--watch", "serve a live report of the run on 127.0.0.1, and print its address")
     .option("--queue [url]", "let aflora work compute the steps, through this Valkey or Redis server")
     .option(
       "--mixed-processors",
-      "with --queue: also take workers that round differently; results are then not bit-identical",
+      "with --queue: also accept workers that round differently; results are then not bit-identical",
     )
     .addOption(numberOption("--watch-port <n>", "port of that page (default: any free port)"));
   addRunOptions(command);
@@ -72,7 +72,7 @@ export function trainCommand(): Command {
       return;
     }
     if (mixedProcessors && queue === undefined)
-      throw new UserError("--mixed-processors goes with --queue; leave it out");
+      throw new UserError("--mixed-processors requires --queue; add it, or leave --mixed-processors out");
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
       { ...file, ...flags, ...(typeof resume === "string" && { output: resume }) },

@@ -145,7 +145,7 @@ function storyOfWinner(of: {
 }): string {
   const { label, shortened, difference, reportedSeparately } = of;
   if (of.tried === 1) {
-    return `There was time for one setting only, the defaults of aflora train${shortened}: ${label}.`;
+    return `There was time for only one setting, the defaults of aflora train${shortened}: ${label}.`;
   }
   const tried = counted(of.tried, "setting");
   if (!difference) {

@@ -44,7 +44,7 @@ export function workCommand(): Command {
     .addOption(numberOption("--trials <n>", "end after this number of trials (default: no limit)"))
     .option(
       "--metrics <address>",
-      "serve /metrics (Prometheus) and /health at this port of 127.0.0.1, or at host:port (default: do not)",
+      "serve /metrics (Prometheus) and /health at this port of 127.0.0.1, or at host:port (default: off)",
     )
     .addOption(
       numberOption(
@@ -65,7 +65,7 @@ export function workCommand(): Command {
     const server = at === undefined ? undefined : await serveMetrics(measured.metrics, parseListenAddress(at));
     if (server) log(`metrics at ${server.url}/metrics`);
     const stopListening = onStopSignal(() => {
-      log("giving back what is not done; once more ends at once");
+      log("returning unfinished work; press Ctrl-C again to end at once");
       abort.abort();
     });
     try {
@@ -101,7 +101,7 @@ export function workCommand(): Command {
 
 /** Last line of a worker, by the reason of its end. */
 const ENDED: Readonly<Record<WorkEnd, string>> = {
-  asked: "stopped; other workers can take what was given back",
+  asked: "stopped; other workers can take the returned work",
   idle: "stopped: nothing was left to do",
   trials: "stopped: this was the last trial of --trials",
 };

@@ -96,7 +96,7 @@ export class TrainingProgress {
     const { total, weights, optimizer, activations, hiddenStates } = start.memory;
     const kept = hiddenStates === undefined ? "" : `, hidden states of frozen blocks up to ${bytes(hiddenStates)}`;
     this.log(
-      `memory: about ${bytes(total)} expected, of it weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}${kept}`,
+      `memory: about ${bytes(total)} expected: weights ${bytes(weights)}, optimizer ${bytes(optimizer)}, activations ${bytes(activations)}${kept}`,
     );
     for (const note of start.notes) this.note(note);
     if (stepsDone > 0) this.log(`resuming after step ${stepsDone}`);
@@ -203,7 +203,7 @@ function workers({ workers = [], seconds }: StepRecord): string {
 
 /** Describes the answers of a step. */
 const rewarded = ({ reward, spread, answerTokens }: NonNullable<StepRecord["rollout"]>): string =>
-  `reward ${reward === null ? "none" : `${reward.toFixed(3)}${spread === null ? "" : ` ± ${spread.toFixed(3)}`}`}, ${answerTokens.toFixed(0)} tokens an answer`;
+  `reward ${reward === null ? "none" : `${reward.toFixed(3)}${spread === null ? "" : ` ± ${spread.toFixed(3)}`}`}, ${answerTokens.toFixed(0)} tokens per answer`;
 
 /** Maximum number of characters of an example to show. */
 const SHOWN = 1500;
@@ -214,7 +214,7 @@ function sampleLines(parts: NonNullable<RunStart["sample"]>): string[] {
   const marked = parts.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
   const shown = marked.length > SHOWN ? `${marked.slice(0, SHOWN)}…` : marked;
   return [
-    "the first example, with what counts for the loss between ⟦ and ⟧:",
+    "the first example; text between ⟦ and ⟧ counts for the loss:",
     ...shown.split("\n").map((line) => `  ${line}`),
   ];
 }

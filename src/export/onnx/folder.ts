@@ -250,7 +250,7 @@ ${showLogits?.(labelNames(task))}
     ...(pipelineCall ? [pipeline] : []),
     ...(showLogits
       ? [
-          `The ${huggingFace.pipeline} pipeline takes no pairs and turns the one output of a regression into 1. For those, call the model (a single text is given without \`text_pair\`):`,
+          `The ${huggingFace.pipeline} pipeline takes no pairs and turns the one output of a regression into 1. For pairs and regressions, call the model (a single text is given without \`text_pair\`):`,
           byHand,
         ]
       : []),
@@ -283,7 +283,7 @@ console.log(summary_text);
 \`\`\`
 
 A prefix that the model was trained with is in config.json, and the pipeline puts it there. Transformers.js has no beam
-search: it writes what \`aflora predict --num-beams 1\` writes. Give it one text at a time: of several, it continues each answer
+search: it writes what \`aflora predict --num-beams 1\` writes. Give it one text at a time: with several, it continues each answer
 until all have ended.`;
 }
 

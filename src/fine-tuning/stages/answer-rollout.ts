@@ -155,7 +155,7 @@ export class AnswerRollout implements Rollout {
     const [only] = this.#rewards;
     const found =
       this.#rewards.size === 1 ? `all rewards were ${only}` : "the answers to one prompt always had the same reward";
-    return `${found}, so no answer was better than another and nothing was learned: the report shows some answers; reward what they do partly right, or give prompts that the model sometimes answers well`;
+    return `${found}, so no answer was better than another and nothing was learned: the report shows some answers; reward partly correct answers, or give prompts that the model sometimes answers well`;
   }
 
   get notes(): string[] {

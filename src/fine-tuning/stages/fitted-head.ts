@@ -75,7 +75,7 @@ function fittedNote(
   }
   const error = scores.errors[metric!];
   const score = `${metric} ${scores.metrics[metric!]!.toFixed(3)}${error === undefined ? "" : ` ± ${error.toFixed(3)}`}`;
-  const shown = `on ${scores.examples} training examples, each left out of a fit in turn`;
+  const shown = `on ${scores.examples} training examples by cross-validation`;
   return `the head starts fitted${reads}: ${score} ${shown}${part}`;
 }
 

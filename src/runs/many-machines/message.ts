@@ -35,7 +35,7 @@ export function messageBytes(facts: unknown, tensors: Tensors = new Map()): Buff
   const size = [length, text, ...numbers].reduce((sum, { byteLength }) => sum + byteLength, 0);
   if (size > MAX_BYTES) {
     throw new UserError(
-      `what trains is ${Math.round(size / 1e6)} MB, more than a queue's server keeps in one value (${MAX_BYTES / 1e6} MB); choose a method with fewer trainable parameters`,
+      `the trainable parameters are ${Math.round(size / 1e6)} MB, more than a queue's server keeps in one value (${MAX_BYTES / 1e6} MB); choose a method with fewer trainable parameters`,
     );
   }
   return Buffer.from(joinedBytes([length, text, ...numbers], size).buffer);

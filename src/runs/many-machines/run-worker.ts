@@ -123,7 +123,7 @@ class RunWorker {
       onNote?.(`run ${id.slice(0, 12)}: ${line.parse(`${order.adapter.task.kind} on ${order.adapter.model}`)}`);
       run = await this.#open(id, order);
       await this.#takeShards(id, run);
-      onNote?.(`run ${id.slice(0, 12)}: no shards any more`);
+      onNote?.(`run ${id.slice(0, 12)}: no more shards`);
     } catch (error) {
       if (signal.aborted) return;
       this.#left.add(id);

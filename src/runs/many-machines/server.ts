@@ -48,7 +48,7 @@ export async function connect(url: string, onNote?: (note: string) => void): Pro
     if (isNoted || !REFUSED.test(message)) return;
     isNoted = true;
     onNote?.(
-      `the server at ${address} no longer takes the password: give it the old one back, or end this and begin it again with the new one`,
+      `the server at ${address} no longer accepts the password: restore the old one, or stop this command and start it again with the new one`,
     );
   });
   return { client, address };
@@ -116,7 +116,7 @@ async function probe(client: Redis, address: string): Promise<void> {
     const policy = /^maxmemory_policy:(\S+)/m.exec(await within(PATIENCE, client.info()))?.[1];
     if (policy !== undefined && policy !== "noeviction") {
       throw new UserError(
-        `the server at ${address} may drop what it holds (maxmemory-policy ${policy}); set maxmemory-policy noeviction`,
+        `the server at ${address} may evict data (maxmemory-policy ${policy}); set maxmemory-policy noeviction`,
       );
     }
   } catch (error) {

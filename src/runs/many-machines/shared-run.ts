@@ -215,7 +215,7 @@ export class SharedRun implements OtherMachines {
 
   readonly #onLost = (): void => {
     // Each failed attempt to reconnect is another loss.
-    if (!this.#isLost) this.#onNote(`the server at ${this.#address} does not answer: it waits for it`);
+    if (!this.#isLost) this.#onNote(`the server at ${this.#address} does not answer: the run waits for it`);
     this.#isLost = true;
   };
   readonly #onReconnected = (): void => {
@@ -273,7 +273,7 @@ export class SharedRun implements OtherMachines {
     if (isWaiting) {
       if (now - times.result > NO_WORKERS && !this.#notedNoWorkers) {
         this.#notedNoWorkers = true;
-        this.#onNote(`it waits for workers that take its shards: start aflora work --queue ${this.#address}`);
+        this.#onNote(`the run waits for workers that take its shards: start aflora work --queue ${this.#address}`);
       }
       times.taken = now;
       return;
@@ -339,7 +339,7 @@ export class SharedRun implements OtherMachines {
 }
 
 const LARGE =
-  "more than 4 million parameters train: the adapter will be the same with any workers, but not to the bit that of a run without --queue";
+  "more than 4 million parameters train: the adapter will be the same with any workers, but not bit-identical to that of a run without --queue";
 const ROUNDS_OTHERWISE =
-  "its results are not this machine's to the bit; take processors that round alike and as many --threads, or --mixed-processors";
-const MIXED = ", and rounds differently from this machine: the adapter is not equal to the bit to that of one machine";
+  "its results are not bit-identical to this machine's; use processors that round alike and the same number of --threads, or --mixed-processors";
+const MIXED = ", and rounds differently from this machine: the adapter is not bit-identical to that of one machine";

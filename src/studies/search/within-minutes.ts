@@ -236,5 +236,5 @@ function shortening(timing: Timing, { epochs, batchSize, compares }: Length, min
   if (compares && epochs === wanted) return undefined;
   if (compares) return `the defaults' ${wanted} epochs do not fit into the time: all trials have ${epochs}${smaller}`;
   const enough = secondsOf(timing, 0, { to: Math.ceil(SHORTEST * wanted) }) / (60 * SHORTENED * PLANNED);
-  return `there is no time to compare settings: one run of ${epochs} of the defaults' ${wanted} epochs${smaller}${smaller && ","} takes all of it; about ${Math.max(Math.floor(minutes) + 1, Math.ceil(enough))} minutes are enough for some`;
+  return `there is no time to compare settings: one run of ${epochs} of the defaults' ${wanted} epochs${smaller}${smaller && ","} takes all of it; about ${Math.max(Math.floor(minutes) + 1, Math.ceil(enough))} minutes are enough to compare some`;
 }

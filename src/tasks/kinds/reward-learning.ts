@@ -39,7 +39,7 @@ const options = z.object({
     .default(8)
     .describe("answers to each prompt, which are compared with each other"),
   maxNewTokens: z.int().positive().max(32_768).default(128).describe("limit on tokens per answer"),
-  temperature: z.number().positive().default(1).describe("temperature at which answers are drawn"),
+  temperature: z.number().positive().default(1).describe("temperature at which answers are sampled"),
   beta: z.number().min(0).optional().describe("weight of the KL divergence from the starting model (default: 0)"),
   lossType: z
     .enum(LOSS_TYPES)
@@ -48,7 +48,9 @@ const options = z.object({
   scaleRewards: z
     .enum(SCALE_REWARDS)
     .default("group")
-    .describe("standard deviation that rewards are divided by: of the answers to a prompt, of a step's, or none"),
+    .describe(
+      "standard deviation that rewards are divided by: that of the answers to a prompt, that of all answers of a step, or none",
+    ),
 });
 
 /** Options that describe how an adapter was trained, without the location of its reward. */

@@ -98,7 +98,7 @@ describe("a corpus is searched", () => {
       "Scores, fine-tuned",
       "Scores, before training",
       "Queries that gained most",
-      "What each finds",
+      "Scores of each search",
     ]) {
       expect(page).toContain(text);
     }
@@ -243,7 +243,7 @@ test.each([
 });
 
 test.each([
-  ["evaluate --run run --corpus corpus.jsonl", /a corpus is searched with all three/],
+  ["evaluate --run run --corpus corpus.jsonl", /to evaluate a search, give all three/],
   ["embed --run reranker late", /is for reranker and does not embed;/],
   ["embed --run run --output vectors.txt late", /vectors\.txt: its name must end in \.jsonl, \.npy, \.parquet/],
   ["embed --run run --dimensions 99 late", /has 32 dimensions, which cannot be cut to 99/],

@@ -121,7 +121,7 @@ describe("a GGUF file as a model", () => {
     expect(await readFolderConfig(join(directory, "two.gguf"))).toMatchObject({ model_type: "qwen2" });
     await writeFile(join(directory, "model.safetensors"), "");
     await expect(modelFiles(join(directory, "model.safetensors"))).rejects.toThrow(
-      /is a file, but no GGUF or ONNX file/,
+      /is a file, but neither a GGUF nor an ONNX file/,
     );
   });
 

@@ -79,14 +79,14 @@ describe.skipIf(noValkey !== undefined)(
           workers.push(worker());
         }
         await server.restart();
-        await first.says(/the server at redis:\/\/127\.0\.0\.1:\d+ does not answer: it waits for it/);
+        await first.says(/the server at redis:\/\/127\.0\.0\.1:\d+ does not answer: the run waits for it/);
         await reaches(many, 4 * (KILLS + 1));
         first.process.kill("SIGINT");
         expect((await first.ended).code).toBe(130);
         for (const each of workers) each.process.kill("SIGKILL");
 
         const second = start(["train", "--resume", many, "--queue", server.url]);
-        await second.says(/it waits for workers/);
+        await second.says(/the run waits for workers/);
         const another = worker();
         expect((await second.ended).code).toBe(0);
         expect((await adapterOf(many)).equals(await adapterOf(alone))).toBe(true);

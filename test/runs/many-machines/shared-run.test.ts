@@ -187,7 +187,7 @@ describe.skipIf(noValkey !== undefined)(
       expect(many.equals(alone)).toBe(true);
       const said = notes.join("\n");
       expect(said).toMatch(/^a \[31m is refused: its result "gradient:.*" should be float32 \[/m);
-      expect(said).toMatch(/^zeros is refused: its results are not this machine's to the bit/m);
+      expect(said).toMatch(/^zeros is refused: its results are not bit-identical to this machine's/m);
     });
 
     test(`hostile messages, ${HOSTILE} each to a run and to a worker, harm neither`, async () => {
@@ -291,7 +291,7 @@ describe.skipIf(noValkey !== undefined)(
       const other = client.duplicate({ password: "one" });
       await client.config("SET", "requirepass", "two");
       await client.call("CLIENT", "KILL", "ID", String(await client.client("ID")), "SKIPME", "no").catch(() => {});
-      await expect.poll(() => said).toEqual([expect.stringContaining(`${address} no longer takes the password`)]);
+      await expect.poll(() => said).toEqual([expect.stringContaining(`${address} no longer accepts the password`)]);
       await other.config("SET", "requirepass", "one");
       expect(await client.ping()).toBe("PONG");
       for (const each of [client, other]) each.disconnect();
@@ -347,10 +347,10 @@ describe.skipIf(noValkey !== undefined)(
       client.disconnect();
       expect((await training).result).toBeDefined();
       expect(notes).toContainEqual(
-        expect.stringMatching(/^far is refused: its results are not this machine's to the bit/),
+        expect.stringMatching(/^far is refused: its results are not bit-identical to this machine's/),
       );
       expect(notes).toContain(
-        "near takes part, and rounds differently from this machine: the adapter is not equal to the bit to that of one machine",
+        "near takes part, and rounds differently from this machine: the adapter is not bit-identical to that of one machine",
       );
     });
 

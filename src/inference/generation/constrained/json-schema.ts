@@ -109,7 +109,7 @@ class SchemaReader {
       default: {
         const options = list(value, at);
         if (keyword === "allOf" && options.length > 1)
-          throw refused(at, "is supported with one schema alone; merge them");
+          throw refused(at, "is supported with only one schema; merge them");
         if (keyword === "oneOf") yield* refuseOverlap(options, this.#document, at);
         const first = this.#grammar.nextId;
         const read = yield* this.#readAll(options.entries(), (i) => `${at}/${i}`, depth);

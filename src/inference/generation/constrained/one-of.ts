@@ -31,7 +31,10 @@ export function* refuseOverlap(options: readonly unknown[], document: unknown, p
     for (const b of all.slice(i + 1)) {
       yield;
       if (a && b && areApart(a, b)) continue;
-      throw refused(path, "has schemas that may hold at once; name different values of one property, or write anyOf");
+      throw refused(
+        path,
+        "has schemas that one value can match together; name different values of one property, or write anyOf",
+      );
     }
   }
 }

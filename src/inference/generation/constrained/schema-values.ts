@@ -34,7 +34,7 @@ export function resolvePointer(document: unknown, pointer: string, path: string)
   let value = document;
   for (const key of keys.map((each) => each.replaceAll("~1", "/").replaceAll("~0", "~"))) {
     const within = typeof value === "object" && value !== null && Object.hasOwn(value, key);
-    if (!within) throw refused(path, `points to ${pointer}, and nothing stands there`);
+    if (!within) throw refused(path, `points to ${pointer}, which does not exist`);
     value = (value as Schema)[key];
   }
   return value;
