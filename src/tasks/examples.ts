@@ -1,3 +1,4 @@
+import { inSlices } from "../runtime/slices.ts";
 import { Turns } from "../runtime/turns.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
@@ -130,7 +131,7 @@ export async function scoresOf(
   const without: Record<string, number>[] = [];
   for (let group = 0; count > 1 && group < count; group++) {
     const isKept = (_each: unknown, i: number): boolean => groups[i] !== group;
-    without.push(computeMetrics(task, predictions.filter(isKept), examples.filter(isKept)));
+    without.push(await metricsOf(task, predictions.filter(isKept), examples.filter(isKept), signal));
     await turns.give();
   }
   const errors = task.metrics.map((name): [string, number] => {
@@ -141,7 +142,7 @@ export async function scoresOf(
   });
   return {
     examples: examples.length,
-    metrics: computeMetrics(task, predictions, examples),
+    metrics: await metricsOf(task, predictions, examples, signal),
     errors: Object.fromEntries(errors.filter(([, error]) => error > ROUNDING)),
   };
 }
@@ -164,6 +165,22 @@ export function sameAnswerScores(
       return [name, metrics[name]!.higherIsBetter ? Math.max(...values) : Math.min(...values)];
     }),
   );
+}
+
+/**
+ * Computes a task's metrics like {@link computeMetrics}. Other events run while the kind prepares them.
+ * @throws the signal's reason
+ */
+export async function metricsOf(
+  task: Pick<TaskData, "kind" | "labels" | "metrics">,
+  predictions: readonly Prediction[],
+  examples: readonly Example[],
+  signal?: AbortSignal,
+): Promise<Record<string, number>> {
+  const preparing = findTaskKind(task.kind).prepareMetrics?.(predictions, examples);
+  if (preparing) await inSlices(preparing, () => signal?.aborted === true);
+  signal?.throwIfAborted();
+  return computeMetrics(task, predictions, examples);
 }
 
 /** Computes a task's metrics, in their order. @throws Error if the kind does not have one of them. */

@@ -1,3 +1,4 @@
+import { atOnce, type Sliced } from "../runtime/slices.ts";
 import type { Example, Prediction } from "./example.ts";
 import { MAX_RESULTS, type SearchOutcome } from "./metrics/retrieval-metrics.ts";
 import { dot, nearest, unitVector } from "./vectors.ts";
@@ -32,19 +33,27 @@ export interface QueryResult extends SearchOutcome {
 /** Results by predictions, so that all metrics of the same predictions share one search. */
 const resultsByPredictions = new WeakMap<readonly Prediction[], QueryResult[]>();
 
+/** {@link searched}, without pauses. */
+export const outcomesOf = (predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] =>
+  atOnce(searched(predictions, examples));
+
 /**
- * Searches held-out examples. For pairs, each anchor is a query over all texts that anchors are compared with; its positive is relevant,
+ * Searches held-out examples, once for the same predictions. Pauses after each query. For pairs, each anchor is a query over all texts that anchors are compared with; its positive is relevant,
  * and so is the positive of any anchor with the same text. For texts with a class, each text is a query over all others.
  */
-export function outcomesOf(predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] {
+export function* searched(predictions: readonly Prediction[], examples: readonly Example[]): Sliced<QueryResult[]> {
   const known = resultsByPredictions.get(predictions);
   if (known) return known;
-  const outcomes = isPairs(examples) ? searchPairs(predictions, examples) : searchClasses(predictions, examples);
+  const outcomes: QueryResult[] = [];
+  for (const outcome of isPairs(examples) ? searchPairs(predictions, examples) : searchClasses(predictions, examples)) {
+    outcomes.push(outcome);
+    yield;
+  }
   resultsByPredictions.set(predictions, outcomes);
   return outcomes;
 }
 
-function searchPairs(predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] {
+function* searchPairs(predictions: readonly Prediction[], examples: readonly Example[]): Generator<QueryResult, void> {
   const { texts, queries } = pairsAsSearch(examples);
   const places = new Map(texts.map((text, index) => [text, index]));
   const vectors = new Array<Float32Array>(texts.length);
@@ -56,11 +65,11 @@ function searchPairs(predictions: readonly Prediction[], examples: readonly Exam
     });
     if (!anchors.has(text)) anchors.set(text, unitVector(anchor!));
   });
-  return queries.map(({ text, relevant }, q) => {
+  for (const [q, { text, relevant }] of queries.entries()) {
     const vector = anchors.get(text)!;
     const other = pseudorandomIndex(q, texts.length);
     const found = nearest(vector, vectors, MAX_RESULTS);
-    return {
+    yield {
       text,
       wanted: texts[[...relevant][0]!],
       nearest: texts[found[0]!.index],
@@ -69,13 +78,16 @@ function searchPairs(predictions: readonly Prediction[], examples: readonly Exam
       relevantScore: dot(vector, vectors[[...relevant][0]!]!),
       otherScore: relevant.has(other) ? undefined : dot(vector, vectors[other]!),
     };
-  });
+  }
 }
 
-function searchClasses(predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] {
+function* searchClasses(
+  predictions: readonly Prediction[],
+  examples: readonly Example[],
+): Generator<QueryResult, void> {
   const vectors = predictions.map((each) => unitVector(each.vectors![0]!));
   const count = examples.length;
-  return examples.map(({ text, label }, own) => {
+  for (const [own, { text, label }] of examples.entries()) {
     const isRelevant = (index: number): boolean => index !== own && examples[index]!.label === label;
     // The first relevant and the first other text after a pseudorandom index.
     const from = pseudorandomIndex(own, count);
@@ -87,7 +99,7 @@ function searchClasses(predictions: readonly Prediction[], examples: readonly Ex
       return undefined;
     };
     const found = nearest(vectors[own]!, vectors, MAX_RESULTS, (index) => index === own);
-    return {
+    yield {
       text,
       wanted: examples.find((_, index) => isRelevant(index))?.text,
       nearest: found[0] && examples[found[0].index]!.text,
@@ -96,7 +108,7 @@ function searchClasses(predictions: readonly Prediction[], examples: readonly Ex
       relevantScore: score(isRelevant),
       otherScore: score((index) => examples[index]!.label !== label),
     };
-  });
+  }
 }
 
 /** Pseudorandom index below `of`, the same for the same number. */

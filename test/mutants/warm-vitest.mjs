@@ -16,8 +16,11 @@ await vitest.initializeGlobalSetup(
   specifications.filter(({ project }) => ["unit", "integration", "alone"].includes(project.name)),
 );
 
+/** The file that was changed last, and is as it was again. */
+let before;
 process.on("message", async ({ changed, tests }) => {
-  vitest.invalidateFile(changed);
+  for (const file of [before, changed]) if (file) vitest.invalidateFile(file);
+  before = changed;
   const chosen = specifications.filter(({ moduleId }) => tests.includes(moduleId));
   const { testModules, unhandledErrors } = await vitest.runTestSpecifications(chosen);
   const failed = testModules.find((module) => tests.includes(module.moduleId) && module.state() === "failed");

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Example } from "../../src/tasks/example.ts";
-import { sameAnswerScores, scoresOf } from "../../src/tasks/examples.ts";
+import { metricsOf, sameAnswerScores, scoresOf } from "../../src/tasks/examples.ts";
 
 const task = { kind: "classification", labels: ["a", "b"], metrics: ["accuracy"] };
 const examples = Array.from({ length: 10 }, (_, index): Example => ({ index, text: "x", label: 0 }));
@@ -33,6 +33,19 @@ test("other events run between the groups that are left out, and a signal ends t
   const scoring = scoresOf(task, many, many, leaving.signal);
   setTimeout(() => leaving.abort(new Error("left")));
   await expect(scoring).rejects.toThrow("left");
+});
+
+test("a signal ends a search of many held-out texts", async () => {
+  const leaving = new AbortController();
+  const pairs = Array.from(
+    { length: 3000 },
+    (_, index): Example => ({ index, text: `q${index}`, texts: [`p${index}`] }),
+  );
+  const vectors = pairs.map((_, i) => Float32Array.from({ length: 64 }, (_each, j) => Math.sin(i * 7 + j * j)));
+  const found = vectors.map((vector) => ({ vectors: [vector, vector] }));
+  const searching = metricsOf({ kind: "embedding", labels: [], metrics: ["ndcg_at_10"] }, found, pairs, leaving.signal);
+  setTimeout(() => leaving.abort(new Error("left")));
+  await expect(searching).rejects.toThrow("left");
 });
 
 test("the same answer for all: the better of the most frequent labels by each metric, and the mean of numbers", () => {

@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { embeddingRows, identicalPairs } from "../embedding-rows.ts";
 import { lineOfExample, MOST_SHOWN, predictedBesideTrue } from "../findings.ts";
-import { isPairs, outcomesOf, pairsAsSearch } from "../held-out-search.ts";
+import { isPairs, outcomesOf, pairsAsSearch, searched } from "../held-out-search.ts";
 import {
   EMBEDDING_LOSSES,
   type EmbeddingLoss,
@@ -95,6 +95,10 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     ),
   },
   defaultMetrics: ["ndcg_at_10"],
+  *prepareMetrics(predictions, examples) {
+    // Scored pairs are not queries.
+    if (isPairs(examples) || !examples[0]?.texts?.length) yield* searched(predictions, examples);
+  },
   detailsOf: (predictions, examples) => ({
     metrics: isPairs(examples) ? searchMetrics(PRECISIONS, outcomesOf(predictions, examples)) : {},
   }),

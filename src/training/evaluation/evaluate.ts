@@ -3,7 +3,7 @@ import { areFinite, type Tensors } from "../../graph/tensor.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EvaluationSplit, Example, Prediction, TaskData } from "../../tasks/example.ts";
-import { computeMetrics, scoresOf } from "../../tasks/examples.ts";
+import { metricsOf, scoresOf } from "../../tasks/examples.ts";
 import { type PairScores, shortScores } from "../../tasks/metrics/pair-scores.ts";
 import type { Readout, TrainingExample } from "../../tasks/task-kind.ts";
 import { findTaskKind, objectiveOf } from "../../tasks/task-kinds.ts";
@@ -125,11 +125,10 @@ export class Evaluator {
       }
       for (const each of predictions) predicted.add(shortened(each));
       for (const each of examples) labelled.add(shortened(each));
-      scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
       const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
-      for (const [metric, value] of Object.entries(computeMetrics(this.#task, predictions, examples))) {
-        metrics[metric + suffix] = value;
-      }
+      const own = await metricsOf(this.#task, predictions, examples, signal);
+      for (const [metric, value] of Object.entries(own)) metrics[metric + suffix] = value;
+      scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
       if (splits.length === 1 && examples.length <= MOST_RESAMPLED) {
         ({ errors } = await scoresOf(this.#task, predictions, examples, signal));
       }
