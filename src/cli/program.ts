@@ -163,7 +163,7 @@ async function addCommands(program: Command, called: string | undefined): Promis
 /** What a command reads before anything else: by these options, or a file as its argument; undefined if that is nothing. */
 function readFirst(command: Command): string | undefined {
   const given = command.opts();
-  const names = ["resume", "train", "dataset", "task", "config", "run", "adapter", "file", "model"];
+  const names = ["resume", "train", "dataset", "task", "config", "run", "adapter", "file", "pool", "model"];
   const [first] = names.map((name) => given[name]).filter((value) => typeof value === "string" || Array.isArray(value));
   if (first !== undefined) return [first].flat().join(", ");
   const isPath = ["file", "what"].includes(command.registeredArguments[0]?.name() ?? "");

@@ -72,9 +72,10 @@ export async function prepareFromFiles(
     {
       async readTask() {
         const onRead = stageProgress(options.onProgress, READING, "MB");
-        const task = await loadTask(asked, asking, saved?.dataFingerprint, (done, total) =>
-          onRead(done / 1e6, total && total / 1e6),
-        );
+        const task = await loadTask(asked, asking, saved?.dataFingerprint, async (done, total) => {
+          await onRead(done / 1e6, total && total / 1e6);
+          if (done === total) await stageProgress(options.onProgress, "splitting the rows", "rows")(0);
+        });
         checkKind?.(findTaskKind(task.kind));
         return task;
       },

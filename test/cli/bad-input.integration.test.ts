@@ -166,7 +166,7 @@ describe("one clear sentence and exit code 2, and nothing written", () => {
   test("nothing to label on stdin", async () => {
     const { code, stdout, stderr } = await aflora(["predict", "--run", "run"], home);
     expect([code, stdout]).toEqual([2, ""]);
-    expect(stderr).toBe("error: nothing to label: give texts, --file FILE, or text on stdin\n");
+    expect(stderr).toBe("reading run\nerror: nothing to label: give texts, --file FILE, or text on stdin\n");
   });
 
   test("--verbose adds the stack trace", async () => {

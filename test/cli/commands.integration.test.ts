@@ -90,7 +90,7 @@ describe("predict", () => {
 
   test("labels texts from arguments, stdin and files the same way", async () => {
     const fromArguments = await aflora(["predict", "--run", "run", ...TEXTS], home);
-    expect(fromArguments).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(LINES) });
+    expect(fromArguments).toMatchObject({ code: 0, stderr: "reading run\n", stdout: expect.stringMatching(LINES) });
     const fromStdin = await aflora(words("predict --run run"), home, { input: `${TEXTS.join("\n")}\n` });
     expect(fromStdin).toEqual(fromArguments);
     await writeFile(join(home, "texts.txt"), TEXTS.join("\n"));

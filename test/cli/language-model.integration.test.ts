@@ -42,7 +42,7 @@ test("answers follow a JSON schema, and an unsupported schema is refused before 
   await write("unknown.json", { type: "array", uniqueItems: true });
   expect(await run("predict", "--run", "nowhere", question, "--json-schema", "unknown.json")).toMatchObject({
     code: 2,
-    stderr: "error: the JSON schema's #/uniqueItems is not supported; leave it out\n",
+    stderr: "reading nowhere\nerror: the JSON schema's #/uniqueItems is not supported; leave it out\n",
   });
 });
 
@@ -61,15 +61,18 @@ test("evaluate answers and scores the answers", async () => {
   const cut = await run("evaluate", "--run", "run", "--generate", "9", "--max-new-tokens", "1");
   expect(cut.stdout).toMatch(/^validation: 5 examples, 5 answers scored\n.*exact_match 0\.0000/);
   const none = await run("evaluate", "--run", "run", "--generate", "0");
-  expect(none).toMatchObject({ code: 2, stderr: "error: --generate takes a number of examples, at least 1, not 0\n" });
+  expect(none).toMatchObject({
+    code: 2,
+    stderr: "reading run\nerror: --generate takes a number of examples, at least 1, not 0\n",
+  });
 });
 
 test("answers come from a quantized base on request", async () => {
   const [[question, answer]] = ANSWERS as [[string, string]];
   const asked = await run("predict", "--run", "run", "--base", "int8", question);
-  expect(asked).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "" });
+  expect(asked).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "reading run\n" });
   const unknown = await run("predict", "--run", "run", "--base", "int2", question);
-  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^error: option --base: /) });
+  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^reading run\nerror: option --base: /) });
 });
 
 test("chat remembers the conversation until it is reset", async () => {
@@ -105,7 +108,8 @@ test("serve answers OpenAI's client until it is stopped", async () => {
   server.process.kill("SIGTERM");
   const { code, stderr } = await server.ended;
   expect(code).toBe(0);
-  const [first, second, ...others] = stderr.split("\n");
+  const [read, first, second, ...others] = stderr.split("\n");
+  expect(read).toBe("reading run");
   expect(first).toBe(`serving run at ${url}`);
   expect(second).toMatch(/^run: \d+ tokens read; \d+ written, the first after [\d.]+ s/);
   expect(others).toEqual([""]);
@@ -115,7 +119,10 @@ test("models that cannot be served or chatted with are refused in a sentence", a
   const twice = await run("serve", "--run", "run", "--run", join(home, "run"));
   expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('two models have the name "run"')]);
   const missing = await run("serve", "--run", "run", "--key-file", "none.txt");
-  expect([missing.code, missing.stderr]).toEqual([2, "error: none.txt holds no key; write one line of text into it\n"]);
+  expect([missing.code, missing.stderr]).toEqual([
+    2,
+    "reading run\nerror: none.txt holds no key; write one line of text into it\n",
+  ]);
   const malformed = await run("chat", "--run", "run", "--top-p", "2");
   expect([malformed.code, malformed.stderr]).toEqual([
     2,

@@ -54,10 +54,12 @@ test("missing or changed data is named, and no other is evaluated", async () => 
   const began = "the data that the run in run began with";
   await rename(file, `${file}.old`);
   expect((await call("evaluate --run run", home)).stderr).toBe(
-    `error: ${file} is missing, which held ${began}; ${remedy}\n`,
+    `reading run\nerror: ${file} is missing, which held ${began}; ${remedy}\n`,
   );
   await writeFile(file, (await readFile(`${file}.old`, "utf8")).replace("charged", "billed"));
-  expect((await call("evaluate --run run", home)).stderr).toBe(`error: ${file} is not ${began}; ${remedy}\n`);
+  expect((await call("evaluate --run run", home)).stderr).toBe(
+    `reading run\nerror: ${file} is not ${began}; ${remedy}\n`,
+  );
   expect((await call("evaluate --run run --validation tickets.csv", home)).code).toBe(0);
   const exported = await call("export --run run --format peft --output other --threads 1", home);
   expect(exported.stdout).toContain(

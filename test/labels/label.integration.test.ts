@@ -226,7 +226,7 @@ describe("the command", () => {
     await writeRows();
     server = await ChatServer.start((asked) => (/number [12]$/.test(asked.text) ? "unsure" : right(asked)));
     const { code, stdout, stderr } = await aflora(command("--price-per-million", "2,50", "--votes", "2"), home);
-    expect([code, stderr]).toEqual([0, ""]);
+    expect([code, stderr]).toEqual([0, "reading rows.csv\n"]);
     expect(stdout).toContain("40 rows: billing 19, bug 19, unsure 2");
     expect(stdout).toContain("8,000 tokens read, 160 written, which cost 0.0240");
     const [header, first, ...others] = await cellsOf("labelled.csv");
@@ -326,7 +326,7 @@ describe("the command", () => {
     expect((await afloraHere(command(), home)).code).toBe(0);
     const refusal = async (args: string[]): Promise<string> => {
       const { code, stderr } = await afloraHere(args, home);
-      expect([code, stderr.split("\n").length]).toEqual([2, 2]);
+      expect([code, stderr.split("\n").length]).toEqual([2, 3]);
       return stderr;
     };
     expect(await refusal(command("--labels", "billing,bug"))).toContain("other labels or instructions");

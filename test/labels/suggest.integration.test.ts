@@ -29,7 +29,7 @@ const suggest = (more: string) =>
 
 test("without a model, rows differ from each other, and go into a file to label", async () => {
   const { code, stdout, stderr } = await suggest("--model model --count 3 --output next.csv --label team");
-  expect([code, stderr]).toEqual([0, ""]);
+  expect([code, stderr]).toEqual([0, "reading rows.csv\n"]);
   expect(stdout).toMatch(/^(line \d+\t[^\t\n]+\n){3}$/);
   const [header, ...lines] = (await readFile(join(home, "next.csv"), "utf8")).trimEnd().split("\n");
   expect(header).toBe("id,message,team");

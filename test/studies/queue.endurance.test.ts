@@ -201,7 +201,7 @@ test("a study without a server reports it, and writes nothing", async () => {
   const study = ["study", "--vary", "rank=2,4", "--train", "tickets.csv", "--text", "message", "--label", "team"];
   const given = [...study, "--model", "model", "--output", "none", "--queue", "redis://127.0.0.1:9"];
   const { code, stderr } = await afloraHere(given, folder);
-  expect(stderr).toMatch(/^error: no Valkey or Redis server answers at .*\n$/);
+  expect(stderr).toMatch(/^error: no Valkey or Redis server answers at .*\n$/m);
   expect(code).toBe(2);
   expect(existsSync(join(folder, "none"))).toBe(false);
 });

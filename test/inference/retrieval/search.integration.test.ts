@@ -90,7 +90,7 @@ describe("a corpus is searched", () => {
 
   test("from the command line, with a page", async () => {
     const { code, stdout, stderr } = await run(`evaluate --run run ${FILES} --threads 1 --output page.html`);
-    expect(stderr).toBe("");
+    expect(stderr).toBe("reading run\n");
     expect(code).toBe(0);
     expect(stdout).toMatch(/^12 queries against 30 texts\n +fine-tuned +before training +BM25\nndcg_at_10 /);
     const page = await readFile(at("page.html"), "utf8");
@@ -160,7 +160,7 @@ describe("embed", () => {
     expect(lines.map(({ text }) => text)).toEqual(messages);
     for (const ending of ["jsonl", "npy", "parquet"]) {
       const { code, stderr } = await run(`embed --run run --file texts.txt --output vectors.${ending} --threads 1`);
-      expect([code, stderr]).toEqual([0, ""]);
+      expect([code, stderr]).toEqual([0, "reading run\n"]);
     }
     const npy = await readNpy(at("vectors.npy"));
     expect(npy).toHaveLength(30);
