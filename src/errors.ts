@@ -1,7 +1,7 @@
 import type { z } from "zod";
 
 /**
- * A mistake that the user can fix. The message is one sentence that names what is wrong, where, and what to do. The
+ * A mistake that the user can fix. The message is one sentence that names the problem, its place, and what to do. The
  * command line prints only the message and exits with code 2.
  */
 export class UserError extends Error {

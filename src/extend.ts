@@ -3,7 +3,7 @@
  *
  * {@link registerMethod}, {@link registerTaskKind}, {@link registerArchitecture}, {@link registerDevice} and
  * {@link registerExportFormat} add a part to this process; options, the command line and adapters then know its name. The other exports
- * are what such a part is written with: {@link ops} on values of a graph, losses, initial values, and the types of all of them.
+ * help to write such a part: {@link ops} on values of a graph, losses, initial values, and the types of all of them.
  * @module
  */
 
@@ -27,7 +27,7 @@ export type {
 } from "./graph/graph.ts";
 export type { NumberBlocks } from "./graph/number-blocks.ts";
 export type { LinearFormat, MatrixShape, StoredWeight, TableFormat, WeightFormat } from "./graph/ops/weight-format.ts";
-/** Operations on values of a graph: a method's layers, a family's forward pass and a kind's loss are written with them. */
+/** Operations on values of a graph, with which a method writes its layers, a family its forward pass and a kind its loss. */
 export * as ops from "./graph/ops.ts";
 export {
   type ArrayOfType,
@@ -123,7 +123,7 @@ export {
 export type { Media } from "./tasks/media.ts";
 export type { PairScores } from "./tasks/metrics/pair-scores.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
-/** Cells of tables: a kind reads its labels with them. */
+/** Functions that read cells of tables, such as a kind's labels. */
 export * as rows from "./tasks/rows.ts";
 export type {
   AnsweredPrompt,

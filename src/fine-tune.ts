@@ -22,7 +22,7 @@ export interface FineTuneOptions extends RunControl {
 /**
  * Fine-tunes a model and writes a run folder (docs/formats.md): records during training, checkpoints by steps or time and after each
  * epoch, and at the end the best epoch's adapter (read back from disk and compared), `result.json` and `report.html`.
- * @param config options of `aflora train`, by their names without dashes
+ * @param config options of `aflora train`, in camel case
  * @throws UserError if an option, the data, the model or the port cannot be used; then nothing is written
  * @example
  * ```ts
@@ -101,7 +101,7 @@ async function openPage(watch: NonNullable<FineTuneOptions["watch"]>): Promise<W
   return server;
 }
 
-/** Writes the report of a run that has finished. A failure does not undo the run, so the outcome tells it. */
+/** Writes the report of a run that has finished. If that fails, the run is still valid, so the outcome reports the failure. */
 async function withReport(outcome: FineTuneOutcome): Promise<FineTuneOutcome> {
   const { directory, result } = outcome;
   if (!result) return outcome;

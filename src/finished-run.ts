@@ -23,13 +23,13 @@ export async function evaluateRun(run: string, source?: EvaluationSource): Promi
   return namingOptions(() => evaluate(run, source));
 }
 
-/** Where an export computes, and who follows it. */
+/** Device of an export, and functions that receive its progress. */
 export interface ExportSettings extends HubOptions {
   device?: DeviceName | undefined;
   threads?: number | undefined;
-  /** Called before each stage, with what is known of its size: bytes to write, in float32, or seconds that it takes. */
+  /** Called before each stage, with its size if known: bytes to write in float32, or expected seconds. */
   onStage?: ((stage: string, expected?: { bytes?: number; seconds?: number }) => void) | undefined;
-  /** Called with the bytes of weights written so far and in all, as they are in float32. */
+  /** Called with the bytes of weights written so far and in all, counted in float32. */
   onWriting?: ((done: number, of: number) => void) | undefined;
 }
 
@@ -58,7 +58,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
 }
 
 /**
- * Reads finished runs and writes their report, one HTML page, to the file `out`: all of it or nothing.
+ * Reads finished runs and writes their report, one HTML page, to the file `out`, as a whole or not at all.
  * @throws UserError if a folder is no run, a run has not finished, or the runs have nothing to compare
  * @example
  * ```ts

@@ -2,12 +2,12 @@
  * Fine-tune transformer models from TypeScript, on your own machine, with adaptive freezing of low-rank adapters.
  *
  * {@link fineTune} trains and writes a run folder, {@link loadFineTunedModel} predicts with it, {@link evaluateRun} measures it,
- * {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport} show what
- * happened. {@link FreezingController} is the paper's method alone, without models or training.
+ * {@link exportRun} writes it for PEFT, Transformers and Transformers.js, {@link readRunRecords} and {@link writeReport} show how it
+ * trained. {@link FreezingController} is the paper's method alone, without models or training.
  *
- * `aflora/extend` has what an author of a method, a kind of task, a model family, a device or an export format needs.
+ * `aflora/extend` is for authors of methods, kinds of task, model families, devices and export formats.
  *
- * Errors that the caller can fix are thrown as {@link UserError}: one sentence that names what is wrong, where, and what to do.
+ * Errors that the caller can fix are thrown as {@link UserError}: one sentence that names the problem, its place, and what to do.
  * @module
  */
 

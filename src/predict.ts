@@ -1,6 +1,6 @@
 /**
- * Use fine-tuned models: classes, scores, tags, vectors and texts, from a run, an adapter or an exported folder. Nothing here trains,
- * draws reports or serves, and the hub is asked only for a model that is on it.
+ * Use fine-tuned models: classes, scores, tags, vectors and texts, from a run, an adapter or an exported folder. This entrance has no
+ * code for training, reports or servers, and contacts the hub only if a model is there.
  *
  *     import { loadFineTunedModel } from "aflora/predict";
  *     const model = await loadFineTunedModel("runs/tickets");

@@ -1,11 +1,11 @@
 /**
- * Fine-tune transformer models in a web page, without a server: what of aflora needs no Node. Use it in a worker, because
- * training keeps the thread that it runs on.
+ * Fine-tune transformer models in a web page, without a server. This entrance needs no Node. Use it in a worker, because training
+ * blocks its thread.
  *
- * {@link fineTune} reads a model and examples and trains; {@link adapterBytes} gives the files of the adapter, which Node's
- * `aflora predict --adapter` takes as a folder, and {@link FineTunedModel} predicts with it.
+ * {@link fineTune} reads a model and examples and trains; {@link adapterBytes} returns the files of the adapter, which
+ * `aflora predict --adapter` reads from a folder, and {@link FineTunedModel} predicts with the adapter.
  *
- * Mistakes that the caller can mend are thrown as {@link UserError}: one sentence that names what, where and what to do.
+ * Errors that the caller can fix are thrown as {@link UserError}: one sentence that names the problem, its place, and what to do.
  * @module
  */
 

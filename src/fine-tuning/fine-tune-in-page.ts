@@ -32,7 +32,7 @@ import {
   withRecipe,
 } from "./training-options.ts";
 
-/** Examples as text in a format of `aflora train`, which the ending of the name tells. */
+/** Examples as text, in the format of `aflora train` that the ending of the name implies. */
 export interface TableText {
   /** `tickets.csv` */
   name: string;

@@ -125,7 +125,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /**
    * From now on, predicts `none of these` for a text that is unlike those of all classes, and adds `novelty` to every prediction.
-   * @param share of the classes' own texts that may get this label, estimated on the run's validation examples: `0.05`
+   * @param share of the texts of known classes that may get this label, estimated on the run's validation examples: `0.05`
    * @returns novelty above which a text gets it
    * @throws UserError if the model does not choose one class, or had too few validation examples.
    */

@@ -277,7 +277,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   readonly readout?: Readout;
   /**
    * Meaning of the one output for a pair of texts: relevance of a passage for a query (predictions are a {@link RerankedText}), or
-   * reward of an answer to a prompt. Undefined for kinds that do not score pairs so.
+   * reward of an answer to a prompt. Undefined for kinds that score no pairs.
    */
   readonly scores?: "relevance" | "reward";
   /** The prediction in the form of an example's label. @param logits `[rows, outputs]` @param options of the task */
