@@ -94,7 +94,7 @@ export async function statusOnQueue(plan: StudyPlan, output: string, url: string
       `${duration((Date.now() - at) / 1000)} ago`,
     ]);
     const lines = [
-      `${counted(trials.length, "trial")}: ${here} finished in ${output}, ${there.length} more on the server`,
+      `${counted(trials.length, "trial")}: ${here} finished in ${output}, another ${there.length} on the server`,
       `the queue at ${queue.address}: ${counts.waiting} waiting, ${counts.active} with a worker (of all studies)`,
       ...(rows.length > 0 ? ["", table([["worker", "trial", "step", "said"], ...rows])] : []),
     ];

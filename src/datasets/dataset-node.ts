@@ -102,7 +102,9 @@ function columnsOf(table: ParquetTable, options: DatasetTaskOptions): Columns {
     (name, i) => name !== label && !table.classNames.has(name) && typeof table.rows.at(0)!.cells.at(i) === "string",
   );
   if (first === undefined || more.length > 0) {
-    throw new UserError(`${table.source} has the columns ${table.columns.join(", ")}; name the text's with --text`);
+    throw new UserError(
+      `${table.source} has the columns ${table.columns.join(", ")}; name the column of the text with --text`,
+    );
   }
   const pair = textPair ?? second;
   return { text: first, label, ...(pair !== undefined && { textPair: pair }) };

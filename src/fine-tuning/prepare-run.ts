@@ -122,7 +122,7 @@ interface ReadRun<Settings, Base extends BaseModel> {
   encoded: EncodedTask;
 }
 
-/** Says what was read. */
+/** Describes the examples that were read. */
 function readNote({ train, validation, labels, heldOut }: TaskData): string {
   const count = (of: number): string => of.toLocaleString("en-US");
   const held = validation.reduce((sum, { examples }) => sum + examples.length, 0);

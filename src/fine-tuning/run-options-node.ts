@@ -125,7 +125,7 @@ export function optionOfRun(name: string): z.ZodType | undefined {
   return own[name] ?? TASK_KINDS.schemaOf(name);
 }
 
-/** Options that say where and how a run is computed, not what it computes: a resumed run may change them. */
+/** Options of where and how a run is computed, not of its result: a resumed run may change them. */
 export const MAY_DIFFER: readonly string[] = [
   ...["threads", "device", "output", "offline", "checkpointEvery", "log", "freezeBlocksMemory", "strict"],
   // Lowered if memory is short.

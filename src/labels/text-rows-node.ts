@@ -22,7 +22,7 @@ export async function readTextRows(file: string, named?: string): Promise<TextRo
   const { columns } = table;
   const column = format === "lines" || named === undefined ? defaultColumn(table) : named;
   if (column === undefined) {
-    throw new UserError(`${file} has the columns ${list(columns)}; name the text's with --text`);
+    throw new UserError(`${file} has the columns ${list(columns)}; name the column of the text with --text`);
   }
   return { table, column, texts: columnOf(table, column).map(textOf) };
 }

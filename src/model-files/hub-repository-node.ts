@@ -62,7 +62,7 @@ const cacheOf = ({ cache }: HubOptions): string =>
   process.env.HF_HUB_CACHE ??
   join(process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"), "hub");
 
-/** Whether nothing may be asked of the hub. */
+/** Whether requests to the hub are forbidden. */
 export const isOffline = ({ offline }: HubOptions): boolean =>
   offline ?? /^(1|on|yes|true)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
 

@@ -6,7 +6,7 @@ export interface WholeModelInput {
   shape: readonly number[];
 }
 
-/** An ONNX file that ONNX Runtime runs as it is, as other tools write it. */
+/** An ONNX file that ONNX Runtime runs without changes, such as other tools write. */
 export class WholeModel {
   readonly #session: InferenceSession;
   readonly #Tensor: TensorConstructor;

@@ -86,7 +86,7 @@ export class ModelService {
     throw new RequestError(404, message, { param: "model", code: "model_not_found" });
   }
 
-  /** Finds the model for a request. @throws RequestError if the model has another path */
+  /** Finds the model for a request. @throws RequestError if the model answers at another path */
   modelOf(name: string, { req: { path } }: Context): FineTunedModel {
     const model = this.find(name);
     const { does, paths } = SERVICES.find(({ fits }) => fits(model))!;

@@ -10,9 +10,9 @@ const MOST_NOTES = 5;
 const FEW_ROWS = 3;
 /** Share of the rows from which one class hides how good a model is. */
 const DOMINATES = 0.9;
-/** Rows from which the look of texts and labels says what a column holds. */
+/** Number of rows that suffices to recognise what a column contains. */
 const ENOUGH_ROWS = 10;
-/** Share of rows that show what a column holds. */
+/** Share of rows that must agree on what a column contains. */
 const MOST_ROWS = 0.9;
 /** Limit on names in a note. */
 const MOST_NAMES = 3;
@@ -41,7 +41,7 @@ export function dataNotes(rows: Iterable<LabelledRow>, skipped = 0): string[] {
 /** Notes on a task's examples, if its kind gives each one class and the data are the user's own. */
 export function taskNotes(task: TaskData): string[] {
   const { stratumOf, reads } = findTaskKind(task.kind);
-  // Published data sets are as they are.
+  // Published data sets get no notes.
   if (task.name !== "custom" || !stratumOf || task.labels.length === 0 || reads) return [];
   return dataNotes(rowsOf(task, stratumOf), task.skipped);
 }

@@ -38,7 +38,7 @@ interface Looks {
   labelDates: number;
 }
 
-/** Rows that are enough to tell what a column holds. */
+/** Number of rows that suffices to recognise what a column contains. */
 const MOST_LOOKED_AT = 2000;
 
 const DATE = /^(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})([T ][\d:.,+ ZAPM-]*)?$/i;

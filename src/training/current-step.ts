@@ -34,7 +34,7 @@ export class CurrentStep {
     this.#rollout = rollout;
   }
 
-  /** Compiles the step. The schedule defines what trains and what is frozen, now and at each later compilation. */
+  /** Compiles the step. The schedule determines which parameters train, now and at each later compilation. */
   static async compile(options: TrainOptions): Promise<CurrentStep> {
     const { schedule, weights, runtime, settings, openSpill, rollout, machines } = options;
     const { model, objective } = stepOf(options);

@@ -45,7 +45,9 @@ describe("columns", () => {
 
   test("others must be named", () => {
     expect(() => columnsIn(tableOf("a", "b", "c"), {})).toThrow(
-      new UserError("rows.csv has the columns a, b, c; name the text's with --text and the target's with --label"),
+      new UserError(
+        "rows.csv has the columns a, b, c; name the column of the text with --text and that of the target with --label",
+      ),
     );
     expect(() => columnsIn(tableOf("a", "b"), { textPair: "b" })).toThrow(/leave --text-pair out/);
   });

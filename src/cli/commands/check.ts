@@ -107,7 +107,7 @@ async function readRows(
   const [text, label] = [named.text ?? guessed.text, named.label ?? guessed.label];
   if (text === undefined || label === undefined) {
     throw new UserError(
-      `${file} has the columns ${list(found.columns)}; name those of text and label with --text and --label`,
+      `${file} has the columns ${list(found.columns)}; name the columns of the text and the label with --text and --label`,
     );
   }
   const rows = rowsToCheck(found, { text, label });

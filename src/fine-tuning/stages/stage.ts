@@ -54,7 +54,7 @@ export interface Stage<Run, Options extends StageOptions = StageOptions> {
   readonly name: string;
   /** Whether the run has this stage. */
   needs(run: Run, options: Options): boolean;
-  /** Returns the run with what the stage adds. @throws the signal's reason if it is aborted */
+  /** Returns the run with the stage's additions. @throws the signal's reason if it is aborted */
   run(run: Run, options: Options): Promise<Run>;
 }
 

@@ -209,7 +209,8 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
   labelsIn: () => [],
   exampleOfRow: ({ text }) => textsOf({ text }),
   exampleOfInput({ text, textPair }) {
-    if (textPair !== undefined) throw new UserError("an embedding is of one text; give the texts of a pair one by one");
+    if (textPair !== undefined)
+      throw new UserError("an embedding belongs to one text; pass the texts of a pair one by one");
     return { text };
   },
   encode: ({ index, text, texts = [] }, tokenizer, maxLength) => ({

@@ -69,7 +69,7 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
     if (columns.length === 2) return { text: columns[0]!, label: columns[1]! };
     if (columns.length === 1) return { text: columns[0]! };
     throw new UserError(
-      `${table.source} has the columns ${list(columns)}; name the prompt's with --text and the completion's with --label`,
+      `${table.source} has the columns ${list(columns)}; name the column of the prompt with --text and that of the completion with --label`,
     );
   },
   exampleOfRow({ text, textPair, label }) {

@@ -90,7 +90,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
       return { text, label: label ?? LAYOUTS[0]![1] };
     }
     throw new UserError(
-      `${source} has the columns ${list(columns)}; name the text's with --text and the target's with --label`,
+      `${source} has the columns ${list(columns)}; name the column of the text with --text and that of the target with --label`,
     );
   },
   exampleOfRow({ text, label }) {

@@ -10,7 +10,7 @@ export interface CrossValidated {
   penalty: number;
   /** Factor of the outputs by which the loss of held-out rows is least. */
   factor: number;
-  /** Numbers of the rows that were held out in some fold. */
+  /** Indices of the rows that were held out in some fold. */
   rows: Int32Array;
   /** Their outputs, `[rows, outputs]`, times the factor: a mean over draws. */
   logits: Float64Array;

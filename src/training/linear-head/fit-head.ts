@@ -24,7 +24,7 @@ export interface HeadExamples {
   encoded: readonly TrainingExample[];
 }
 
-/** The best last layer of a head, beside a model that stays as it is. */
+/** The best last layer of a head over a frozen model. */
 export interface FittedHead {
   /** Features that the layer reads. */
   features: HeadFeatures;

@@ -37,7 +37,7 @@ export function drawFolds(
     let next = 0;
     for (const own of dealt) {
       shuffle(own, random);
-      // Dealt on from where the stratum before ended, so that folds are of one size.
+      // Dealing continues where the stratum before ended, so that folds have equal sizes.
       for (const group of own) foldOf.set(group, own.length === 1 ? -1 : next++ % folds);
     }
     return Int32Array.from(order, (row) => foldOf.get(groupOf(row))!);

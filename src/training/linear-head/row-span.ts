@@ -14,7 +14,7 @@ export class Span {
   readonly coordinates: Float64Array;
   /** `[rank, features]`: rows of X that span all others. */
   readonly #pivots: Matrix;
-  /** `[rank, rank]`: rows of L for these, a lower triangle. */
+  /** `[rank, rank]`: the rows of L for these pivots, a lower triangle. */
   readonly #factor: Float64Array;
 
   constructor(coordinates: Float64Array, pivots: Matrix, factor: Float64Array) {
