@@ -72,7 +72,7 @@ export interface RunSources<Memory extends MemoryEstimate, Base extends BaseMode
 export interface FinishedRun
   extends Pick<RunEnding, "adapter" | "calibration" | "findings" | "base" | "onFloat32" | "notes"> {}
 
-/** A run with all that it needs, ready to train. */
+/** A run with all its parts, ready to train. */
 export interface PreparedRun<
   Settings extends FineTuningSettings,
   Memory extends MemoryEstimate = MemoryEstimate,

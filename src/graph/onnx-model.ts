@@ -7,7 +7,7 @@ import { type DataType, ELEMENT_SIZE, sizeOf } from "./tensor.ts";
 const OPSET = 18;
 const IR_VERSION = 8;
 
-/** Most bytes of weights in one file: protobuf messages are limited to 2 GiB, a browser's arrays to little more. */
+/** Maximum number of bytes of weights in one file: protobuf messages are limited to 2 GiB, a browser's arrays to little more. */
 export const LARGEST_FILE = 1.9e9;
 /** Smallest tensor, in bytes, that is stored outside a graph with external data. */
 const SMALL = 1024;

@@ -58,7 +58,7 @@ export async function openExported(
   return new FineTunedModel(base, adapter, CompiledModel.ofOutputs(outputs));
 }
 
-/** Most tokens of a text, as the tokenizer's files say. */
+/** Maximum number of tokens of a text, as the tokenizer's files say. */
 async function textLength(files: ModelFiles): Promise<number> {
   const settings = (await readJson(files, "tokenizer_config.json")) as { model_max_length?: unknown } | undefined;
   const length = settings?.model_max_length;

@@ -57,7 +57,7 @@ export interface AnswerSource extends GenerationSettings {
   /** Writer for all concurrent requests; undefined for an encoder-decoder, whose prompts are read together. */
   shared?: SharedWriter | undefined;
   tokenizer: Tokenizer;
-  /** Most tokens of a prompt with its answer; for an encoder-decoder, of the answer. */
+  /** Maximum number of tokens of a prompt with its answer; for an encoder-decoder, of the answer. */
   maxLength: number;
   /** First token of the decoder, for an encoder-decoder, whose encoder reads the prompts. */
   decoderStart?: number | undefined;

@@ -79,7 +79,7 @@ export interface FrozenBlocks {
   parameters: ReadonlySet<string>;
 }
 
-/** Decides what changes in the course of one run. */
+/** Controls what changes during one run. */
 export interface Schedule {
   /** Note for the user before training, for example if the run is too short for the schedule. */
   readonly note?: string | undefined;

@@ -8,7 +8,7 @@ import type { LinearModule, PictureSize, WeightSpec } from "./model-parts.ts";
 import { computedWhole, withRowRule } from "./streams/read-rows.ts";
 import { type Encoded, RaggedStream, type StreamInputs, type TokenStream } from "./streams/token-stream.ts";
 
-/** How to write a model: what trains, what adapts its linear layers, whether dropout is on. */
+/** How to write a model: which parameters train, which method adapts its linear layers, whether dropout is on. */
 export interface ForwardHooks {
   /** Whether a weight of the base model trains. */
   trains(weight: WeightSpec): boolean;
@@ -153,7 +153,7 @@ export class ForwardContext {
   /** Returns a weight of the checkpoint by its name without the family's prefix. */
   weight(name: string, shape: Shape): Value {
     const weight = this.#declare({ name, shape, part: this.#part });
-    if (weight.use) throw new Error(`weight "${name}" is read as a ${weight.use} before: it need not be float32`);
+    if (weight.use) throw new Error(`weight "${name}" was read as a ${weight.use} before: it need not be float32`);
     return this.#leaf(weight);
   }
 
@@ -171,7 +171,7 @@ export class ForwardContext {
   /** Returns a weight that may have another storage format if it is frozen. A table may also be a layer's weight. */
   #stored(name: string, shape: [number, number], use: "linear" | "table", transposed = false) {
     const weight = this.#declare({ name, shape, part: this.#part, use, ...(transposed && { transposed }) });
-    if (use === "table" && weight.use === "linear") throw new Error(`weight "${name}" is a linear layer's before`);
+    if (use === "table" && weight.use === "linear") throw new Error(`weight "${name}" was a linear layer's before`);
     const { trains, format = "float32" } = this.#hooks;
     return (trains(weight) ? undefined : storedLeaves(this.graph, weight, format)) ?? this.#leaf(weight);
   }

@@ -3,7 +3,7 @@ import { findingPictures, findingTables } from "./answers.ts";
 import { figure, html, page, table } from "./page.ts";
 import { metricsText, number } from "./quantities.ts";
 
-/** A page with all that evaluations found: every mistake, and the scores of each class. @param run its folder */
+/** A page with all findings of the evaluations: every mistake, and the scores of each class. @param run its folder */
 export function findingsPage(run: string, evaluations: readonly RunEvaluation[]): string {
   const parts = evaluations.map(({ split, examples, metrics, errors, findings = [] }, i) => {
     const whole = findings.map(({ most: _, ...each }) => each);

@@ -35,7 +35,7 @@ export function reportedRun(run: RunRecords): ReportedRun {
   return { ...records, method: config.method.name, model: text(model), seed, data: scoredData([run]), options };
 }
 
-/** Notes that a reader of several runs' numbers must know. */
+/** Notes that a reader needs in order to compare several runs. */
 function notesOn(trials: readonly ScoredTrial[]): string[] {
   const mixed =
     new Set(trials.map(({ task }) => task)).size > new Set(trials.map(({ records }) => records!.result!.task)).size;

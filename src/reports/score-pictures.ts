@@ -57,7 +57,7 @@ export function scoreTables(run: ScoredRun): Table[] {
   return changeTables(changes, { what, measure, names: [one, "before training", now] });
 }
 
-/** Scores at the start, and of the best epoch, or of the latest while the run continues. */
+/** Scores at the start and at the best epoch, or at the latest epoch while the run continues. */
 function beforeAndAfter({ scores = [], result }: ScoredRun) {
   const before = scores.find(({ epoch }) => epoch === 0);
   const after = result ? scores.find(({ epoch }) => epoch === result.bestEpoch) : scores.at(-1);

@@ -52,7 +52,7 @@ export interface Device {
   /** Whether it uses main memory: free memory is then known, and outputs are written in place. */
   readonly usesMainMemory?: boolean;
   /**
-   * Most bytes of frozen weights that a session can embed, for a device to which they would be uploaded at each run. If
+   * Maximum number of bytes of frozen weights that a session can embed, for a device to which they would be uploaded at each run. If
    * undefined, weights are fed from the copy that all sessions share.
    */
   readonly embeds?: number;

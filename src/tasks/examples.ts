@@ -53,7 +53,7 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
   if (`${text}${textPair}`.trim() === "") throw cellError(cell, "no text");
 }
 
-/** Most target values that an example stores. Larger targets are computed on demand: those of 10,000 classes would take 40 kB each. */
+/** Limit on the target values that an example stores. Larger targets are computed on demand: with 10,000 classes, each would take 40 kB. */
 const MAX_STORED_TARGETS = 4096;
 
 /** Adds targets to encoded examples. @param classWeights `[labels]` (default: 1 for each label) */

@@ -5,7 +5,7 @@ import { MEDIA, type Media } from "./media.ts";
 import { type Cell, type Columns, cellError, type ExampleCells, type Table, textOf } from "./rows.ts";
 import type { TextInput } from "./task-kind.ts";
 
-/** Common names of columns with paths, in addition to the medium's own. The first one that exists is used. */
+/** Common names of columns with paths, in addition to the medium's name. The first one that exists is used. */
 const PATHS = ["path", "file", "file_name", "filename", "text"];
 
 /** File that a cell names: a path, or `{ bytes, path }` as in the hub's parquet files. @throws UserError if it is neither */

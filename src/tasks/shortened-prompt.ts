@@ -30,7 +30,7 @@ function shortened(text: string, tokens: number, truncate: Truncate, tokenizer: 
   return part(0, first).trimEnd() + GAP + part(length - tokens + first, length).trimStart();
 }
 
-/** Most tokens that each text may keep if `removed` tokens are removed in total: the longest texts lose tokens first. */
+/** Maximum number of tokens that each text may keep if `removed` tokens are removed in total: the longest texts lose tokens first. */
 function longestKept(lengths: readonly number[], removed: number): number {
   const lostAt = (most: number): number => lengths.reduce((sum, length) => sum + Math.max(0, length - most), 0);
   let most = lengths.reduce((a, b) => Math.max(a, b), 0);

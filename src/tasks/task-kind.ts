@@ -58,7 +58,7 @@ export type TextInput = Pick<Example, "text" | "textPair" | "words" | "bytes">;
 export interface RolloutSettings {
   /** Answers to each prompt. */
   numGenerations: number;
-  /** Most tokens of an answer. */
+  /** Maximum number of tokens of an answer. */
   maxNewTokens: number;
   temperature: number;
 }

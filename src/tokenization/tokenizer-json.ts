@@ -71,7 +71,7 @@ const settingsSchema = z.looseObject({
   cls_token: tokenName,
   mask_token: tokenName,
   pad_token: tokenName,
-  /** Encoder-decoders only; from the model's configuration. */
+  /** From the model's configuration, only for encoder-decoders. */
   decoder_start_token_id: z.int().min(0).nullish(),
   /** One template, or several by name. */
   chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),

@@ -72,7 +72,7 @@ export class CurrentStep {
     return [...(note === undefined ? [] : [note]), ...(this.#rollout?.notes ?? [])];
   }
 
-  /** Restores what the step keeps between batches of a run that resumes, as far as it counts. */
+  /** Restores the state that the step of a resumed run keeps between batches. */
   async restore(batches: Batches<TrainingExample>, { step: done, blocksFrozenAtStep }: TrainingState): Promise<void> {
     const [first = done] = blocksFrozenAtStep;
     for (let step = first + 1; step < done; step++) {

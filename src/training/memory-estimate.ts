@@ -80,7 +80,7 @@ function hiddenStatesOf({ model, train, sample, settings }: MemoryOptions): numb
   return Math.min(memory, packedSize(all, model.config.hiddenSize, format));
 }
 
-/** Most memory that one of the micro-batches of these examples takes. */
+/** Maximum memory that one of the micro-batches of these examples takes. */
 function planOf(
   graph: ModelGraph,
   examples: readonly EncodedExample[],
@@ -98,7 +98,7 @@ function planOf(
 }
 
 /**
- * Most memory of a batch with coupled rows: that of one run, plus, if the batch does not fit in one run, that of parts which first
+ * Maximum memory of a batch with coupled rows: that of one run, plus, if the batch does not fit in one run, that of parts which first
  * go through the model without gradients.
  */
 function planOfCoupled(

@@ -15,7 +15,7 @@ import { type StepMachines, type StepPart, writePart } from "./step-part.ts";
 
 export interface StepSettings {
   objective: Objective;
-  /** Most tokens of a micro-batch. */
+  /** Maximum number of tokens of a micro-batch. */
   tokenBudget: number;
   /** Whether to use dropout, at the rates of the model's configuration. */
   dropout: boolean;
@@ -75,7 +75,7 @@ export class TrainingStep {
     this.#sums = isLarge ? new Map(shapes.map(([output, shape]) => [output, float32(shape)])) : undefined;
   }
 
-  /** Writes and compiles the step for what trains now. `weights` holds those of the model and the method, changed in place. */
+  /** Writes and compiles the step for the parameters that train now. `weights` of the model and the method are changed in place. */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,

@@ -21,7 +21,7 @@ export interface TrainingSettings {
   maxSteps?: number | undefined;
   /** Examples of one optimizer step. */
   batchSize: number;
-  /** Most tokens of a micro-batch. */
+  /** Maximum number of tokens of a micro-batch. */
   tokenBudget: number;
   /** Peak learning rate of the method's parameters. */
   learningRate: number;
@@ -50,7 +50,7 @@ export interface TrainingSettings {
   recompute?: boolean | undefined;
   /** Storage format of the hidden states of frozen blocks; `none` computes them again at each step. */
   freezeBlocksCache?: PackedFormat | "none" | undefined;
-  /** Most memory for these hidden states, in MB. The rest goes to a file, if there is one. */
+  /** Maximum memory for these hidden states, in MB. The rest goes to a file, if there is one. */
   freezeBlocksMemory?: number | undefined;
 }
 

@@ -86,7 +86,7 @@ interface EvaluateOptions extends BaseFlags, Partial<CorpusFiles> {
   output?: string;
 }
 
-/** Most classes whose confusion matrix fits into a terminal. */
+/** Maximum number of classes whose confusion matrix fits into a terminal. */
 const MATRIX = 10;
 
 function describe({

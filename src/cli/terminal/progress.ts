@@ -53,7 +53,7 @@ export class TrainingProgress {
     this.#said.add(text);
   }
 
-  /** Leaves the bar as it was after the last step, or removes it if it was all that was shown. */
+  /** Leaves the bar as it was after the last step, or removes it if there are no other lines. */
   stop(): void {
     this.#stages.end();
     if (this.#brief || !this.#start) this.#status?.clear();

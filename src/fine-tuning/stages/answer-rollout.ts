@@ -300,7 +300,7 @@ export function longestAnswers({
   );
 }
 
-/** Most characters of a reward's error that are recorded. */
+/** Maximum number of characters of a reward's error that are recorded. */
 const MOST_SAID = 400;
 
 type Random = ReturnType<typeof randomFor>;

@@ -5,7 +5,7 @@ import { Predictor } from "../../training/prediction/predictor.ts";
 import { stageProgress } from "../../training/progress.ts";
 import type { RunEnding, Stage } from "./stage.ts";
 
-/** Most examples that are answered for the tables; drawn evenly from more. */
+/** Maximum number of examples that are answered for the tables; drawn evenly from more. */
 const MOST_EXAMPLES = 5000;
 
 /** Rows of a table that a run keeps. */

@@ -14,7 +14,7 @@ export interface PackedMatrix {
   scales(firstRow: number, lastRow: number): Float32Array;
 }
 
-/** Most bytes of one matrix. ONNX Runtime holds a matrix twice while it prepacks it, so a large vocabulary is split. */
+/** Maximum number of bytes of one matrix. ONNX Runtime holds a matrix twice while it prepacks it, so a large vocabulary is split. */
 const LARGEST = 2 ** 25;
 
 /** Whether the rows of a matrix are whole groups. */

@@ -5,7 +5,7 @@ import { define, eachRow, fail, requireIndices, requireType } from "./define.ts"
 import { isPackable, packedBytes, packedProduct } from "./packed-product.ts";
 import { like, type TableFormat } from "./weight-format.ts";
 
-/** Most elements of a table that a product dequantises at once (8 MB). */
+/** Maximum number of elements of a table that a product dequantises at once (8 MB). */
 const PIECE = 2 ** 21;
 
 /** @throws ShapeError if `bytes` and `scales` do not form a table. */

@@ -53,7 +53,7 @@ export interface SearchEvaluation {
 /** Number of BM25 results that a reranker gets. */
 const FIRST_STAGE = 100;
 
-/** Most scores of each type for a picture. */
+/** Maximum number of scores of each type for a picture. */
 const SHOWN_SCORES = 2000;
 
 interface System {

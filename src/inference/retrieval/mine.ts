@@ -5,7 +5,7 @@ export interface MineOptions {
   range: readonly [from: number, to: number];
   /** Smallest difference between the positive's and a negative's cosine with the anchor. */
   margin: number;
-  /** Most negatives per pair. */
+  /** Maximum number of negatives per pair. */
   negatives: number;
   /** Cosine with the positive from which on a text counts as a duplicate of it rather than a negative. */
   duplicate: number;

@@ -26,7 +26,7 @@ import type { Results } from "./results.ts";
 import { ownShapes } from "./run-state.ts";
 import { replicaOf, textsOf } from "./shard.ts";
 
-/** The newest state: what trains, and its graphs. */
+/** The newest state: the parameters that train, and their graphs. */
 interface Step {
   state: number;
   model: AdaptedModel;

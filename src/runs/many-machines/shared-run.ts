@@ -40,7 +40,7 @@ interface Offer extends JobKind {
   shards: Map<string, Offered>;
 }
 
-/** Times of the latest result and of the last known taking of a shard, in milliseconds. */
+/** Times in milliseconds: of the latest result, and when a worker last took a shard. */
 interface ResultTimes {
   result: number;
   taken: number;

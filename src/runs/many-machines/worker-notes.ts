@@ -1,4 +1,4 @@
-/** Most notes on workers in a run. Whoever reaches the server can send as many words as he likes. */
+/** Maximum number of notes on workers in a run. Anyone who can reach the server can send any number of messages. */
 const MOST = 100;
 
 /** Passes on notes on workers: those of each worker once, and a limited number in all. */

@@ -71,7 +71,7 @@ const surestMistakes = (mistakes: readonly Mistake[]): Finding => ({
   most: MOST_SHOWN,
 });
 
-/** Most classes for which a confusion matrix is readable. */
+/** Maximum number of classes for which a confusion matrix is readable. */
 const MAX_CONFUSION_CLASSES = 100;
 
 const occurs = ({ truePositives, falsePositives, falseNegatives }: Counts): boolean =>

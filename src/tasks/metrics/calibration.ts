@@ -47,7 +47,7 @@ export interface ConfidenceStep {
   right: number;
 }
 
-/** Most steps of a curve. */
+/** Maximum number of steps of a curve. */
 const STEPS = 100;
 
 /** Accuracy of the most confident predictions, from few to all. @returns at most a hundred steps, by falling probability */

@@ -39,7 +39,7 @@ export const SEARCH_METRIC_NAMES = [
   ...[1, 3, 5, 10].flatMap((k) => [`recall_at_${k}`, `precision_at_${k}`]),
 ];
 
-/** Most results that metrics use. */
+/** Maximum number of results that metrics use. */
 export const MAX_RESULTS = 100;
 
 /** A metric by its name, such as `ndcg_at_10`, averaged over queries. */

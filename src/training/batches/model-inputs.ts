@@ -5,7 +5,7 @@ import type { StreamInputs } from "../../models/streams/token-stream.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
 
-/** Example and position in it that each row of a value belongs to. */
+/** For each row of a value, its example and its position in that example. */
 export interface RowOrigins {
   /** Index in the training set, `[rows]`. */
   examples: Uint32Array;

@@ -34,7 +34,7 @@ interface PredictingOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Most outputs by which a temperature is found, one row for each example, and the examples that are enough with any outputs. */
+/** Limit on the outputs for finding a temperature, one row for each example, and the number of examples that always suffices. */
 const MOST_OUTPUTS = 2 ** 23;
 const ENOUGH_EXAMPLES = 1000;
 

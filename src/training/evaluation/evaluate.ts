@@ -36,10 +36,10 @@ export interface Evaluation {
   alike: boolean;
 }
 
-/** Most examples for which standard errors are computed, by leaving out groups of examples. */
+/** Maximum number of examples for which standard errors are computed, by leaving out groups of examples. */
 const MOST_RESAMPLED = 1000;
 
-/** Most outputs in memory at once, one row for each example: 10,000 examples of 10,000 classes have 400 MB. */
+/** Maximum number of outputs in memory at once, one row for each example: 10,000 examples of 10,000 classes have 400 MB. */
 const MOST_OUTPUTS = 2 ** 25;
 
 type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;

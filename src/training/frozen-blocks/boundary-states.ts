@@ -11,7 +11,7 @@ import { type PackedFormat, packedSize, packRows, unpackRows } from "./packed-ro
 
 export interface BoundaryStatesOptions extends HiddenStateCacheOptions {
   format: PackedFormat;
-  /** Most tokens of one run. */
+  /** Maximum number of tokens of one run. */
   tokenBudget: number;
 }
 

@@ -7,7 +7,7 @@ export interface SpillFile {
 }
 
 export interface HiddenStateCacheOptions {
-  /** Most bytes in memory. */
+  /** Maximum number of bytes in memory. */
   memory: number;
   /** Opens the storage for states beyond that limit. If undefined, they are not cached. */
   openSpill?: (() => Promise<SpillFile>) | undefined;

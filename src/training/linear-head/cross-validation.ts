@@ -36,7 +36,7 @@ const LOOKED_AT = 300;
 /** Rows, and rows per output, that are enough to compare penalties and features. */
 const COMPARED_ROWS = 1000;
 const COMPARED_ROWS_AN_OUTPUT = 5;
-/** Most products of a pass over the rows of a fit that only compares. */
+/** Maximum number of products of a pass over the rows of a fit that only compares. */
 const COMPARED_PRODUCTS = 2 ** 30;
 /** Size of the gradient, as a share of the rows' weights, at which fits are compared. */
 const COMPARING = 1e-3;

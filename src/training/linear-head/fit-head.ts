@@ -47,9 +47,9 @@ export interface HeadFitOptions {
   loss: LinearLoss;
   /** λ of the weights (default: chosen by cross-validation). */
   penalty?: number | undefined;
-  /** Most examples that the head is fitted to (default: {@link mostRows}). If there are more, each class gives its share. */
+  /** Maximum number of examples that the head is fitted to (default: {@link mostRows}). If there are more, each class gives its share. */
   mostExamples?: number | undefined;
-  /** Most tokens of a run of the model's graph. */
+  /** Maximum number of tokens of a run of the model's graph. */
   tokenBudget: number;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;

@@ -34,7 +34,7 @@ export async function choosePenalty(
   return tried.find((each) => !isWorse(each.losses, best.losses))!;
 }
 
-/** Most rows of a fit whose factor is found by cross-validation of all of them. With more rows, the compared part gives the factor. */
+/** Limit on the rows whose factor is found by cross-validation of all of them. With more rows, the compared part gives the factor. */
 const SCALED_ROWS = 2000;
 /** Fewest rows per output for which a fit without a fifth of the rows resembles a fit of all rows. */
 const ROWS_AN_OUTPUT = 5;
@@ -71,7 +71,7 @@ export function isWorse(losses: Float64Array, others: Float64Array): boolean {
   return mean > Math.sqrt(variance / rows);
 }
 
-/** Most features of all rows, and most products of a pass over the rows, in one fit. */
+/** Limits on the features of all rows, and on the products of a pass over the rows, in one fit. */
 const MOST_NUMBERS = 2 ** 26;
 const MOST_PRODUCTS = 2 ** 34;
 /** Rows per output that a fit takes in any case. */

@@ -28,16 +28,16 @@ export interface SolveOptions {
   onPass?: ((passes: number) => void | Promise<void>) | undefined;
 }
 
-/** Most coefficients of all fits that are computed side by side. */
+/** Maximum number of coefficients of all fits that are computed side by side. */
 const SIDE_BY_SIDE = 2 ** 21;
-/** Most numbers in the steps that these fits remember, and the fewest and most steps of a fit. */
+/** Limit on the numbers in the steps that these fits remember, and the limits on the steps of a fit. */
 const REMEMBERED = 2 ** 24;
 const [FEWEST_STEPS, MOST_STEPS] = [2, 5];
-/** Most outputs and most products of one run of a graph, over a block of rows: about 20 ms, and 8 MB per intermediate value. */
+/** Limits on outputs and products of one run of a graph, over a block of rows: about 20 ms, and 8 MB per intermediate value. */
 const BLOCK_OUTPUTS = 2 ** 20;
 const BLOCK_PRODUCTS = 2 ** 29;
 const FEWEST_ROWS = 64;
-/** Most products of the features' sum of squares. If there are more rows, it is estimated from some. */
+/** Maximum number of products for the features' sum of squares. With more rows, some of them give an estimate. */
 const GRAM_PRODUCTS = 2 ** 34;
 /** Rows from which the mean curvature of the loss is estimated. */
 const CURVED_ROWS = 500;

@@ -12,7 +12,7 @@ import { distanceToNearest, fitKnownFeatures, type KnownFeatures } from "./known
 
 /** Fewest validation examples for which quantiles of their scores are meaningful. */
 const FEWEST_HELD = 20;
-/** Most training examples for the distribution of features, and most validation examples for the usual scores. */
+/** Limits on the training examples for the distribution of features, and on the validation examples for the usual scores. */
 const MOST_ROWS = 1000;
 /** Number of scores that are saved. */
 const SCORES = 200;

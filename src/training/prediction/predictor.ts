@@ -15,7 +15,7 @@ import { type AdaptedModel, type ReadBy, readerOf, writeInference } from "../ste
 export const TOKEN_BUDGET = 2048;
 
 export interface PredictorOptions {
-  /** Most tokens of one run of the graph (default: {@link TOKEN_BUDGET}). */
+  /** Maximum number of tokens of one run of the graph (default: {@link TOKEN_BUDGET}). */
   tokenBudget?: number;
   /** The kind of task, if it reads the outputs within the graph. */
   readBy?: ReadBy | undefined;

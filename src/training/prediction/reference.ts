@@ -6,7 +6,7 @@ import type { AdaptedModel } from "../step-graph.ts";
 import { Predictor } from "./predictor.ts";
 
 export interface ReferenceOptions {
-  /** Most tokens of one run of the graph. */
+  /** Maximum number of tokens of one run of the graph. */
   tokenBudget: number;
   /** Aborts between two runs of the graph. */
   signal?: AbortSignal | undefined;
