@@ -59,5 +59,5 @@ describe("token embeddings that are also the output layer", () => {
 
 test("a weight that may be quantised cannot be read as float32", () => {
   const { context } = tied("float32");
-  expect(() => context.weight("words.weight", [words, width])).toThrow(/"words.weight" is read as a table before/);
+  expect(() => context.weight("words.weight", [words, width])).toThrow(/"words.weight" was read as a table before/);
 });
