@@ -48,7 +48,7 @@ const pageOptions = trainingOptions.extend({
   ...rowOptions.shape,
 });
 
-/** A run's model, data and options, which have the names of `aflora train`'s. */
+/** A run's model, data and options, named as in `aflora train`. */
 export type PageFineTuneConfig = WithMethod<
   Omit<z.input<typeof pageOptions>, "kind"> &
     TaskOptions & {

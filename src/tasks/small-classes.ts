@@ -12,7 +12,7 @@ export const rowOptions = z.object({
     .int()
     .min(2)
     .optional()
-    .describe("fewest rows of a class; smaller classes are merged into one, other (see --small-classes)"),
+    .describe("minimum number of rows per class; smaller classes are merged into one, other (see --small-classes)"),
   smallClasses: z
     .enum(["merge", "drop"])
     .optional()
