@@ -160,7 +160,7 @@ async function addCommands(program: Command, called: string | undefined): Promis
   }
 }
 
-/** What a command reads before anything else: by these options, or a file as its argument; undefined if that is nothing. */
+/** Name of the first file that a command reads, from these options or its argument; undefined if there is none. */
 function readFirst(command: Command): string | undefined {
   const given = command.opts();
   const names = ["resume", "train", "dataset", "task", "config", "run", "adapter", "file", "pool", "model"];

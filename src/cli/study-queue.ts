@@ -96,7 +96,7 @@ export async function statusOnQueue(plan: StudyPlan, output: string, url: string
     const lines = [
       `${counted(trials.length, "trial")}: ${here} finished in ${output}, another ${there.length} on the server`,
       `the queue at ${queue.address}: ${counts.waiting} waiting, ${counts.active} with a worker (of all studies)`,
-      ...(rows.length > 0 ? ["", table([["worker", "trial", "step", "said"], ...rows])] : []),
+      ...(rows.length > 0 ? ["", table([["worker", "trial", "step", "last sign of life"], ...rows])] : []),
     ];
     return `${lines.join("\n")}\n`;
   } finally {

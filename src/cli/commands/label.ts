@@ -137,7 +137,7 @@ function keyFor({ keyEnv, endpoint }: Given): string | undefined {
     throw new UserError(`the environment variable ${keyEnv} is not set; put the key into it`);
   }
   if (keyEnv !== undefined || key === undefined || mayHaveKey(endpoint)) return key;
-  say(`note: ${USUAL_KEY} is not sent to ${endpoint}, where others could read it\n`);
+  say(`note: ${USUAL_KEY} is not sent to ${endpoint}, because others could read it on the way\n`);
   return undefined;
 }
 

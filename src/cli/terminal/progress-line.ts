@@ -37,7 +37,7 @@ export class ProgressLine {
   }
 }
 
-/** Shows a stage without parts until a promise is settled, if that takes long. */
+/** Shows a stage without parts until a promise is done, if that takes long. */
 export function whilePending<Result>(stage: string, work: Promise<Result>): Promise<Result> {
   const line = new ProgressLine(stage, "parts");
   return work.finally(() => line.end());

@@ -61,7 +61,7 @@ export class TrainingProgress {
     this.#status?.end();
   }
 
-  /** Shows a line of a stage: on a terminal in place of the bar. */
+  /** Shows a line of a stage: on a terminal, instead of the bar. */
   show(line: string): void {
     if (this.#status) this.#status.set([line]);
     else this.log(line);

@@ -9,7 +9,7 @@ const INTERVAL = 10_000;
 /** Where lines go: to a terminal, on which one changes, or to a log. */
 interface Lines {
   readonly isTerminal: boolean;
-  /** Shows a line of a stage, on a terminal in place of the one before. */
+  /** Shows a line of a stage: on a terminal, instead of the line before. */
   show(line: string): void;
 }
 
@@ -21,7 +21,7 @@ export class StageLines {
   #line = "";
   #hasLine = false;
   #saidAt = performance.now();
-  /** Shows the stage if nothing more is told of it. */
+  /** Shows the stage if no progress of it follows. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor(lines: Lines) {
