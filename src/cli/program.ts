@@ -12,7 +12,7 @@ const MAX_WIDTH = 100;
 /** Summary of each command, and a function that loads its module when the command is called. */
 const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
   demo: [
-    "train a model on 32 support tickets and ask it, offline; --freezing shows how AFLoRA works",
+    "train a model on 32 support tickets and classify messages with it, offline; --freezing shows how AFLoRA works",
     async () => (await import("./commands/demo.ts")).demoCommand(),
   ],
   init: [

@@ -36,7 +36,7 @@ const EVERYDAY = [
 export function estimateCommand(): Command {
   const command = new Command("estimate")
     .argument("[what]", "run folder or study file; otherwise give options as for aflora train")
-    .option("--config <file>", "JSON or YAML file of options, named without dashes; flags override it")
+    .option("--config <file>", "JSON or YAML file of options, named in camel case; flags override it")
     .option(
       "--output <dir>",
       "folder of the study, to compare with the time it took (default: runs/<name of the file>)",

@@ -29,7 +29,7 @@ const EXAMPLES = [
 
 const NOTE = `Chooses rows that differ from each other and about which a model is uncertain: a run's model
 (--run), or a linear head fitted to your labelled rows (--train). Without a model it chooses rows
-that differ, which suits a start without labels. Label the chosen rows, append them to the labelled
+that differ, so you can start without labels. Label the chosen rows, append them to the labelled
 ones, and run the command again.`;
 
 interface Given {

@@ -39,7 +39,7 @@ const EVERYDAY = [
 /** `aflora train` */
 export function trainCommand(): Command {
   const command = new Command("train")
-    .option("--config <file>", "JSON or YAML file of options, named without dashes; flags override it")
+    .option("--config <file>", "JSON or YAML file of options, named in camel case; flags override it")
     .option("--config-schema", "print the JSON Schema of such a file, for editors, and exit")
     .option("--overwrite", "replace an earlier run in the output folder")
     .option("--resume [dir]", "resume the run in this folder, or in --output, with the options saved there")

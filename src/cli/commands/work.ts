@@ -21,10 +21,10 @@ const EXAMPLES = [
   "aflora work --queue redis://127.0.0.1:6379 --until-idle 10m --metrics 9464",
 ];
 
-const NOTE = `For a run (aflora train --queue) it needs no files: a base model that it lacks comes through the
-server. For a study it reads data and models at the study's paths, relative to this folder. Ctrl-C
-and SIGTERM return what is not done. The exit code is 0 after --until-idle or --trials, 130 after a
-signal, and 2 if this worker cannot take part.`;
+const NOTE = `For a run (aflora train --queue), a worker needs no files: it gets a missing base
+model through the server. For a study, it reads data and models at the study's paths, relative to
+this folder. Ctrl-C and SIGTERM return unfinished work. The exit code is 0 after --until-idle or
+--trials, 130 after a signal, and 2 if this worker cannot take part.`;
 
 /** `aflora work` */
 export function workCommand(): Command {
