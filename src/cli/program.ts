@@ -47,7 +47,7 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
     "find rows that look wrong: doubtful labels, near duplicates, small classes, a missing header",
     async () => (await import("./commands/check.ts")).checkCommand(),
   ],
-  chat: ["talk with a fine-tuned language model", async () => (await import("./commands/chat.ts")).chatCommand()],
+  chat: ["chat with a fine-tuned language model", async () => (await import("./commands/chat.ts")).chatCommand()],
   serve: [
     "serve fine-tuned models on 127.0.0.1 with an OpenAI-compatible API",
     async () => (await import("./commands/serve.ts")).serveCommand(),
@@ -69,7 +69,7 @@ const COMMANDS: Readonly<Record<string, [summary: string, load: () => Promise<Co
     async () => (await import("./commands/mine.ts")).mineCommand(),
   ],
   export: [
-    "export a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that it computes the same",
+    "export a run's model for PEFT, Transformers, Transformers.js or Ollama, and check that its outputs stay the same",
     async () => (await import("./commands/export.ts")).exportCommand(),
   ],
   push: [

@@ -50,7 +50,7 @@ interface Given {
 export function suggestCommand(): Command {
   const command = new Command("suggest")
     .requiredOption("--pool <file>", "file of rows without labels: CSV, TSV, JSONL, parquet or TXT")
-    .option("--run <dir>", "run folder of the classifier whose uncertain rows to choose")
+    .option("--run <dir>", "run folder of a classifier: chooses rows about which it is uncertain")
     .option("--train <file>", "file of labelled rows: fits a classifier to them, and does not suggest them again")
     .option("--text <column>", "column of the text in both files (default: text, or the only column)")
     .option("--label <column>", "column of the label in --train, and the empty column in --output (default: label)")
