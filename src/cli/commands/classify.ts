@@ -23,9 +23,9 @@ const EXAMPLES = [
   "aflora classify --labels labels.csv --file rows.csv --text message --output labelled.csv",
 ];
 
-const NOTE = `classify needs no training and no examples: it embeds each label's name and description, and gives a text
-the nearest label. The score is a cosine similarity, not a probability. Descriptions help a lot. A
-file of labels has the columns label and description; a label may have several rows.`;
+const NOTE = `classify needs no training and no examples: it embeds each label's name and description, and
+gives a text the nearest label. The score is a cosine similarity, not a probability. Descriptions
+help a lot. A file of labels has the columns label and description; a label may have several rows.`;
 
 interface Given {
   labels: string;
