@@ -117,7 +117,7 @@ async function withReport(outcome: FineTuneOutcome): Promise<FineTuneOutcome> {
     const reason = error instanceof Error ? error.message : String(error);
     return {
       ...outcome,
-      reportFailure: `${reason}; the run has finished, only its report is missing: aflora report ${directory}`,
+      reportFailure: `${reason}; the run has finished, only its report is missing; write it with aflora report ${directory}`,
     };
   }
 }

@@ -80,7 +80,7 @@ function sharedLength(ids: readonly number[], others: readonly number[]): number
   return length;
 }
 
-/** Marks the tokens that belong to the spans of a text; a token that is partly in a span does. */
+/** Marks the tokens that belong to the spans of a text. A token belongs to a span even if it is only partly in it. */
 function inSpans(
   text: string,
   ids: readonly number[],

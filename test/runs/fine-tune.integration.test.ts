@@ -588,7 +588,7 @@ test("a run whose report cannot be written has finished, and names the command t
   const outcome = await fineTuneWithReport({ model, train, ...SETTINGS, method: "head", output }, { onEvent });
   expect(outcome.result?.steps).toBe(24);
   expect(outcome.reportFailure).toMatch(
-    /report\.html: .*; the run has finished, only its report is missing: aflora report /,
+    /report\.html: .*; the run has finished, only its report is missing; write it with aflora report /,
   );
 });
 

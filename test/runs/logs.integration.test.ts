@@ -184,7 +184,7 @@ test.each([
   ["mlflow=http://user:password@127.0.0.1:1", /option "log": give tensorboard/],
   [
     "mlflow=http://127.0.0.1:1",
-    /the MLflow server at http:\/\/127.0.0.1:1 does not take the run \(.+\); check its address/,
+    /the MLflow server at http:\/\/127.0.0.1:1 does not accept the run \(.+\); check its address/,
   ],
 ])("refused before anything is written: %s", async (log, message) => {
   const output = join(home, "refused");

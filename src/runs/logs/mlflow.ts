@@ -61,7 +61,7 @@ export async function openMlflow(url: string, run: LoggedRun): Promise<RunLog> {
     // A run that resumes has begun, and its values can wait.
     if (!run.resumes) {
       throw new UserError(
-        `the MLflow server at ${server.url} does not take the run (${reasonOf(error)}); check its address, or leave out --log`,
+        `the MLflow server at ${server.url} does not accept the run (${reasonOf(error)}); check its address, or leave out --log`,
       );
     }
   }
