@@ -22,7 +22,7 @@ export interface WeightSpec {
   part: "backbone" | "head";
   /**
    * Set if the weight is only read as the matrix of a linear layer, or as token embeddings: a base may then store it in
-   * another format. Token embeddings may also be multiplied with.
+   * another format. Products may also read token embeddings.
    */
   use?: "linear" | "table";
   /** Set if the weight is not a parameter: it never trains, and is zero if a checkpoint lacks it. */

@@ -24,7 +24,7 @@ const SETTINGS = {
   dropout: false,
 };
 
-/** Trains on film reviews, long enough for matrices to freeze, and tells what froze. */
+/** Trains on film reviews, long enough for matrices to freeze, and prints which matrices froze. */
 export async function freezingDemo(output: string): Promise<void> {
   print("\nAFLoRA on film reviews: each matrix trains until its score falls below the schedule\n");
   const { directory, result } = await runTraining({ ...SETTINGS, output }, { overwrite: true });

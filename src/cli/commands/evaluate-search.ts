@@ -14,7 +14,7 @@ export type CorpusFiles = Pick<SearchEvaluationOptions, "corpus" | "queries" | "
   output?: string;
 };
 
-/** Whether a flag is given that only a search on a corpus has. */
+/** Whether a flag is given that applies only to a search on a corpus. */
 export const asksForSearch = (given: Partial<CorpusFiles>): boolean =>
   [given.corpus, given.queries, given.qrels, given.dimensions].some((each) => each !== undefined);
 

@@ -3,7 +3,7 @@ import { stageProgress } from "../../training/progress.ts";
 import { choosesOne } from "./calibration.ts";
 import type { RunEnding, Stage } from "./stage.ts";
 
-/** Learns to tell texts that are unlike the training examples, so that an answer may be "none of these". */
+/** Learns to recognise texts that are unlike the training examples, so that an answer can be "none of these". */
 export const novelty: Stage<RunEnding> = {
   name: "novelty",
   needs: (ending) => ending.calibration !== undefined && choosesOne(ending),

@@ -39,7 +39,7 @@ export interface Evaluation {
 /** Maximum number of examples for which standard errors are computed, by leaving out groups of examples. */
 const MOST_RESAMPLED = 1000;
 
-/** Maximum number of outputs in memory at once, one row for each example: 10,000 examples of 10,000 classes have 400 MB. */
+/** Maximum number of outputs in memory at once, one row for each example: 10,000 examples of 10,000 classes take 400 MB. */
 const MOST_OUTPUTS = 2 ** 25;
 
 type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
