@@ -1,7 +1,7 @@
 import type { RunConfig } from "../../fine-tuning/run-options-node.ts";
 import type { MetricsRecord } from "../records.ts";
 
-/** A run as a log begins it. */
+/** Facts of a run with which its log begins. */
 export interface LoggedRun {
   /** Path of the run folder. */
   directory: string;
