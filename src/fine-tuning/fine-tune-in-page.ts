@@ -3,7 +3,7 @@ import { parseTable, tableFormat } from "../datasets/parse-table.ts";
 import { taskOfTable } from "../datasets/table-task.ts";
 import { UserError } from "../errors.ts";
 import type { WithMethod } from "../methods/method-options.ts";
-import { DEFAULT_METHOD, findMethod } from "../methods/methods.ts";
+import { findMethod } from "../methods/methods.ts";
 import { type BaseModel, openBaseModel } from "../model/base-model.ts";
 import { type ModelFiles, urlFiles } from "../model-files/model-files.ts";
 import type { DeviceName } from "../runtime/device.ts";
@@ -27,7 +27,7 @@ import { type FinishedRun, type PreparedRun, prepareRun } from "./prepare-run.ts
 import {
   type FineTuningSettings,
   type MethodChoice,
-  partOptions,
+  partOpenOptions,
   trainingOptions,
   withRecipe,
 } from "./training-options.ts";
@@ -150,8 +150,8 @@ export async function* fineTuneEventsInPage(
   { model, modelName: name, revision, train, validation, openPicture, ...config }: PageFineTuneConfig,
   { runtime: given, resume, signal }: PageRunControl = {},
 ): AsyncGenerator<PageRunEvent, void> {
-  const { method: methodName = DEFAULT_METHOD.name, ...others } = config;
-  const { options, method } = partOptions(pageOptions, methodName, others);
+  const { method: methodName, ...others } = config;
+  const { options, methodFor } = partOpenOptions(pageOptions, methodName, others);
   const { text, textPair, label, kind, validationSplit, minClassRows, smallClasses, strict, ...training } = options;
   const columns = namedColumns({ text, label, textPair });
   const files = typeof model === "string" ? urlFiles(model) : model;
@@ -160,11 +160,14 @@ export async function* fineTuneEventsInPage(
     prepared = yield* emitted<PageRunEvent, PreparedRun<FineTuningSettings>>((emit) =>
       prepareRun(
         {
-          method,
           base: training.base,
           strict,
           // A step takes several times as long in a page, so that contrastive training is not the default there.
-          settle: (suits) => withRecipe(training, findMethod(method.name), { ...suits, suitsContrast: false }),
+          settle(suits) {
+            const method = methodFor(suits);
+            const from = { ...suits, suitsContrast: false };
+            return { method, settings: withRecipe(training, findMethod(method.name), from) };
+          },
           resume,
         },
         {
@@ -194,7 +197,7 @@ export async function* fineTuneEventsInPage(
     if (!signal?.aborted || error !== signal.reason) throw error;
     return yield { kind: "end", finished: undefined, training: undefined, notes: [] };
   }
-  const { runtime, fineTuning, task, base, settings, memory, notes } = prepared;
+  const { runtime, fineTuning, task, base, method, settings, memory, notes } = prepared;
   const { totalSteps, freezable } = fineTuning;
   const stepsDone = resume?.step ?? 0;
   const device = runtime.device.name;

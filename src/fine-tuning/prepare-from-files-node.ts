@@ -56,13 +56,12 @@ export async function prepareFromFiles(
   const asking = { offline: offline === true, onProgress, signal: options.signal };
   const adapter = adapterName && (await openAdapter(String(adapterName), { ...asking, model, revision }));
   const asked = saved ? settled(saved.config) : parseOptions(adapter ? withAdapterOptions(given, adapter) : given);
-  const { run, method, source } = asked;
+  const { run, source } = asked;
   // The model's name in the run and in its adapter must hold in any folder.
   const { model: wanted = BUNDLED_MODEL } = withAbsolutePaths(asked).run;
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${run.output}` };
   const prepared = await prepareRun(
     {
-      method,
       base: run.base,
       strict: run.strict,
       settle: asked.settle,
@@ -96,13 +95,17 @@ export async function prepareFromFiles(
   );
   return releaseOnFailure(prepared, async () => ({
     ...prepared,
-    config: withAbsolutePaths({ source, run: prepared.settings, method }),
+    config: withAbsolutePaths({ source, run: prepared.settings, method: prepared.method }),
     dataFingerprint: { ...(await fingerprintOf(prepared.task)), model: await prepared.loaded.fileHashes?.() },
   }));
 }
 
 /** The options of a saved run, which has all of them. */
-const settled = (config: RunConfig): GivenConfig => ({ ...config, settle: () => config.run });
+const settled = ({ source, run, method }: RunConfig): GivenConfig => ({
+  source,
+  run,
+  settle: () => ({ method, settings: run }),
+});
 
 async function openRuntime(run: Pick<RunSettings, "base" | "device" | "threads">): Promise<OpenRuntime> {
   const runtime = runtimeFor(run);

@@ -27,13 +27,12 @@ export const READING = "reading the examples";
 
 /** The options of a run, before its examples and its model are read. */
 export interface AskedRun<Settings extends FineTuningSettings> {
-  method: MethodChoice;
   /** Storage format of the base model. */
   base: BaseFormat;
   /** Whether notes on the examples' rows are errors. */
   strict?: boolean | undefined;
-  /** Resolves all options: those that are not given suit the examples and the model. */
-  settle(suits: SuitedTo): Settings;
+  /** Chooses the method and resolves all options: those that are not given suit the examples and the model. */
+  settle(suits: SuitedTo): { method: MethodChoice; settings: Settings };
   /** The adapter to continue from. */
   adapter?: Adapter | undefined;
   /** The state of this run to resume from. */
@@ -118,6 +117,7 @@ export interface SampledRun {
 interface ReadRun<Settings, Base extends BaseModel> {
   model: OpenedModel<Base>;
   task: TaskData;
+  method: MethodChoice;
   settings: Settings;
   encoded: EncodedTask;
 }
@@ -147,7 +147,7 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   refuseOtherModel(findTaskKind(rows.kind), model);
   const onDone = stageProgress(onProgress, `reading the ${model.media?.reads}`);
   const all = await withMedia(rows, model, { signal, onDone });
-  const settled = settle(suitedTo(all, adapter === undefined, model.pooling));
+  const { method, settings: settled } = settle(suitedTo(all, adapter === undefined, model.pooling));
   const part = sample?.(all, settled) ?? { task: all, settings: {} };
   const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
   const settings = { ...settled, ...part.settings, headFeatures: features };
@@ -158,7 +158,7 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   });
   if (!resume) for (const note of read.notes) onNote?.(note);
   const encoded = { ...read, notes: [...notes, ...read.notes] };
-  return { model, task, settings, encoded };
+  return { model, task, method, settings, encoded };
 }
 
 /**
@@ -175,9 +175,9 @@ export async function prepareRun<
   sources: RunSources<Memory, Base>,
   options: PrepareOptions = {},
 ): Promise<PreparedRun<Settings, Memory, Base>> {
-  const { method, base: format, adapter, resume } = asked;
+  const { base: format, adapter, resume } = asked;
   const { signal, onProgress } = options;
-  const { model, task, settings, encoded } = await readRun(asked, sources, options);
+  const { model, task, method, settings, encoded } = await readRun(asked, sources, options);
   await stageProgress(onProgress, "reading the model's weights", "bytes")(0);
   const loaded = await model.read(task, settings.seed, format);
   const reward = findTaskKind(task.kind).rollout && (await sources.openReward?.(settings.taskOptions));

@@ -2,7 +2,14 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { DEFAULT_METHOD, findMethod, METHODS, methodNameIn, PAPER_METHOD } from "../methods/methods.ts";
+import {
+  DEFAULT_METHOD,
+  FITTED_HEAD_METHOD,
+  findMethod,
+  METHODS,
+  methodNameIn,
+  PAPER_METHOD,
+} from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
 import { withoutRemoved } from "../methods/removed-options.ts";
 import { BUNDLED_MODEL } from "../model/bundled-model.ts";
@@ -18,6 +25,7 @@ import { suitedTo } from "./suited-to.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
+  partOpenOptions,
   partOptions,
   type SuitedTo,
   trainingOptions,
@@ -46,10 +54,11 @@ export const runOptions = z.object({
   offline: z.boolean().optional().describe("use only cached models and data sets; send nothing to the hub"),
   method: z
     .string()
-    .default(DEFAULT_METHOD.name)
+    .optional()
     .meta({
       get description() {
-        return `fine-tuning method: ${METHODS.names.join(", ")}`;
+        const [fitted, others] = [FITTED_HEAD_METHOD.name, DEFAULT_METHOD.name];
+        return `fine-tuning method: ${METHODS.names.join(", ")} (default: ${fitted} for texts if the head is fitted, otherwise ${others})`;
       },
     }),
   adapter: z
@@ -178,9 +187,8 @@ export interface GivenConfig {
   source: DataSource;
   /** With the defaults that do not depend on the examples. */
   run: GivenSettings;
-  method: MethodChoice;
-  /** Fills in the open defaults: the paper's settings for a GLUE task, otherwise those that suit the examples. */
-  settle(suits?: SuitedTo): RunSettings;
+  /** Chooses the method and fills in the open defaults: the paper's settings for a GLUE task, otherwise those that suit the examples. */
+  settle(suits?: SuitedTo): { method: MethodChoice; settings: RunSettings };
 }
 
 /**
@@ -189,29 +197,41 @@ export interface GivenConfig {
  */
 export function parseOptions(given: Readonly<Record<string, unknown>>): GivenConfig {
   const name = methodNameIn(given);
-  const { options, method } = partOptions(runOptions, name, withPreset(given, name));
+  const { options, methodFor } = partOpenOptions(
+    runOptions,
+    name,
+    name === undefined ? given : withPreset(given, name),
+  );
   const { method: _name, task: _task, data, train, validation, dataset, datasetConfig, ...settings } = options;
   const source = sourceOf(options);
   const task = namedTaskOf(source);
   const published = task === undefined ? undefined : PAPER_METHOD.published?.tasks[task];
-  const rates = method.name === PAPER_METHOD.name ? published : undefined;
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
   const headStart = task === undefined ? undefined : "new";
-  const from = { epochs: published?.epochs, rates, headStart, kind } as const;
-  const settle = (suits?: SuitedTo) => withRecipe(settings, findMethod(method.name), { ...from, ...suits });
-  return { source, run: settings, method, settle };
+  return {
+    source,
+    run: settings,
+    settle(suits) {
+      const from = { epochs: published?.epochs, headStart, kind, ...suits } as const;
+      const method = methodFor(from);
+      const rates = method.name === PAPER_METHOD.name ? published : undefined;
+      return { method, settings: withRecipe(settings, findMethod(method.name), { ...from, rates }) };
+    },
+  };
 }
 
 /** Resolves options without looking at the examples. @throws UserError as {@link parseOptions} */
 export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConfig {
-  const { source, method, settle } = parseOptions(given);
-  return { source, run: settle(), method };
+  const { source, settle } = parseOptions(given);
+  const { method, settings } = settle();
+  return { source, run: settings, method };
 }
 
 /** Resolves options so that they suit the examples and the model. @param pooling the model's @throws UserError as {@link parseOptions} */
 export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
-  const { source, method, settle } = parseOptions(given);
-  return { source, run: settle(suitedTo(task, given.adapter === undefined, pooling)), method };
+  const { source, settle } = parseOptions(given);
+  const { method, settings } = settle(suitedTo(task, given.adapter === undefined, pooling));
+  return { source, run: settings, method };
 }
 
 /** Adds the settings that the method's authors published for the task, if asked for. @throws UserError if there are none */
@@ -227,7 +247,7 @@ function withPreset(given: Readonly<Record<string, unknown>>, name: string): Rea
 
 /** Returns the settings that the method's authors published for the task; undefined if there are none. */
 export function publishedOf(given: Readonly<Record<string, unknown>>): PublishedSetting | undefined {
-  const name = methodNameIn(given);
+  const name = methodNameIn(given) ?? DEFAULT_METHOD.name;
   const task = publishedTaskOf(given, name);
   return task === undefined ? undefined : findMethod(name).published?.tasks[task];
 }
@@ -267,11 +287,8 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
 }
 
 /** Makes every path absolute, so that the options hold in any folder. */
-export function withAbsolutePaths<Run extends GivenSettings>({
-  source,
-  run,
-  method,
-}: Pick<RunConfig, "source" | "method"> & { run: Run }): Pick<RunConfig, "source" | "method"> & { run: Run } {
+export function withAbsolutePaths<Config extends { source: DataSource; run: GivenSettings }>(config: Config): Config {
+  const { source, run } = config;
   const isPath = (name: string, value: unknown): value is string =>
     PATH_OPTIONS.includes(name) &&
     typeof value === "string" &&
@@ -283,7 +300,7 @@ export function withAbsolutePaths<Run extends GivenSettings>({
       Object.entries(options).map(([name, value]) => [name, isPath(name, value) ? resolve(value) : value]),
     ) as Options;
   const { taskOptions } = run;
-  return { source: absolute(source), run: { ...absolute(run), taskOptions: absolute(taskOptions) }, method };
+  return { ...config, source: absolute(source), run: { ...absolute(run), taskOptions: absolute(taskOptions) } };
 }
 
 /** Returns the published task of a data source, from files or from the hub; undefined for other data. */

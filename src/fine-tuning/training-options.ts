@@ -2,7 +2,7 @@ import { z } from "zod";
 import { checkOptions } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
-import { findMethod, parseMethodOptions } from "../methods/methods.ts";
+import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { sameStepCost } from "../methods/options.ts";
 import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
 import { refuseRemoved } from "../methods/removed-options.ts";
@@ -13,6 +13,7 @@ import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
 import { REPLICAS } from "../training/local-steps/local-steps.ts";
 import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
+import { defaultMethod } from "./default-method.ts";
 import { ratesOf } from "./recipe-rates.ts";
 import { type DataSize, type SuitedSettings, suitedSettings } from "./suited-settings.ts";
 import type { HeadChoice } from "./trained-head.ts";
@@ -217,6 +218,48 @@ export function partOptions<Schema extends z.ZodObject>(
   };
 }
 
+/** Options whose method is open until the examples are read, if none is named. */
+interface OpenOptions<Options> {
+  options: Options & { taskOptions: TaskOptionValues };
+  /** Returns the named method, or the default for these examples. */
+  methodFor(from: HeadStart & Partial<SuitedTo>): MethodChoice;
+}
+
+/**
+ * Splits options as {@link partOptions} does. If no method is named, the examples choose among the default methods that have all given
+ * options.
+ * @param name the method by its name or an alias
+ * @throws UserError as {@link partOptions}
+ */
+export function partOpenOptions<Schema extends typeof trainingOptions>(
+  schema: Schema,
+  name: string | undefined,
+  given: Readonly<Record<string, unknown>>,
+): OpenOptions<z.output<Schema>> {
+  const asked = Object.keys(given).filter((option) => given[option] !== undefined && !(option in schema.shape));
+  const fits = ({ options }: MethodDefinition): boolean =>
+    asked.every((option) => option in options.shape || TASK_KINDS.schemaOf(option));
+  const open = name === undefined ? DEFAULT_METHODS.filter(fits) : [findMethod(name)];
+  const { options, method } = partOptions(schema, (open[0] ?? DEFAULT_METHOD).name, given);
+  const other = open[1] && partOptions(schema, open[1].name, given).method;
+  return {
+    options,
+    methodFor(from) {
+      const { name } = defaultMethod(from.kind, headStartOf(options, from));
+      return other?.name === name ? other : method;
+    },
+  };
+}
+
+/** Start of the head, if the run's data have one of their own. */
+interface HeadStart {
+  /** Set for a published task. */
+  headStart?: "new" | undefined;
+}
+
+const headStartOf = (given: Pick<z.output<typeof trainingOptions>, "head" | "headStart">, from: HeadStart) =>
+  given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
+
 /** Properties of the examples that settings depend on. */
 export interface SuitedTo {
   kind: Pick<TaskKind, "recipe" | "objective" | "reads" | "refines"> | undefined;
@@ -238,11 +281,10 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
   from: {
     epochs?: number | undefined;
     rates?: PublishedSetting | undefined;
-    /** Set for a published task. */
-    headStart?: "new" | undefined;
-  } & Partial<SuitedTo> = {},
+  } & HeadStart &
+    Partial<SuitedTo> = {},
 ): Given & Pick<FineTuningSettings, Resolved> {
-  const headStart = given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
+  const headStart = headStartOf(given, from);
   const canFit = from.kind === undefined || from.kind.objective.linearLoss !== undefined;
   const isFitted = method.headOnly && headStart === "fitted" && canFit;
   // A given batch size or learning rate is meant for cross-entropy.

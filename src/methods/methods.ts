@@ -26,15 +26,23 @@ export const METHODS = new Registry<MethodDefinition>("method", [
 /** Default method (docs/results/which-method.md). */
 export const DEFAULT_METHOD = lora;
 
+/** Default method of runs on texts whose head is fitted before training: its projections start from gradients, which need such a head. */
+export const FITTED_HEAD_METHOD = aflora;
+
+/** Methods of runs that name none; the examples choose. */
+export const DEFAULT_METHODS: readonly MethodDefinition[] = [DEFAULT_METHOD, FITTED_HEAD_METHOD];
+
 /** The method of the paper that this package implements. Runs on a published task have the epochs that its authors published. */
 export const PAPER_METHOD = aflora;
 
-/** Name of the method that options choose: the given one, that of the paper for its preset, or the default. */
-export const methodNameIn = ({ method, preset }: Readonly<Record<string, unknown>>): string =>
-  String(method ?? (preset === undefined ? DEFAULT_METHOD : PAPER_METHOD).name);
+/** Name of the method that options choose: the given one, or that of the paper for its preset; undefined if the data choose the default. */
+export function methodNameIn({ method, preset }: Readonly<Record<string, unknown>>): string | undefined {
+  if (method !== undefined) return String(method);
+  return preset === undefined ? undefined : PAPER_METHOD.name;
+}
 
 /** Methods that a search for the best settings tries by default. */
-export const TUNED_METHODS: readonly MethodDefinition[] = [DEFAULT_METHOD, PAPER_METHOD];
+export const TUNED_METHODS = DEFAULT_METHODS;
 
 /** Method to which comparisons relate costs, with its name in tables. */
 export const COST_REFERENCE = { method: vera, label: "VeRA" };

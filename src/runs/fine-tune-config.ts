@@ -21,7 +21,7 @@ export type RunOptions = Omit<Given & TaskOptions, DataOption | "method" | "kind
   kind?: keyof TaskPredictions | undefined;
 };
 
-/** A run: its data, its options, a method (default: that of `aflora train`) and the method's options. */
+/** A run: its data, its options, a method (default: by the data) and the method's options. */
 export type FineTuneConfig = WithMethod<RunOptions & DataOptions>;
 
 /** A run to resume, in its folder. Options given again must be those of the run, except where and how to compute. */

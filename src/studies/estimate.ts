@@ -12,6 +12,8 @@ import type { ShardTimes } from "./workers-estimate.ts";
 
 /** Measured times of a few steps of a run on this machine, in seconds. */
 export interface Timing {
+  /** Name of the run's method. */
+  method: string;
   /** Time until training begins: reading data and model, compiling the step and the evaluation. */
   start: number;
   step: number;
@@ -67,7 +69,7 @@ export async function timeRun(
     import("../fine-tuning/prepare-from-files-node.ts"),
     import("../fine-tuning/stages/refit.ts"),
   ]);
-  const { fineTuning, runtime, memory, task, release } = await prepareFromFiles(given, { signal, sample });
+  const { fineTuning, runtime, memory, task, method, release } = await prepareFromFiles(given, { signal, sample });
   try {
     const timed = await timeSteps(fineTuning.train(runtime, { stopAfter: 1, signal, machines: shards }), shards);
     signal?.throwIfAborted();
@@ -82,6 +84,7 @@ export async function timeRun(
     const read = Math.min(whole!.task.train.length, startExamples(whole!.task));
     const unread = fineTuning.startsFitted ? Math.max(0, read - task.train.length) : 0;
     return {
+      method: method.name,
       start: Math.max(0, (first! - began) / 1000 - evaluated * counted) + unread * evaluated,
       step,
       evaluated,

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { didYouMean, inWords, UserError } from "../errors.ts";
-import { methodNameIn } from "../methods/methods.ts";
 import { optionNames, parseFactor } from "./factors.ts";
 import { SEARCH_ALGORITHMS } from "./search/algorithms.ts";
 import type { Study } from "./study.ts";
+import { withMethod } from "./trial-options.ts";
 
 const seed = z
   .int()
@@ -65,7 +65,7 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
     title: own ?? title,
     ...rest,
     search: searchOf(search, given),
-    options: { method: methodNameIn(options), ...options },
+    options: withMethod(options),
     factors,
     seeds: [...new Set(seeds)],
   };

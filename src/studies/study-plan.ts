@@ -9,7 +9,7 @@ import {
   withAbsolutePaths,
 } from "../fine-tuning/run-options-node.ts";
 import { writesTexts } from "../inference/load-fine-tuned-model-node.ts";
-import { findMethod, METHODS } from "../methods/methods.ts";
+import { DEFAULT_METHODS, findMethod, METHODS } from "../methods/methods.ts";
 import { sourceName } from "../runs/run-data.ts";
 import { shownNotes, taskNotes } from "../tasks/data-notes.ts";
 import type { TaskData } from "../tasks/example.ts";
@@ -83,7 +83,8 @@ function refuseForeign({ options, factors }: Study): void {
   const base = chosen ? { ...options, method: undefined } : options;
   const given = [base, ...factors.flatMap(({ levels = [] }) => levels.map((level) => level.options))];
   const methods = new Set(given.flatMap(({ method }) => method ?? []));
-  const definitions = [...methods].map((name) => findMethod(String(name)));
+  const named = [...methods].map((name) => findMethod(String(name)));
+  const definitions = chosen || options.method !== undefined ? named : [...new Set([...DEFAULT_METHODS, ...named])];
   const drawn = factors.flatMap(({ name, levels }) => (levels ? [] : name));
   const names = [...given.flatMap((of) => Object.keys(of)), ...drawn];
   const foreign = names.find(
@@ -141,7 +142,7 @@ class Planner {
     const apart = isApart(reported);
     const trials = await Promise.all(
       seeds.map(async (seed): Promise<Trial> => {
-        const config = { ...settings, seed };
+        const config = { ...settings, method: first.method.name, seed };
         const resolved = withAbsolutePaths(await this.#checker.resolve(config, task));
         const identity = await this.#identifier.identify(resolved, task, apart ? file : undefined);
         return { id: trialId(identity), identity, seed, config, reported };

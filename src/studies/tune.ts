@@ -6,7 +6,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { UserError } from "../errors.ts";
 import { readJsonFile, writeJsonFile } from "../files/json-file-node.ts";
 import { optionOfRun, resolveConfig } from "../fine-tuning/run-options-node.ts";
-import { methodNameIn, TUNED_METHODS } from "../methods/methods.ts";
+import { TUNED_METHODS } from "../methods/methods.ts";
 import { CHECKPOINTS } from "../runs/checkpoint-folder.ts";
 import { HIDDEN_STATES, RUN_FILES } from "../runs/run-folder.ts";
 import { type Factor, levelOf, parseFactor } from "./factors.ts";
@@ -14,6 +14,7 @@ import { heldOutScore, orderOf, runStudy, type StudyProgress, type TrialRunner }
 import { ONCE_MORE, SHORTEST, withinMinutes } from "./search/within-minutes.ts";
 import type { Study, StudyOutcome, StudyPlan, TrialOutcome } from "./study.ts";
 import { planStudy } from "./study-plan.ts";
+import { withMethod } from "./trial-options.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -74,7 +75,7 @@ export async function tune(
   if ("maxSteps" in options) throw new UserError("tune chooses the length of runs in epochs; leave maxSteps out");
   const study: Study = {
     title: "Trials, and the best settings",
-    options: { method: methodNameIn(options), ...options, patience: PATIENCE },
+    options: { ...withMethod(options), patience: PATIENCE },
     factors: factorsBeside(options),
     search: { algorithm: withinMinutes, options: { minutes } },
     seeds: [seed],

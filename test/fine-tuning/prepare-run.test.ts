@@ -50,7 +50,10 @@ function preparedWith(
 ) {
   const { options, method } = partOptions(trainingOptions, DEFAULT_METHOD.name, given);
   return prepareRun(
-    { method, base: "float32", settle: (suits) => withRecipe(options, findMethod(method.name), suits) },
+    {
+      base: "float32",
+      settle: (suits) => ({ method, settings: withRecipe(options, findMethod(method.name), suits) }),
+    },
     {
       readTask: () => loadTask(parseOptions({ train: file, text: "message", label: "team", validationSplit })),
       async openModel() {

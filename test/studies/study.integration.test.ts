@@ -408,7 +408,7 @@ test("description of a difference: chance does not explain a clear loss", () => 
 test("if the defaults do not fit, tune shortens all trials equally, or uses the time for one run", () => {
   // An epoch of 100 s, of a run that takes 20 of them.
   const length = { epochs: 20, batchSize: 64, contrastive: false, stepsPerEpoch: 50, validation: 0, refitSteps: 0 };
-  const timing = { start: 10, step: 2, evaluated: 0.01, workLeft: 1, memory: {} as RunMemory, length };
+  const timing = { method: "lora", start: 10, step: 2, evaluated: 0.01, workLeft: 1, memory: {} as RunMemory, length };
   const within = (minutes: number, batchIsGiven = false) => lengthThatFits(timing, batchIsGiven, minutes, 0.2);
   expect(within(90)).toEqual({ epochs: 20, batchSize: 64, compares: true });
   expect(within(60)).toEqual({ epochs: 10, batchSize: 32, compares: true });

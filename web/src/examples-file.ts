@@ -4,6 +4,7 @@ import { mediaTable } from "../../src/datasets/media-folder.ts";
 import { TableReader, tableFormat } from "../../src/datasets/parse-table.ts";
 import { taskOfTable } from "../../src/datasets/table-task.ts";
 import { UserError } from "../../src/errors.ts";
+import { defaultMethod } from "../../src/fine-tuning/default-method.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { type Columns, namedColumns, type Table } from "../../src/tasks/rows.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
@@ -34,6 +35,8 @@ export interface TaskFacts {
   kind: string;
   reads: TaskKind["reads"];
   refines: TaskKind["refines"];
+  /** Name of the default method for such examples. */
+  method: string;
   /** Summary of the kind of task. */
   summary: string;
   examples: number;
@@ -94,11 +97,13 @@ function shown(cell: unknown): string {
 /** @throws UserError if the columns hold no examples, naming the row */
 export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: string | undefined): TaskFacts {
   const task = taskOfTable(table, namedColumns(columns), { kind });
-  const { summary, reads, refines } = findTaskKind(task.kind);
+  const taskKind = findTaskKind(task.kind);
+  const { summary, reads, refines } = taskKind;
   return {
     kind: task.kind,
     reads,
     refines,
+    method: defaultMethod(taskKind, "fitted").name,
     summary,
     examples: task.train.length,
     labels: countsOf(task),

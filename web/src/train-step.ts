@@ -16,8 +16,8 @@ import type { StartFacts } from "./start-facts.ts";
 /** Form for the method and settings, with the names of `aflora train`. */
 export interface TrainForm {
   options(): Record<string, unknown>;
-  /** Fills in settings that suit the number of texts or pictures. */
-  suggest(task: Pick<TaskFacts, "examples" | "reads" | "refines">): void;
+  /** Fills in the method, unless the user chose one, and settings that suit the number of texts or pictures. */
+  suggest(task: Pick<TaskFacts, "examples" | "method" | "reads" | "refines">): void;
   /** Fills in the options of an unfinished run. */
   put(options: Readonly<Record<string, unknown>>): void;
   lock(locked: boolean): void;
@@ -46,6 +46,7 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   const fields = Object.entries(NUMBERS).map(([option, id]) => [option, byId(id, HTMLInputElement)] as const);
   const field = (option: keyof typeof NUMBERS): HTMLInputElement => byId(NUMBERS[option], HTMLInputElement);
   let examples = 0;
+  let isChosen = false;
   let ofKind: Pick<TaskKind, "reads" | "refines"> = {};
   const chosen = (): MethodChoice => methods.find(({ name }) => name === method.value)!;
   const rates = () => ratesOf(chosen().recipe, false, ofKind);
@@ -59,7 +60,10 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
     field("learningRate").value = String(rates().learningRate);
   };
   fillSelect(method, Object.fromEntries(methods.map(({ name }) => [name, name])), methods[0]!.name);
-  method.addEventListener("change", showMethod);
+  method.addEventListener("change", () => {
+    isChosen = true;
+    showMethod();
+  });
   showMethod();
   for (const [option, value] of Object.entries(DEFAULTS)) field(option as keyof typeof NUMBERS).value = String(value);
   const put = (options: Readonly<Record<string, unknown>>): void => {
@@ -83,11 +87,15 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
         base: base.value,
       };
     },
-    suggest({ examples: count, reads, refines }) {
+    suggest({ examples: count, method: suited, reads, refines }) {
       if (ofKind.reads !== reads) {
         byId("augmentation", HTMLSelectElement).value = "";
         byId("augmentation", HTMLSelectElement).parentElement!.hidden = reads !== "pictures";
         field("maxLength").parentElement!.hidden = reads === "pictures";
+      }
+      if (!isChosen && method.value !== suited) {
+        method.value = suited;
+        showMethod();
       }
       if (ofKind.reads !== reads || ofKind.refines !== refines) {
         ofKind = { ...(reads && { reads }), ...(refines && { refines }) };
@@ -99,7 +107,10 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
       put({ batchSize, epochs });
     },
     put(options) {
-      if (typeof options.method === "string") method.value = options.method;
+      if (typeof options.method === "string") {
+        method.value = options.method;
+        isChosen = true;
+      }
       showMethod();
       put(options);
       for (const [option, select] of choices) select.value = String(options[option] ?? "");

@@ -72,6 +72,7 @@ export const withinMinutes: SearchAlgorithm<typeof options> = {
 function firstOf(study: Study, timing: Timing, { epochs, batchSize, compares }: Length): Wanted {
   const { patience: _, ...untilTheEnd } = study.options;
   const options = {
+    method: timing.method,
     ...(compares ? study.options : untilTheEnd),
     epochs,
     batchSize,
