@@ -251,13 +251,12 @@ export function partOpenOptions<Schema extends typeof trainingOptions>(
   };
 }
 
-/** Start of the head, if the run's data have one of their own. */
+/** Start of the head, if the options or a published task have one. */
 interface HeadStart {
-  /** Set for a published task. */
-  headStart?: "new" | undefined;
+  headStart?: "fitted" | "new" | undefined;
 }
 
-const headStartOf = (given: Pick<z.output<typeof trainingOptions>, "head" | "headStart">, from: HeadStart) =>
+const headStartOf = (given: HeadStart & { head: HeadChoice }, from: HeadStart): "fitted" | "new" =>
   given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
 
 /** Properties of the examples that settings depend on. */
