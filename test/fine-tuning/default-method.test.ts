@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { resolveFor } from "../../src/fine-tuning/run-options-node.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
-const train = [{ text: "a short text" }, { text: "another text" }];
+const train = ["a short text", "another text"].map((text, index) => ({ index, text }));
 
 /** Method of a run on examples of a kind. */
 const methodOf = (kind: string, given: Readonly<Record<string, unknown>> = {}): string => {
