@@ -124,7 +124,7 @@ test("classes with few texts are learned by contrast if the model embeds sentenc
   const given = { model: sentences, train, threads: 1 };
   const { directory, result } = await fineTune({ ...given, output: join(home, "contrast") });
   const { config, steps, evaluations } = await readRunRecords(directory);
-  expect(config.run).toMatchObject({ contrastive: true, headFeatures: "sentence", learningRate: 2e-3 });
+  expect(config.run).toMatchObject({ contrastive: true, headFeatures: "sentence", learningRate: 2e-2 });
   const { batchSize, epochs } = config.run;
   const { length: timed } = await timeRun(given);
   expect(timed).toMatchObject({ contrastive: true, batchSize, epochs });
