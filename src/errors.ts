@@ -1,5 +1,20 @@
 import type { z } from "zod";
 
+/** Kinds of mistakes (docs/stability.md). An error without another code has the first. */
+export const USER_ERROR_CODES = [
+  "invalid-option",
+  "file-not-found",
+  "invalid-data",
+  "invalid-model",
+  "invalid-run",
+  "network",
+  "cannot-write",
+  "missing-package",
+] as const;
+
+/** Code of a kind of mistake. */
+export type UserErrorCode = (typeof USER_ERROR_CODES)[number];
+
 /**
  * A mistake that the user can fix. The message is one sentence that names the problem, its place, and what to do. The
  * command line prints only the message and exits with code 2.
@@ -7,6 +22,24 @@ import type { z } from "zod";
 export class UserError extends Error {
   override name = "UserError";
   #inFlags: string | undefined;
+  #code: UserErrorCode | undefined;
+
+  /** @param options.code by default that of the cause, or of the part of aflora that the error passes ({@link withCode}) */
+  constructor(message: string, { code, cause }: { code?: UserErrorCode; cause?: unknown } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    const isMissing = MISSING.includes((cause as { code?: string } | undefined)?.code ?? "");
+    this.#code = code ?? (cause instanceof UserError ? cause.#code : isMissing ? "file-not-found" : undefined);
+  }
+
+  /** Kind of the mistake, for programs. Messages may change, codes stay. */
+  get code(): UserErrorCode {
+    return this.#code ?? USER_ERROR_CODES[0];
+  }
+
+  /** Sets the code of an error that has none. */
+  classify(code: UserErrorCode): void {
+    this.#code ??= code;
+  }
 
   /** The message with the command line's flags. */
   get inFlags(): string {
@@ -17,6 +50,19 @@ export class UserError extends Error {
   nameOptions(): void {
     this.#inFlags ??= this.message;
     this.message = inOptionNames(this.#inFlags);
+  }
+}
+
+/** System's codes of a file or folder that is not there. */
+const MISSING = ["ENOENT", "ENOTDIR"];
+
+/** Waits for a result, and gives errors of the user that have no code yet this one. */
+export async function withCode<Value>(code: UserErrorCode, result: Promise<Value>): Promise<Value> {
+  try {
+    return await result;
+  } catch (error) {
+    if (error instanceof UserError) error.classify(code);
+    throw error;
   }
 }
 

@@ -12,7 +12,7 @@
  */
 
 export { loadBaseModel, openAdapter } from "./adapters.ts";
-export { UserError } from "./errors.ts";
+export { UserError, type UserErrorCode } from "./errors.ts";
 export type { ExportReport } from "./export/export-adapter-node.ts";
 export type { ExportOptions } from "./export/export-formats-node.ts";
 // A program that imports only this entrance can write `declare module "aflora/extend"`.

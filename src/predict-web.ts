@@ -16,7 +16,7 @@ import { filesWithOnnx } from "./model-files/onnx/one-file.ts";
 import type { BaseFormat } from "./models/base-format.ts";
 import { answeringRuntime, type WebPlace } from "./runtime/runtime-web.ts";
 
-export { UserError } from "./errors.ts";
+export { UserError, type UserErrorCode } from "./errors.ts";
 export { blobSource } from "./files/byte-source.ts";
 export type { ComputeOptions, FineTunedModel } from "./inference/fine-tuned-model.ts";
 export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";

@@ -19,7 +19,7 @@ import type { BaseFormat } from "./models/base-format.ts";
 import type { RuntimePlace } from "./runtime/runtime-node.ts";
 import type { Runtime } from "./runtime/session.ts";
 
-export { UserError } from "./errors.ts";
+export { UserError, type UserErrorCode } from "./errors.ts";
 export type { ComputeOptions, FineTunedModel } from "./inference/fine-tuned-model.ts";
 export type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
 export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";

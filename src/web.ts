@@ -9,7 +9,7 @@
  * @module
  */
 
-export { UserError } from "./errors.ts";
+export { UserError, type UserErrorCode } from "./errors.ts";
 export { blobSource } from "./files/byte-source.ts";
 export {
   fineTuneEventsInPage as fineTuneEvents,

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,6 +8,7 @@ import { promisify } from "node:util";
 import { build as esbuild } from "esbuild";
 import { build as vite } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { exportRun } from "../src/runs/export-run.ts";
 import { fineTune } from "./support/fine-tune.ts";
 import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
 
@@ -42,6 +44,16 @@ const TRAINS = `
   main();
 `;
 
+/** A function of a host that gives events, as AWS Lambda does; docs/deploy.md has the same. */
+const HANDLER = `
+  import { loadFineTunedModel } from "aflora/predict";
+  const model = loadFineTunedModel("tickets-onnx/onnx/model_quantized.onnx");
+  export async function handler(event) {
+    const { label } = await (await model).predict(event.body);
+    return { statusCode: 200, body: JSON.stringify({ label }) };
+  }
+`;
+
 let home: string;
 let model: string;
 let run: string;
@@ -52,6 +64,7 @@ beforeAll(async () => {
   await symlink(ROOT, join(home, "app/node_modules/aflora"));
   await writeFile(join(home, "app/predicts.mjs"), PREDICTS);
   await writeFile(join(home, "app/trains.mjs"), TRAINS);
+  await writeFile(join(home, "app/handler.mjs"), HANDLER);
   await mkdir(join(home, "elsewhere/node_modules"), { recursive: true });
   for (const name of NATIVE)
     await symlink(join(ROOT, "node_modules", name), join(home, "elsewhere/node_modules", name));
@@ -103,6 +116,27 @@ describe.each(["esm", "cjs"] as const)("esbuild, %s", (format) => {
     });
     expect(await answerOf(bundle, model)).toEqual({ label: expect.any(String), dimensions: 384 });
   });
+});
+
+test("a serverless function with an exported folder and this system's native runtime alone answers, and fits into 250 MB", async () => {
+  const folder = join(home, "function");
+  const tickets = join(folder, "tickets-onnx");
+  await exportRun(run, { format: "onnx", dtype: "q8", output: tickets }, { threads: 1 });
+  await withEsbuild("handler.mjs", "esm", join(folder, "handler.mjs"));
+  const own = join("napi-v6", process.platform, process.arch);
+  for (const name of NATIVE) {
+    await cp(join(ROOT, "node_modules", name), join(folder, "node_modules", name), {
+      recursive: true,
+      filter: (path) => !/napi-v6[\\/]\w+[\\/]\w+/.test(path) || path.includes(own),
+    });
+  }
+  const sizes = (await readdir(folder, { recursive: true })).map((name) => statSync(join(folder, name)).size);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(250e6);
+
+  const called =
+    'import("./handler.mjs").then(({ handler }) => handler({ body: "where is my order" })).then(console.log)';
+  const { stdout } = await promisify(execFile)(process.execPath, ["-e", called], { cwd: folder });
+  expect(stdout).toMatch(/statusCode: 200,\s+body: '\{"label":"\w+"\}'/);
 });
 
 test("Vite's SSR build of a program that predicts answers elsewhere", async () => {

@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { inWords, namingOptions, UserError } from "../src/errors.ts";
+import { inWords, namingOptions, USER_ERROR_CODES, UserError, withCode } from "../src/errors.ts";
+import { writeFailure } from "../src/files/atomic-file-node.ts";
+import { urlSource } from "../src/files/url-source.ts";
+import { fineTune } from "../src/fine-tune.ts";
+import { loadFineTunedModel } from "../src/inference/load-fine-tuned-model-node.ts";
+import { fileSource } from "../src/model-files/file-source-node.ts";
+import { readRunRecords } from "../src/runs/read-run.ts";
 
 test.each([
   [z.object({ a: z.string() }), {}, "it is missing"],
@@ -29,6 +35,39 @@ test("an error of the API names options; the command line shows its flags", asyn
     'lower option "maxLength" or leave option "dropout" out (aflora train --resume x, or option "overwrite")',
   );
   expect(error.inFlags).toBe(message);
+});
+
+test("the page of what is stable lists every code", async () => {
+  const page = await readFile(fileURLToPath(new URL("../docs/stability.md", import.meta.url)), "utf8");
+  const [, section] = page.split("## Codes of errors");
+  const listed = [...section!.split("\n## ")[0]!.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, code]) => code);
+  expect(listed).toEqual(USER_ERROR_CODES);
+});
+
+const MODEL = fileURLToPath(new URL("fixtures/models/bert-1", import.meta.url));
+const PACKAGE = fileURLToPath(new URL("../package.json", import.meta.url));
+
+test.each<[code: string, mistake: () => unknown]>([
+  ["invalid-option", () => fineTune({ train: "x.csv", epochs: -1 })],
+  ["file-not-found", () => fineTune({ train: "missing.csv", model: MODEL })],
+  ["file-not-found", () => fileSource("missing.bin")],
+  ["invalid-data", () => fineTune({ train: PACKAGE, model: MODEL })],
+  ["invalid-model", () => loadFineTunedModel("test/missing")],
+  ["invalid-run", () => readRunRecords("test/missing")],
+  ["network", () => urlSource("http://127.0.0.1:9/model")],
+  ["cannot-write", () => Promise.reject(writeFailure("x", Object.assign(new Error(), { code: "ENOSPC" })))],
+])("the code of a mistake: %s", async (code, mistake) => {
+  const error = await Promise.resolve(mistake()).catch((each: unknown) => each);
+  expect(error).toBeInstanceOf(UserError);
+  expect((error as UserError).code).toBe(code);
+});
+
+test("an error keeps its first code, also in the sentence of another error", async () => {
+  const first = new UserError("the disk is full", { code: "cannot-write" });
+  const error = await withCode("invalid-run", Promise.reject(new UserError("training ended", { cause: first }))).catch(
+    (each: unknown) => each,
+  );
+  expect((error as UserError).code).toBe("cannot-write");
 });
 
 test("whatever shows an issue's message has it in words", async () => {

@@ -10,7 +10,8 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new UserError(`no such file: ${path}`);
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new UserError(`no such file: ${path}`, { code: "file-not-found" });
     throw new UserError(`cannot read config file ${path}: ${(error as Error).message}`);
   }
   const { parse } = await import("yaml");

@@ -14,7 +14,8 @@ export const JSON_SCHEMA = "file with a JSON schema that a language model's answ
 export async function givenSchema(file: string | undefined): Promise<{ jsonSchema?: JsonSchema }> {
   if (file === undefined) return {};
   const jsonSchema = (await readJsonFile(file)) as JsonSchema | undefined;
-  if (jsonSchema === undefined) throw new UserError(`--json-schema: there is no file ${file}`);
+  if (jsonSchema === undefined)
+    throw new UserError(`--json-schema: there is no file ${file}`, { code: "file-not-found" });
   atOnce(grammarOfSchema(jsonSchema));
   return { jsonSchema };
 }

@@ -95,7 +95,7 @@ async function entriesOf(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
   } catch {
-    throw new UserError(`no such folder: ${folder}`);
+    throw new UserError(`no such folder: ${folder}`, { code: "file-not-found" });
   }
 }
 

@@ -13,7 +13,7 @@ export type FileFormat = TableFormat | "parquet";
  */
 export async function fileFormat(file: string): Promise<FileFormat> {
   const found = await stat(file).catch(() => undefined);
-  if (!found) throw new UserError(`no such file: ${file}`);
+  if (!found) throw new UserError(`no such file: ${file}`, { code: "file-not-found" });
   if (!found.isDirectory()) return /\.parquet$/i.test(file) ? "parquet" : tableFormat(file, [".parquet"]);
   throw new UserError(
     `${file} is a folder, but a file of texts is needed; only models of pictures or sounds read folders`,

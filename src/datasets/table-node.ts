@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { UserError } from "../errors.ts";
+import { UserError, withCode } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
 import type { List } from "../tasks/list.ts";
@@ -46,7 +46,7 @@ export interface TableTaskOptions extends Partial<SmallClassOptions> {
 export async function loadTableTask(options: TableTaskOptions): Promise<TaskData> {
   const { train: file, validation, validationSplit, seed = 42, text, textPair, label } = options;
   if (validation !== undefined && validationSplit !== undefined) {
-    throw new UserError("give a validation file or a validation split, not both");
+    throw new UserError("give a validation file or a validation split, not both", { code: "invalid-option" });
   }
   const named = namedColumns({ text, textPair, label });
   const source = await readSource(file, named, options.kind, true, {
@@ -96,7 +96,10 @@ export async function readExamples(
 }
 
 /** Reads examples like {@link readExamples}, with the rows that they were made of, in the same order. */
-export async function readRows(
+export const readRows = (...given: Parameters<typeof rowsOf>): Promise<{ examples: List<Example>; table: Table }> =>
+  withCode("invalid-data", rowsOf(...given));
+
+async function rowsOf(
   file: string,
   named: Partial<Columns>,
   kind: string,

@@ -78,7 +78,7 @@ export async function flushFolder(folder: string): Promise<void> {
 /** Returns a UserError that says why `path` cannot be written, or the error itself if the reason is not known. */
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = WRITE_FAILURES[(error as NodeJS.ErrnoException).code ?? ""];
-  return reason ? new UserError(`cannot write ${path}: ${reason}`) : error;
+  return reason ? new UserError(`cannot write ${path}: ${reason}`, { code: "cannot-write" }) : error;
 }
 
 /** Reasons for users, by the system's error code. */

@@ -68,6 +68,7 @@ async function request(url: string, maxBytes: number, start?: number, end?: numb
   await response.body?.cancel();
   throw new UserError(
     `cannot fetch ${url}: the server answers ${response.status} ${response.statusText}; check the address`,
+    { code: "network" },
   );
 }
 
@@ -130,5 +131,6 @@ function unreachable(url: string, error: unknown): UserError {
   const { message, cause } = error as Error;
   return new UserError(
     `cannot fetch ${url}: ${cause instanceof Error ? cause.message : message}; check the address and the connection`,
+    { code: "network" },
   );
 }

@@ -1,3 +1,4 @@
+import { withCode } from "../errors.ts";
 import type { Adapter } from "../model/adapter.ts";
 import { type BaseModel, type OpenedModel, refuseOtherModel } from "../model/base-model.ts";
 import { withMedia } from "../model/read-media.ts";
@@ -137,25 +138,23 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   { signal, onProgress, onNote, sample }: PrepareOptions,
 ): Promise<ReadRun<Settings, Base>> {
   await stageProgress(onProgress, READING, "rows")(0);
-  const rows = await sources.readTask();
+  const rows = await withCode("invalid-data", sources.readTask());
   if (!resume) onNote?.(readNote(rows));
   // A run that resumes was checked when it began.
   const notes = [...(rows.notes ?? []), ...shownNotes(taskNotes(rows), strict === true && !resume)];
   if (!resume) for (const note of notes) onNote?.(note);
   await stageProgress(onProgress, "opening the model", "files")(0);
-  const model = await sources.openModel();
+  const model = await withCode("invalid-model", sources.openModel());
   refuseOtherModel(findTaskKind(rows.kind), model);
   const onDone = stageProgress(onProgress, `reading the ${model.media?.reads}`);
-  const all = await withMedia(rows, model, { signal, onDone });
+  const all = await withCode("invalid-data", withMedia(rows, model, { signal, onDone }));
   const { method, settings: settled } = settle(suitedTo(all, adapter === undefined, model.pooling));
   const part = sample?.(all, settled) ?? { task: all, settings: {} };
   const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
   const settings = { ...settled, ...part.settings, headFeatures: features };
   const task = { ...part.task, features };
-  const read = await encodeTask(task, model, settings, {
-    signal,
-    onDone: stageProgress(onProgress, "encoding the examples"),
-  });
+  const encoding = { signal, onDone: stageProgress(onProgress, "encoding the examples") };
+  const read = await withCode("invalid-data", encodeTask(task, model, settings, encoding));
   if (!resume) for (const note of read.notes) onNote?.(note);
   const encoded = { ...read, notes: [...notes, ...read.notes] };
   return { model, task, method, settings, encoded };
@@ -179,7 +178,7 @@ export async function prepareRun<
   const { signal, onProgress } = options;
   const { model, task, method, settings, encoded } = await readRun(asked, sources, options);
   await stageProgress(onProgress, "reading the model's weights", "bytes")(0);
-  const loaded = await model.read(task, settings.seed, format);
+  const loaded = await withCode("invalid-model", model.read(task, settings.seed, format));
   const reward = findTaskKind(task.kind).rollout && (await sources.openReward?.(settings.taskOptions));
   const opened = await sources.openRuntime().catch(async (error: unknown) => {
     await reward?.release();

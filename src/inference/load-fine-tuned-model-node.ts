@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../errors.ts";
+import { UserError, withCode } from "../errors.ts";
 import { readJsonFile } from "../files/json-file-node.ts";
 import { ADAPTER_DESCRIPTION } from "../model/adapter.ts";
 import { loadBaseModel, openModel, resolveModelFolder } from "../model/load-base-model-node.ts";
@@ -33,6 +33,10 @@ export async function loadFineTunedModel(
   options: LoadOptions = {},
 ): Promise<FineTunedModel> {
   const runtime = place instanceof Runtime ? place : nodeRuntime(place);
+  return withCode("invalid-model", loadNamedModel(name, runtime, options));
+}
+
+async function loadNamedModel(name: string, runtime: Runtime, options: LoadOptions): Promise<FineTunedModel> {
   const directory = await tunedModelFolder(name, options);
   if (options.model === undefined && (await isWholeModel(directory)))
     return loadWholeModel(directory, runtime, options);
@@ -102,5 +106,5 @@ export async function loadAskedModel(
   if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
   if (model === undefined)
     throw new UserError("give --run DIR or --adapter DIR, or --model NAME to use a model without training");
-  return loadWholeModel(model, runtime, { ...options, kind });
+  return withCode("invalid-model", loadWholeModel(model, runtime, { ...options, kind }));
 }

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { UserError, withCode } from "../errors.ts";
 import { readAll } from "../files/byte-source.ts";
 import { ADAPTER_DESCRIPTION, readAdapter } from "../model/adapter.ts";
 import { openBaseModel, readBaseModel } from "../model/base-model.ts";
@@ -21,10 +21,13 @@ export interface FilesToLoad {
  * Loads a fine-tuned model from its files: those of a run or an adapter with its base model, or those of an exported folder.
  * @throws UserError if files are missing or damaged, or adapter and base model do not fit
  */
-export async function loadFromFiles(
+export const loadFromFiles = (files: ModelFiles, runtime: Runtime, parts: FilesToLoad = {}): Promise<FineTunedModel> =>
+  withCode("invalid-model", modelOf(files, runtime, parts));
+
+async function modelOf(
   files: ModelFiles,
   runtime: Runtime,
-  { model, base: format = "float32" }: FilesToLoad = {},
+  { model, base: format = "float32" }: FilesToLoad,
 ): Promise<FineTunedModel> {
   const folder = await adapterFolder(files);
   if (folder) {

@@ -105,7 +105,7 @@ export class ChatClient {
   /** If the server has answered before, a failure is the request's fault, otherwise that of the address, the model or the key. */
   #failure(what: string): Error {
     if (this.#answered) return new UnansweredError(what);
-    return new UserError(`${this.#place} does not answer: ${what}; check --endpoint and --model`);
+    return new UserError(`${this.#place} does not answer: ${what}; check --endpoint and --model`, { code: "network" });
   }
 
   async #send(messages: readonly ChatTurn[], temperature: number | undefined, signal?: AbortSignal): Promise<Outcome> {
@@ -139,7 +139,9 @@ export class ChatClient {
     if (status >= 300 && status < 400)
       throw new UserError(`${this.#place} redirects (${what}); give the address that it redirects to`);
     if ([401, 402, 403].includes(status) || /insufficient_quota/.test(text)) {
-      throw new UserError(`${this.#place} refuses the request (${what}); check the key and the account`);
+      throw new UserError(`${this.#place} refuses the request (${what}); check the key and the account`, {
+        code: "network",
+      });
     }
     if ([408, 409, 429].includes(status) || status >= 500) return { again: what, after: this.#restIn(headers, what) };
     return this.#leaveOut(text) ? { again: what, after: 0 } : { refused: what };

@@ -90,6 +90,7 @@ async function fetchBlob(
     } else if (++failures === MAX_FAILURES) {
       throw new UserError(
         `${file.url} broke off after ${now} of ${file.size} bytes (${reason}); run the same command again to continue`,
+        { code: "network" },
       );
     }
     if (now < file.size) await wait(100 * 2 ** failures);

@@ -197,6 +197,7 @@ async function listRemote(
     if (error instanceof UserError || signal?.aborted) throw error;
     throw new UserError(
       `cannot reach ${endpoint} (${reasonOf(error)}); check the connection, or use --offline for what is in the cache`,
+      { code: "network" },
     );
   }
   if (!COMMIT.test(commit))
@@ -281,6 +282,7 @@ async function refusal(
   if (response.status === 404)
     return new UserError(`there is no ${NAMES[kind]} ${name} at ${endpoint}; check its name`);
   const answer = `${endpoint} answers with ${response.status} ${response.statusText}`;
-  if (response.status < 500) return new UserError(`${answer} when asked for ${what}; try again later`);
+  if (response.status < 500)
+    return new UserError(`${answer} when asked for ${what}; try again later`, { code: "network" });
   return new Error(answer);
 }

@@ -123,11 +123,14 @@ function refusal(
     );
   }
   const [reason] = message.split(/\. URL: |\n/);
-  return new UserError(`${endpoint} refuses ${name} with ${statusCode} (${reason}); run the same command again later`);
+  return new UserError(`${endpoint} refuses ${name} with ${statusCode} (${reason}); run the same command again later`, {
+    code: "network",
+  });
 }
 
 function unreachable(endpoint: string, error: unknown): UserError {
   return new UserError(
     `the connection to ${endpoint} failed (${reasonOf(error)}); run the same command again: large files that arrived are not sent again`,
+    { code: "network" },
   );
 }

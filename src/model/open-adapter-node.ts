@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { UserError } from "../errors.ts";
+import { UserError, withCode } from "../errors.ts";
 import { HUB_NAME, resolveModel } from "../model-files/hub-node.ts";
 import { type HubOptions, openRepository } from "../model-files/hub-repository-node.ts";
 import type { BaseFormat } from "../models/base-format.ts";
@@ -32,7 +32,9 @@ export async function tunedModelFolder(name: string, { revision, ...hub }: HubOp
     return await (found ? fetch(found) : resolveModel(name, hub));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(`there is no folder ${name} here, and as a name on the hub: ${error.message}`);
+    throw new UserError(`there is no folder ${name} here, and as a name on the hub: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -41,7 +43,10 @@ export async function tunedModelFolder(name: string, { revision, ...hub }: HubOp
  * folder has both forms, aflora's is read: PEFT's has no names of labels.
  * @throws UserError if there is none, it is damaged, or (PEFT) it does not fit the base model.
  */
-export async function openAdapter(nameOrFolder: string, options: BaseOptions = {}): Promise<Adapter> {
+export const openAdapter = (nameOrFolder: string, options: BaseOptions = {}): Promise<Adapter> =>
+  withCode("invalid-model", adapterAt(nameOrFolder, options));
+
+async function adapterAt(nameOrFolder: string, options: BaseOptions): Promise<Adapter> {
   const directory = await tunedModelFolder(nameOrFolder, options);
   const own = [join(directory, "adapter"), directory].find((folder) => existsSync(join(folder, ADAPTER_DESCRIPTION)));
   if (own === undefined && existsSync(join(directory, PEFT_CONFIG))) return readPeftAdapter(directory, options);

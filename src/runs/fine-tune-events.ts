@@ -309,6 +309,7 @@ async function finishRun(
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
       `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,
+      { cause: error },
     );
   }
 }

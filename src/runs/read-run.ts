@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
-import { UserError } from "../errors.ts";
+import { UserError, withCode } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "../fine-tuning/data-fingerprint-node.ts";
 import { parseSavedConfig, type RunConfig } from "../fine-tuning/run-options-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
@@ -47,7 +47,9 @@ export interface FinishedRun extends RunRecords {
  * Reads a run folder. If the run is still being written, `result` is undefined, and an incomplete last line is left out.
  * @throws {UserError} if the folder is no run, or one of its files is damaged (names the file and the line or option)
  */
-export async function readRunRecords(directory: string): Promise<RunRecords> {
+export const readRunRecords = (directory: string): Promise<RunRecords> => withCode("invalid-run", recordsIn(directory));
+
+async function recordsIn(directory: string): Promise<RunRecords> {
   const file = join(directory, "config.json");
   const saved = await readObject<Record<string, unknown>>(file);
   if (!saved) {
@@ -101,6 +103,7 @@ export async function readFinishedRun(directory: string): Promise<FinishedRun> {
     (await isRunLocked(directory))
       ? `the run in ${directory} is still being written (it has a run.lock and no result.json); wait until it ends`
       : `the run in ${directory} did not finish (it has no result.json); continue it with --resume, or run it again with --overwrite`,
+    { code: "invalid-run" },
   );
 }
 

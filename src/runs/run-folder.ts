@@ -45,7 +45,9 @@ export class RunFolder {
     overwrite: boolean,
   ): Promise<RunFolder> {
     await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-      throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`);
+      throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`, {
+        code: "cannot-write",
+      });
     });
     return RunFolder.#open(directory, await lockRun(directory), async () => {
       await removeOldRun(directory, overwrite);
@@ -179,6 +181,7 @@ async function removeOldRun(directory: string, overwrite: boolean): Promise<void
   if (!overwrite) {
     throw new UserError(
       `${directory} already holds a run; --overwrite replaces it, --resume continues it, --output names another folder`,
+      { code: "invalid-run" },
     );
   }
   for (const name of files) await rm(join(directory, name), { recursive: true, force: true });
@@ -212,6 +215,7 @@ async function removeLaterRecords(directory: string, state: TrainingState | unde
   if (!hasMetrics || !hasFreezing) {
     throw new UserError(
       `${hasMetrics ? freezingFile : metricsFile} lacks records of the ${done} steps before the checkpoint; restore it from a copy, or run again with --overwrite`,
+      { code: "invalid-run" },
     );
   }
   await writeLines(metricsFile, metrics);

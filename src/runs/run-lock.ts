@@ -68,6 +68,7 @@ async function refusal(directory: string): Promise<UserError> {
     isElsewhere(text)
       ? `${holder} on ${host} is writing the run in ${directory}; wait until it ends, or remove ${LOCK} if it has`
       : `${holder} is writing the run in ${directory}; wait until it ends`,
+    { code: "invalid-run" },
   );
 }
 

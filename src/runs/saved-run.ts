@@ -16,7 +16,8 @@ export async function savedRun(
   if (typeof given.output !== "string")
     throw new UserError("which run should continue? Name its folder with --resume DIR");
   const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
-  if (result) throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`);
+  if (result)
+    throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`, { code: "invalid-run" });
   if (config.removed) {
     const named = Object.entries(config.removed).map(([option, value]) => `${option} ${value}`);
     throw new UserError(

@@ -46,6 +46,8 @@ async function loadSharp(): Promise<typeof import("sharp").default> {
     const { default: sharp } = await importInstalled<typeof import("sharp")>("sharp");
     return sharp;
   } catch {
-    throw new UserError("pictures need a package that is not installed; install it with: npm install sharp");
+    throw new UserError("pictures need a package that is not installed; install it with: npm install sharp", {
+      code: "missing-package",
+    });
   }
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { build } from "esbuild";
 import { expect, inject, test } from "vitest";
 import { blocksOf, PAGES } from "./pages.ts";
 import { ran, typeChecks } from "./project.ts";
@@ -24,6 +25,26 @@ test("pages of the package link to nothing that it lacks, apart from pages of re
     }
   }
   expect(missing).toEqual([]);
+});
+
+test("a program of the installed package is one file, which answers elsewhere with the native runtime", async () => {
+  const elsewhere = join(project, "../elsewhere");
+  await mkdir(join(elsewhere, "node_modules"), { recursive: true });
+  for (const name of ["onnxruntime-node", "onnxruntime-common"])
+    await symlink(join(project, "node_modules", name), join(elsewhere, "node_modules", name));
+  await cp(join(project, "node_modules/aflora/assets"), join(elsewhere, "assets"), { recursive: true });
+  const program = join(project, "embeds.mjs");
+  await writeFile(
+    program,
+    `import { loadEmbedder } from "aflora/predict";
+const model = await loadEmbedder();
+console.log((await model.embed(["a text"]))[0].length > 0);
+await model.release();`,
+  );
+  const outfile = join(elsewhere, "embeds.mjs");
+  const places = { entryPoints: [program], outfile, external: ["onnxruntime-node"] };
+  await build({ ...places, bundle: true, platform: "node", format: "esm", logLevel: "error" });
+  expect(await ran(process.execPath, ["embeds.mjs"], elsewhere)).toBe("true\n");
 });
 
 test("CommonJS requires the package", async () => {

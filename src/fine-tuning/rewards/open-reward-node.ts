@@ -48,6 +48,7 @@ export const scoredBy = (reward: RewardFunction): Reward => ({
 
 async function schemaIn(file: string): Promise<unknown> {
   const schema = await readJsonFile(file);
-  if (schema === undefined) throw new UserError(`--reward-schema: there is no file ${file}`);
+  if (schema === undefined)
+    throw new UserError(`--reward-schema: there is no file ${file}`, { code: "file-not-found" });
   return schema;
 }

@@ -74,7 +74,7 @@ export class RewardWorker implements Reward {
    * @throws UserError if the file is missing, cannot be loaded, or exports no function
    */
   static async start(file: string, seconds: number): Promise<RewardWorker> {
-    if (!existsSync(file)) throw new UserError(`--reward: there is no file ${file}`);
+    if (!existsSync(file)) throw new UserError(`--reward: there is no file ${file}`, { code: "file-not-found" });
     const reward = new RewardWorker(file, seconds);
     await reward.#start();
     return reward;

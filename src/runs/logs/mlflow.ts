@@ -62,6 +62,7 @@ export async function openMlflow(url: string, run: LoggedRun): Promise<RunLog> {
     if (!run.resumes) {
       throw new UserError(
         `the MLflow server at ${server.url} does not accept the run (${reasonOf(error)}); check its address, or leave out --log`,
+        { code: "network" },
       );
     }
   }

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { UserError, withCode } from "../../errors.ts";
 import { importInstalled } from "../../files/installed-package-node.ts";
 
 /** Milliseconds to wait for a server's answer. */
@@ -20,7 +20,12 @@ export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: 
     ]);
     return { ...bullmq, Client };
   } catch {
-    throw new UserError("a queue needs packages that are not installed; install them with: npm install bullmq ioredis");
+    throw new UserError(
+      "a queue needs packages that are not installed; install them with: npm install bullmq ioredis",
+      {
+        code: "missing-package",
+      },
+    );
   }
 }
 
@@ -41,7 +46,7 @@ export interface ServerConnection {
 export async function connect(url: string, onNote?: (note: string) => void): Promise<ServerConnection> {
   const address = addressOf(url);
   const { Client } = await loadBullmq();
-  await probe(new Client(url, { ...ONCE, lazyConnect: true }), address);
+  await withCode("network", probe(new Client(url, { ...ONCE, lazyConnect: true }), address));
   const client = ignoringErrors(new Client(url, RETRYING));
   let isNoted = false;
   client.on("error", ({ message }: Error) => {
