@@ -25,7 +25,7 @@ export async function* textPieces(file: string, onRead?: OnRead): AsyncGenerator
     }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
+    if (error instanceof UserError || code === undefined) throw error;
     if (code === "ENOENT" || code === "ENOTDIR")
       throw new UserError(`no such file: ${file}`, { code: "file-not-found" });
     throw new UserError(`cannot read ${file}: ${message}`);
