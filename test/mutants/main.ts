@@ -103,16 +103,28 @@ function resultOf(file: string, { line, to }: Mutant): Result | undefined {
 }
 
 async function tried(file: string, mutant: Mutant, tests: readonly string[]): Promise<Result> {
-  const baselines = [];
-  for (const test of tests) baselines.push(await baselineOf(test));
-  const usable = baselines.filter(({ passes }) => passes);
-  const seen = (await seenBy(file, mutant, usable)) ?? null;
+  const seen = (await seenBy(file, mutant, tests)) ?? null;
   const result = { file: relative(copy, file), line: mutant.line, to: mutant.to, seen };
   note(result);
   if (!seen) {
     console.log(`no test sees ${result.file}:${mutant.line + 1}\n- ${mutant.from.trim()}\n+ ${mutant.to.trim()}`);
   }
   return result;
+}
+
+/** The test that sees a change. */
+async function seenBy(file: string, mutant: Mutant, tests: readonly string[]): Promise<string | undefined> {
+  for (const some of [tests.slice(0, FIRST), tests.slice(FIRST)]) {
+    const baselines: Baseline[] = [];
+    for (const test of some) baselines.push(await baselineOf(test));
+    const failure = await failureOf(
+      file,
+      mutant,
+      baselines.filter(({ passes }) => passes),
+    );
+    if (failure !== undefined) return failure;
+  }
+  return undefined;
 }
 
 async function baselineOf(file: string): Promise<Baseline> {
@@ -131,17 +143,14 @@ function note(result: Result | Baseline): void {
   if (values.results) appendFileSync(values.results, `${JSON.stringify(result)}\n`);
 }
 
-async function seenBy(file: string, mutant: Mutant, tests: readonly Baseline[]): Promise<string | undefined> {
+async function failureOf(file: string, mutant: Mutant, tests: readonly Baseline[]): Promise<string | undefined> {
+  if (tests.length === 0) return undefined;
   const text = readFileSync(file, "utf8");
   write(file, mutated(text, mutant));
   try {
-    for (const some of [tests.slice(0, FIRST), tests.slice(FIRST)]) {
-      const names = some.map(({ test }) => join(copy, test));
-      const limit = SLACK.more + SLACK.times * some.reduce((sum, { ms }) => sum + ms, 0);
-      const failure = names.length > 0 ? await warm.failure(file, names, limit) : undefined;
-      if (failure !== undefined) return failure;
-    }
-    return undefined;
+    const names = tests.map(({ test }) => join(copy, test));
+    const limit = SLACK.more + SLACK.times * tests.reduce((sum, { ms }) => sum + ms, 0);
+    return await warm.failure(file, names, limit);
   } finally {
     write(file, text);
   }

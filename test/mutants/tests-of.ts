@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 /** Most test files of units, and of whole runs, that a change is tried with. */
-const MOST = { units: 8, runs: 3 };
+const MOST = { units: 6, runs: 2 };
 /** Statements that load a file; types load none. */
 const IMPORTS = /(?:^(?:import|export) (?!type )[^;]*?|\bimport\()"((?:\.[^"]+\.ts)|aflora)"/gms;
 const WHOLE_RUNS = /\.(integration|alone)\.test\.ts$/;
