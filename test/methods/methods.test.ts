@@ -195,6 +195,8 @@ test.each([
   ["lora", { rank: 4, alpha: 6, useRslora: true }],
   ["adalora", { rank: 2, initialRank: 4 }],
   ["sora", { rank: 4 }],
+  ["lora-xs", { rank: 4 }],
+  ["psoft", { rank: 4 }],
 ])("%s %j: the graph of a layer computes what its form as LoRA says", async (name, given) => {
   const method = create(name, given, small);
   const module = small.modules[4]!;
