@@ -14,8 +14,8 @@ export interface State {
   near?: State | undefined;
 }
 
-/** Maximum number of ways to read one text, which bounds the time of a step. */
-const MOST_CONTINUATIONS = 20_000;
+/** Maximum number of ways to read one text, which bounds the time of a step to about 0.1 s. */
+const MOST_CONTINUATIONS = 10_000;
 /** Approximate memory of a state, and of each of its continuations, in bytes. */
 const STATE_BYTES = 1500;
 const CONTINUATION_BYTES = 8;

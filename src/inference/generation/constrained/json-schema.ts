@@ -155,7 +155,7 @@ class SchemaReader {
       case "array":
         return yield* this.#readArray(schema, path, depth);
       case "string":
-        return this.#readString(schema, path);
+        return yield* this.#readString(schema, path);
       case "number":
       case "integer":
         return this.#readNumber(type, schema, path);
@@ -207,7 +207,7 @@ class SchemaReader {
     return yield* this.#json.array(places, item, min, max);
   }
 
-  #readString(schema: Schema, path: string): Expression {
+  *#readString(schema: Schema, path: string): Sliced<Expression> {
     const { minLength, maxLength, pattern, format } = schema;
     if (pattern === undefined && format === undefined) {
       return this.#json.string(count(minLength, `${path}/minLength`) ?? 0, count(maxLength, `${path}/maxLength`));
@@ -220,7 +220,7 @@ class SchemaReader {
       throw refused(`${path}/${keyword}`, `is not supported (formats: ${known}); leave it out`);
     }
     const first = this.#grammar.nextId;
-    const characters = ofPattern(this.#grammar, expression, `${path}/${keyword}`);
+    const characters = yield* ofPattern(this.#grammar, expression, `${path}/${keyword}`);
     this.#grammar.setPlace(`${path}/${keyword}`, first);
     return this.#json.quoted(characters);
   }

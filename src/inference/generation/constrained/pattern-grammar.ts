@@ -1,3 +1,4 @@
+import type { Sliced } from "../../../runtime/slices.ts";
 import { type ByteGrammar, character, complement } from "./byte-grammar.ts";
 import type { ByteRange, Expression } from "./expressions.ts";
 import { refused } from "./schema-values.ts";
@@ -64,10 +65,11 @@ const CONTROLS: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", 
  * Converts a JavaScript regular expression to the characters within a JSON string that match it: characters, classes, groups,
  * alternatives
  * and repeats; `^` and `$` at the beginning and the end of an alternative.
+ * Pauses after each part.
  * @param path of the pattern in the schema, for messages
  * @throws UserError if it is invalid, or has look-around, back references or other unsupported syntax
  */
-export function ofPattern(grammar: ByteGrammar, pattern: string, path: string): Expression {
+export function* ofPattern(grammar: ByteGrammar, pattern: string, path: string): Sliced<Expression> {
   if (pattern.length > LONGEST) {
     throw refused(path, `has ${pattern.length} characters, and may have ${LONGEST}; make it shorter`);
   }
@@ -76,7 +78,7 @@ export function ofPattern(grammar: ByteGrammar, pattern: string, path: string): 
   } catch (error) {
     throw refused(path, `is no regular expression: ${(error as Error).message.slice(0, 200)}`);
   }
-  return new PatternReader(grammar, Array.from(pattern), path).read();
+  return yield* new PatternReader(grammar, Array.from(pattern), path).alternatives(0);
 }
 
 class PatternReader {
@@ -89,10 +91,6 @@ class PatternReader {
     this.#grammar = grammar;
     this.#pattern = pattern;
     this.#path = path;
-  }
-
-  read(): Expression {
-    return this.#alternatives(0);
   }
 
   #unsupported(what: string): Error {
@@ -110,32 +108,34 @@ class PatternReader {
     return true;
   }
 
-  #alternatives(depth: number): Expression {
+  /** @param depth number of groups around these alternatives */
+  *alternatives(depth: number): Sliced<Expression> {
     if (depth > DEEPEST) throw this.#unsupported("deeply nested groups");
-    const all = [this.#alternative(depth)];
-    while (this.#took("|")) all.push(this.#alternative(depth));
+    const all = [yield* this.#alternative(depth)];
+    while (this.#took("|")) all.push(yield* this.#alternative(depth));
     return this.#grammar.choice(...all);
   }
 
   /** Without `^` or `$` at the whole pattern's beginning or end, any text may be there. */
-  #alternative(depth: number): Expression {
+  *#alternative(depth: number): Sliced<Expression> {
     const parts: Expression[] = [];
     const anything = (): Expression => this.#grammar.repeat(this.#written([[0, 0x10ffff]]), 0);
     if (depth === 0 && !this.#took("^")) parts.push(anything());
     let open = depth === 0;
     while (this.#next !== undefined && this.#next !== "|" && this.#next !== ")") {
+      yield;
       if (depth === 0 && this.#next === "$" && [undefined, "|"].includes(this.#pattern[this.#at + 1])) {
         this.#at++;
         open = false;
-      } else parts.push(this.#repeated(this.#atom(depth)));
+      } else parts.push(this.#repeated(yield* this.#atom(depth)));
     }
     if (open) parts.push(anything());
     return this.#grammar.sequence(...parts);
   }
 
-  #atom(depth: number): Expression {
+  *#atom(depth: number): Sliced<Expression> {
     const sign = this.#next!;
-    if (sign === "(") return this.#group(depth);
+    if (sign === "(") return yield* this.#group(depth);
     if (sign === "^" || sign === "$") throw this.#unsupported(`"${sign}" within it`);
     this.#at++;
     if (sign === ".") return this.#written(complement(LINE_ENDS));
@@ -144,14 +144,14 @@ class PatternReader {
     return this.#written(one(sign));
   }
 
-  #group(depth: number): Expression {
+  *#group(depth: number): Sliced<Expression> {
     this.#at++;
     if (this.#took("?")) {
       const named = this.#took("<");
       if (named && !["=", "!"].includes(this.#next!)) while (!this.#took(">")) this.#at++;
       else if (named || !this.#took(":")) throw this.#unsupported("a group that looks around");
     }
-    const inner = this.#alternatives(depth + 1);
+    const inner = yield* this.alternatives(depth + 1);
     this.#at++;
     return inner;
   }

@@ -202,6 +202,17 @@ describe("computing gives way to others", () => {
     expect(turns).toBe(3);
   });
 
+  test("and while a long pattern is read", async () => {
+    const pattern = `^${".".repeat(9_000)}$`;
+    let turns = 0;
+    const reading = inSlices(grammarOfSchema({ type: "string", pattern }), () => {
+      turns++;
+      return false;
+    });
+    await expect(reading).rejects.toThrow("the JSON schema is too large");
+    expect(turns).toBeGreaterThan(0);
+  });
+
   test("and a schema that takes too many steps is refused by its place", async () => {
     const constraint = await constraintFor({ type: "array", items: COSTLY, minItems: 1 });
     const trying = constraint.refuseUnlessPossible(500);
