@@ -1,6 +1,7 @@
 import {
   type AsyncBuffer,
   asyncBufferFromFile,
+  cachedAsyncBuffer,
   type FileMetaData,
   parquetMetadataAsync,
   parquetReadObjects,
@@ -50,7 +51,7 @@ export async function readParquet(source: string, files: readonly string[]): Pro
       await checkPages(file, metadata);
       const about = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
       classNames = classNamesOf(about);
-      for await (const objects of rowGroups(file, metadata)) {
+      for await (const objects of rowParts(file, metadata)) {
         if (columns.length === 0) columns = Object.keys(objects[0] ?? {});
         for (const object of objects) {
           const cells = columns.map((column) => cellOf(object[column], classNames.get(column)));
@@ -68,13 +69,24 @@ export async function readParquet(source: string, files: readonly string[]): Pro
   return { source, columns, rows: packed.rows(columns.length), classNames };
 }
 
-/** Rows of a file, one group at a time: as objects, they take several times their bytes. */
-async function* rowGroups(file: AsyncBuffer, metadata: FileMetaData): AsyncGenerator<Record<string, unknown>[]> {
-  let rowStart = 0;
+/** Rows of a group that are objects at once: they take several times their bytes. */
+const AT_ONCE = 50_000;
+
+/** Rows of a file, a part of a group at a time; whole groups if lists or structs, which have no places to start at, are among the columns. */
+async function* rowParts(file: AsyncBuffer, metadata: FileMetaData): AsyncGenerator<Record<string, unknown>[]> {
+  const isFlat = metadata.schema
+    .slice(1)
+    .every(({ num_children, repetition_type }) => !num_children && repetition_type !== "REPEATED");
+  let groupEnd = 0;
   for (const { num_rows: rows } of metadata.row_groups) {
-    const rowEnd = rowStart + Number(rows);
-    yield await parquetReadObjects({ file, metadata, rowStart, rowEnd, utf8: false });
-    rowStart = rowEnd;
+    const bytes = cachedAsyncBuffer(file, { minSize: 0 });
+    let rowStart = groupEnd;
+    groupEnd += Number(rows);
+    while (rowStart < groupEnd) {
+      const rowEnd = isFlat ? Math.min(groupEnd, rowStart + AT_ONCE) : groupEnd;
+      yield await parquetReadObjects({ file: bytes, metadata, rowStart, rowEnd, utf8: false });
+      rowStart = rowEnd;
+    }
   }
 }
 

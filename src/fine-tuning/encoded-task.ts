@@ -173,16 +173,17 @@ function cutNotes(all: number, train: EncodedExamples, { encoded }: EncodedSplit
   const cut = Math.round((found * train.encoded.length) / encoded.length);
   const about = encoded.length < train.encoded.length ? "about " : "";
   const left = all - train.encoded.length;
-  const of = `of ${all} training examples`;
+  const count = (of: number): string => of.toLocaleString("en-US");
+  const of = `of ${count(all)} training examples`;
   return [
     ...(cut > 0
       ? [
-          `${about}${cut} ${of} ${areOf(cut)} longer than ${maxLength} tokens and ${areOf(cut)} shortened to that (option "maxLength")`,
+          `${about}${count(cut)} ${of} ${areOf(cut)} longer than ${maxLength} tokens and ${areOf(cut)} shortened to that (option "maxLength")`,
         ]
       : []),
     ...(left > 0
       ? [
-          `${left} ${of} ${left === 1 ? "has" : "have"} nothing that counts within ${maxLength} tokens and ${areOf(left)} left out`,
+          `${count(left)} ${of} ${left === 1 ? "has" : "have"} nothing that counts within ${maxLength} tokens and ${areOf(left)} left out`,
         ]
       : []),
   ];

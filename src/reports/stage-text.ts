@@ -27,7 +27,8 @@ export class StageText {
     const moved = done - this.#from;
     const speed = (1000 * moved) / Math.max(1, this.age);
     const left = total === undefined ? "" : `, ${this.#duration((total - done) / speed)} left`;
-    const pace = moved > 0 ? `, ${speed < 10 ? speed.toFixed(1) : whole.format(speed)} a second${left}` : "";
+    const often = `${speed < 10 ? speed.toFixed(1) : whole.format(speed)} a second`;
+    const pace = moved > 0 ? `, ${speed < 0.1 ? `${this.#duration(1 / speed)} each` : often}${left}` : "";
     return `${stage}: ${whole.format(done)}${total === undefined ? "" : ` of ${whole.format(total)}`} ${units}${pace}`;
   }
 }

@@ -36,4 +36,5 @@ test("a log gets each stage that is longer than two seconds, every ten", () => {
     said(seconds, { stage: "fitting the head", done, total, unit: "passes" });
   expect(fitting(0, 1)).toBe("fitting the head: 1 pass");
   expect(fitting(5, 11)).toBe("fitting the head: 11 passes, 2.0 a second");
+  expect(fitting(195, 13)).toBe("fitting the head: 13 passes, 17 s each");
 });

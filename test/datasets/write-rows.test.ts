@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parquetWriteFile } from "hyparquet-writer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fileFormat, readTable } from "../../src/datasets/read-table-node.ts";
 import { refuseOutput, writeRows } from "../../src/datasets/write-rows-node.ts";
@@ -34,6 +35,23 @@ test.each(["jsonl", "parquet"])("rows of a %s file keep their types, beside the 
     [1, 'my "card", twice', ["a", "b"], "billing", 0.5],
     [3, undefined, undefined, undefined, 0.25],
   ]);
+});
+
+test("rows of a parquet file with one large group come in parts, in their order", async () => {
+  const file = join(home, "many.parquet");
+  const numbers = Array.from({ length: 120_000 }, (_, i) => i);
+  const texts = numbers.map((i) => `row ${i % 1000}`);
+  parquetWriteFile({
+    filename: file,
+    columnData: [
+      { name: "id", data: numbers, type: "INT32" },
+      { name: "text", data: texts, type: "STRING" },
+    ],
+    rowGroupSize: numbers.length,
+  });
+  const { rows } = await readTable(file, "parquet");
+  expect(rows.length).toBe(120_000);
+  expect(rows.every(({ cells }, i) => cells.at(0) === i && cells.at(1) === texts[i])).toBe(true);
 });
 
 test("rows of a CSV file are text, with lists as JSON", async () => {

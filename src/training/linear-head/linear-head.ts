@@ -81,8 +81,12 @@ const FEWEST_AN_OUTPUT = 3;
 export const mostRows = ({ width, outputs }: Pick<FeatureRows, "width" | "outputs">): number =>
   Math.floor(Math.max(FEWEST_AN_OUTPUT * outputs, Math.min(MOST_NUMBERS / width, MOST_PRODUCTS / (width * outputs))));
 
-/** Size of the gradient, as a share of the rows' weights, at which a fit ends. */
+/**
+ * Size of the gradient, as a share of the rows' weights, at which a fit ends. Of thousands of classes, a pass over the fewest rows has
+ * more products than others, and each digit takes minutes.
+ */
 const CONVERGED = 1e-5;
+const CONVERGED_OF_MANY_CLASSES = 1e-3;
 
 /**
  * Fits the linear function of least penalised loss and multiplies its outputs by the factor. The result has the same bits for any
@@ -99,10 +103,9 @@ export async function fitLinear(
   const order = sampleRows(await canonicalOrder(given, solver.turns), groups, mostRows(given));
   const design = await Design.of(given, order, solver.products, solver.turns);
   const start = new Float64Array(given.outputs * design.width);
-  const [found] = await solver.fit(design, [{ weights: design.weights, penalty, start }], {
-    tolerance: CONVERGED,
-    onPass,
-  });
+  const isLong = design.rows * start.length > 2 * MOST_PRODUCTS;
+  const tolerance = isLong ? CONVERGED_OF_MANY_CLASSES : CONVERGED;
+  const [found] = await solver.fit(design, [{ weights: design.weights, penalty, start }], { tolerance, onPass });
   const { weight, bias } = await design.functionOf(found!, solver.products);
   return { weight: weight.map((each) => factor * each), bias: bias.map((each) => factor * each) };
 }
