@@ -19,7 +19,7 @@ let model: string;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "aflora-base-"));
-  model = await writeTinyFamily(join(directory, "model"), "bert-1");
+  model = await writeTinyFamily(join(directory, "model"), "bert-1", { blocks: 1 });
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 

@@ -15,7 +15,7 @@ let train: string;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "aflora-export-"));
-  const model = await writeTinyFamily(join(directory, "model"), "bert-1");
+  const model = await writeTinyFamily(join(directory, "model"), "bert-1", { blocks: 1 });
   train = await writeCsv(join(directory, "tickets.csv"), tickets(1));
   run = join(directory, "run");
   const columns = { text: "message", label: "team" };

@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true }));
 
 /** A whole run, at the end of which the adapter on the disk must give the logits that the one in memory gives. */
-async function run(model: string, train: string, options: { epochs: number; dropout: boolean; method?: string }) {
+async function run(model: string, train: string, options: Record<string, unknown>) {
   const output = await mkdtemp(join(home, "run-"));
   const losses: number[] = [];
   const made: string[] = [];
@@ -62,10 +62,11 @@ describe("a pretrained checkpoint of every architecture can be fine-tuned, from 
     ["qwen3-1", "model"],
     ["gpt2-1", "transformer"],
   ])("%s", async (name, prefix) => {
-    const model = await writeTinyFamily(join(home, name), name);
+    // The first two blocks of ModernBERT differ.
+    const model = await writeTinyFamily(join(home, name), name, { blocks: name === "modernbert-1" ? 2 : 1 });
     await removeHead(model, prefix);
 
-    const texts = await run(model, "texts.csv", { epochs: 8, dropout: false });
+    const texts = await run(model, "texts.csv", { epochs: 4, dropout: false, freezeInterval: 4 });
     expect(texts.made.some((each) => /classifier|score/.test(each))).toBe(true);
     expect(texts.losses.at(-1)).toBeLessThan(texts.losses[0]!);
     expect(texts.result.frozen.of).toBeGreaterThan(0);

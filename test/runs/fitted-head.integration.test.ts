@@ -17,7 +17,7 @@ let train: string;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-fitted-"));
-  model = await writeTinyFamily(join(home, "bert"), "bert-1", { num_hidden_layers: 1 });
+  model = await writeTinyFamily(join(home, "bert"), "bert-1", { blocks: 1 });
   train = join(home, "letters.csv");
   const rows = Array.from(
     { length: 40 },
@@ -111,7 +111,7 @@ test("a run from an adapter whose head reads pooled hidden states starts with th
 });
 
 test("classes with few texts are learned by contrast if the model embeds sentences, and resume to the bit", async () => {
-  const sentences = await writeTinyFamily(join(home, "sentences"), "bert-1", { num_hidden_layers: 1 });
+  const sentences = await writeTinyFamily(join(home, "sentences"), "bert-1", { blocks: 1 });
   await writeFile(
     join(sentences, "modules.json"),
     JSON.stringify([
@@ -121,7 +121,7 @@ test("classes with few texts are learned by contrast if the model embeds sentenc
   );
   await mkdir(join(sentences, "1_Pooling"));
   await writeFile(join(sentences, "1_Pooling", "config.json"), JSON.stringify({ pooling_mode_mean_tokens: true }));
-  const given = { model: sentences, train, threads: 1 };
+  const given = { model: sentences, train, threads: 1, epochs: 4 };
   const { directory, result } = await fineTune({ ...given, output: join(home, "contrast") });
   const { config, steps, evaluations } = await readRunRecords(directory);
   expect(config.run).toMatchObject({ contrastive: true, headFeatures: "sentence", learningRate: 2e-2 });

@@ -31,7 +31,7 @@ afterAll(() => rm(home, { recursive: true }));
 beforeEach(async () => {
   hub = new LocalHub();
   await hub.start();
-  const folder = await writeTinyFamily(join(home, "bert"), "bert-1");
+  const folder = await writeTinyFamily(join(home, "bert"), "bert-1", { blocks: 1 });
   const names = ["config.json", "tokenizer.json", "model.safetensors"];
   const files = Object.fromEntries(
     await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))])),
@@ -94,7 +94,7 @@ test("a model and a data set by their hub ids; the run records the commits and w
 });
 
 test("a resumed run and an evaluation read the commit of the data set that the run began with", async () => {
-  const folder = await writeTinyFamily(join(home, "resumed"), "bert-1");
+  const folder = await writeTinyFamily(join(home, "resumed"), "bert-1", { blocks: 1 });
   const directory = await output();
   const abort = new AbortController();
   const given = { ...QUICK, ...data, model: folder, batchSize: 8, output: directory };

@@ -18,7 +18,7 @@ let home: string;
 let model: string;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-kinds-"));
-  model = await writeTinyFamily(join(home, "bert"), "bert-1");
+  model = await writeTinyFamily(join(home, "bert"), "bert-1", { blocks: 1 });
 });
 afterAll(() => rm(home, { recursive: true }));
 

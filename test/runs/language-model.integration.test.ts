@@ -145,7 +145,7 @@ describe("GSM8K as published", () => {
     });
     expect(shown).toMatch(/^<\|im_start\|>⟦system.*How many apples.*<<\d+-5=\d+>>\d+\n#### \d+<\|im_end\|>\n⟧$/s);
     const { result, config: saved, freezing, evaluations, steps: taken } = await readRunRecords(output);
-    expect(result).toMatchObject({ task: "gsm8k", steps: 3 * 54, epochs: 3, frozen: { count: 20, of: 20 } });
+    expect(result).toMatchObject({ task: "gsm8k", steps: 3 * 54, epochs: 3, frozen: { count: 10, of: 10 } });
     expect(saved.run).toMatchObject({ preset: "paper", taskOptions: { lossOn: "all" }, batchSize: 1 });
     const steps = Object.values(result!.frozenAtStep).map((step) => step!);
     // ti = 48 of 162 steps, and all that is left is frozen past T - tf = 114.
@@ -291,7 +291,7 @@ describe("long examples", () => {
     expect(notes).toContain(
       '2 of 15 training examples are longer than 120 tokens and are shortened to that (option "maxLength")',
     );
-    expect(notes).toContain("1 of 15 training examples have nothing that counts within 120 tokens and are left out");
+    expect(notes).toContain("1 of 15 training examples has nothing that counts within 120 tokens and is left out");
     await expect(
       fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
     ).rejects.toThrow(

@@ -21,7 +21,7 @@ let run: string;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-push-"));
-  const model = await writeTinyFamily(join(home, "bert"), "bert-1");
+  const model = await writeTinyFamily(join(home, "bert"), "bert-1", { blocks: 1 });
   hub = new LocalHub();
   await hub.start();
   hub.writer = TOKEN;

@@ -12,7 +12,7 @@ import { runtime } from "../support/runtime.ts";
 import { rewritings, writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 
-const HELD_OUT = 40;
+const HELD_OUT = 24;
 
 /** What each family learns: all three ways of rewriting, or the one that a prefix asks for, which takes T5 longer: it knows no places. */
 const LESSONS = {

@@ -20,6 +20,7 @@ import { clippingFactor, globalNorm, scaleGradients } from "../../src/training/o
 import { TrainingStep } from "../../src/training/step.ts";
 import { type AdaptedModel, writeInference } from "../../src/training/step-graph.ts";
 import { TrainedParameters } from "../../src/training/trained-parameters.ts";
+import { withFewerBlocks } from "./fewer-blocks.ts";
 import { runtime } from "./runtime.ts";
 
 const fixtures = new URL("../fixtures/", import.meta.url);
@@ -55,9 +56,12 @@ export async function readBase(config: unknown, source: TensorSource, head: Head
   return { ...description, labelCount, weights, head };
 }
 
-/** The small BERT of oracle/models.py. */
-export const smallBert = async (): Promise<Base> =>
-  readBase(readJson("models/bert-1/config.json"), await openFixture("models/bert-1/model.safetensors"));
+/** The small BERT of oracle/models.py. @param blocks how many of its two blocks it has */
+export const smallBert = async (blocks: 1 | 2 = 2): Promise<Base> =>
+  readBase(
+    withFewerBlocks(readJson("models/bert-1/config.json"), blocks),
+    await openFixture("models/bert-1/model.safetensors"),
+  );
 
 export const layersOf = (base: Base): readonly LinearModule[] => traceModel(base, base.labelCount, base.head).modules;
 

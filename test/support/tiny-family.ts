@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openSafetensorsFile, writeSafetensors } from "../../src/model-files/safetensors-node.ts";
 import { readTensors } from "../../src/model-files/tensor-source.ts";
+import { withFewerBlocks } from "./fewer-blocks.ts";
 
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
 
@@ -41,13 +42,18 @@ function letterTokenizer(padTokenId: number): object {
 
 /**
  * Writes a model folder of any family: a small random model of the fixtures with a tokenizer of letters.
+ * @param blocks at most so many; the fixtures have two to four
  * @param settings replace those of its config.json
  */
-export async function writeTinyFamily(directory: string, name: string, settings: object = {}): Promise<string> {
+export async function writeTinyFamily(
+  directory: string,
+  name: string,
+  { blocks = 4, ...settings }: { blocks?: number } & Record<string, unknown> = {},
+): Promise<string> {
   const fixture = fileURLToPath(new URL(`../fixtures/models/${name}/`, import.meta.url));
   await mkdir(directory, { recursive: true });
   const config = JSON.parse(await readFile(join(fixture, "config.json"), "utf8"));
-  await writeFile(join(directory, "config.json"), JSON.stringify({ ...config, ...settings }));
+  await writeFile(join(directory, "config.json"), JSON.stringify({ ...withFewerBlocks(config, blocks), ...settings }));
   await writeFile(join(directory, "tokenizer.json"), JSON.stringify(letterTokenizer(config.pad_token_id ?? 0)));
   await cp(join(fixture, "model.safetensors"), join(directory, "model.safetensors"));
   return directory;

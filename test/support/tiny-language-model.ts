@@ -16,7 +16,7 @@ const CONFIG = {
   vocab_size: 512,
   hidden_size: 32,
   intermediate_size: 64,
-  num_hidden_layers: 2,
+  num_hidden_layers: 1,
   num_attention_heads: 4,
   num_key_value_heads: 2,
   max_position_embeddings: 512,
@@ -24,7 +24,7 @@ const CONFIG = {
   rms_norm_eps: 1e-5,
 };
 
-/** Writes a small Llama of random weights with the byte-level tokenizer of the fixtures. @param template by its name there; none where null */
+/** Writes a small Llama of one block, of random weights, with the byte-level tokenizer of the fixtures. @param template by its name there; none where null */
 export async function writeTinyLanguageModel(
   directory: string,
   { template = "smollm2", ...settings }: { template?: string | null } & Record<string, unknown> = {},

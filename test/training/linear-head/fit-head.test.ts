@@ -16,7 +16,7 @@ let directory: string;
 let model: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "aflora-fit-head-"));
-  model = await writeTinyFamily(join(directory, "bert"), "bert-1");
+  model = await writeTinyFamily(join(directory, "bert"), "bert-1", { blocks: 1 });
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
