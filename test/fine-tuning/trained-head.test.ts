@@ -17,7 +17,7 @@ type Task = Pick<TaskData, "kind" | "labels">;
 const TWO: Task = { kind: "classification", labels: ["a", "b"] };
 const TAGS: Task = { kind: "token-classification", labels: ["B-X", "I-X", "O"] };
 
-async function load(name: string, task: Task, settings: object = {}) {
+async function load(name: string, task: Task, settings: Record<string, unknown> = {}) {
   const directory = await writeTinyFamily(await mkdtemp(join(home, name)), name, settings);
   const base = await loadBaseModel(directory, task, 1);
   const head = [...base.trace.weights.values()].filter(({ part }) => part === "head").map((spec) => spec.name);
