@@ -75,7 +75,7 @@ describe("a checkpoint's own classifier", () => {
     ["another order", { kind: "classification", labels: ["High", "Low", "Mid"] }, { id2label }],
     ["labels of words", TAGS, { id2label: { 0: "B-X", 1: "I-X", 2: "O" } }],
     ["no names", { kind: "classification", labels: ["cat", "dog", "fish"] }, {}],
-  ] as [string, Task, object][])("is made new for %s, and said so", async (_, task, settings) => {
+  ] as [string, Task, Record<string, unknown>][])("is made new for %s, and said so", async (_, task, settings) => {
     const { made, base } = await load("bert-1", task, settings);
     expect(made).toEqual(["classifier.weight", "classifier.bias"]);
     expect(base.unused).toEqual(expect.arrayContaining(made));
