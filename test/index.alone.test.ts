@@ -18,12 +18,12 @@ import { runtime } from "./support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "./support/tiny-model.ts";
 
 let home: string;
-let data: { model: string; train: string; text: string; label: string; epochs: number; batchSize: number };
+let data: FineTuneConfig & { train: string };
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-index-"));
   const model = await writeTinyModel(join(home, "model"));
   const train = await writeCsv(join(home, "tickets.csv"), tickets());
-  data = { model, train, text: "message", label: "team", epochs: 2, batchSize: 8 };
+  data = { model, train, text: "message", label: "team", headStart: "new", epochs: 2, batchSize: 8, threads: 1 };
 });
 afterAll(() => rm(home, { recursive: true }));
 

@@ -72,7 +72,7 @@ const wide = {
   model_type: "bert",
   vocab_size: 100,
   hidden_size: 256,
-  num_hidden_layers: 3,
+  num_hidden_layers: 2,
   num_attention_heads: 4,
   intermediate_size: 1024,
 };

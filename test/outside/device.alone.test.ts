@@ -1,31 +1,36 @@
-import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { trainCommand } from "../../src/cli/commands/train.ts";
 import { registerDevice } from "../../src/extend.ts";
-import { availableDevices, fineTune, nodeRuntime, readRunRecords, UserError } from "../../src/index.ts";
+import {
+  availableDevices,
+  type FineTuneConfig,
+  fineTune,
+  nodeRuntime,
+  readRunRecords,
+  UserError,
+} from "../../src/index.ts";
 import { openDevice } from "../../src/runtime/devices-node.ts";
+import { aflora } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { twin } from "./twin-device.ts";
 
-const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-/** `aflora`, with the file that registers the device loaded before it. */
-const AFLORA = [
-  ...["--import", new URL("../../node_modules/tsx/dist/loader.mjs", import.meta.url).href],
-  ...["--import", file("twin-device.ts"), file("../../src/cli/main.ts")],
-];
+/** Registers a device when Node loads it before `aflora`. */
+const REGISTERS = `
+  import { registerDevice } from ${JSON.stringify(new URL("../../dist/extend.js", import.meta.url).href)};
+  registerDevice({ name: "twin", provider: "cpu", describe: ({ processor }) => ({ name: processor }) });
+`;
 
 let home: string;
-let options: { model: string; train: string; text: string; label: string; epochs: number; batchSize: number };
+let options: FineTuneConfig;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-device-"));
   const model = await writeTinyModel(join(home, "model"));
   const train = await writeCsv(join(home, "tickets.csv"), tickets());
-  options = { model, train, text: "message", label: "team", epochs: 1, batchSize: 8 };
+  options = { model, train, text: "message", label: "team", headStart: "new", epochs: 1, batchSize: 8 };
 });
 afterAll(() => rm(home, { recursive: true }));
 
@@ -64,10 +69,9 @@ test("info finds it, help names it, and so does an error of a config file", asyn
   expect(help).toMatch(/--device <choice> device to compute on \([^)]*\btwin;/);
 
   await writeFile(join(home, "run.yaml"), "train: tickets.csv\ndevice: abacus\n");
-  const refused = spawnSync(process.execPath, [...AFLORA, "train", "--config", "run.yaml"], {
-    encoding: "utf8",
-    cwd: home,
-  });
+  await writeFile(join(home, "registers.mjs"), REGISTERS);
+  const env = { NODE_OPTIONS: "--import ./registers.mjs" };
+  const refused = await aflora(["train", "--config", "run.yaml"], home, { env });
   expect(refused.stderr).toMatch(/option "device": it must be "cpu" or .*"twin", not "abacus"/);
-  expect(refused.status).toBe(2);
+  expect(refused.code).toBe(2);
 });

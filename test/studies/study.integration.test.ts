@@ -64,7 +64,7 @@ async function run(
 
 /** A study of two trials, which several tests look at. */
 const twoTrials = () => {
-  two ??= run({ vary: { rank: [2, 4] }, seeds: [1] });
+  two ??= run({ options: { ...options, epochs: 1 }, vary: { rank: [2, 4] }, seeds: [1] });
   return two;
 };
 let two: ReturnType<typeof run> | undefined;
@@ -534,7 +534,7 @@ describe("aflora study", () => {
     const file = join(folder, "ranks.yaml");
     await writeFile(
       file,
-      `title: Ranks\noptions: ${JSON.stringify({ ...options, method: "lora" })}\nvary:\n  rank: [2, 4]\nseeds: [1]\n`,
+      `title: Ranks\noptions: ${JSON.stringify({ ...options, method: "lora", epochs: 1 })}\nvary:\n  rank: [2, 4]\nseeds: [1]\n`,
     );
     const { code, stdout, stderr } = await aflora(["study", file, "--json"], folder);
     expect(code, stderr).toBe(0);

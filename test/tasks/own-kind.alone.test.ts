@@ -23,7 +23,7 @@ const lines = (from: number, to: number): string =>
   }).join("");
 
 test("a registered kind trains, evaluates, predicts, is saved and loaded", async () => {
-  const model = await writeTinyFamily(join(home, "bert"), "bert-1");
+  const model = await writeTinyFamily(join(home, "bert"), "bert-1", { blocks: 1 });
   const [train, validation] = [join(home, "train.csv"), join(home, "dev.csv")];
   await writeFile(train, `text,label\n${lines(0, 48)}`);
   await writeFile(validation, `text,label\n${lines(48, 66)}`);

@@ -16,6 +16,7 @@ import { BoundaryStates } from "../../src/training/frozen-blocks/boundary-states
 import { TrainingStep } from "../../src/training/step.ts";
 import { trainedByBlock, writeStep } from "../../src/training/step-graph.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
+import { withFewerBlocks } from "../support/fewer-blocks.ts";
 import { exampleOf, LABELS, randomModel } from "../support/random-model.ts";
 import { runtime } from "../support/runtime.ts";
 import { type Base, openFixture, readBase, readJson, smallBert } from "../support/small-bert.ts";
@@ -39,7 +40,11 @@ const families = [
 ] as const;
 
 describe.each(families)("%s with %s", (name, methodName) => {
-  const { model, weights } = randomModel({ ...readJson(`models/${name}/config.json`), ...DROPOUT }, methodName, LABELS);
+  const { model, weights } = randomModel(
+    { ...withFewerBlocks(readJson(`models/${name}/config.json`), 2), ...DROPOUT },
+    methodName,
+    LABELS,
+  );
   const trained = trainedByBlock(model);
 
   test("trainable parameters are listed by block: each name once, an adapter's in its own block", () => {
@@ -184,10 +189,18 @@ async function cutAfter(stop: number, run: (more: SmallRunOptions) => Promise<Sm
 const modernRun = (more: SmallRunOptions & { method?: MethodDefinition } = {}): Promise<SmallRun> =>
   smallRun(modern, more.method ?? (lora as MethodDefinition), { blocks: BLOCKS, ...more });
 
+/** Uninterrupted runs that several tests compare with, by the format of the cache. */
+const uninterrupted = new Map<string, Promise<SmallRun>>();
+function wholeRun(freezeBlocksCache: "float32" | "int8"): Promise<SmallRun> {
+  const known = uninterrupted.get(freezeBlocksCache) ?? modernRun({ settings: { freezeBlocksCache } });
+  uninterrupted.set(freezeBlocksCache, known);
+  return known;
+}
+
 describe("a run whose blocks freeze", () => {
   test("is the same, to the bit, with its hidden states in memory, in a file or not cached", async () => {
     const openSpill = () => openSpillFile(join(folder, "states.bin"));
-    const kept = await modernRun({ settings: { freezeBlocksCache: "float32" } });
+    const kept = await wholeRun("float32");
     expect(kept.state.blocksFrozenAtStep).toEqual([2, 6, 8]);
     expect(kept.steps.map(({ frozenBlocks }) => frozenBlocks)).toEqual([0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 3]);
     expect(kept.kept.memory).toBeGreaterThan(0);
@@ -208,7 +221,7 @@ describe("a run whose blocks freeze", () => {
     const run = await modernRun({ settings, openSpill });
     expect(run.notes).toContainEqual(expect.stringMatching(/could not be kept .*computed again at each step/));
     expect(run.kept.memory).toBeLessThanOrEqual(2000);
-    expect(trainedBy(run)).toEqual(trainedBy(await modernRun({ settings: { freezeBlocksCache: "int8" } })));
+    expect(trainedBy(run)).toEqual(trainedBy(await wholeRun("int8")));
   });
 
   // While the cache has states of two boundaries; states stored in 8 bits are rounded again in the same way.
@@ -216,7 +229,7 @@ describe("a run whose blocks freeze", () => {
     "interrupted and resumed, the run equals the uninterrupted one (%s)",
     async (format) => {
       const run = (more: SmallRunOptions) => modernRun({ settings: { freezeBlocksCache: format }, ...more });
-      expect(await cutAfter(8, run)).toEqual(trainedBy(await run({})));
+      expect(await cutAfter(8, run)).toEqual(trainedBy(await wholeRun(format)));
     },
   );
 
