@@ -94,9 +94,10 @@ describe("predict", () => {
     await writeFile(join(home, "texts.txt"), TEXTS.join("\n"));
     expect(await afloraHere(words("predict --run run --file texts.txt"), home)).toEqual(fromArguments);
     await writeFile(join(home, "texts.csv"), `id,body\n1,${TEXTS.join("\n2,")}\n`);
-    expect(await afloraHere(words("predict --run run/adapter --file texts.csv --text body"), home)).toEqual(
-      fromArguments,
-    );
+    expect(await afloraHere(words("predict --run run/adapter --file texts.csv --text body"), home)).toEqual({
+      ...fromArguments,
+      stderr: "reading run/adapter\n",
+    });
   });
 
   test("prints one line per input in order, empty ones too", async () => {
@@ -304,7 +305,7 @@ test.skipIf(!existsSync("/dev/full"))(
   async () => {
     const { code, stderr } = await new Aflora(["info"], home, { shell: "exec >/dev/full" }).ended;
     expect(stderr).toMatch(
-      /^error: cannot write the output: .*no space left.*; free some space, or write it elsewhere\n$/,
+      /^reading .*\nerror: cannot write the output: .*no space left.*; free some space, or write it elsewhere\n$/,
     );
     expect(code).toBe(2);
   },

@@ -23,11 +23,11 @@ const EXAMPLES = [
   "aflora serve --run runs/support --run runs/tickets --port 8080 --key-file key.txt",
 ];
 
-const NOTE = `Send requests of OpenAI's API to the address that the server prints: /v1/models, /v1/chat/completions,
-/v1/completions, /v1/responses and /v1/embeddings. Rerankers answer at /v1/rerank, as with Cohere
-and Jina, and models that label texts at /v1/classify. A model has the name of its run folder.
-/health, /ready and /metrics (Prometheus) are for orchestrators. Unless --host is given, the server
-accepts requests from this machine only.`;
+const NOTE = `Send requests of OpenAI's API to the address that the server prints: /v1/models,
+/v1/chat/completions, /v1/completions, /v1/responses and /v1/embeddings. Rerankers answer at
+/v1/rerank, as with Cohere and Jina, and models that label texts at /v1/classify. A model has the
+name of its run folder. /health, /ready and /metrics (Prometheus) are for orchestrators. Unless
+--host is given, the server accepts requests from this machine only.`;
 
 const serveOptions = z.object({
   port: portOption(8080),
