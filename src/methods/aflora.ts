@@ -47,7 +47,7 @@ const options = z.object({
     .meta(repeatsPapers),
   initProjections: initProjections
     .optional()
-    .describe(`${initProjections.description} (default: gradients if the head was fitted, otherwise random)`),
+    .describe(`${initProjections.description} (default: gradients if the head was fitted and training is not contrastive, otherwise random)`),
   freezeRule: z
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
@@ -223,7 +223,7 @@ export const aflora: MethodDefinition<typeof options> = {
   /** The rows of A and the columns of B are as long as random ones are on average. */
   start: ({ rank, initProjections }, { modules }, from) =>
     startingProjections(
-      initProjections ?? (from.headIsFitted ? "gradients" : "random"),
+      initProjections ?? (from.hasTellingGradients ? "gradients" : "random"),
       modules,
       rank,
       from,

@@ -106,8 +106,11 @@ export interface Schedule {
 /** The base model and data of a run, for the start of a method. */
 export interface MethodStart {
   seed: number;
-  /** Whether the head was fitted to the training examples. The gradients of a new head say little about the task. */
-  headIsFitted: boolean;
+  /**
+   * Whether the gradients say much about the task: the head was fitted to the training examples, and the steps minimise the same loss. A new
+   * head's gradients say little, and contrastive steps have another loss.
+   */
+  hasTellingGradients: boolean;
   /** Returns the weight `[out, in]` of a layer, as the base model computes with it. */
   weightOf(module: string): Tensor<"float32">;
   /**

@@ -27,6 +27,8 @@ import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
 const RANK = 2;
 let starts = 0;
+/** Whether the gradients of the last start say much about the task. */
+let areTelling: boolean | undefined;
 
 /** A method whose frozen A has the first rows of the gradient of its layer's weight. */
 const gradientRows: MethodDefinition = {
@@ -50,8 +52,9 @@ const gradientRows: MethodDefinition = {
         }),
     };
   },
-  async start(_, { modules }, { gradients }) {
+  async start(_, { modules }, { gradients, hasTellingGradients }) {
     starts++;
+    areTelling = hasTellingGradients;
     const rows = new Map<string, Tensor<"float32">>();
     for await (const { module, gradient } of gradients(modules, 8)) {
       const shape = [RANK, module.inFeatures];
@@ -169,4 +172,15 @@ test("a method starts from gradients; a run that resumes has the values and does
   await fineTune({ output: join(home, "cut") }, { resume: true });
   expect(starts).toBe(2);
   expect((await adapterOf(join(home, "cut"))).equals(await adapterOf(join(home, "whole")))).toBe(true);
+});
+
+test("gradients say much about the task if the head was fitted, but not about contrastive steps", async () => {
+  const tellsWith = async (more: object) => {
+    const options = { ...given, method: "gradient-rows", maxSteps: 1, ...more, output: join(home, "telling") };
+    await fineTune(options, { overwrite: true });
+    return areTelling;
+  };
+  expect(await tellsWith({})).toBe(true);
+  expect(await tellsWith({ headStart: "new" })).toBe(false);
+  expect(await tellsWith({ contrastive: true })).toBe(false);
 });

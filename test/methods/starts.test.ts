@@ -16,7 +16,7 @@ const [outputs, inputs] = [drawn("outputs", ROWS, RANK), drawn("inputs", RANK, W
 
 const from: MethodStart = {
   seed: 1,
-  headIsFitted: true,
+  hasTellingGradients: true,
   weightOf: () => weight,
   async *gradients() {
     yield { module, gradient: product(outputs, inputs) };
@@ -84,7 +84,8 @@ describe("projections that start from data", () => {
   test("AFLoRA's start from gradients if the head was fitted, and at random otherwise", async () => {
     const options = aflora.options.parse({ rank: RANK });
     const adaptation = aflora.adapt(options, [module]);
-    const started = async (headIsFitted: boolean) => aflora.start!(options, adaptation, { ...from, headIsFitted });
+    const started = async (hasTellingGradients: boolean) =>
+      aflora.start!(options, adaptation, { ...from, hasTellingGradients });
     expect(remainder(inputs, unitRows((await started(true)).get("layer.A")!))).toBeLessThan(1e-5);
     expect(await started(false)).toEqual(new Map());
   });

@@ -45,7 +45,7 @@ function contextOf(plan: RunPlan, { signal }: StageOptions): MethodStart {
   const weights = adaptedWeights(base, new Map());
   return {
     seed,
-    headIsFitted: canFitHead(plan),
+    hasTellingGradients: canFitHead(plan) && !settings.contrastive,
     weightOf: layerWeights(base),
     gradients(modules, count) {
       const examples = evenly(sample.encoded, count);
