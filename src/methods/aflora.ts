@@ -47,7 +47,9 @@ const options = z.object({
     .meta(repeatsPapers),
   initProjections: initProjections
     .optional()
-    .describe(`${initProjections.description} (default: gradients if the head was fitted and training is not contrastive, otherwise random)`),
+    .describe(
+      `${initProjections.description} (default: gradients if the head was fitted and training is not contrastive, otherwise random)`,
+    ),
   freezeRule: z
     .enum(["element-quantile", "matrix-fraction"])
     .default("element-quantile")
