@@ -16,6 +16,8 @@ export interface State {
 
 /** Maximum number of ways to read one text, which bounds the time of a step to about 0.1 s. */
 const MOST_CONTINUATIONS = 10_000;
+/** Maximum work of one step, which nothing interrupts. */
+const MOST_FOR_STEP = 150_000;
 /** Approximate memory of a state, and of each of its continuations, in bytes. */
 const STATE_BYTES = 1500;
 const CONTINUATION_BYTES = 8;
@@ -81,11 +83,13 @@ export class ByteAutomaton {
     const known = state.steps[byte];
     if (known !== undefined) return known;
     const targets: Continuation[] = [];
+    const most = this.work + MOST_FOR_STEP;
     // The bytes around this one that lead to the same state.
     let [low, high] = [0, 255];
     for (const continuation of state.continuations) {
       const { arcs } = this.#continuations.beginnings(continuation);
       this.#work += 1 + arcs.length;
+      if (this.work > most) throw this.#tooWide(expressionsOf(state.continuations));
       for (const { from, to, target } of arcs) {
         if (to < byte) low = Math.max(low, to + 1);
         else if (from > byte) high = Math.min(high, from - 1);

@@ -37,6 +37,8 @@ export interface Beginnings {
 /** Approximate memory of a continuation, and of each of its arcs, in bytes. */
 const CONTINUATION_BYTES = 250;
 const ARC_BYTES = 60;
+/** Rows of words that are read in one step of computation. */
+const ROWS_A_STEP = 16;
 
 /** Makes continuations, each of them once. */
 export class Continuations {
@@ -100,7 +102,7 @@ export class Continuations {
   #fewestOf(expression: Expression, at: number, low: number, high: number): number {
     switch (expression.kind) {
       case "words":
-        this.work += high - low;
+        this.work += Math.ceil((high - low) / ROWS_A_STEP);
         return expression.words.shortest(low, high) - at;
       case "sequence":
         return this.#grammar.fewestBytesFrom(expression, at);
@@ -146,7 +148,7 @@ export class Continuations {
     arcs: Arc[],
     open: Continuation[],
   ): void {
-    this.work += high - low;
+    this.work += Math.ceil((high - low) / ROWS_A_STEP);
     const { branches, ends } = expression.words.divide(low, high, at);
     if (ends) open.push(next);
     for (const { byte, ...rows } of branches) {

@@ -76,6 +76,9 @@ test("a text that can be read in too many ways is refused by the place in the sc
   const automaton = automatonOf({ type: "object", properties: { x: { type: "string", pattern } }, required: ["x"] });
   expect(accepts(automaton, `{"x":"${"a".repeat(20)}b"}`)).toBe(true);
   expect(() => accepts(automaton, `{"x":"${"a".repeat(200)}"}`)).toThrow("wide: #/properties/x/pattern");
+  // Thousands of ways to go on from each of thousands of places.
+  const stars = automatonOf({ type: "string", pattern: `^${"a*".repeat(2000)}b$` });
+  expect(() => accepts(stars, '"aab"')).toThrow("wide: #/pattern");
 });
 
 /** Tokens of all bytes alone, of one to four of some letters, and of many letters with the end of a string. */
