@@ -227,6 +227,11 @@ test.each([
   }
 });
 
+test("alpha does not change the cost of a step, rank does", () => {
+  const isSame = (option: string) => METHODS.schemaOf(option)?.meta()?.sameStepCost;
+  expect([isSame("alpha"), isSame("rank")]).toEqual([true, undefined]);
+});
+
 test("AFLoRA's adapter is added as it is unless alpha scales it", () => {
   const scaleOf = (given: Record<string, unknown>): number => {
     const { alpha, rank } = create("aflora", given, small).asLora!(

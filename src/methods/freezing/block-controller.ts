@@ -67,7 +67,7 @@ export class BlockController {
    * @param isFrozen whether a parameter that another schedule freezes is frozen after this step
    * @returns the check, or undefined if none was due
    */
-  observe(step: number, isFrozen: (name: string) => boolean = () => true): BlockCheck | undefined {
+  observe(step: number, isFrozen: (name: string) => boolean): BlockCheck | undefined {
     const { awaits, most, interval, earliestStep } = this.#schedule;
     const before = this.#boundary;
     if (before >= most || step === 0 || step % interval !== 0) return undefined;

@@ -14,14 +14,17 @@ const schedule = (changes: Partial<BlockSchedule> = {}): BlockSchedule => ({
 /** Runs a controller to the end. @param every steps after which it is restored from its boundary */
 function frozenBlocksBy(
   changes: Partial<BlockSchedule>,
-  { isFrozen, every }: { isFrozen?: (step: number) => (name: string) => boolean; every?: number } = {},
+  {
+    isFrozen = () => () => true,
+    every,
+  }: { isFrozen?: (step: number) => (name: string) => boolean; every?: number } = {},
 ) {
   const whole = schedule(changes);
   let controller = new BlockController(whole);
   const checks = [];
   for (let step = 0; step < whole.totalSteps; step++) {
     if (every !== undefined && step % every === every - 1) controller = new BlockController(whole, controller.boundary);
-    const check = controller.observe(step, isFrozen?.(step));
+    const check = controller.observe(step, isFrozen(step));
     if (check) checks.push({ step, ...check });
   }
   return { steps: checks.flatMap(({ step, frozenBlocks }) => Array<number>(frozenBlocks).fill(step)), checks };
