@@ -25,8 +25,7 @@ const EXAMPLES = [
   "aflora tune --train tickets.csv --text message --label team --validation held.csv --method lora --minutes 60",
 ];
 
-const NOTE =
-  "tune varies the method, learning rates, rank, batch size, clipping and epochs, except those that you set.";
+const NOTE = "tune varies the method, learning rates, rank, batch size, clipping and epochs, but not what you set.";
 
 const EVERYDAY = [
   "minutes",
