@@ -82,8 +82,8 @@ export const mostRows = ({ width, outputs }: Pick<FeatureRows, "width" | "output
   Math.floor(Math.max(FEWEST_AN_OUTPUT * outputs, Math.min(MOST_NUMBERS / width, MOST_PRODUCTS / (width * outputs))));
 
 /**
- * Size of the gradient, as a share of the rows' weights, at which a fit ends. Of thousands of classes, a pass over the fewest rows has
- * more products than others, and each digit takes minutes.
+ * Size of the gradient, as a share of the rows' weights, at which a fit ends. With thousands of classes, even a pass over few rows has many
+ * products, and each digit takes minutes.
  */
 const CONVERGED = 1e-5;
 const CONVERGED_OF_MANY_CLASSES = 1e-3;
