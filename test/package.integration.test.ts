@@ -19,7 +19,7 @@ test("the package holds what it is for, and has the size that the README says", 
     stdio: ["ignore", "pipe", "ignore"],
   });
   const [{ size, files }] = JSON.parse(printed) as [Packed];
-  const said = Number(/the package's (\d+) MB/.exec(readFileSync(`${root}/README.md`, "utf8"))![1]);
+  const said = Number(/The package is (\d+) MB/.exec(readFileSync(`${root}/README.md`, "utf8"))![1]);
   expect(Math.abs(size / 1e6 - said)).toBeLessThan(1.5);
 
   const paths = files.map(({ path }) => path);

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, open, rename, rm, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
@@ -151,13 +151,15 @@ async function hashOf(path: string, file: RemoteFile): Promise<string> {
 async function linkTo(blob: string, pointer: string): Promise<void> {
   if ((await sizeOf(pointer)) !== undefined) return;
   await makeFolder(dirname(pointer));
-  await rm(pointer, { force: true });
+  // Another download of the same files may have made the link meanwhile, and be reading it.
+  const made = `${blob}.${randomUUID()}`;
   try {
-    await symlink(relative(dirname(pointer), blob), pointer);
+    await symlink(relative(dirname(pointer), blob), made);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
-    await copyFile(blob, pointer);
+    await copyFile(blob, made);
   }
+  await rename(made, pointer);
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

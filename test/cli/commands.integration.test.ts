@@ -305,7 +305,7 @@ test.skipIf(!existsSync("/dev/full"))(
   async () => {
     const { code, stderr } = await new Aflora(["info"], home, { shell: "exec >/dev/full" }).ended;
     expect(stderr).toMatch(
-      /^reading .*\nerror: cannot write the output: .*no space left.*; free some space, or write it elsewhere\n$/,
+      /^error: cannot write the output: .*no space left.*; free some space, or write it elsewhere\n$/,
     );
     expect(code).toBe(2);
   },
