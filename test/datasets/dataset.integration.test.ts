@@ -118,7 +118,9 @@ describe("loadDatasetTask", () => {
     await refused("owner/unlabelled", /split train, line 1: no label in column "label"/);
     await refused("owner/test-only", /no split "train"/);
     await refused("owner/damaged", /owner\/damaged, split train: cannot read .*parquet/);
-    await refused("owner/tagged", /has the columns id, tokens, ner_tags; name the column of the text with --text/, { label: "id" });
+    await refused("owner/tagged", /has the columns id, tokens, ner_tags; name the column of the text with --text/, {
+      label: "id",
+    });
     await refused("owner/glue", /no column "sentense".*did you mean "sentence"/, {
       configuration: "cola",
       text: "sentense",
