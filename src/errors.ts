@@ -24,7 +24,7 @@ export class UserError extends Error {
   #inFlags: string | undefined;
   #code: UserErrorCode | undefined;
 
-  /** Without a code, the error has that of its cause, or of the part of aflora that it passes ({@link withCode}). */
+  /** Without a code, the error has that of its cause, or of the part of aflora that it passes (`withCode`). */
   constructor(message: string, { code, cause }: { code?: UserErrorCode; cause?: unknown } = {}) {
     super(message, cause === undefined ? undefined : { cause });
     const isMissing = MISSING.includes((cause as { code?: string } | undefined)?.code ?? "");
