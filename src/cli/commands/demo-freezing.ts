@@ -40,7 +40,7 @@ async function story(directory: string, result: RunResult): Promise<string> {
   const accuracy = ({ metrics }: Pick<RunResult, "metrics">): string => `${Math.round(100 * metrics.accuracy!)} %`;
   const { trainable } = result;
   return [
-    `The model classifies ${accuracy(result)} of the reviews of the development set correctly, before training ${accuracy(before)}.`,
+    `The model classifies ${accuracy(result)} of ${SETTINGS.evaluateSamples} reviews correctly that it did not train on, before training ${accuracy(before)}.`,
     `${integer(trainable.start)} parameters trained at the start, ${integer(trainable.average)} on average, ${integer(trainable.end)} at the end.`,
     "",
     "Step at which each matrix froze:",
