@@ -303,7 +303,7 @@ describe("help", () => {
 test.skipIf(!existsSync("/dev/full"))(
   "output that a full disk does not take is a sentence, and an exit code",
   async () => {
-    const { code, stderr } = await new Aflora(["info"], home, { shell: "exec >/dev/full" }).ended;
+    const { code, stderr } = await new Aflora(["params"], home, { shell: "exec >/dev/full" }).ended;
     expect(stderr).toMatch(
       /^error: cannot write the output: .*no space left.*; free some space, or write it elsewhere\n$/,
     );
