@@ -55,7 +55,7 @@ class QueueProgressLines extends StudyProgressLines {
     void queue.workers().then(
       (workers) => {
         if (workers === 0 && !this.#alone)
-          this.log(`no worker is connected; start one with aflora work --queue ${queue.address} takes trials`);
+          this.log(`no worker is connected; start one with aflora work --queue ${queue.address}`);
         this.#alone = workers === 0;
       },
       // Some servers do not list their connections.
