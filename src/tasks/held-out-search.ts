@@ -38,8 +38,9 @@ export const outcomesOf = (predictions: readonly Prediction[], examples: readonl
   atOnce(searched(predictions, examples));
 
 /**
- * Searches held-out examples, once for the same predictions. Pauses after each query. For pairs, each anchor is a query over all texts that anchors are compared with; its positive is relevant,
- * and so is the positive of any anchor with the same text. For texts with a class, each text is a query over all others.
+ * Searches held-out examples, once for the same predictions. Pauses after each query. For pairs, each anchor is a query over all texts that
+ * anchors are compared with; its positive is relevant, and so is the positive of any anchor with the same text. For texts with a class,
+ * each text is a query over all others.
  */
 export function* searched(predictions: readonly Prediction[], examples: readonly Example[]): Sliced<QueryResult[]> {
   const known = resultsByPredictions.get(predictions);

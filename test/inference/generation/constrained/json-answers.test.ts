@@ -20,7 +20,7 @@ const END = tokenizer.specialTokens.eos!.id;
 const VOCABULARY = 512;
 const ajv = new Ajv2020({ allowUnionTypes: true, strictTuples: false });
 
-/** What a model that knows nothing writes: each token is as likely as any other. */
+/** An answer of a model for which all tokens are equally likely. */
 async function answer(schema: JsonSchema, seed: number, given: object = {}): Promise<{ text: string; tokens: number }> {
   const constraint = (await constraintOf(schema, tokenizer))!;
   const random = randomFor(seed, "noise");
@@ -49,7 +49,7 @@ describe.each(Object.entries(schemas))("%s", (_, schema) => {
     if (!valid(value)) expect.fail(`${text}: ${ajv.errorsText(valid.errors)}`);
   };
 
-  test("a model that knows nothing writes what is valid, by Ajv's judgement", async () => {
+  test("a model for which all tokens are equally likely writes answers that Ajv accepts", async () => {
     const texts = await Promise.all([1, 2, 3, 4, 5].map(async (seed) => (await answer(schema, seed)).text));
     texts.forEach(check);
     expect(new Set(texts).size).toBeGreaterThan(1);
