@@ -96,15 +96,22 @@ export async function readExamples(
 }
 
 /** Reads examples like {@link readExamples}, with the rows that they were made of, in the same order. */
-export const readRows = (...given: Parameters<typeof rowsOf>): Promise<{ examples: List<Example>; table: Table }> =>
-  withCode("invalid-data", rowsOf(...given));
+export function readRows(
+  file: string,
+  named: Partial<Columns>,
+  kind: string,
+  labels: readonly string[],
+  options: { labelled?: boolean } = {},
+): Promise<{ examples: List<Example>; table: Table }> {
+  return withCode("invalid-data", rowsOf(file, named, kind, labels, options));
+}
 
 async function rowsOf(
   file: string,
   named: Partial<Columns>,
   kind: string,
   labels: readonly string[],
-  { labelled = named.label !== undefined }: { labelled?: boolean } = {},
+  { labelled = named.label !== undefined }: { labelled?: boolean },
 ): Promise<{ examples: List<Example>; table: Table }> {
   const source = await readSource(file, named, kind, labelled, { classes: labels });
   const found = findTaskKind(kind);
