@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
 
 /** The command line that starts aflora, as it was built. */
 export const AFLORA: readonly string[] = [
@@ -100,4 +101,12 @@ export async function afloraHere(args: readonly string[], cwd: string): Promise<
     process.chdir(before);
     process.exitCode = undefined;
   }
+}
+
+/** Expects that a command refused its input with one sentence, at most after the line that says what it reads. */
+export function expectRefusal({ code, stderr }: Pick<Ended, "code" | "stderr">, message: RegExp): void {
+  expect(stderr).toMatch(message);
+  const lines = stderr.trim().split("\n");
+  expect(lines.filter((line) => !line.startsWith("reading "))).toHaveLength(1);
+  expect(code).toBe(2);
 }

@@ -9,7 +9,7 @@ import { evaluateSearch } from "../../../src/inference/retrieval/evaluate-search
 import { readNpy } from "../../../src/inference/retrieval/vector-files-node.ts";
 import { searchMetric } from "../../../src/tasks/metrics/retrieval-metrics.ts";
 import { unitVector } from "../../../src/tasks/vectors.ts";
-import { aflora, afloraHere, type Ended } from "../../support/aflora.ts";
+import { aflora, afloraHere, type Ended, expectRefusal } from "../../support/aflora.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { runtime } from "../../support/runtime.ts";
 import { tickets, writeTinyModel } from "../../support/tiny-model.ts";
@@ -234,12 +234,10 @@ test.each([
 ])("%s: one sentence", async (_what, corpusText, qrel, message) => {
   if (corpusText) await writeFile(at("bad.jsonl"), corpusText);
   if (qrel) await writeFile(at("bad.tsv"), `query-id\tcorpus-id\tscore\n${qrel}\n`);
-  const { code, stderr } = await run(
+  const ended = await run(
     `evaluate --run run --corpus ${corpusText ? "bad.jsonl" : "corpus.jsonl"} --queries queries.jsonl --qrels ${qrel ? "bad.tsv" : "qrels.tsv"} --threads 1`,
   );
-  expect(code).toBe(2);
-  expect(stderr).toMatch(message);
-  expect(stderr.trimEnd().replace("reading run\n", "")).not.toContain("\n");
+  expectRefusal(ended, message);
 });
 
 test.each([
