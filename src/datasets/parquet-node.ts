@@ -10,6 +10,7 @@ import { UserError } from "../errors.ts";
 import type { Table } from "../tasks/rows.ts";
 import { PackedRows } from "./packed-rows.ts";
 import { checkFooter, checkPages } from "./parquet-bounds-node.ts";
+import type { OnRead } from "./text-pieces-node.ts";
 
 /** A table from Parquet files; the `line` of a row is its number, from 1. */
 export type ParquetTable = Table & Required<Pick<Table, "classNames">>;
@@ -33,7 +34,7 @@ interface Feature {
  * @param source the data set and split, for error messages.
  * @throws UserError if a file is damaged or its compression is not supported, the files are too large, or there are no rows.
  */
-export async function readParquet(source: string, files: readonly string[]): Promise<ParquetTable> {
+export async function readParquet(source: string, files: readonly string[], onRead?: OnRead): Promise<ParquetTable> {
   const packed = new PackedRows();
   let columns: string[] = [];
   let classNames = new Map<string, string[]>();
@@ -51,6 +52,7 @@ export async function readParquet(source: string, files: readonly string[]): Pro
       await checkPages(file, metadata);
       const about = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
       classNames = classNamesOf(about);
+      let read = 0;
       for await (const objects of rowParts(file, metadata)) {
         if (columns.length === 0) columns = Object.keys(objects[0] ?? {});
         for (const object of objects) {
@@ -59,6 +61,8 @@ export async function readParquet(source: string, files: readonly string[]): Pro
           if (packed.bytes > TEXT + TEXT_PER_BYTE * bytes)
             throw new Error(`${bytes} bytes hold more than ${packed.bytes} bytes of text; take fewer rows`);
         }
+        read += objects.length;
+        await onRead?.((file.byteLength * read) / Number(metadata.num_rows), file.byteLength);
       }
     } catch (error) {
       const whose = source === path ? "" : `${source}: `;

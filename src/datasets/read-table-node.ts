@@ -29,7 +29,7 @@ export async function readTable(
   format: FileFormat,
   options: TableOptions & { onRead?: OnRead | undefined } = {},
 ): Promise<Table> {
-  if (format === "parquet") return (await import("./parquet-node.ts")).readParquet(file, [file]);
+  if (format === "parquet") return (await import("./parquet-node.ts")).readParquet(file, [file], options.onRead);
   const reader = new TableReader(file, format, options);
   for await (const piece of textPieces(file, options.onRead)) reader.read(piece);
   return reader.rest();

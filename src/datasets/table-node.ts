@@ -79,6 +79,11 @@ function withOrigin(task: TaskData, read: readonly string[]): TaskData {
   return { ...task, origin: { files: [...read, ...named.map(({ text }) => text)] } };
 }
 
+interface ReadOptions {
+  labelled?: boolean;
+  onRead?: OnRead | undefined;
+}
+
 /**
  * Reads examples for a task with known labels, for evaluation or prediction. Unless they are `labelled` (the default if
  * a label column is named), there is one for each line, including blank ones. A `.txt` file holds one text per line;
@@ -90,7 +95,7 @@ export async function readExamples(
   named: Partial<Columns>,
   kind: string,
   labels: readonly string[],
-  options: { labelled?: boolean } = {},
+  options: ReadOptions = {},
 ): Promise<List<Example>> {
   return (await readRows(file, named, kind, labels, options)).examples;
 }
@@ -101,7 +106,7 @@ export function readRows(
   named: Partial<Columns>,
   kind: string,
   labels: readonly string[],
-  options: { labelled?: boolean } = {},
+  options: ReadOptions = {},
 ): Promise<{ examples: List<Example>; table: Table }> {
   return withCode("invalid-data", rowsOf(file, named, kind, labels, options));
 }
@@ -111,9 +116,9 @@ async function rowsOf(
   named: Partial<Columns>,
   kind: string,
   labels: readonly string[],
-  { labelled = named.label !== undefined }: { labelled?: boolean },
+  { labelled = named.label !== undefined, onRead }: ReadOptions,
 ): Promise<{ examples: List<Example>; table: Table }> {
-  const source = await readSource(file, named, kind, labelled, { classes: labels });
+  const source = await readSource(file, named, kind, labelled, { classes: labels, onRead });
   const found = findTaskKind(kind);
   const { ofFolder, table } = source;
   if (found.table && labelled) {

@@ -3,15 +3,16 @@ import { columnOf, namedColumns, type Table, textOf } from "../tasks/rows.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 import { fileFormat, readTable } from "./read-table-node.ts";
 import { readExamples } from "./table-node.ts";
+import type { OnRead } from "./text-pieces-node.ts";
 
 /**
  * Reads the texts of a file, one for each line or row, including blank ones, like {@link titledTexts}.
  * @param column of the text in a file with columns (default: `text`)
  * @throws UserError if the file cannot be read or has no such column.
  */
-export async function readTexts(file: string, column = "text"): Promise<string[]> {
+export async function readTexts(file: string, column = "text", onRead?: OnRead): Promise<string[]> {
   const format = await fileFormat(file);
-  const table = await readTable(file, format, { everyLine: true });
+  const table = await readTable(file, format, { everyLine: true, onRead });
   return titledTexts(table, format === "lines" ? "text" : column);
 }
 
@@ -24,8 +25,9 @@ export async function readInputs(
   file: string,
   column: string | undefined,
   { name, reads }: Pick<TaskKind, "name" | "reads">,
+  onRead?: OnRead,
 ): Promise<string[]> {
-  if (reads === undefined) return readTexts(file, column);
+  if (reads === undefined) return readTexts(file, column, onRead);
   const examples = await readExamples(file, namedColumns({ text: column }), name, []);
   if (examples.some(({ bytes }) => bytes !== undefined)) {
     throw new UserError(`${file} holds its ${reads} itself; save them as files, because each vector belongs to a path`);

@@ -3,6 +3,8 @@ import { areFinite, type Tensors } from "../graph/tensor.ts";
 import type { BaseModel } from "../model/base-model.ts";
 import { type FittedAdapter, untrainedParameters } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
+import type { Example } from "../tasks/example.ts";
+import type { List } from "../tasks/list.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { type OutputReader, type PredictedExample, Predictor } from "../training/prediction/predictor.ts";
@@ -10,6 +12,17 @@ import { withReferenceValues } from "../training/prediction/reference.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
 import { CachedDecoder } from "./generation/cached-decoder.ts";
 import { type GenerationSettings, readGenerationSettings } from "./generation-settings.ts";
+
+/** Stops and follows a computation over several texts. */
+export interface ComputeOptions {
+  /** Aborts a computation between two parts, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Receives the number of finished texts after each part. */
+  onDone?: ((texts: number, of: number) => void) | undefined;
+}
+
+/** Number of examples whose outputs memory holds at once: with 10,000 labels, these take 80 MB. */
+const AT_ONCE = 2048;
 
 /** Decoder and settings with which a language model generates. */
 export interface CompiledWriter extends GenerationSettings {
@@ -102,8 +115,29 @@ export class CompiledModel {
     const wrong = rows.findIndex((row) => !areFinite(row));
     if (wrong < 0) return rows;
     throw new UserError(
-      `the model's outputs for text ${wrong + 1} are not finite; check the weights and the settings of the model and its adapter`,
+      `the model's outputs for text ${examples[wrong]!.index + 1} are not finite; check the weights and the settings of the model and its adapter`,
     );
+  }
+
+  /**
+   * Computes outputs like {@link outputs} for each example in turn, so that memory need not hold those of all examples.
+   * @param encode encodes some of the examples
+   */
+  async *outputsInTurn(
+    part: "predictor" | "featured",
+    examples: List<Example>,
+    encode: (some: readonly Example[]) => Promise<PredictedExample[]>,
+    adapter: Tensors,
+    { signal, onDone }: ComputeOptions,
+  ): AsyncGenerator<{ example: Example; encoded: PredictedExample; row: Float32Array }, void> {
+    for (let from = 0; from < examples.length; from += AT_ONCE) {
+      const some = examples.slice(from, from + AT_ONCE);
+      const encoded = await encode(some);
+      const rows = await this.outputs(part, encoded, adapter, signal, (texts, of) =>
+        onDone?.(from + Math.round((some.length * texts) / of), examples.length),
+      );
+      for (const [i, row] of rows.entries()) yield { example: some[i]!, encoded: encoded[i]!, row };
+    }
   }
 
   /** Decoder and settings for generation. @throws UserError if the model was released */

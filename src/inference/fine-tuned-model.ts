@@ -8,20 +8,20 @@ import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TextPrediction } from "../tasks/built-in-kinds.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
+import { type List, mapped } from "../tasks/list.ts";
 import { type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
 import type { RerankedText, TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { unitVector } from "../tasks/vectors.ts";
-import type { Encoding } from "../tokenization/tokenizer.ts";
 import { type Novelty, noveltyOf } from "../training/novelty/novelty.ts";
 import type { PredictedExample } from "../training/prediction/predictor.ts";
 import { readerOf } from "../training/step-graph.ts";
-import { CompiledModel } from "./compiled-model.ts";
+import { CompiledModel, type ComputeOptions } from "./compiled-model.ts";
 import { choosesClass, thresholdOf, unsureBelow } from "./confidence-threshold.ts";
 import { SharedWriter } from "./generation/shared-writer.ts";
 import { NONE, noveltyLimit } from "./none-of-these.ts";
-import { isList, type PredictionInput, type TextOrTokens, textsOf } from "./prediction-input.ts";
+import { encodingOf, isList, type PredictionInput, type TextOrTokens, textsOf } from "./prediction-input.ts";
 import {
   type Answer,
   type AnswerEnd,
@@ -35,13 +35,7 @@ import {
   writePieces,
 } from "./write-answers.ts";
 
-/** Stops and follows a computation over several texts. */
-export interface ComputeOptions {
-  /** Aborts a computation between two parts, with the signal's reason. */
-  signal?: AbortSignal | undefined;
-  /** Receives the number of finished texts after each part. */
-  onDone?: ((texts: number, of: number) => void) | undefined;
-}
+export type { ComputeOptions } from "./compiled-model.ts";
 
 /** A base model with an adapter, ready to predict. `Output` is the type of a prediction, if the kind of task is known. */
 export class FineTunedModel<Output extends object = TextPrediction> {
@@ -104,23 +98,34 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   predict(input: string | TextInput, options?: ComputeOptions): Promise<Output>;
   async predict(
     given: readonly PredictionInput[] | string | TextInput,
-    { signal, onDone }: ComputeOptions = {},
+    options?: ComputeOptions,
   ): Promise<Output[] | Output> {
-    const inputs = isList(given) ? given : [given];
-    const examples = inputs.map((input, index) => this.#exampleOf(input, index));
-    const encoded = await this.#read(examples, signal);
+    const answers: Output[] = [];
+    for await (const answer of this.predictEach(isList(given) ? given : [given], options)) answers.push(answer);
+    return isList(given) ? answers : answers[0]!;
+  }
+
+  /**
+   * Predicts for each input in turn, in order, so that memory need not hold the predictions for all of them: with thousands of labels, each
+   * prediction is large.
+   *
+   *     for await (const { label } of model.predictEach(texts)) console.log(label);
+   *
+   * @throws UserError like {@link predict}.
+   */
+  async *predictEach(inputs: List<PredictionInput>, options?: ComputeOptions): AsyncGenerator<Output, void> {
+    const examples = mapped(inputs, (input, index) => this.#exampleOf(input, index));
     const limit = this.#noveltyLimit;
     const part = limit === undefined ? "predictor" : "featured";
-    const rows = await this.#compiled.outputs(part, encoded, this.parameters, signal, onDone);
-    const answers = rows.map((row, i) => {
+    for await (const { example, encoded, row } of this.#outputs(part, examples, options)) {
       const values = limit === undefined ? row : row.subarray(0, this.#labels.length);
-      const shown = this.kind.describe(this.#labels, examples[i]!, encoded[i]!, values, this.description.task.options);
+      const shown = this.kind.describe(this.#labels, example, encoded, values, this.description.task.options);
       const sure = this.#threshold === undefined ? shown : unsureBelow(shown, this.#threshold);
-      if (limit === undefined) return sure;
-      const novelty = noveltyOf(this.#novelty!, row, this.#labels.length);
-      return { ...sure, novelty, ...(novelty > limit && { label: NONE }) };
-    });
-    return isList(given) ? answers : answers[0]!;
+      const novelty = limit === undefined ? undefined : noveltyOf(this.#novelty!, row, this.#labels.length);
+      const answer: Output =
+        novelty === undefined ? sure : { ...sure, novelty, ...(novelty > limit! && { label: NONE }) };
+      yield answer;
+    }
   }
 
   /**
@@ -174,8 +179,12 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= size)) {
       throw new UserError(`an embedding of this model has ${size} dimensions, which cannot be cut to ${dimensions}`);
     }
+    const { maxLength } = this.description;
+    const { vocabularySize } = this.base.config;
     const given = texts.map((text, index) =>
-      typeof text === "string" ? this.#exampleOf(text, index) : { index, encoding: this.#encodingOf(text) },
+      typeof text === "string"
+        ? this.#exampleOf(text, index)
+        : { index, encoding: encodingOf(text, { vocabularySize, maxLength }) },
     );
     const read = (
       await this.#read(
@@ -214,12 +223,21 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /** Predicts for each example, in the form of the example's label. */
-  async predictLabels(examples: readonly Example[], { signal, onDone }: ComputeOptions = {}): Promise<Prediction[]> {
-    const encoded = await this.#compiled.withReference(await this.#read(examples, signal), signal);
-    const logits = await this.#compiled.outputs("predictor", encoded, this.parameters, signal, onDone);
-    return logits.map((values, i) =>
-      this.kind.predict(this.#labels, examples[i]!, encoded[i]!, values, this.description.task.options),
-    );
+  async predictLabels(examples: readonly Example[], options?: ComputeOptions): Promise<Prediction[]> {
+    const found: Prediction[] = [];
+    for await (const { example, encoded, row } of this.#outputs("predictor", examples, options, true)) {
+      found.push(this.kind.predict(this.#labels, example, encoded, row, this.description.task.options));
+    }
+    return found;
+  }
+
+  /** @param compares whether targets have the base model's values if the loss compares with them */
+  #outputs(part: "predictor" | "featured", examples: List<Example>, options: ComputeOptions = {}, compares = false) {
+    const encode = async (some: readonly Example[]): Promise<PredictedExample[]> => {
+      const read = await this.#read(some, options.signal);
+      return compares ? this.#compiled.withReference(read, options.signal) : read;
+    };
+    return this.#compiled.outputsInTurn(part, examples, encode, this.parameters, options);
   }
 
   /**
@@ -306,22 +324,6 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   #exampleOf(input: PredictionInput, index: number): Example {
     return { index, ...this.kind.exampleOfInput(textsOf(input)) };
-  }
-
-  /** @throws UserError if ids are invalid, or more than the model reads: truncated, they would lack their end token. */
-  #encodingOf(ids: readonly number[]): Encoding {
-    const { vocabularySize } = this.base.config;
-    const { maxLength } = this.description;
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
-    if (wrong !== undefined) {
-      throw new UserError(`${wrong} is not a token id: the model's tokenizer has ids from 0 to ${vocabularySize - 1}`);
-    }
-    if (ids.length === 0 || ids.length > maxLength) {
-      throw new UserError(
-        `a text has from 1 to ${maxLength} tokens, not ${ids.length}; give fewer ids, or the text itself`,
-      );
-    }
-    return { inputIds: Int32Array.from(ids), tokenTypeIds: new Int32Array(ids.length) };
   }
 
   async #read(examples: readonly Example[], signal?: AbortSignal): Promise<PredictedExample[]> {

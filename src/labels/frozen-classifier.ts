@@ -20,15 +20,20 @@ export function classRows(vectors: readonly Float32Array[], classes: readonly nu
   return { rows: vectors.length, width, outputs, features, targets, weights: new Float32Array(vectors.length).fill(1) };
 }
 
-/** Fits a linear head to frozen vectors, with penalty and temperature by cross-validation. @param outputs number of classes */
+/**
+ * Fits a linear head to frozen vectors, with penalty and temperature by cross-validation.
+ * @param outputs number of classes
+ * @param onFit receives the numbers of fits done and of all
+ */
 export function fitClassifier(
   vectors: readonly Float32Array[],
   classes: readonly number[],
   outputs: number,
   runtime: Runtime,
+  onFit?: (done: number, of: number) => void,
 ): Promise<VectorClassifier> {
   return LinearSolver.with(runtime, { loss: "softmax", outputs }, async (solver) => {
-    const choice = await choosePenalty(solver, classRows(vectors, classes, outputs), { strata: classes });
+    const choice = await choosePenalty(solver, classRows(vectors, classes, outputs), { strata: classes }, { onFit });
     return linearClassifier(solver, vectors, classes, outputs, choice);
   });
 }

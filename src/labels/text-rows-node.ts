@@ -1,4 +1,5 @@
 import { fileFormat, readTable } from "../datasets/read-table-node.ts";
+import type { OnRead } from "../datasets/text-pieces-node.ts";
 import { UserError } from "../errors.ts";
 import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
 
@@ -16,9 +17,9 @@ export interface TextRows {
  * @param named column of the text (default: `text`, or the only one)
  * @throws UserError if the file cannot be read, has no such column, or several other columns
  */
-export async function readTextRows(file: string, named?: string): Promise<TextRows> {
+export async function readTextRows(file: string, named?: string, onRead?: OnRead): Promise<TextRows> {
   const format = await fileFormat(file);
-  const table = await readTable(file, format);
+  const table = await readTable(file, format, { onRead });
   const { columns } = table;
   const column = format === "lines" || named === undefined ? defaultColumn(table) : named;
   if (column === undefined) {

@@ -46,6 +46,8 @@ export interface EvaluationSource {
   answers?: AnswerOptions;
   /** Receives the base model as soon as it is loaded. */
   onBase?(base: BaseModel): void;
+  /** Receives the name of each stage as it begins, such as `evaluating`. */
+  onStage?(stage: string): void;
   /** Receives the number of texts done so far. */
   onDone?(texts: number, of: number): void;
   /** Receives the number of complete answers so far. */
@@ -112,17 +114,21 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     const { refit = false } = model.description;
     const trainedOn = refit && source.validation === undefined && source.data === undefined && !source.ownSplits;
     const results: RunEvaluation[] = [];
+    source.onStage?.("reading the examples");
     for (const { name, examples } of await splitsOf(run, source, model)) {
+      source.onStage?.("evaluating");
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });
       const details = kind.detailsOf?.(predictions, examples, task.labels);
       const findings = kind.findingsOf?.(predictions, examples, task.labels);
+      if (source.generate !== undefined) source.onStage?.("answering");
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
       const sameAnswer = sameAnswerScores(task, examples);
       const beside = sameAnswer
         ? { [SAME_ANSWER]: sameAnswer }
         : baselines
-          ? await baselinesOf(model, examples, runtime)
+          ? await baselinesOf(model, examples, runtime, source)
           : undefined;
+      source.onStage?.("scoring");
       // The error estimate would repeat the search for each part of the examples, which takes too long.
       const { metrics, errors = undefined } = task.metrics.some((name) => SEARCH_METRIC_NAMES.includes(name))
         ? { metrics: computeMetrics(task, predictions, examples) }

@@ -77,7 +77,11 @@ async function predictionsOf(run: string, source: EvaluationSource) {
   try {
     // One split represents all: those of a task are of one kind.
     const { examples } = (await splitsOf(run, source, model))[0]!;
-    return { task: model.description.task, examples, predictions: await model.predictLabels(examples) };
+    return {
+      task: model.description.task,
+      examples,
+      predictions: await model.predictLabels(examples, { onDone: source.onDone }),
+    };
   } finally {
     await model.release();
   }

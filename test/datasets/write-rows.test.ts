@@ -62,6 +62,17 @@ test("rows of a CSV file are text, with lists as JSON", async () => {
   );
 });
 
+test("more rows than are text at the same time follow each other in a file", async () => {
+  const rows = Array.from({ length: 2001 }, (_, i) => ({ line: i + 1, cells: [i] }));
+  const chosen = rows.map((_, i) => [i, [`row ${i}`]] as const);
+  for (const ending of ["csv", "jsonl"] as const) {
+    const file = join(home, `many.${ending}`);
+    await writeRows(file, { source: "", columns: ["id"], rows }, ["label"], chosen);
+    const read = await readTable(file, ending);
+    expect([...read.rows].map(({ cells }) => cells.at(1))).toEqual(chosen.map(([, [label]]) => label));
+  }
+});
+
 test("a column without any cell and one of mixed cells can be written as parquet", async () => {
   const file = join(home, "mixed.parquet");
   const rows = [

@@ -42,6 +42,27 @@ test("one text has one prediction, a list one for each text, including an empty 
   await one.release();
 });
 
+test("many texts are predicted in parts, in their order, and no part before the caller needs it", async () => {
+  const one = await tuned();
+  const texts = Array.from({ length: 2100 }, (_, i) => `text ${i % 7}`);
+  const told: number[] = [];
+  const onDone = (done: number, of: number): void => {
+    expect(of).toBe(texts.length);
+    told.push(done);
+  };
+  for await (const first of one.predictEach(texts, { onDone })) {
+    expect(first.label).toBeDefined();
+    break;
+  }
+  expect(told.at(-1)).toBe(2048);
+  const all = await one.predict(texts, { onDone });
+  expect(told.at(-1)).toBe(texts.length);
+  const few = await one.predict(texts.slice(0, 7));
+  const probability = ({ labels }: TextPrediction): number => labels![0]!.probability;
+  for (const [i, each] of all.entries()) expect(probability(each)).toBeCloseTo(probability(few[i % 7]!), 6);
+  await one.release();
+});
+
 test("a tagger predicts nothing for an empty text, and continues with the next", async () => {
   const task = { name: "custom", kind: "token-classification", labels: ["B-X", "O"], metrics: ["f1"] };
   const tagger = await tuned(task);

@@ -27,7 +27,7 @@ import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { counted, table } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine } from "../terminal/progress-line.ts";
+import { ProgressLine, whileReading } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   "aflora check --train tickets.csv --text message --label team",
@@ -102,7 +102,7 @@ async function readRows(
   file: string,
   named: Given,
 ): Promise<{ rows: CheckedRow[]; header: string | undefined; skipped: number | undefined }> {
-  const found = await readTable(file, await fileFormat(file));
+  const found = await whileReading(file, async (onRead) => readTable(file, await fileFormat(file), { onRead }));
   const guessed = guessColumns(found);
   const [text, label] = [named.text ?? guessed.text, named.label ?? guessed.label];
   if (text === undefined || label === undefined) {

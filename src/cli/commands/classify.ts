@@ -15,7 +15,7 @@ import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { counted } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine } from "../terminal/progress-line.ts";
+import { ProgressLine, whileReading } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   'aflora classify --labels billing,bug,sales "My card was charged twice"',
@@ -61,7 +61,8 @@ export function classifyCommand(): Command {
     if (output !== undefined && file === undefined)
       throw new UserError("--output writes the rows of --file; give both");
     const labels = await readLabels(given.labels);
-    const rows = file === undefined ? undefined : await readTextRows(file, given.text);
+    const rows =
+      file === undefined ? undefined : await whileReading(file, (onRead) => readTextRows(file, given.text, onRead));
     const columns = [label, "score"];
     if (rows && output !== undefined) refuseOutput(rows.table, output, columns);
     const all = rows?.texts ?? (texts.length > 0 ? texts : await linesOfStdin());

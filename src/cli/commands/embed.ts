@@ -14,7 +14,7 @@ import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine, whilePending } from "../terminal/progress-line.ts";
+import { ProgressLine, whilePending, whileReading } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   'aflora embed "My card was charged twice"',
@@ -56,13 +56,17 @@ export function embedCommand(): Command {
       "loading the model",
       loadAskedModel({ run, model: named ?? bundledUnless(run) }, runtimeFor(where), from),
     );
-    const progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts");
+    let progress: ProgressLine | undefined;
     try {
       noteBaseFormat(model.base, { base });
-      const read = file === undefined ? undefined : await readInputs(file, text, model.kind);
+      const read =
+        file === undefined
+          ? undefined
+          : await whileReading(file, (onRead) => readInputs(file, text, model.kind, onRead));
       const given = texts.length > 0 ? texts : (read ?? stdinLines());
       const of = Array.isArray(given) ? given.length : undefined;
-      const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress.at(done, { of }) });
+      progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts", of);
+      const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress?.at(done) });
       if (output === undefined) {
         for await (const { texts: own, vectors } of parts) {
           print(own.map((each, i) => vectorLine(each, vectors[i]!)).join(""));
@@ -71,7 +75,7 @@ export function embedCommand(): Command {
         await writeVectors(output, parts);
       }
     } finally {
-      progress.end();
+      progress?.end();
       await model.release();
     }
   });

@@ -57,23 +57,21 @@ export function evaluateCommand(): Command {
     if (output !== undefined) refuseFindingsFile(output);
     const answers = writingOptions(given);
     let progress = new ProgressLine("loading the model", "parts");
+    const onDone = (done: number, of: number): void => progress.at(done, { of });
     const evaluations = await evaluateRun(run, {
       ...given,
       base: baseOptions(given).base,
       answers,
-      onDone(done, of) {
-        progress.at(done, { of });
-        if (done < of) return;
-        progress.end();
-        // Answers are generated after all texts are read, and slower.
-        progress = new ProgressLine("answering", "examples");
-      },
-      onAnswer: (done, of) => progress.at(done, { of }),
       onBase(base) {
         progress.end();
         noteBaseFormat(base, given);
-        progress = new ProgressLine("evaluating", "examples");
       },
+      onStage(stage) {
+        progress.end();
+        progress = new ProgressLine(stage, "examples");
+      },
+      onDone,
+      onAnswer: onDone,
     }).finally(() => progress.end());
     print(json ? `${JSON.stringify(evaluations, null, 2)}\n` : `${evaluations.map(describe).join("\n\n")}\n`);
     if (output !== undefined) await writeFindings(output, run, evaluations);

@@ -16,7 +16,7 @@ import { INTERRUPTED } from "../run-training.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { counted, integer } from "../terminal/format.ts";
 import { print, say } from "../terminal/print.ts";
-import { ProgressLine } from "../terminal/progress-line.ts";
+import { ProgressLine, whileReading } from "../terminal/progress-line.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
@@ -91,7 +91,7 @@ export function labelCommand(): Command {
     const given = withServer(givenOptions(command));
     const { votes, ...asking } = checkOptions(labelOptions.loose(), given) as z.output<typeof labelOptions>;
     const labels = await readLabels(given.labels);
-    const rows = await readTextRows(given.file, given.text);
+    const rows = await whileReading(given.file, (onRead) => readTextRows(given.file, given.text, onRead));
     const columns = [given.label ?? "label", ...(votes > 1 ? ["agreement"] : [])];
     refuseOutput(rows.table, given.output, [...columns, "reason"]);
     const answers = `${given.output}.answers.jsonl`;

@@ -10,6 +10,7 @@ import { loadAskedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
+import type { List } from "../../tasks/list.ts";
 import { lineOf } from "../../tasks/probabilities.ts";
 import { namedColumns, type Table } from "../../tasks/rows.ts";
 import type { TextInput } from "../../tasks/task-kind.ts";
@@ -21,7 +22,7 @@ import { leaveOpen, NONE_OF_THESE, type OpenAnswers, THRESHOLD } from "../open-a
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { counted } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine, whilePending } from "../terminal/progress-line.ts";
+import { ProgressLine, whilePending, whileReading } from "../terminal/progress-line.ts";
 import { writingOptions } from "../writing-options.ts";
 
 const EXAMPLES = [
@@ -141,28 +142,33 @@ class Answers {
 
 async function label(
   model: FineTunedModel,
-  inputs: readonly TextInput[],
-  { file }: PredictOptions,
+  inputs: List<TextInput>,
+  { file, output }: PredictOptions,
   answers: Answers,
 ): Promise<void> {
   const progress = file === undefined ? undefined : new ProgressLine("predicting", "texts");
-  const predictions = await model
-    .predict(inputs, { onDone: (done, of) => progress?.at(done, { of }) })
-    .finally(() => progress?.end());
-  predictions.forEach((prediction, i) => {
-    const { text, textPair } = inputs[i]!;
-    answers.give({
-      line: `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`,
-      json: { text, textPair, ...prediction },
-      cells: model.kind.cellsOf?.(prediction) ?? { ...prediction },
-    });
-  });
+  const onDone = (done: number, of: number): void => progress?.at(done, { of });
+  let next = 0;
+  try {
+    for await (const prediction of model.predictEach(inputs, { onDone })) {
+      const { text, textPair } = inputs.at(next++)!;
+      // An answer begins on a line of its own.
+      if (output === undefined) progress?.end();
+      answers.give({
+        line: `${model.kind.lineOf(prediction)}\t${inOneLine(textPair === undefined ? text : `${text} | ${textPair}`)}`,
+        json: { text, textPair, ...prediction },
+        cells: model.kind.cellsOf?.(prediction) ?? { ...prediction },
+      });
+    }
+  } finally {
+    progress?.end();
+  }
 }
 
 /** Answers each text with one of a list. */
 async function choose(
   model: FineTunedModel,
-  inputs: readonly TextInput[],
+  inputs: List<TextInput>,
   list: string,
   { file, textPair }: PredictOptions,
   answers: Answers,
@@ -186,7 +192,7 @@ async function choose(
 /** Answers each text. Prints a single answer while it is generated, several on one line each. */
 async function answer(
   model: FineTunedModel,
-  inputs: readonly TextInput[],
+  inputs: List<TextInput>,
   writing: AnswerOptions,
   { json, file, output }: PredictOptions,
   answers: Answers,
@@ -201,7 +207,7 @@ async function answer(
   const progress = file !== undefined && isHidden ? new ProgressLine("answering", "texts") : undefined;
   await model
     .answers(prompts, writing, ({ text, ...end }, i) => {
-      const shown = { text: inputs[i]!.text, answer: text, ...end };
+      const shown = { text: inputs.at(i)!.text, answer: text, ...end };
       answers.give({ line: inOneLine(text), json: shown, cells: { answer: text } });
       progress?.at(i + 1, { of: prompts.length });
     })
@@ -227,12 +233,13 @@ async function readInputs(
   texts: readonly string[],
   options: PredictOptions,
   kind: string,
-): Promise<{ inputs: TextInput[]; table?: Table }> {
+): Promise<{ inputs: List<TextInput>; table?: Table }> {
   const { file, text, textPair } = options;
   if (file !== undefined) {
     if (texts.length > 0) throw new UserError("give texts or --file, not both");
-    const { examples, table } = await readRows(file, namedColumns({ text, textPair }), kind, []);
-    return { inputs: [...examples], table };
+    const named = namedColumns({ text, textPair });
+    const { examples, table } = await whileReading(file, (onRead) => readRows(file, named, kind, [], { onRead }));
+    return { inputs: examples, table };
   }
   const given = texts.length > 0 ? texts : await linesOfStdin();
   if (given.length === 0) throw new UserError("nothing to label: give texts, --file FILE, or text on stdin");

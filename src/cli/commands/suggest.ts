@@ -19,7 +19,7 @@ import { addExamples } from "../help.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { downloadLine } from "../terminal/download-line.ts";
 import { print } from "../terminal/print.ts";
-import { ProgressLine } from "../terminal/progress-line.ts";
+import { ProgressLine, whileReading } from "../terminal/progress-line.ts";
 
 const EXAMPLES = [
   "aflora suggest --pool rows.csv --text message --count 20 --output next.csv",
@@ -67,7 +67,7 @@ export function suggestCommand(): Command {
     if (given.run !== undefined && given.model !== undefined) {
       throw new UserError("--run has a base model already; leave --model out");
     }
-    const rows = await readTextRows(given.pool, given.text);
+    const rows = await whileReading(given.pool, (onRead) => readTextRows(given.pool, given.text, onRead));
     if (output !== undefined) refuseOutput(rows.table, output, [label]);
     const labelled = given.train === undefined ? undefined : await readLabelledTexts(given.train, given);
     const candidates = candidatesOf(rows, new Set(labelled?.texts));
@@ -83,8 +83,7 @@ export function suggestCommand(): Command {
       );
     }
     for (const { row, guess } of chosen) {
-      const [first] = guess ?? [];
-      const says = first ? `\t${first.label} ${first.probability.toFixed(3)}` : "";
+      const says = guess ? `\t${guess.label} ${guess.probability.toFixed(3)}` : "";
       print(`line ${rows.table.rows.at(row)!.line}${says}\t${inOneLine(rows.texts[row]!)}\n`);
     }
   });
@@ -103,13 +102,23 @@ function candidatesOf({ texts, table }: TextRows, met: Set<string>): number[] {
 
 type Labelled = Awaited<ReturnType<typeof readLabelledTexts>>;
 
+/** A model's likeliest label for a text, and its doubt about the text. */
+interface Guess extends LabelProbability {
+  doubt: number;
+}
+
+const guessOf = (labels: readonly LabelProbability[]): Guess => ({
+  ...labels[0]!,
+  doubt: doubtOf(labels.map(({ probability }) => probability)),
+});
+
 /** Chooses the rows to label, best first, with the model's guess if there is a model. */
 async function choose(
   texts: readonly string[],
   count: number,
   labelled: Labelled | undefined,
   given: Given,
-): Promise<{ place: number; guess: LabelProbability[] | undefined }[]> {
+): Promise<{ place: number; guess: Guess | undefined }[]> {
   const ofRun = given.run === undefined ? undefined : await askRun(given.run, texts, given);
   const from = { offline: given.offline, onProgress: downloadLine() };
   const runtime = runtimeFor(given);
@@ -122,7 +131,7 @@ async function choose(
     const pool = vectors.slice(0, texts.length);
     const guesses =
       ofRun?.guesses ?? (labelled && (await guessAll(pool, vectors.slice(texts.length), labelled, runtime)));
-    const doubts = guesses?.map((guess) => doubtOf(guess.map(({ probability }) => probability)));
+    const doubts = guesses?.map(({ doubt }) => doubt);
     return suggestRows(pool, count, doubts).map((place) => ({ place, guess: guesses?.[place] }));
   } finally {
     await encoder.release();
@@ -134,9 +143,11 @@ async function guessAll(
   taught: readonly Float32Array[],
   { labels, classes }: Labelled,
   runtime: Runtime,
-) {
-  const classifier = await fitClassifier(taught, classes, labels.length, runtime);
-  return pool.map((vector) => ranked(labels, classifier(vector)));
+): Promise<Guess[]> {
+  const progress = new ProgressLine("fitting a classifier", "fits");
+  const onFit = (done: number, of: number): void => progress.at(done, { of });
+  const classifier = await fitClassifier(taught, classes, labels.length, runtime, onFit).finally(() => progress.end());
+  return pool.map((vector) => guessOf(ranked(labels, classifier(vector))));
 }
 
 /** Predictions of a run's model for texts, and its base model. @throws UserError if the model does not classify */
@@ -144,16 +155,24 @@ async function askRun(
   run: string,
   texts: readonly string[],
   given: Given,
-): Promise<{ model: string; guesses: LabelProbability[][] }> {
+): Promise<{ model: string; guesses: Guess[] }> {
   const from = { offline: given.offline, onProgress: downloadLine() };
   const model = await loadFineTunedModel(run, runtimeFor(given), from);
   try {
     const { description } = model;
-    const guesses = (await model.predict(texts)).flatMap((output) => ("labels" in output ? [output.labels] : []));
-    if (guesses.length < texts.length) {
-      throw new UserError(
-        `the run in ${run} is for ${model.kind.name}, which gives labels no probability; name a classifier's`,
-      );
+    const guesses: Guess[] = [];
+    const progress = new ProgressLine("predicting", "texts", texts.length);
+    try {
+      for await (const output of model.predictEach(texts, { onDone: (done) => progress.at(done) })) {
+        if (!("labels" in output)) {
+          throw new UserError(
+            `the run in ${run} is for ${model.kind.name}, which gives labels no probability; name a classifier's`,
+          );
+        }
+        guesses.push(guessOf(output.labels));
+      }
+    } finally {
+      progress.end();
     }
     const revision = description.revision === undefined ? "" : `@${description.revision}`;
     return { model: `${description.model}${revision}`, guesses };

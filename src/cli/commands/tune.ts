@@ -16,6 +16,7 @@ import { addRunOptions, givenOptions } from "../schema-options.ts";
 import { runJob } from "../study-command.ts";
 import { counted } from "../terminal/format.ts";
 import { print } from "../terminal/print.ts";
+import { ProgressLine } from "../terminal/progress-line.ts";
 import { onStopSignal } from "../terminal/stop-signals.ts";
 import { StudyProgressLines } from "../terminal/study-progress.ts";
 import { summary } from "./train.ts";
@@ -106,12 +107,17 @@ async function storyOf(
   const { reported } = winner.trial;
   const source = { ...reported, ...howToCompute(options) };
   const difference =
-    winner === defaults
-      ? undefined
-      : await pairedDifference(winner.directory, defaults.directory, source, study.metric);
+    winner === defaults ? undefined : await compared(winner.directory, defaults.directory, source, study.metric);
   const { label } = winner.configuration;
   const story = storyOfWinner({ tried, label, shortened, difference, reportedSeparately: reported !== undefined });
   return again ? `${story} ${storyOfKept(again, study)}` : story;
+}
+
+/** Compares the winner with the defaults, with progress. */
+function compared(winner: string, defaults: string, source: EvaluationSource, metric: string | undefined) {
+  const progress = new ProgressLine("comparing the winner with the defaults", "examples");
+  const onDone = (done: number, of: number): void => progress.at(done, { of });
+  return pairedDifference(winner, defaults, { ...source, onDone }, metric).finally(() => progress.end());
 }
 
 /** Describes the score of the winner that was trained once more. */

@@ -1,3 +1,5 @@
+import { basename } from "node:path";
+import type { OnRead } from "../../datasets/text-pieces-node.ts";
 import { say } from "./print.ts";
 import { StageLines } from "./stage-lines.ts";
 import { StatusLines } from "./status-lines.ts";
@@ -41,4 +43,10 @@ export class ProgressLine {
 export function whilePending<Result>(stage: string, work: Promise<Result>): Promise<Result> {
   const line = new ProgressLine(stage, "parts");
   return work.finally(() => line.end());
+}
+
+/** Shows how much of a file is read, if that takes long. */
+export function whileReading<Result>(file: string, read: (onRead: OnRead) => Promise<Result>): Promise<Result> {
+  const line = new ProgressLine(`reading ${basename(file)}`, "MB");
+  return read((done, total) => line.at(done / 1e6, { of: total && total / 1e6 })).finally(() => line.end());
 }

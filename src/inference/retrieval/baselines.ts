@@ -3,7 +3,7 @@ import type { Example } from "../../tasks/example.ts";
 import { computeMetrics } from "../../tasks/examples.ts";
 import type { HeldOutSearch } from "../../tasks/held-out-search.ts";
 import { MAX_RESULTS, SEARCH_METRIC_NAMES, searchMetrics } from "../../tasks/metrics/retrieval-metrics.ts";
-import type { FineTunedModel } from "../fine-tuned-model.ts";
+import type { ComputeOptions, FineTunedModel } from "../fine-tuned-model.ts";
 import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
 
@@ -15,13 +15,15 @@ export async function baselinesOf(
   model: FineTunedModel,
   examples: readonly Example[],
   runtime: Runtime,
+  { onStage, onDone }: { onStage?(stage: string): void; onDone?: ComputeOptions["onDone"] } = {},
 ): Promise<Record<string, Record<string, number>> | undefined> {
   const { kind, description } = model;
   if (!kind.searchIn) return undefined;
+  onStage?.("evaluating the model before training");
   const before = await beforeTraining(model, runtime);
   try {
     const { task } = description;
-    const predictions = await before.predictLabels(examples);
+    const predictions = await before.predictLabels(examples, { onDone });
     const details = kind.detailsOf?.(predictions, examples, task.labels);
     const metrics = { ...computeMetrics(task, predictions, examples), ...details?.metrics };
     const search = kind.searchIn(examples);
