@@ -22,6 +22,7 @@ const api = await Application.bootstrapWithPlugins({
   options: here("../typedoc.json"),
   readme: here("api.md"),
   customCss: here("api.css"),
+  headings: { readme: false },
   hideGenerator: true,
   navigationLinks: { Contents: `${base}contents`, Playground: `${base}playground` },
 });

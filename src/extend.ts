@@ -4,7 +4,7 @@
  * {@link registerMethod}, {@link registerTaskKind}, {@link registerArchitecture}, {@link registerDevice} and
  * {@link registerExportFormat} add a part to this process; options, the command line and adapters then know its name. The other exports
  * help to write such a part: {@link ops} on values of a graph, losses, initial values, and the types of all of them.
- * @module
+ * @module aflora/extend
  */
 
 export type { ExportAgreement, ExportFormat, ExportJob } from "./export/export-format.ts";

@@ -8,7 +8,7 @@
  * `aflora/extend` is for authors of methods, kinds of task, model families, devices and export formats.
  *
  * Errors that the caller can fix are thrown as {@link UserError}: one sentence that names the problem, its place, and what to do.
- * @module
+ * @module aflora
  */
 
 export { loadBaseModel, openAdapter } from "./adapters.ts";

@@ -6,7 +6,7 @@
  *     const model = await loadFineTunedModel("https://example.org/tickets-onnx");
  *     const { label } = await model.predict("My card was charged twice");
  *
- * @module
+ * @module aflora/predict/web
  */
 
 import type { FineTunedModel } from "./inference/fine-tuned-model.ts";

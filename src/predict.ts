@@ -8,7 +8,7 @@
  *     await model.release();
  *
  * `aflora/predict/web` does the same without native code, from bytes or addresses.
- * @module
+ * @module aflora/predict
  */
 
 import { namingOptions } from "./errors.ts";

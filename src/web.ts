@@ -6,7 +6,7 @@
  * `aflora predict --adapter` reads from a folder, and {@link FineTunedModel} predicts with the adapter.
  *
  * Errors that the caller can fix are thrown as {@link UserError}: one sentence that names the problem, its place, and what to do.
- * @module
+ * @module aflora/web
  */
 
 export { UserError, type UserErrorCode } from "./errors.ts";
