@@ -2,15 +2,21 @@ import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, FITTED_HEAD_METHOD } from "../methods/methods.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
+/** Largest number of blocks with which AFLoRA scored as high as LoRA. */
+const MOST_LAYERS = 6;
+
 /**
  * Returns the default method of runs (docs/results/which-method.md).
  * @param kind the kind of task; undefined until the examples are read
  * @param headStart start of the head, which only some kinds can fit
+ * @param layers number of the model's blocks; undefined until the model is opened
  */
 export function defaultMethod(
   kind: Pick<TaskKind, "objective" | "reads"> | undefined,
   headStart: "fitted" | "new",
+  layers: number | undefined,
 ): MethodDefinition {
   const fitsHead = headStart === "fitted" && kind?.objective.linearLoss !== undefined;
-  return fitsHead && kind.reads === undefined ? FITTED_HEAD_METHOD : DEFAULT_METHOD;
+  const isSmall = layers !== undefined && layers <= MOST_LAYERS;
+  return fitsHead && kind.reads === undefined && isSmall ? FITTED_HEAD_METHOD : DEFAULT_METHOD;
 }

@@ -148,7 +148,7 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   refuseOtherModel(findTaskKind(rows.kind), model);
   const onDone = stageProgress(onProgress, `reading the ${model.media?.reads}`);
   const all = await withCode("invalid-data", withMedia(rows, model, { signal, onDone }));
-  const { method, settings: settled } = settle(suitedTo(all, adapter === undefined, model.pooling));
+  const { method, settings: settled } = settle(suitedTo(all, adapter === undefined, model));
   const part = sample?.(all, settled) ?? { task: all, settings: {} };
   const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
   const settings = { ...settled, ...part.settings, headFeatures: features };

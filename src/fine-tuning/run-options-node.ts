@@ -14,14 +14,13 @@ import { type PublishedSetting, publishedOptions, repeatsPapers } from "../metho
 import { withoutRemoved } from "../methods/removed-options.ts";
 import { BUNDLED_MODEL } from "../model/bundled-model.ts";
 import { ANSWER_FORMATS } from "../models/base-format.ts";
-import type { Pooling } from "../models/pooling.ts";
 import { computeOptions } from "../runtime/compute-options.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { namesReward, REWARD_PATHS } from "../tasks/reward-functions.ts";
 import { rowOptions } from "../tasks/small-classes.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
-import { suitedTo } from "./suited-to.ts";
+import { type SuitedModel, suitedTo } from "./suited-to.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -58,7 +57,7 @@ export const runOptions = z.object({
     .meta({
       get description() {
         const [fitted, others] = [FITTED_HEAD_METHOD.name, DEFAULT_METHOD.name];
-        return `fine-tuning method: ${METHODS.names.join(", ")} (default: ${fitted} for texts if the head is fitted, otherwise ${others})`;
+        return `fine-tuning method: ${METHODS.names.join(", ")} (default: ${fitted} for texts if the head is fitted and the model has at most 6 blocks, otherwise ${others})`;
       },
     }),
   adapter: z
@@ -227,10 +226,10 @@ export function resolveConfig(given: Readonly<Record<string, unknown>>): RunConf
   return { source, run: settings, method };
 }
 
-/** Resolves options so that they suit the examples and the model. @param pooling the model's @throws UserError as {@link parseOptions} */
-export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, pooling?: Pooling): RunConfig {
+/** Resolves options so that they suit the examples and the model. @throws UserError as {@link parseOptions} */
+export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskData, model: SuitedModel): RunConfig {
   const { source, settle } = parseOptions(given);
-  const { method, settings } = settle(suitedTo(task, given.adapter === undefined, pooling));
+  const { method, settings } = settle(suitedTo(task, given.adapter === undefined, model));
   return { source, run: settings, method };
 }
 

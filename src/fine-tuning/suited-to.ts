@@ -1,7 +1,14 @@
+import type { ModelConfig } from "../models/architecture.ts";
+import type { ModelDescription } from "../models/families.ts";
 import { MEAN_POOLING, type Pooling } from "../models/pooling.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { SuitedTo } from "./training-options.ts";
+
+/** The properties of a model that settings depend on. */
+export interface SuitedModel extends Pick<ModelDescription, "pooling"> {
+  config: Pick<ModelConfig, "layerCount">;
+}
 
 /** Limit on examples for contrastive training by default: with more, cross-entropy learned more in less time. */
 const MOST_EXAMPLES = 400;
@@ -26,11 +33,16 @@ function longestSound({ kind, train }: TaskData): number | undefined {
 /**
  * Describes the examples and the model to the settings that depend on them.
  * @param isNew whether the run starts without an adapter
- * @param pooling the model's; only a model that was trained to embed texts has its own
+ * @param model only a model that was trained to embed texts has a pooling of its own
  */
-export const suitedTo = (task: TaskData, isNew: boolean, pooling = MEAN_POOLING): SuitedTo => ({
+export const suitedTo = (
+  task: TaskData,
+  isNew: boolean,
+  { config, pooling = MEAN_POOLING }: SuitedModel,
+): SuitedTo => ({
   kind: findTaskKind(task.kind),
   size: { examples: task.train.length, classes: task.labels.length },
+  layers: config.layerCount,
   longest: longestSound(task),
   suitsContrast: isNew && suitsContrast(pooling, task),
 });

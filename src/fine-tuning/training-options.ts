@@ -245,7 +245,7 @@ export function partOpenOptions<Schema extends typeof trainingOptions>(
   return {
     options,
     methodFor(from) {
-      const { name } = defaultMethod(from.kind, headStartOf(options, from));
+      const { name } = defaultMethod(from.kind, headStartOf(options, from), from.layers);
       return other?.name === name ? other : method;
     },
   };
@@ -259,10 +259,12 @@ interface HeadStart {
 const headStartOf = (given: HeadStart & { head: HeadChoice }, from: HeadStart): "fitted" | "new" =>
   given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
 
-/** Properties of the examples that settings depend on. */
+/** Properties of the examples and the model that settings depend on. */
 export interface SuitedTo {
   kind: Pick<TaskKind, "recipe" | "objective" | "reads" | "refines"> | undefined;
   size: DataSize;
+  /** Number of the model's blocks. */
+  layers: number;
   /** Whether their classes are best learned by contrast. */
   suitsContrast: boolean;
   /** Number of tokens of the longest sound; undefined for other examples. */

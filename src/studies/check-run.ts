@@ -36,7 +36,8 @@ export class RunChecker {
 
   /** Resolves a run's options. Defaults depend on its examples and model. */
   async resolve(given: Readonly<Record<string, unknown>>, task: TaskData): Promise<RunConfig> {
-    return resolveFor(given, task, (await this.#modelOf(resolveConfig(given).run)).pooling);
+    const { description, pooling } = await this.#modelOf(resolveConfig(given).run);
+    return resolveFor(given, task, { ...description, pooling });
   }
 
   #modelOf({ model = BUNDLED_MODEL, revision, offline }: RunConfig["run"]): Promise<KnownModel> {

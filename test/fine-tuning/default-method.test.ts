@@ -4,16 +4,17 @@ import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
 const train = ["a short text", "another text"].map((text, index) => ({ index, text }));
 
-/** Method of a run on examples of a kind. */
-const methodOf = (kind: string, given: Readonly<Record<string, unknown>> = {}): string => {
+/** Method of a run on examples of a kind, with a model of so many blocks. */
+const methodOf = (kind: string, given: Readonly<Record<string, unknown>> = {}, layerCount = 6): string => {
   const task = { name: kind, kind, labels: ["no", "yes"], metrics: [], train, validation: [] };
-  return resolveFor({ train: "rows.csv", ...given }, task).method.name;
+  return resolveFor({ train: "rows.csv", ...given }, task, { config: { layerCount } }).method.name;
 };
 
 test.each(["classification", "multi-label", "regression", "token-classification"])(
-  "%s fits a head, so that AFLoRA trains by default",
+  "%s fits a head, so that AFLoRA trains by default in up to six blocks",
   (kind) => {
     expect(methodOf(kind)).toBe("aflora");
+    expect(methodOf(kind, {}, 12)).toBe("lora");
     expect(methodOf(kind, { headStart: "new" })).toBe("lora");
     expect(methodOf(kind, { head: "classifier" })).toBe("lora");
   },

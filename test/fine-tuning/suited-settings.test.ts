@@ -70,7 +70,8 @@ test("contrast suits new runs on up to 400 single texts with one class each, of 
       train,
       ...more,
     };
-    return suitedTo(task, isNew, { mode: "mean", normalize: true }).suitsContrast;
+    return suitedTo(task, isNew, { config: { layerCount: 6 }, pooling: { mode: "mean", normalize: true } })
+      .suitsContrast;
   };
   expect([suits(400), suits(401)]).toEqual([true, false]);
   expect(suits(40, { isNew: false })).toBe(false);

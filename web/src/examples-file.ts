@@ -4,7 +4,6 @@ import { mediaTable } from "../../src/datasets/media-folder.ts";
 import { TableReader, tableFormat } from "../../src/datasets/parse-table.ts";
 import { taskOfTable } from "../../src/datasets/table-task.ts";
 import { UserError } from "../../src/errors.ts";
-import { defaultMethod } from "../../src/fine-tuning/default-method.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { type Columns, namedColumns, type Table } from "../../src/tasks/rows.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
@@ -35,8 +34,6 @@ export interface TaskFacts {
   kind: string;
   reads: TaskKind["reads"];
   refines: TaskKind["refines"];
-  /** Name of the default method for such examples. */
-  method: string;
   /** Summary of the kind of task. */
   summary: string;
   examples: number;
@@ -103,7 +100,6 @@ export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: strin
     kind: task.kind,
     reads,
     refines,
-    method: defaultMethod(taskKind, "fitted").name,
     summary,
     examples: task.train.length,
     labels: countsOf(task),

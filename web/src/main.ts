@@ -38,7 +38,9 @@ setUpTakeStep(training, drawing, (): ReportedRun => ({ ...about!, ...records, ..
 
 const model = setUpModelStep(training, (facts) => {
   byId("start", HTMLButtonElement).disabled = !facts;
-  if (facts) addSteps("train");
+  if (!facts) return;
+  form.suggestMethod(facts.method);
+  addSteps("train");
 });
 const choices = training.choices();
 // Input before the worker has started waits for it.

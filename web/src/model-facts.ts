@@ -1,4 +1,5 @@
 import { UserError } from "../../src/errors.ts";
+import { defaultMethod } from "../../src/fine-tuning/default-method.ts";
 import { sizeOf } from "../../src/graph/tensor.ts";
 import { refuseOtherModel } from "../../src/model/base-model.ts";
 import { processorFor } from "../../src/model/media-reader.ts";
@@ -15,6 +16,8 @@ export interface ModelFacts {
   /** `model_type` in its config.json. */
   type: string;
   parameters: number;
+  /** Name of the default method for such examples and this model. */
+  method: string;
   /** Estimated bytes of training. */
   memory: number;
   /** Bytes to download; 0 if the browser has them already, undefined if unknown. */
@@ -53,7 +56,9 @@ export async function modelFacts(
       `${name} has ${Math.round(parameters / 1e6).toLocaleString("en-US")} million weights and would take ${(inWasm / 1e9).toFixed(1)} GB, more than the 4 GB of a page; choose a smaller model, or train it with npx aflora train`,
     );
   }
-  return { name, type: description.config.modelType, parameters, memory: 4 * parameters + inWasm };
+  const { modelType, layerCount } = description.config;
+  const method = defaultMethod(task, "fitted", layerCount).name;
+  return { name, type: modelType, parameters, method, memory: 4 * parameters + inWasm };
 }
 
 async function describe(files: ModelFiles, { reads }: Pick<TaskKind, "reads">): Promise<ModelDescription> {

@@ -17,7 +17,9 @@ import type { StartFacts } from "./start-facts.ts";
 export interface TrainForm {
   options(): Record<string, unknown>;
   /** Fills in the method, unless the user chose one, and settings that suit the number of texts or pictures. */
-  suggest(task: Pick<TaskFacts, "examples" | "method" | "reads" | "refines">): void;
+  suggest(task: Pick<TaskFacts, "examples" | "reads" | "refines">): void;
+  /** Selects the default method of the examples and the model. */
+  suggestMethod(suited: string): void;
   /** Fills in the options of an unfinished run. */
   put(options: Readonly<Record<string, unknown>>): void;
   lock(locked: boolean): void;
@@ -87,15 +89,16 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
         base: base.value,
       };
     },
-    suggest({ examples: count, method: suited, reads, refines }) {
+    suggestMethod(suited) {
+      if (isChosen || method.value === suited) return;
+      method.value = suited;
+      showMethod();
+    },
+    suggest({ examples: count, reads, refines }) {
       if (ofKind.reads !== reads) {
         byId("augmentation", HTMLSelectElement).value = "";
         byId("augmentation", HTMLSelectElement).parentElement!.hidden = reads !== "pictures";
         field("maxLength").parentElement!.hidden = reads === "pictures";
-      }
-      if (!isChosen && method.value !== suited) {
-        method.value = suited;
-        showMethod();
       }
       if (ofKind.reads !== reads || ofKind.refines !== refines) {
         ofKind = { ...(reads && { reads }), ...(refines && { refines }) };
