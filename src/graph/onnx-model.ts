@@ -45,6 +45,8 @@ export interface OnnxModel {
   weights: readonly TensorGroup[];
   inputs: readonly ValueInfo[];
   outputs: readonly ValueInfo[];
+  /** Other values whose shapes are given (default: none). */
+  values?: readonly ValueInfo[];
 }
 
 /** A file as a sequence of byte arrays, each created on demand. */
@@ -127,7 +129,7 @@ function numbersOf({ tensors, make }: TensorGroup): Uint8Array[] {
 
 function modelFile(
   name: string,
-  { nodes, weights, inputs, outputs }: OnnxModel,
+  { nodes, weights, inputs, outputs, values: valueInfo = [] }: OnnxModel,
   places: ReadonlyMap<TensorHeader, Place>,
 ): PiecedFile {
   const opsetImport = [
@@ -135,7 +137,7 @@ function modelFile(
     { domain: "com.microsoft", version: 1 },
   ];
   const head = encodeMessage(MODEL, { irVersion: IR_VERSION, producerName: "aflora", opsetImport });
-  const graph = encodeMessage(GRAPH, { node: nodes, name: "aflora", input: inputs, output: outputs });
+  const graph = encodeMessage(GRAPH, { node: nodes, name: "aflora", input: inputs, output: outputs, valueInfo });
   const initializers = weights.map((group) => ({
     group,
     starts: group.tensors.map((tensor) => initializerStart(tensor, places.get(tensor))),

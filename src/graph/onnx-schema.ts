@@ -56,6 +56,7 @@ export const GRAPH = {
   initializer: { repeated: true, type: TENSOR, id: 5 },
   input: { repeated: true, type: VALUE_INFO, id: 11 },
   output: { repeated: true, type: VALUE_INFO, id: 12 },
+  valueInfo: { repeated: true, type: VALUE_INFO, id: 13 },
 } satisfies ProtobufSchema;
 
 /** The part of ONNX's protobuf schema that aflora writes and reads (onnx.proto, IR version 8). */

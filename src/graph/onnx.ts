@@ -57,18 +57,18 @@ class Encoder implements OnnxEmitter {
     this.#names.set(value, name);
   }
 
-  #nameOf(value: Value | string): string {
+  nameOf(value: Value | string): string {
     if (typeof value === "string") return value;
     return this.#names.get(value) ?? value.leaf?.name ?? `v${value.id}`;
   }
 
   emit(opType: string, inputs: readonly (Value | string)[], options: OnnxNodeOptions = {}): string {
     const { domain = "", attributes = {}, outputs } = options;
-    const input = inputs.map((value) => this.#nameOf(value));
+    const input = inputs.map((value) => this.nameOf(value));
     const key = outputs ? "" : JSON.stringify([opType, input, domain, attributes]);
     const known = key && this.#emitted.get(key);
     if (known) return known;
-    const names = outputs?.map((value) => this.#nameOf(value)) ?? [`t${this.#count++}`];
+    const names = outputs?.map((value) => this.nameOf(value)) ?? [`t${this.#count++}`];
     if (key) this.#emitted.set(key, names[0]!);
     this.nodes.push({
       name: `${this.#origin}/${opType}_${this.nodes.length}`,
@@ -177,6 +177,8 @@ export interface EncodeOptions {
   plainOps?: ReadonlySet<string> | undefined;
   /** Whether quantised weights, which must be embedded, are prepacked for products of few rows. */
   packs?: boolean | undefined;
+  /** Whether the model has the shapes of all values, not only those of its inputs and outputs. */
+  shapes?: boolean | undefined;
   /** Whether 8-bit products use unsigned weights. */
   unsignedBytes?: boolean | undefined;
 }
@@ -195,7 +197,7 @@ export function onnxModel(
   outputs: Readonly<Record<string, Value>>,
   options: EncodeOptions = {},
 ): { model: OnnxModel; inputs: Value[] } {
-  const { embedded = new Map(), symbols = {} } = options;
+  const { embedded = new Map(), symbols = {}, shapes = false } = options;
   const values = Object.values(outputs);
   const leaves = liveLeaves(values);
   const given = leaves.filter(({ leaf }) => leaf!.kind !== "constant" && !embedded.has(leaf!.name));
@@ -223,6 +225,7 @@ export function onnxModel(
   for (const node of nodes) encoder.encodeNode(node, rewrites.get(node));
   for (const [name, value] of copies) encoder.emit("Identity", [value], { outputs: [name] });
 
+  const inner = nodes.flatMap((node) => node.outputs).filter((value) => !named.has(value));
   // Leave out weights of which only the prepacked form is read.
   const read = new Set(encoder.nodes.flatMap(({ input }) => input));
   return {
@@ -231,6 +234,7 @@ export function onnxModel(
       weights: encoder.weights.filter(({ tensors }) => tensors.some(({ name }) => read.has(name))),
       inputs: given.map((value) => valueInfo(value.leaf!.name, value, symbols)),
       outputs: Object.entries(outputs).map(([name, value]) => valueInfo(name, value, symbols)),
+      ...(shapes && { values: inner.map((value) => valueInfo(encoder.nameOf(value), value, symbols)) }),
     },
     inputs: given,
   };

@@ -95,7 +95,9 @@ export class Runtime {
       );
     }
     const unsignedBytes = !signedBytes && (await this.#needsUnsignedBytes(frozen));
-    const { model, inputs } = onnxModel(outputs, { embedded, plainOps, packs: packed !== undefined, unsignedBytes });
+    // ONNX Runtime compares values of unknown shape with all free buffers when it plans the memory of a session.
+    const options = { embedded, plainOps, packs: packed !== undefined, unsignedBytes, shapes: true };
+    const { model, inputs } = onnxModel(outputs, options);
     const create: CreateSession = (bytes) =>
       this.#onnxRuntime.InferenceSession.create(bytes as Uint8Array, this.#sessionOptions(profile));
     let session: InferenceSession;

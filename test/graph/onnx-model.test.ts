@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { diskFolder } from "../../src/export/output-folder-node.ts";
 import { Graph } from "../../src/graph/graph.ts";
-import { onnxModel } from "../../src/graph/onnx.ts";
+import { type EncodeOptions, onnxModel } from "../../src/graph/onnx.ts";
 import { modelBytes, type OnnxModel, onnxFiles } from "../../src/graph/onnx-model.ts";
 import { add, gemm } from "../../src/graph/ops.ts";
 import { float32 } from "../../src/graph/tensor.ts";
@@ -16,7 +16,7 @@ const LAYERS = ["first", "second", "third"];
 const BYTES = SIZE * SIZE * 4;
 
 /** Three square layers in sequence, with a bias of a few bytes. */
-function threeLayers(): OnnxModel {
+function threeLayers(options?: EncodeOptions): OnnxModel {
   const graph = new Graph();
   let x = graph.leaf("input", "x", "float32", ["rows", SIZE]);
   for (const name of LAYERS) x = gemm(x, graph.leaf("frozen", name, "float32", [SIZE, SIZE]), { transB: true });
@@ -24,7 +24,8 @@ function threeLayers(): OnnxModel {
   const weight = (size: number, seed: number) =>
     Float32Array.from({ length: size }, (_, i) => Math.sin(seed + i) / SIZE);
   const weights = LAYERS.map((name, i) => [name, float32([SIZE, SIZE], weight(SIZE * SIZE, i))] as const);
-  return onnxModel({ y }, { embedded: new Map([...weights, ["bias", float32([SIZE], weight(SIZE, 9))]]) }).model;
+  const embedded = new Map([...weights, ["bias", float32([SIZE], weight(SIZE, 9))]]);
+  return onnxModel({ y }, { ...options, embedded }).model;
 }
 
 async function run(model: string | Uint8Array): Promise<Float32Array> {
@@ -64,6 +65,16 @@ it.each([
   }
   if (files.length > 1) expect(files[0].size).toBeLessThan(BYTES);
   expect(await run(join(home, "onnx/model.onnx"))).toEqual(await run(modelBytes(model)));
+});
+
+it("the shapes of all values do not change the result, and ONNX Runtime reads them", async () => {
+  const model = threeLayers({ shapes: true });
+  const shape = { dim: [{ dimParam: "rows" }, { dimValue: SIZE }] };
+  const type = (elemType: number) => ({ tensorType: { elemType, shape } });
+  expect(model.values).toEqual(LAYERS.map(() => ({ name: expect.any(String), type: type(1) })));
+  expect(await run(modelBytes(model))).toEqual(await run(modelBytes(threeLayers())));
+  const wrong = model.values!.map((value) => ({ ...value, type: type(7) }));
+  await expect(run(modelBytes({ ...model, values: wrong }))).rejects.toThrow(/tensor\(int64\)/);
 });
 
 it("computes elements when a file is written, and rejects a number of them that does not fit the shape", () => {
