@@ -1,12 +1,25 @@
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** Projects of one call of vitest, those with the longest files first: none of these is left to one core at the end. */
-const ORDER = ["endurance", "docs", "browser", "unit", "integration", "alone"];
+/** The files that take longest, longest first: otherwise one of them would leave a core idle at the end. */
+const LONGEST = [
+  "faults.endurance",
+  "pages-q-z",
+  "pages-a-e",
+  "readme",
+  "pages-f-p",
+  "examples",
+  "init",
+  "package",
+  "queue.endurance",
+];
 
-/** Files in the order of {@link ORDER}, within a project as vitest has them. */
+/** Files in the order of {@link LONGEST}, then all others as vitest has them. */
 export default class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ project }: TestSpecification): number => ORDER.indexOf(project.name);
+    const place = ({ moduleId }: TestSpecification): number => {
+      const found = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+      return found < 0 ? LONGEST.length : found;
+    };
     return (await super.sort(files)).sort((a, b) => place(a) - place(b));
   }
 }

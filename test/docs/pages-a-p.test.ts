@@ -1,4 +1,0 @@
-import { PAGES } from "./pages.ts";
-import { walk } from "./walk.ts";
-
-walk(PAGES.filter((page) => /^docs\/[a-p]/.test(page) && page !== "docs/learn-classify.md"));
