@@ -99,7 +99,7 @@ export class Runtime {
     const options = { embedded, plainOps, packs: packed !== undefined, unsignedBytes, shapes: true };
     const { model, inputs } = onnxModel(outputs, options);
     const create: CreateSession = (bytes) =>
-      this.#onnxRuntime.InferenceSession.create(bytes as Uint8Array, this.#sessionOptions(profile));
+      this.#onnxRuntime.InferenceSession.create(bytes as Uint8Array, this.#sessionOptions(embedded.size > 0, profile));
     let session: InferenceSession;
     try {
       session = await (packed ? packed(model, create) : create(modelBytes(model)));
@@ -129,10 +129,7 @@ export class Runtime {
    */
   async openWhole(model: Uint8Array | string, location: string): Promise<WholeModel> {
     try {
-      const session = await this.#onnxRuntime.InferenceSession.create(
-        model as Uint8Array,
-        this.#sessionOptions(undefined),
-      );
+      const session = await this.#onnxRuntime.InferenceSession.create(model as Uint8Array, this.#sessionOptions(true));
       return new WholeModel(session, this.#onnxRuntime.Tensor);
     } catch (error) {
       throw new UserError(`${location} cannot be opened by ONNX Runtime: ${reason(error)}; export it again`, {
@@ -165,7 +162,11 @@ export class Runtime {
     return this.#saturatesBytes;
   }
 
-  #sessionOptions(profile: string | undefined): InferenceSession.SessionOptions {
+  /** @param hasWeights whether weights are among the model's constants */
+  #sessionOptions(hasWeights: boolean, profile?: string): InferenceSession.SessionOptions {
+    // GemmTransposeFusion would transpose the wide operands of products whose thin results are transposed instead.
+    // Without weights, ConstantFolding finds only a few scalars, and then all optimizers run again.
+    const off = ["GemmTransposeFusion", ...(hasWeights ? [] : ["ConstantFolding"])];
     return {
       // Ops without a GPU kernel run on the CPU anyway. If "cpu" were listed, it would replace a missing GPU in a page.
       executionProviders: [this.device.provider],
@@ -177,8 +178,7 @@ export class Runtime {
       extra: {
         // Otherwise a session's threads spin for about 30 ms after a run and slow down other work.
         session: { force_spinning_stop: "1" },
-        // This optimizer would transpose the wide operands of products whose thin results are transposed instead.
-        optimization: { disable_specified_optimizers: "GemmTransposeFusion" },
+        optimization: { disable_specified_optimizers: off.join(";") },
       },
       ...(profile && { enableProfiling: true, profileFilePrefix: profile }),
     };
