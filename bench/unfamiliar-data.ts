@@ -2,7 +2,7 @@
  * Data that aflora was not built on: each set is made or drawn here, learned by `train`'s defaults and scored on other rows, beside
  * scikit-learn on the same encoder's vectors (oracle/unfamiliar_data.py).
  *
- *     npm run bench:unfamiliar -- PYTHON [SET …] [--data ../shared/data] [--output runs/unfamiliar]
+ *     npm run bench:unfamiliar -- PYTHON [SET …] [--data ../shared/data] [--output runs/unfamiliar] [--threads N]
  *
  * Without a SET, all are measured in turn. Prints a row of a Markdown table for each.
  */
@@ -36,6 +36,7 @@ const { values, positionals } = parseArgs({
   options: {
     data: { type: "string", default: "../shared/data" },
     output: { type: "string", default: "runs/unfamiliar" },
+    threads: { type: "string" },
   },
 });
 
@@ -234,6 +235,9 @@ const python = pythonOf(given);
 const names = Object.keys(SETS) as SetName[];
 const chosen = asked.length > 0 ? asked.map((name) => oneOf("set", name, names)) : names;
 
+/** On a machine that also does other work, one thread is faster than several that wait for each other. */
+const where = values.threads === undefined ? {} : { threads: Number(values.threads) };
+
 const linesOf = (rows: readonly Row[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 /** As a spreadsheet's CSV, unless cells are lists. */
 function tableOf(rows: readonly Row[]): [ending: string, text: string] {
@@ -251,7 +255,7 @@ function tableOf(rows: readonly Row[]): [ending: string, text: string] {
 /** What scikit-learn reaches with the vectors of the untrained encoder; undefined for words. */
 async function peer(folder: string, { train, test, options }: DataSet): Promise<number | undefined> {
   if (Array.isArray(train[0]![options.text])) return undefined;
-  const encoder = await loadEmbedder(undefined, nodeRuntime());
+  const encoder = await loadEmbedder(undefined, nodeRuntime(where));
   const texts = (rows: readonly Row[]): string[] => rows.map((row) => String(row[options.text]));
   for (const [part, rows] of [
     ["train", train],
@@ -282,11 +286,11 @@ for (const set of chosen) {
     return file;
   });
   const began = performance.now();
-  const run = { ...data.options, train: files[0], output: join(folder, "run") } as FineTuneConfig;
+  const run = { ...data.options, ...where, train: files[0], output: join(folder, "run") } as FineTuneConfig;
   const { directory, notes, result } = await fineTune(run);
   const seconds = (performance.now() - began) / 1000;
   const { text, label } = data.options;
-  const [found] = await evaluateRun(directory, { validation: files[1]!, text, label });
+  const [found] = await evaluateRun(directory, { ...where, validation: files[1]!, text, label });
   const { [data.metric]: score } = found!.metrics;
   const beside = await peer(folder, data);
   const same = found!.beside?.["same answer for all"]?.[data.metric];
