@@ -12,6 +12,7 @@ import type { StudyFlags } from "./study-flags.ts";
 import { runOnQueue, statusOnQueue } from "./study-queue.ts";
 import { bytes, counted, duration, table } from "./terminal/format.ts";
 import { print, say } from "./terminal/print.ts";
+import { whilePending } from "./terminal/progress-line.ts";
 import { onStopSignal } from "./terminal/stop-signals.ts";
 import { StudyProgressLines } from "./terminal/study-progress.ts";
 import { runTrialInProcess } from "./trial-process.ts";
@@ -21,7 +22,7 @@ const FAILED = 1;
 /** Runs a study here or on a queue, prints the results and sets the exit code; or prints its plan or state. */
 export async function doStudy(study: Study, output: string, flags: StudyFlags): Promise<void> {
   const { dryRun, queue, status, markdown, json } = flags;
-  const plan = await planStudy(study);
+  const plan = await whilePending("planning the trials", planStudy(study));
   if (dryRun) return showPlan(plan, json === true);
   const onQueue = queue === undefined && !status ? undefined : queueUrl(queue);
   if (status) {

@@ -55,6 +55,7 @@ export function tuneCommand(): Command {
     if (!(minutes > 0)) throw new UserError(`--minutes must be above 0, not ${minutes}`);
     const abort = new AbortController();
     const lines = new StudyProgressLines();
+    lines.plan();
     const stopListening = onStopSignal(() => {
       abort.abort();
       lines.log("saving what is done; press Ctrl-C again to end at once");

@@ -18,7 +18,13 @@ export class StudyProgressLines implements StudyProgress {
   #trial = "";
   #left = 0;
 
+  /** Shows that trials are planned, if that takes long before the first one begins. */
+  plan(): void {
+    this.#stages.take({ stage: "planning the trials", done: 0, unit: "trials" });
+  }
+
   onTrial({ seed }: Trial, label: string, count: number, total: number): void {
+    this.#stages.end();
     const seconds = (performance.now() - this.#started) / 1000;
     // Finished trials from before took no time.
     this.#left = total - count + 1;

@@ -33,10 +33,12 @@ const SIDE_BY_SIDE = 2 ** 21;
 /** Limit on the numbers in the steps that these fits remember, and the limits on the steps of a fit. */
 const REMEMBERED = 2 ** 24;
 const [FEWEST_STEPS, MOST_STEPS] = [2, 5];
-/** Limits on outputs and products of one run of a graph, over a block of rows: about 20 ms, and 8 MB per intermediate value. */
+/**
+ * Limits on outputs and products of one run of a graph, over a block of rows: about 20 ms, and 8 MB per intermediate value. With thousands
+ * of outputs, a block has as many rows as columns: with fewer, reading the coefficients takes as long as the products.
+ */
 const BLOCK_OUTPUTS = 2 ** 20;
 const BLOCK_PRODUCTS = 2 ** 29;
-const FEWEST_ROWS = 64;
 /** Maximum number of products for the features' sum of squares. With more rows, some of them give an estimate. */
 const GRAM_PRODUCTS = 2 ** 34;
 /** Rows from which the mean curvature of the loss is estimated. */
@@ -322,7 +324,7 @@ async function sumOfTargets(design: Design, weights: Float64Array, turns: Turns)
 /** Ranges of rows for single runs of a graph. @param outputs of all fits */
 function blocksOf(rows: number, outputs: number, width: number): (readonly [from: number, to: number])[] {
   const most = Math.min(BLOCK_OUTPUTS / outputs, BLOCK_PRODUCTS / (outputs * width));
-  const size = Math.max(FEWEST_ROWS, Math.floor(most));
+  const size = Math.max(width, Math.floor(most));
   return Array.from({ length: Math.ceil(rows / size) }, (_, i) => [i * size, Math.min(rows, (i + 1) * size)]);
 }
 
