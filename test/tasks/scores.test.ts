@@ -56,5 +56,7 @@ test("the same answer for all: the better of the most frequent labels by each me
   expect(scores).toEqual({ accuracy: 0.75, f1: 0.4, matthews_correlation: 0 });
   const numbers = { kind: "regression", labels: [], metrics: ["pearson", "mean_squared_error"] };
   expect(sameAnswerScores(numbers, labelled([1, 2, 6]))).toEqual({ pearson: 0, mean_squared_error: 14 / 3 });
+  const rewards = { kind: "reward", labels: [], metrics: ["reward_accuracy"] };
+  expect(sameAnswerScores(rewards, labelled([0, 0]))).toEqual({ reward_accuracy: 0.5 });
   expect(sameAnswerScores({ kind: "multi-label", labels: ["a"], metrics: [] }, [])).toBeUndefined();
 });
