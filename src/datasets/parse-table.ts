@@ -84,6 +84,11 @@ export class TableReader {
     this.#everyLine = options.everyLine ?? false;
   }
 
+  /** Number of rows so far. */
+  get length(): number {
+    return this.#rows.length;
+  }
+
   /** Reads the next piece. @throws UserError if a row does not fit the header. */
   read(piece: string): void {
     this.#isEmpty &&= this.#everyLine ? piece === "" : isBlank(piece);

@@ -5,7 +5,6 @@ import { AnswerRows, type LikelihoodOptions, type PromptRows } from "./generatio
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";
 import type { CachedDecoder } from "./generation/cached-decoder.ts";
-import type { HeldAnswer } from "./generation/constrained/answer-constraint.ts";
 import { constraintOf } from "./generation/constrained/schema-constraint.ts";
 import { type AnswerCounts, promptRows, type WrittenToken } from "./generation/generate-tokens.ts";
 import { type GenerationOptions, type GenerationTokens, generationOptions } from "./generation/generation-options.ts";
@@ -165,9 +164,8 @@ class AnswerWriter {
   readonly #onToken: AnswerOptions["onToken"];
   readonly #texts: readonly AnswerText[];
   readonly #ids: readonly number[][];
-
-  /** The answers so far, if a schema constrains them. */
-  readonly #held: (HeldAnswer | undefined)[];
+  /** Answers that are complete by their schema. */
+  readonly #whole = new Set<number>();
   /** The error that stopped an answer. */
   #failure: { error: unknown } | undefined;
 
@@ -191,7 +189,6 @@ class AnswerWriter {
       constraint?.vocabulary.textOf(ids) ?? tokenizer.decode(ids, { skipSpecialTokens: true });
     this.#texts = Array.from({ length: prompts.length * copies }, () => new AnswerText(decode, options.stop));
     this.#ids = this.#texts.map(() => []);
-    this.#held = this.#texts.map(() => constraint?.begin());
   }
 
   /** Checks the options and compiles the schema. @throws UserError like {@link writeAnswer}. */
@@ -299,16 +296,16 @@ class AnswerWriter {
     try {
       const options = { ...this.#options, maxNewTokens };
       const found = await beamSearch(reader, this.#begun, options, () => this.#signal?.aborted === true);
-      for (const [answer, ids] of found.entries()) for (const token of ids) arrive(this.#take({ answer, token }));
+      for (const [answer, ids] of found.entries()) for (const token of ids) arrive(this.#take({ answer, token, isWhole: false }));
     } finally {
       reader.release();
     }
   }
 
-  #take({ answer, token, likelihood }: WrittenToken): AnswerPiece {
+  #take({ answer, token, likelihood, isWhole }: WrittenToken): AnswerPiece {
     const text = this.#texts[answer]!;
     this.#ids[answer]!.push(token);
-    this.#held[answer] = this.#held[answer]?.with(token);
+    if (isWhole) this.#whole.add(answer);
     this.#onToken?.(likelihood);
     return { answer, text: this.#isEnd(token) || text.stopped ? "" : text.push(token), likelihood };
   }
@@ -320,7 +317,7 @@ class AnswerWriter {
   /** Whether an answer is complete without an end token. */
   #isWhole(answer: number): boolean {
     if (this.#texts[answer]!.stopped || this.#signal?.aborted === true || this.#failure) return true;
-    return this.#held[answer]?.isWhole ?? false;
+    return this.#whole.has(answer);
   }
 
   endOf(answer: number): AnswerEnd {

@@ -37,7 +37,7 @@ const main = document.querySelector("main"), live = document.getElementById("liv
 const events = new EventSource("/events");
 events.onopen = () => { live.textContent = "Watching the run"; };
 events.onerror = () => { live.textContent = "No answer from the run; trying again"; };
-events.addEventListener("stage", ({ data }) => { live.textContent = data; });
+events.addEventListener("stage", ({ data }) => { live.textContent = JSON.parse(data); });
 events.onmessage = ({ data }) => {
   live.textContent = "Watching the run";
   const open = [...main.querySelectorAll("details[open]")].map(({ id }) => id);
@@ -98,7 +98,7 @@ class WatchedRun {
   }
 
   get #stageEvent(): string {
-    return this.#stage === undefined ? "" : `event: stage\ndata: ${this.#stage}\n\n`;
+    return this.#stage === undefined ? "" : `event: stage\ndata: ${JSON.stringify(this.#stage)}\n\n`;
   }
 }
 

@@ -10,10 +10,11 @@ import type { BaseModel } from "../model/base-model.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { runtimeFor } from "../runtime/runtime-for-node.ts";
+import { inSlices } from "../runtime/slices.ts";
 import type { Example } from "../tasks/example.ts";
-import { computeMetrics, sameAnswerScores, scoresOf } from "../tasks/examples.ts";
+import { computeMetrics, prepareMetrics, sameAnswerScores, scoresOf } from "../tasks/examples.ts";
 import type { Finding } from "../tasks/findings.ts";
-import { scoreAnswers } from "../tasks/metrics/answers.ts";
+import { type AnswerScores, slicedScores } from "../tasks/metrics/answers.ts";
 import { SEARCH_METRIC_NAMES } from "../tasks/metrics/retrieval-metrics.ts";
 import { answerOf } from "../tasks/prompt.ts";
 import { namedColumns } from "../tasks/rows.ts";
@@ -118,6 +119,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     for (const { name, examples } of await splitsOf(run, source, model)) {
       source.onStage?.("evaluating");
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });
+      await prepareMetrics(kind, predictions, examples);
       const details = kind.detailsOf?.(predictions, examples, task.labels);
       const findings = kind.findingsOf?.(predictions, examples, task.labels);
       if (source.generate !== undefined) source.onStage?.("answering");
@@ -142,7 +144,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
         metrics: {
           ...metrics,
           ...details?.metrics,
-          ...(answers && answerScores(answers, kind)),
+          ...(answers && (await answerScores(answers, kind))),
         },
         ...(errors && { errors }),
         ...(beside && { beside }),
@@ -177,15 +179,16 @@ async function answersOf(
 }
 
 /** Scores of the answers and of the kind's baselines, which need no model (such as `lead3_rouge1`). */
-function answerScores(
+async function answerScores(
   answers: readonly ScoredAnswer[],
   { answerScoring: { baselines = {}, bySentence: splitSentences } = {} }: Pick<TaskKind, "answerScoring">,
-): Record<string, number> {
+): Promise<Record<string, number>> {
   const references = answers.map(({ reference }) => reference);
-  const score = (texts: readonly string[]) => scoreAnswers(texts, references, { splitSentences });
-  const scores: Record<string, number> = { ...score(answers.map(({ answer }) => answer)) };
+  const score = async (texts: readonly string[]): Promise<AnswerScores> =>
+    (await inSlices(slicedScores(texts, references, { splitSentences })))!;
+  const scores: Record<string, number> = { ...(await score(answers.map(({ answer }) => answer))) };
   for (const [name, answerOf] of Object.entries(baselines)) {
-    const { rouge1, rouge2, rougeL, rougeLsum } = score(answers.map(({ text }) => answerOf(text)));
+    const { rouge1, rouge2, rougeL, rougeLsum } = await score(answers.map(({ text }) => answerOf(text)));
     for (const [metric, value] of Object.entries({ rouge1, rouge2, rougeL, rougeLsum })) {
       scores[`${name}_${metric}`] = value;
     }

@@ -168,7 +168,22 @@ export function sameAnswerScores(
 }
 
 /**
- * Computes a task's metrics like {@link computeMetrics}. Other events run while the kind prepares them.
+ * Lets a kind compute what the metrics, details and findings of these predictions share. Other events run meanwhile.
+ * @throws the signal's reason
+ */
+export async function prepareMetrics(
+  kind: Pick<TaskKind, "prepareMetrics">,
+  predictions: readonly Prediction[],
+  examples: readonly Example[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const preparing = kind.prepareMetrics?.(predictions, examples);
+  if (preparing) await inSlices(preparing, () => signal?.aborted === true);
+  signal?.throwIfAborted();
+}
+
+/**
+ * Computes a task's metrics like {@link computeMetrics}, after {@link prepareMetrics}.
  * @throws the signal's reason
  */
 export async function metricsOf(
@@ -177,9 +192,7 @@ export async function metricsOf(
   examples: readonly Example[],
   signal?: AbortSignal,
 ): Promise<Record<string, number>> {
-  const preparing = findTaskKind(task.kind).prepareMetrics?.(predictions, examples);
-  if (preparing) await inSlices(preparing, () => signal?.aborted === true);
-  signal?.throwIfAborted();
+  await prepareMetrics(findTaskKind(task.kind), predictions, examples, signal);
   return computeMetrics(task, predictions, examples);
 }
 

@@ -27,12 +27,14 @@ export interface RunFindings {
 /** Rows that a short report shows of a list without an end. */
 export const MOST_SHOWN = 10;
 
-/** Limit on the letters of a text in a table. */
+/** Limit on the letters of a text in a table, and on those that are read for it: the rest may be white space. */
 const LETTERS = 300;
+const LETTERS_READ = 10 * LETTERS;
 
 /** The text or texts of an example in one line, shortened. */
 export function lineOfExample({ text, textPair }: Pick<Example, "text" | "textPair">): string {
-  const line = (textPair === undefined ? text : `${text} | ${textPair}`).replace(/\s+/g, " ").trim();
+  const whole = textPair === undefined ? text : `${text} | ${textPair}`;
+  const line = whole.slice(0, LETTERS_READ).replace(/\s+/g, " ").trim();
   return line.length > LETTERS ? `${line.slice(0, LETTERS - 1)}…` : line;
 }
 

@@ -307,7 +307,7 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   readonly metrics: Readonly<Record<string, Metric>>;
   /** Metrics of a task that names none, in the order shown; the first picks the best epoch. */
   readonly defaultMetrics: readonly string[];
-  /** Computes and keeps values that the metrics of these predictions share, if that takes long, and pauses sometimes. */
+  /** Computes and keeps values that the metrics and findings of these predictions share, if that takes long, and pauses sometimes. */
   prepareMetrics?(predictions: readonly Prediction[], examples: readonly Example[]): Generator<void, unknown>;
   /** Further results of `evaluate`. */
   detailsOf?(

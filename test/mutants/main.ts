@@ -32,8 +32,6 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PATIENCE = 120_000;
 /** Milliseconds, beyond this multiple of those without a change, after which one has made the tests hang: they see it. */
 const SLACK = { more: 10_000, times: 4 };
-/** Test files that run first; the others run if none of these fails. */
-const FIRST = 3;
 
 /** A change and the test that sees it, if one does. */
 interface Result {
@@ -81,7 +79,7 @@ try {
   rmSync(copy, { recursive: true, force: true });
 }
 
-async function tryRoom(room: string, chosenTests: (file: string) => string[]): Promise<void> {
+async function tryRoom(room: string, chosenTests: (file: string) => string[][]): Promise<void> {
   const all = filesIn(join(copy, "src", room)).flatMap((file) =>
     mutantsOf(readFileSync(file, "utf8")).map((mutant) => ({ file, mutant })),
   );
@@ -102,7 +100,7 @@ function resultOf(file: string, { line, to }: Mutant): Result | undefined {
   );
 }
 
-async function tried(file: string, mutant: Mutant, tests: readonly string[]): Promise<Result> {
+async function tried(file: string, mutant: Mutant, tests: readonly (readonly string[])[]): Promise<Result> {
   const seen = (await seenBy(file, mutant, tests)) ?? null;
   const result = { file: relative(copy, file), line: mutant.line, to: mutant.to, seen };
   note(result);
@@ -112,17 +110,19 @@ async function tried(file: string, mutant: Mutant, tests: readonly string[]): Pr
   return result;
 }
 
-/** The test that sees a change. */
-async function seenBy(file: string, mutant: Mutant, tests: readonly string[]): Promise<string | undefined> {
-  for (const some of [tests.slice(0, FIRST), tests.slice(FIRST)]) {
+/** The test that sees a change; of each group of test files, the quickest runs first. */
+async function seenBy(
+  file: string,
+  mutant: Mutant,
+  groups: readonly (readonly string[])[],
+): Promise<string | undefined> {
+  for (const group of groups) {
     const baselines: Baseline[] = [];
-    for (const test of some) baselines.push(await baselineOf(test));
-    const failure = await failureOf(
-      file,
-      mutant,
-      baselines.filter(({ passes }) => passes),
-    );
-    if (failure !== undefined) return failure;
+    for (const test of group) baselines.push(await baselineOf(test));
+    for (const { test, passes, ms } of baselines.sort((a, b) => a.ms - b.ms)) {
+      const failure = passes ? await failureOf(file, mutant, test, ms) : undefined;
+      if (failure !== undefined) return failure;
+    }
   }
   return undefined;
 }
@@ -143,14 +143,12 @@ function note(result: Result | Baseline): void {
   if (values.results) appendFileSync(values.results, `${JSON.stringify(result)}\n`);
 }
 
-async function failureOf(file: string, mutant: Mutant, tests: readonly Baseline[]): Promise<string | undefined> {
-  if (tests.length === 0) return undefined;
+/** @param ms time of the test without a change */
+async function failureOf(file: string, mutant: Mutant, test: string, ms: number): Promise<string | undefined> {
   const text = readFileSync(file, "utf8");
   write(file, mutated(text, mutant));
   try {
-    const names = tests.map(({ test }) => join(copy, test));
-    const limit = SLACK.more + SLACK.times * tests.reduce((sum, { ms }) => sum + ms, 0);
-    return await warm.failure(file, names, limit);
+    return await warm.failure(file, [join(copy, test)], SLACK.more + SLACK.times * ms);
   } finally {
     write(file, text);
   }

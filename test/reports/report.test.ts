@@ -7,6 +7,7 @@ import { renderReport, writeReport } from "../../src/reports/report.ts";
 import type { RunRecords } from "../../src/runs/read-run.ts";
 import type { ScoresRecord } from "../../src/runs/records.ts";
 import type { RunFindings } from "../../src/tasks/findings.ts";
+import { elementsOf, HOSTILE } from "../support/hostile-words.ts";
 import { type MadeUp, makeUp, withFrozenBlocks, writeRun } from "../support/made-up-run.ts";
 
 let home: string;
@@ -22,22 +23,6 @@ const figure = (page: Document, title: string) =>
   [...page.querySelectorAll("figure")].find((figure) => figure.querySelector("h2")!.textContent === title)!;
 const cells = (row: Element) => [...row.children].map((cell) => cell.textContent);
 const numbers = (of: Element) => [...of.querySelectorAll("tbody tr")].map(cells);
-
-/** Ways out of a text, an attribute, a comment, a style and a script of HTML or SVG. */
-const HOSTILE = [
-  `"><img src=x onerror=alert(1)>`,
-  `' onmouseover='alert(1)`,
-  "</title></style></svg></table><script>alert(1)</script>",
-  "--><svg/onload=alert(1)>",
-  "<![CDATA[<iframe src=javascript:alert(1)>]]>",
-  "&lt;b&gt;&#60;b&#62;\u2028<b",
-];
-
-/** Each element of a page with the names of its attributes, in their order. */
-const elementsOf = (html: string): string[] =>
-  Array.from(parseHTML(html).document.querySelectorAll("*"), (element) =>
-    [element.tagName, ...element.getAttributeNames()].join(" "),
-  );
 
 describe("of one run", () => {
   const FINDINGS = {

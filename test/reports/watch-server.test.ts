@@ -1,9 +1,11 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseHTML } from "linkedom";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { startWatchServer } from "../../src/reports/watch-server.ts";
+import { elementsOf, HOSTILE } from "../support/hostile-words.ts";
 import { makeUp, writeRun } from "../support/made-up-run.ts";
 
 let home: string;
@@ -92,8 +94,48 @@ test("a page that is opened before there is a run shows its stages, then the run
   await server.close();
   const messages = (await told).trimEnd().split("\n\n");
   expect(messages[0]).toContain("The run has no records yet.");
-  expect(messages[1]).toBe("event: stage\ndata: evaluating: 5 of 20 examples");
+  expect(messages[1]).toBe('event: stage\ndata: "evaluating: 5 of 20 examples"');
   expect(messages[2]).toContain("steps so far");
+});
+
+test.each(HOSTILE)("shows the same elements, whatever models, labels, workers and files are named: %s", async (evil) => {
+  const shown = async (words: string) => {
+    const { config, steps } = run;
+    const share = { shards: 1, computing: 0.1, bytes: 1 };
+    const begun = {
+      ...run,
+      config: { ...config, run: { ...config.run, model: words } },
+      steps: steps.slice(0, 2).map((step) => ({ ...step, workers: [{ name: words, ...share }] })),
+      ...{ evaluations: [], freezing: [] },
+    };
+    const directory = await writeRun(join(home, `${HOSTILE.indexOf(words)}`), begun, false);
+    const table = { title: words, columns: [words, "b"], rows: [[words, 1]] };
+    await writeFile(
+      join(directory, "findings.json"),
+      JSON.stringify({ examples: 1, startsFitted: true, tables: [table] }),
+    );
+    const server = await startWatchServer();
+    onTestFinished(() => server.close().catch(() => {}));
+    await server.follow(directory);
+    const samples = [{ prompt: words, answer: words, reward: 1 }];
+    await server.push({ ...run.evaluations[0]!, samples });
+    const stage = `reading ${words}\n\ndata: ${JSON.stringify(words)}\n\n`;
+    await server.push({ kind: "progress", stage, done: 0, unit: "rows" });
+    const page = await (await fetch(server.url)).text();
+    const told = (await fetch(`${server.url}events`)).text();
+    await server.close();
+    const events = (await told).trimEnd().split("\n\n");
+    expect(events[1]).toBe(`event: stage\ndata: ${JSON.stringify(stage)}`);
+    const contents = events.filter((event) => event.startsWith("data: ")).map((event) => JSON.parse(event.slice(6)));
+    expect(contents).toHaveLength(2);
+    return [page, ...contents];
+  };
+  const [plain, hostile] = [await shown("a label"), await shown(evil)];
+  expect(hostile.map(elementsOf)).toEqual(plain.map(elementsOf));
+  for (const html of hostile) {
+    const cells = Array.from(parseHTML(html).document.querySelectorAll("td"), (cell) => cell.textContent);
+    expect(cells).toContain(evil);
+  }
 });
 
 test("a port that is taken, and a folder that is no run, are refused", async () => {

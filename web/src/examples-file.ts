@@ -12,6 +12,8 @@ import { type GivenExamples, MOST_PICTURES } from "./given-examples.ts";
 
 /** Maximum size of a file of examples in bytes. */
 const LARGEST = 200e6;
+/** Maximum number of rows of a file: a row takes memory however short it is. */
+const MOST_ROWS = 2_000_000;
 /** Bytes of a file that are read at once: their rows take many times their size before they are packed. */
 const PIECE = 2 ** 20;
 /** Number of rows to show, and of characters of a cell. */
@@ -70,6 +72,11 @@ async function readFile(file: Blob, name: string): Promise<Table> {
     const piece = decode(new Uint8Array(await file.slice(from, from + PIECE).arrayBuffer()));
     if (piece.includes("\0")) throw new UserError(`${name} is not text; save it as CSV, TSV or JSONL`);
     reader.read(piece);
+    if (reader.length > MOST_ROWS) {
+      throw new UserError(
+        `${name} has more than ${MOST_ROWS.toLocaleString("en-US")} rows, which a page does not take; give a part of them, or train it with npx aflora train`,
+      );
+    }
   }
   return reader.rest(decode());
 }

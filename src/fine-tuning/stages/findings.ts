@@ -1,4 +1,4 @@
-import { sameAnswerScores } from "../../tasks/examples.ts";
+import { prepareMetrics, sameAnswerScores } from "../../tasks/examples.ts";
 import { evenly } from "../../tasks/list.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { Predictor } from "../../training/prediction/predictor.ts";
@@ -36,6 +36,7 @@ export const findings: Stage<RunEnding> = {
       const logits = await predictor.logits(encodings, undefined, signal, onDone);
       const predictions = logits.map((values, i) => kind.predict(labels, examples[i]!, encodings[i]!, values, options));
       const sameAnswer = sameAnswerScores(task, examples);
+      await prepareMetrics(kind, predictions, examples, signal);
       const tables = kind.findingsOf!(predictions, examples, labels);
       return {
         ...ending,

@@ -24,8 +24,11 @@ export interface AnswerRow {
   options: RowOptions;
   /** Random generator for sampling. */
   random: RandomGenerator;
-  /** Receives each token, including the end token. */
-  take(token: number, likelihood: TokenLikelihood | undefined): void;
+  /**
+   * Receives each token, including the end token.
+   * @param isWhole whether the answer is complete without an end token, because its grammar allows no other token
+   */
+  take(token: number, likelihood: TokenLikelihood | undefined, isWhole: boolean): void;
   /** Called before and after each token: whether the caller needs no more tokens. */
   ended(): boolean;
   /** Receives the error that stops this answer; the others continue. By default, all of them fail. */
@@ -111,7 +114,7 @@ export class AnswerRows {
       const allowed = await row.held?.allowed(() => row.ended());
       // The caller may have left meanwhile.
       if (row.held && (!allowed || row.ended())) return false;
-      return this.#choose(row, allowed);
+      return await this.#choose(row, allowed);
     } catch (error) {
       if (!row.fail) throw error;
       row.fail(error);
@@ -119,7 +122,7 @@ export class AnswerRows {
     }
   }
 
-  #choose(row: RunningRow, allowed: AllowedTokens | undefined): boolean {
+  async #choose(row: RunningRow, allowed: AllowedTokens | undefined): Promise<boolean> {
     const { ids, logits: scores, options } = row;
     const written = ids.length - row.read;
     const likelihoodOf = options.likeliest === undefined ? undefined : likelihoods(scores, options.likeliest);
@@ -127,9 +130,10 @@ export class AnswerRows {
     const token = options.temperature === 0 ? likeliest(scores) : drawToken(scores, options, row.random);
     refuseOverflow(scores[token]!);
     ids.push(token);
-    row.held = row.held?.with(token);
-    row.take(token, likelihoodOf?.(token));
-    return !(options.eosTokenIds.includes(token) || written + 1 >= options.maxNewTokens || row.ended());
+    row.held = await row.held?.with(token, () => row.ended());
+    const isWhole = row.held?.isWhole ?? false;
+    row.take(token, likelihoodOf?.(token), isWhole);
+    return !(isWhole || options.eosTokenIds.includes(token) || written + 1 >= options.maxNewTokens || row.ended());
   }
 
   /** Reads the last token of the only remaining answer with guesses of the next ones, and generates tokens while the guesses are right. */

@@ -11,6 +11,9 @@ interface Beam {
   /** Generated tokens. */
   ids: readonly number[];
   score: number;
+}
+
+interface RunningBeam extends Beam {
   /** The generated tokens, if a grammar constrains them. */
   held: HeldAnswer | undefined;
 }
@@ -72,7 +75,7 @@ export async function beamSearch(
 /** The beams of one prompt. */
 class BeamsOfPrompt {
   /** The `numBeams` running beams, best first. */
-  running: Beam[];
+  running: RunningBeam[];
   #finished: FinishedBeam[];
   readonly #prompt: readonly number[];
   readonly #options: BeamOptions;
@@ -87,7 +90,7 @@ class BeamsOfPrompt {
       score: i === 0 ? 0 : EXCLUDED,
       held,
     }));
-    this.#finished = this.running.map((beam) => ({ ...beam, score: EXCLUDED, whole: false }));
+    this.#finished = this.running.map(({ ids }) => ({ ids, score: EXCLUDED, whole: false }));
   }
 
   /** The best complete answer, or the best running beam if there is none. */
@@ -114,7 +117,14 @@ class BeamsOfPrompt {
     const next = descending(continuations.map((each) => ({ ...each, score: each.score + (each.ends ? EXCLUDED : 0) })));
     this.#setAside(continuations);
     const chosen = next.slice(0, numBeams);
-    this.running = chosen;
+    const running: RunningBeam[] = [];
+    for (const { ids, score, from } of chosen) {
+      const { held: before } = this.running[from]!;
+      const held = await before?.with(ids.at(-1)!, ended);
+      if (before && !held) return undefined;
+      running.push({ ids, score, held });
+    }
+    this.running = running;
     const enough = earlyStopping === true && this.#finished.every(({ whole }) => whole);
     const continues = this.#mayImprove() && !enough && continuations.some(({ ends }) => !ends);
     return continues ? chosen.map(({ from }) => from) : undefined;
@@ -134,13 +144,11 @@ class BeamsOfPrompt {
       });
     });
     return highest.descending().map(({ score, beam, token }) => {
-      const from = this.running[beam]!;
-      const ids = [...from.ids, token];
+      const ids = [...this.running[beam]!.ids, token];
       return {
         ids,
         score,
         from: beam,
-        held: from.held?.with(token),
         ends: eosTokenIds.includes(token) || ids.length >= maxNewTokens,
       };
     });
@@ -149,9 +157,9 @@ class BeamsOfPrompt {
   /** Keeps the best of the known answers and those that just ended; only the first `numBeams` continuations qualify. */
   #setAside(continuations: readonly Continuation[]): void {
     const { numBeams, lengthPenalty } = this.#options;
-    const ended = continuations.map(({ ids, held, score, ends }, rank): FinishedBeam => {
+    const ended = continuations.map(({ ids, score, ends }, rank): FinishedBeam => {
       const whole = ends && rank < numBeams;
-      return { ids, held, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : EXCLUDED) };
+      return { ids, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : EXCLUDED) };
     });
     this.#finished = descending([...this.#finished, ...ended]).slice(0, numBeams);
   }

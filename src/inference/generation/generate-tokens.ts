@@ -11,6 +11,8 @@ export interface WrittenToken {
   token: number;
   /** Likelihood of the token, if requested. */
   likelihood?: TokenLikelihood;
+  /** Whether the answer is complete without an end token, because its grammar allows no other token. */
+  isWhole: boolean;
 }
 
 /** Number of answers, and the information to report about their tokens. */
@@ -53,7 +55,7 @@ export function promptRows(
         options,
         // Each answer has its own random generator, so parallel answers do not change it.
         random: randomOf(answer),
-        take: (token, likelihood) => take({ answer, token, ...(likelihood && { likelihood }) }),
+        take: (token, likelihood, isWhole) => take({ answer, token, isWhole, ...(likelihood && { likelihood }) }),
         ended: () => ended(answer),
         ...(fail && { fail }),
         ...(onEnd && { onEnd: () => onEnd(answer) }),

@@ -1,8 +1,14 @@
 import type { Runtime } from "../../runtime/session.ts";
+import { Turns } from "../../runtime/turns.ts";
 import type { Example } from "../../tasks/example.ts";
-import { computeMetrics } from "../../tasks/examples.ts";
+import { metricsOf } from "../../tasks/examples.ts";
 import type { HeldOutSearch } from "../../tasks/held-out-search.ts";
-import { MAX_RESULTS, SEARCH_METRIC_NAMES, searchMetrics } from "../../tasks/metrics/retrieval-metrics.ts";
+import {
+  MAX_RESULTS,
+  SEARCH_METRIC_NAMES,
+  type SearchOutcome,
+  searchMetrics,
+} from "../../tasks/metrics/retrieval-metrics.ts";
 import type { ComputeOptions, FineTunedModel } from "../fine-tuned-model.ts";
 import { beforeTraining } from "./base-alone.ts";
 import { WordSearch } from "./bm25.ts";
@@ -24,22 +30,28 @@ export async function baselinesOf(
   try {
     const { task } = description;
     const predictions = await before.predictLabels(examples, { onDone });
-    const details = kind.detailsOf?.(predictions, examples, task.labels);
-    const metrics = { ...computeMetrics(task, predictions, examples), ...details?.metrics };
+    const scores = await metricsOf(task, predictions, examples);
+    const metrics = { ...scores, ...kind.detailsOf?.(predictions, examples, task.labels).metrics };
     const search = kind.searchIn(examples);
-    return { "before training": metrics, ...(search && { BM25: byWords(search, Object.keys(metrics)) }) };
+    return { "before training": metrics, ...(search && { BM25: await byWords(search, Object.keys(metrics)) }) };
   } finally {
     await before.release();
   }
 }
 
 /** Search metrics of a BM25 search. */
-function byWords({ texts, queries }: HeldOutSearch, metrics: readonly string[]): Record<string, number> {
+async function byWords(
+  { texts, queries }: HeldOutSearch,
+  metrics: readonly string[],
+): Promise<Record<string, number>> {
   const words = new WordSearch(texts);
-  const outcomes = queries.map(({ text, relevant, among }) => ({
-    hits: words.search(text, MAX_RESULTS, among).map(({ index }) => relevant.has(index)),
-    relevant: relevant.size,
-  }));
+  const turns = new Turns();
+  const outcomes: SearchOutcome[] = [];
+  for (const { text, relevant, among } of queries) {
+    const hits = words.search(text, MAX_RESULTS, among).map(({ index }) => relevant.has(index));
+    outcomes.push({ hits, relevant: relevant.size });
+    await turns.give();
+  }
   return searchMetrics(
     metrics.filter((name) => SEARCH_METRIC_NAMES.includes(name)),
     outcomes,

@@ -130,7 +130,7 @@ export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
     const named = (indices: readonly number[]): string => indices.map((i) => labels[i]!).join("; ") || "none";
     const wrong = examples.flatMap((example, i) => {
       const [truth, found] = [example.labels!, predictions[i]!.labels!];
-      const wrongs = labels.filter((_, label) => truth.includes(label) !== found.includes(label)).length;
+      const wrongs = [...truth, ...found].filter((label) => truth.includes(label) !== found.includes(label)).length;
       return wrongs === 0 ? [] : [{ wrongs, row: [lineOfExample(example), named(truth), named(found), wrongs] }];
     });
     const mistakes: Finding = {

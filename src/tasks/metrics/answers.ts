@@ -1,4 +1,5 @@
-import { type RougeScores, rouge } from "./rouge.ts";
+import { atOnce, type Sliced } from "../../runtime/slices.ts";
+import { type RougeScores, slicedRouge } from "./rouge.ts";
 import { sentencesOf } from "./sentences.ts";
 
 /** Scores of answers compared with their references, 0 to 1 each. */
@@ -9,19 +10,32 @@ export interface AnswerScores extends RougeScores {
   last_number?: number;
 }
 
-/**
- * Scores of answers that a model generated.
- * @param options `splitSentences`: whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence)
- */
-export function scoreAnswers(
+/** Options of scores. */
+interface ScoringOptions {
+  /** Whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence). */
+  splitSentences?: boolean | undefined;
+}
+
+/** Scores of answers that a model generated. */
+export const scoreAnswers = (
   answers: readonly string[],
   references: readonly string[],
-  { splitSentences = false }: { splitSentences?: boolean | undefined } = {},
-): AnswerScores {
+  options: ScoringOptions = {},
+): AnswerScores => atOnce(slicedScores(answers, references, options));
+
+/** {@link scoreAnswers}. Pauses after each word. */
+export function* slicedScores(
+  answers: readonly string[],
+  references: readonly string[],
+  { splitSentences = false }: ScoringOptions = {},
+): Sliced<AnswerScores> {
   const mean = (score: (answer: string, reference: string) => number): number =>
     references.reduce((sum, reference, i) => sum + score(answers[i]!, reference), 0) / references.length;
   const lines = (text: string): string => (splitSentences ? sentencesOf(text).join("\n") : text);
-  const rouges = references.map((reference, i) => rouge(lines(answers[i]!), lines(reference)));
+  const rouges: RougeScores[] = [];
+  for (const [i, reference] of references.entries()) {
+    rouges.push(yield* slicedRouge(lines(answers[i]!), lines(reference)));
+  }
   const meanRouge = (name: keyof RougeScores): number =>
     rouges.reduce((sum, scores) => sum + scores[name], 0) / rouges.length;
   const numbers = references.every((reference) => lastNumber(reference) !== undefined);

@@ -1,3 +1,4 @@
+import { atOnce, type Sliced } from "../../runtime/slices.ts";
 import { stem } from "./porter-stemmer.ts";
 
 /** F-measures of a summary, 0 to 1, with the names of Python's rouge-score. */
@@ -14,13 +15,16 @@ export interface RougeScores {
  * Overlap of a text with a reference (Lin 2004, "ROUGE"), with stemmed words; equal to Python's rouge-score with
  * `use_stemmer=True`.
  */
-export function rouge(text: string, reference: string): RougeScores {
+export const rouge = (text: string, reference: string): RougeScores => atOnce(slicedRouge(text, reference));
+
+/** {@link rouge}. Pauses after each word. */
+export function* slicedRouge(text: string, reference: string): Sliced<RougeScores> {
   const [found, truth] = [wordsOf(text), wordsOf(reference)];
   return {
     rouge1: ofGrams(found, truth, 1),
     rouge2: ofGrams(found, truth, 2),
-    rougeL: fMeasure(commonPlaces(truth, found).length, found.length, truth.length),
-    rougeLsum: ofSentences(sentencesOf(text), sentencesOf(reference)),
+    rougeL: fMeasure((yield* commonPlaces(truth, found)).length, found.length, truth.length),
+    rougeLsum: yield* ofSentences(sentencesOf(text), sentencesOf(reference)),
   };
 }
 
@@ -57,7 +61,10 @@ function countsOf(items: readonly string[]): Map<string, number> {
   return counts;
 }
 
-function ofSentences(found: readonly (readonly string[])[], truth: readonly (readonly string[])[]): number {
+function* ofSentences(
+  found: readonly (readonly string[])[],
+  truth: readonly (readonly string[])[],
+): Sliced<number> {
   // A word counts at most as often as it occurs in both texts.
   const [own, wanted] = [found, truth].map((sentences) => countsOf(sentences.flat())) as [
     Map<string, number>,
@@ -65,7 +72,8 @@ function ofSentences(found: readonly (readonly string[])[], truth: readonly (rea
   ];
   let hits = 0;
   for (const sentence of truth) {
-    const places = new Set(found.flatMap((each) => commonPlaces(sentence, each)));
+    const places = new Set<number>();
+    for (const each of found) for (const place of yield* commonPlaces(sentence, each)) places.add(place);
     for (const word of [...places].map((place) => sentence[place]!)) {
       const [left, needed] = [own.get(word) ?? 0, wanted.get(word)!];
       if (left === 0 || needed === 0) continue;
@@ -78,10 +86,11 @@ function ofSentences(found: readonly (readonly string[])[], truth: readonly (rea
 }
 
 /** Indices in `truth` of a longest common subsequence; if there are several, the one that rouge-score finds. */
-function commonPlaces(truth: readonly string[], found: readonly string[]): number[] {
+function* commonPlaces(truth: readonly string[], found: readonly string[]): Sliced<number[]> {
   const width = found.length + 1;
   const lengths = new Uint32Array((truth.length + 1) * width);
   for (let i = 1; i <= truth.length; i++) {
+    yield;
     for (let j = 1; j <= found.length; j++) {
       lengths[i * width + j] =
         truth[i - 1] === found[j - 1]

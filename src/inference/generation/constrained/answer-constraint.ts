@@ -3,6 +3,7 @@ import { inSlices, type Sliced } from "../../../runtime/slices.ts";
 import type { ByteAutomaton, State } from "./byte-automaton.ts";
 import type { Continuation } from "./continuations.ts";
 import type { KeptMemory } from "./kept-memory.ts";
+import type { Steps } from "./steps.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Cost of a token that cannot continue the answer. */
@@ -15,8 +16,6 @@ const LONGEST_END = 65_536;
 const KEPT_BYTES = 48e6;
 /** Approximate memory of a map entry, in bytes. */
 const ENTRY_BYTES = 50;
-/** Steps of computation between two pauses. */
-const STEPS_AT_ONCE = 5000;
 /** Maximum steps of computation per token, and per answer. About 20 million take a second. */
 const MOST_FOR_TOKEN = 30e6;
 const MOST_FOR_ANSWER = 600e6;
@@ -35,13 +34,13 @@ export interface Effort {
 export class AnswerConstraint {
   readonly vocabulary: Vocabulary;
   readonly #automaton: ByteAutomaton;
+  readonly #steps: Steps;
   readonly #memory: KeptMemory;
   readonly #tooMuch: (state: State) => Error;
   /** By state: for each token, how many more the answer needs after it. The most recently used states are last. */
   #costs = new Map<State, Uint16Array>();
   #costOf = new Map<State, number>();
   #closing = new Map<Continuation, number>();
-  #steps = 0;
 
   /**
    * @param memory receives the use of cached memory
@@ -49,6 +48,7 @@ export class AnswerConstraint {
    */
   constructor(automaton: ByteAutomaton, vocabulary: Vocabulary, memory: KeptMemory, tooMuch: (state: State) => Error) {
     this.#automaton = automaton;
+    this.#steps = automaton.steps;
     this.vocabulary = vocabulary;
     this.#memory = memory;
     this.#tooMuch = tooMuch;
@@ -70,7 +70,7 @@ export class AnswerConstraint {
 
   /** The answer before its first token. */
   begin(): HeldAnswer {
-    return new HeldAnswer(this, this.#automaton.start(), { steps: 0 });
+    return new HeldAnswer(this, this.#automaton.start(), { steps: 0 }, false);
   }
 
   /**
@@ -108,21 +108,29 @@ export class AnswerConstraint {
     let state: State | null = start;
     for (let i = 0; state && i < TRIED && this.#automaton.fewestBytes(state) > 0; i++) {
       const allowed: AllowedTokens | undefined = await this.allowed(state, effort, ended);
-      if (!allowed) return;
-      state = this.after(state, allowed.soonest);
+      const after = allowed && (await this.after(state, allowed.soonest, effort, ended));
+      if (!after) return;
+      ({ state } = after);
     }
   }
 
-  /** The state after one more token. Tokens without text, such as a start token, change nothing. */
-  after(state: State | null, token: number): State | null {
-    let next = state;
-    for (const byte of this.vocabulary.bytes[token] ?? []) next = next && this.#automaton.step(next, byte);
-    return next;
+  /**
+   * The state after one more token, and whether the answer is then complete and cannot continue. Tokens without text, such as a start
+   * token, change nothing. The other parameters, results and errors are those of {@link allowed}.
+   */
+  async after(
+    state: State,
+    token: number,
+    effort: Effort,
+    ended: () => boolean,
+  ): Promise<{ state: State | null; isWhole: boolean } | undefined> {
+    return inSlices(this.#counted(this.#after(state, token), state, effort), ended);
   }
 
-  /** Whether an answer is complete and cannot continue. */
-  isWhole(state: State): boolean {
-    return this.#automaton.isWhole(state);
+  *#after(state: State, token: number): Sliced<{ state: State | null; isWhole: boolean }> {
+    let next: State | null = state;
+    for (const byte of this.vocabulary.bytes[token] ?? []) next = next && (yield* this.#automaton.step(next, byte));
+    return { state: next, isWhole: next !== null && (yield* this.#automaton.isWhole(next)) };
   }
 
   /**
@@ -133,7 +141,7 @@ export class AnswerConstraint {
    * @throws UserError if the grammar is too costly to follow, naming the place in the schema
    */
   async allowed(state: State, effort: Effort, ended: () => boolean): Promise<AllowedTokens | undefined> {
-    const costs = await inSlices(this.#counted(this.#costsIn(this.#automaton.near(state)), state, effort), ended);
+    const costs = await inSlices(this.#counted(this.#costsIn(state), state, effort), ended);
     return costs && new AllowedTokens(costs, this.#automaton.ends(state));
   }
 
@@ -141,9 +149,9 @@ export class AnswerConstraint {
   *#counted<Found>(computing: Sliced<Found>, state: State, effort: Effort): Sliced<Found> {
     const most = Math.min(effort.steps + MOST_FOR_TOKEN, MOST_FOR_ANSWER);
     for (;;) {
-      const before = this.#work;
+      const before = this.#steps.count;
       const { done, value } = computing.next();
-      effort.steps += this.#work - before;
+      effort.steps += this.#steps.count - before;
       this.#memory.noteUse(this);
       if (done) return value;
       if (effort.steps > most) throw this.#tooMuch(state);
@@ -151,11 +159,8 @@ export class AnswerConstraint {
     }
   }
 
-  get #work(): number {
-    return this.#steps + this.#automaton.work;
-  }
-
-  *#costsIn(state: State): Sliced<Uint16Array> {
+  *#costsIn(own: State): Sliced<Uint16Array> {
+    const state = yield* this.#automaton.near(own);
     const costs = this.#costs.get(state) ?? (yield* this.#computeCosts(state));
     this.#costs.delete(state);
     this.#costs.set(state, costs);
@@ -168,15 +173,13 @@ export class AnswerConstraint {
     const { byteOf, depthOf, endOf, firstOf, tokens, bytes } = this.vocabulary;
     const costs = new Uint16Array(bytes.length).fill(FORBIDDEN);
     const path: State[] = [start];
-    let pause = this.#work + STEPS_AT_ONCE;
     for (let node = 1; node < byteOf.length; ) {
-      this.#steps++;
-      if (this.#work > pause) {
-        yield;
-        pause = this.#work + STEPS_AT_ONCE;
-      }
+      this.#steps.count++;
+      if (this.#steps.isDue()) yield;
       const depth = depthOf[node]!;
-      const state = this.#automaton.step(path[depth - 1]!, byteOf[node]!);
+      const before = path[depth - 1]!;
+      let state = before.steps[byteOf[node]!];
+      if (state === undefined) state = yield* this.#automaton.step(before, byteOf[node]!);
       if (!state) {
         node = endOf[node]!;
         continue;
@@ -213,14 +216,10 @@ export class AnswerConstraint {
     const passed: Continuation[] = [];
     let each = start;
     let known: number | undefined;
-    let pause = this.#work + STEPS_AT_ONCE;
     while (known === undefined && each.fewest > 0) {
-      if (this.#work > pause) {
-        yield;
-        pause = this.#work + STEPS_AT_ONCE;
-      }
+      if (this.#steps.isDue()) yield;
       passed.push(each);
-      const next = this.#afterLongestToken(each);
+      const next = yield* this.#afterLongestToken(each);
       if (!next) break;
       each = next;
       known = this.#closing.get(each);
@@ -231,11 +230,11 @@ export class AnswerConstraint {
   }
 
   /** The rest after the longest token with which the shortest text of a continuation begins. */
-  #afterLongestToken(start: Continuation): Continuation | undefined {
+  *#afterLongestToken(start: Continuation): Sliced<Continuation | undefined> {
     let found: Continuation | undefined;
     let each = start;
     for (let node = 0; each.fewest > 0; ) {
-      const { from, target } = this.#automaton.soonest(each);
+      const { from, target } = yield* this.#automaton.soonest(each);
       node = this.vocabulary.below(node, from);
       if (node === 0) break;
       each = target;
@@ -252,21 +251,21 @@ export class HeldAnswer {
   readonly #state: State | null;
   /** Shared by all answers with the same beginning. */
   readonly #effort: Effort;
+  /** Whether the answer is complete and cannot continue. */
+  readonly isWhole: boolean;
 
-  constructor(constraint: AnswerConstraint, state: State | null, effort: Effort) {
+  constructor(constraint: AnswerConstraint, state: State | null, effort: Effort, isWhole: boolean) {
     this.#constraint = constraint;
     this.#state = state;
     this.#effort = effort;
+    this.isWhole = isWhole;
   }
 
-  /** The answer with one more token. */
-  with(token: number): HeldAnswer {
-    return new HeldAnswer(this.#constraint, this.#constraint.after(this.#state, token), this.#effort);
-  }
-
-  /** Whether the answer is complete and cannot continue. */
-  get isWhole(): boolean {
-    return this.#state !== null && this.#constraint.isWhole(this.#state);
+  /** The answer with one more token. The other parameters, results and errors are those of {@link allowed}. */
+  async with(token: number, ended: () => boolean = () => false): Promise<HeldAnswer | undefined> {
+    if (!this.#state) return this;
+    const after = await this.#constraint.after(this.#state, token, this.#effort, ended);
+    return after && new HeldAnswer(this.#constraint, after.state, this.#effort, after.isWhole);
   }
 
   /**

@@ -1,6 +1,8 @@
+import type { Sliced } from "../../../runtime/slices.ts";
 import type { ByteGrammar } from "./byte-grammar.ts";
 import { type Arc, type Continuation, Continuations } from "./continuations.ts";
 import type { Expression } from "./expressions.ts";
+import { Steps } from "./steps.ts";
 
 /** Position of a text in the grammar: the set of possible continuations. */
 export interface State {
@@ -14,10 +16,10 @@ export interface State {
   near?: State | undefined;
 }
 
-/** Maximum number of ways to read one text, which bounds the time of a step to about 0.1 s. */
+/** Maximum number of ways to read one text. */
 const MOST_CONTINUATIONS = 10_000;
-/** Maximum work of one step, which nothing interrupts. */
-const MOST_FOR_STEP = 150_000;
+/** Maximum number of arcs from one state. */
+const MOST_ARCS = 150_000;
 /** Approximate memory of a state, and of each of its continuations, in bytes. */
 const STATE_BYTES = 1500;
 const CONTINUATION_BYTES = 8;
@@ -27,13 +29,14 @@ const CONTINUATION_BYTES = 8;
  * is a set of partial derivatives (Antimirov, 1996), each a stack of expressions.
  */
 export class ByteAutomaton {
+  /** Steps of computation so far. */
+  readonly steps = new Steps();
   readonly #root: Expression;
   readonly #continuations: Continuations;
   readonly #tooWide: (expressions: readonly Expression[]) => Error;
   /** By the hash of their continuations. */
   #states = new Map<number, State>();
   #bytes = 0;
-  #work = 0;
 
   /**
    * @param reach bytes of the longest token; {@link near} ignores counts beyond it
@@ -46,13 +49,8 @@ export class ByteAutomaton {
     tooWide: (expressions: readonly Expression[]) => Error,
   ) {
     this.#root = root;
-    this.#continuations = new Continuations(grammar, reach);
+    this.#continuations = new Continuations(grammar, reach, this.steps);
     this.#tooWide = tooWide;
-  }
-
-  /** Steps of computation so far. */
-  get work(): number {
-    return this.#work + this.#continuations.work;
   }
 
   /** Approximate cached memory, in bytes. */
@@ -79,17 +77,19 @@ export class ByteAutomaton {
   }
 
   /** The state after one more byte; null if no text continues with it. @throws the error of `tooWide` */
-  step(state: State, byte: number): State | null {
+  *step(state: State, byte: number): Sliced<State | null> {
     const known = state.steps[byte];
     if (known !== undefined) return known;
     const targets: Continuation[] = [];
-    const most = this.work + MOST_FOR_STEP;
+    let seen = 0;
     // The bytes around this one that lead to the same state.
     let [low, high] = [0, 255];
     for (const continuation of state.continuations) {
-      const { arcs } = this.#continuations.beginnings(continuation);
-      this.#work += 1 + arcs.length;
-      if (this.work > most) throw this.#tooWide(expressionsOf(state.continuations));
+      const { arcs } = continuation.begins ?? (yield* this.#continuations.open(continuation));
+      this.steps.count += 1 + arcs.length;
+      if (this.steps.isDue()) yield;
+      seen += arcs.length;
+      if (seen > MOST_ARCS) throw this.#tooWide(expressionsOf(state.continuations));
       for (const { from, to, target } of arcs) {
         if (to < byte) low = Math.max(low, to + 1);
         else if (from > byte) high = Math.min(high, from - 1);
@@ -106,15 +106,18 @@ export class ByteAutomaton {
   }
 
   /** Whether a text may end here. */
-  ends({ continuations }: State): boolean {
-    return continuations.some((each) => this.#continuations.beginnings(each).ends);
+  ends(state: State): boolean {
+    return this.fewestBytes(state) === 0;
   }
 
   /** Whether a text must end here. */
-  isWhole(state: State): boolean {
-    return (
-      this.ends(state) && state.continuations.every((each) => this.#continuations.beginnings(each).arcs.length === 0)
-    );
+  *isWhole(state: State): Sliced<boolean> {
+    if (!this.ends(state)) return false;
+    for (const each of state.continuations) {
+      const { arcs } = each.begins ?? (yield* this.#continuations.open(each));
+      if (arcs.length > 0) return false;
+    }
+    return true;
   }
 
   /** Fewest bytes to the end of a text. */
@@ -130,9 +133,9 @@ export class ByteAutomaton {
   }
 
   /** The arc with which a continuation ends in the fewest bytes. @param continuation is not the end */
-  soonest(continuation: Continuation): Arc {
-    const { arcs } = this.#continuations.beginnings(continuation);
-    this.#work += arcs.length;
+  *soonest(continuation: Continuation): Sliced<Arc> {
+    const { arcs } = continuation.begins ?? (yield* this.#continuations.open(continuation));
+    this.steps.count += arcs.length;
     return arcs.reduce((best, arc) => (arc.target.fewest < best.target.fewest ? arc : best));
   }
 
@@ -140,16 +143,22 @@ export class ByteAutomaton {
    * The same state as far as one token can distinguish: among the continuations that look the same up to there, it has those with the
    * fewest bytes to the end. After any token, the shortest end is that of the state itself.
    */
-  near(state: State): State {
+  *near(state: State): Sliced<State> {
     if (state.near) return state.near;
-    const all = this.#sorted(state.continuations.map((each) => this.#continuations.near(each)));
+    const all: Continuation[] = [];
+    for (const each of state.continuations) {
+      all.push(this.#continuations.near(each));
+      if (this.steps.isDue()) yield;
+    }
     const fewestOf = new Map<string, number>();
-    const apart = all.filter((each) => {
+    const apart: Continuation[] = [];
+    for (const each of this.#sorted(all)) {
       const outline = this.#continuations.outline(each);
       const fewest = fewestOf.get(outline) ?? each.fewest;
       fewestOf.set(outline, fewest);
-      return each.fewest === fewest;
-    });
+      if (each.fewest === fewest) apart.push(each);
+      if (this.steps.isDue()) yield;
+    }
     state.near = this.#interned(apart);
     state.near.near = state.near;
     return state.near;
@@ -160,7 +169,7 @@ export class ByteAutomaton {
   }
 
   #sorted(continuations: readonly Continuation[]): readonly Continuation[] {
-    this.#work += continuations.length;
+    this.steps.count += continuations.length;
     if (continuations.length === 1) return continuations;
     const distinct = [...new Set(continuations)];
     if (distinct.length > MOST_CONTINUATIONS) throw this.#tooWide(expressionsOf(distinct));

@@ -6,7 +6,7 @@ import { Words } from "./words.ts";
 /** Number of bytes of texts that count as one expression. */
 const BYTES_PER_PART = 32;
 /** Maximum number of expressions whose place is looked for. */
-const SAMPLE = 200;
+const SAMPLE = 40;
 
 /** Makes the expressions of one grammar, and computes the fewest bytes that each writes. */
 export class ByteGrammar {
@@ -186,13 +186,14 @@ const ALL: readonly ByteRange[] = [
 const LENGTH_ENDS = [0x7f, 0x7ff, 0xffff, 0x10ffff];
 
 /**
- * One character of some, in UTF-8.
+ * One character of some, in UTF-8. Pauses after each range.
  * @param ranges of code points, in order, apart from each other
  */
-export function character(grammar: ByteGrammar, ranges: readonly ByteRange[]): Expression {
+export function* character(grammar: ByteGrammar, ranges: readonly ByteRange[]): Sliced<Expression> {
   const single: ByteRange[] = [];
   const longer: Expression[] = [];
   for (const [from, to] of ranges.flatMap(withoutSurrogates)) {
+    yield;
     let start = from;
     for (const end of LENGTH_ENDS) {
       if (start > end || start > to) continue;

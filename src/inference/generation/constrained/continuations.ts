@@ -1,5 +1,7 @@
+import type { Sliced } from "../../../runtime/slices.ts";
 import type { ByteGrammar } from "./byte-grammar.ts";
 import type { Expression } from "./expressions.ts";
+import type { Steps } from "./steps.ts";
 
 /** The rest of an expression, and what follows it. */
 export interface Continuation {
@@ -39,23 +41,25 @@ const CONTINUATION_BYTES = 250;
 const ARC_BYTES = 60;
 /** Rows of words that are read in one step of computation. */
 const ROWS_A_STEP = 16;
+/** Number of parts of a choice to open between two pauses. */
+const PARTS_AT_ONCE = 1000;
 
 /** Makes continuations, each of them once. */
 export class Continuations {
   readonly #grammar: ByteGrammar;
   readonly #reach: number;
+  readonly #steps: Steps;
   readonly #end: Continuation;
   #known = new Map<string, Continuation>();
   #count = 0;
   /** Approximate memory of all continuations, in bytes. */
   bytes = 0;
-  /** Steps of computation so far. */
-  work = 0;
 
   /** @param reach number of bytes within which {@link near} and {@link outline} distinguish continuations */
-  constructor(grammar: ByteGrammar, reach: number) {
+  constructor(grammar: ByteGrammar, reach: number, steps: Steps) {
     this.#grammar = grammar;
     this.#reach = reach;
+    this.#steps = steps;
     this.#end = { id: this.#count++, expression: grammar.nothing, at: 0, low: 0, high: 0, next: undefined, fewest: 0 };
     this.#end.begins = { arcs: [], ends: true };
     this.#end.near = this.#end;
@@ -102,7 +106,7 @@ export class Continuations {
   #fewestOf(expression: Expression, at: number, low: number, high: number): number {
     switch (expression.kind) {
       case "words":
-        this.work += Math.ceil((high - low) / ROWS_A_STEP);
+        this.#steps.count += Math.ceil((high - low) / ROWS_A_STEP);
         return expression.words.shortest(low, high) - at;
       case "sequence":
         return this.#grammar.fewestBytesFrom(expression, at);
@@ -113,13 +117,8 @@ export class Continuations {
     }
   }
 
-  /** Possible first bytes of a continuation. */
-  beginnings(continuation: Continuation): Beginnings {
-    continuation.begins ??= this.#open(continuation);
-    return continuation.begins;
-  }
-
-  #open(continuation: Continuation): Beginnings {
+  /** Computes the possible first bytes of a continuation, which then has them. */
+  *open(continuation: Continuation): Sliced<Beginnings> {
     const arcs: Arc[] = [];
     const seen = new Set<Continuation>();
     let ends = false;
@@ -128,17 +127,24 @@ export class Continuations {
       // A part that contains itself at its beginning adds nothing.
       if (seen.has(each) || each.fewest === Number.POSITIVE_INFINITY) continue;
       seen.add(each);
-      this.work++;
+      this.#steps.count++;
+      if (this.#steps.isDue()) yield;
       const { expression, next } = each;
       if (!next) ends = true;
       else if (expression.kind === "byte") {
         for (const [from, to] of expression.ranges) arcs.push({ from, to, target: next });
       } else if (expression.kind === "words") this.#divide(each, expression, next, arcs, open);
-      else open.push(...this.#opened(each, expression, next));
+      else if (expression.kind === "choice") {
+        for (const [i, part] of expression.parts.entries()) {
+          open.push(this.#before(part, next));
+          if (i % PARTS_AT_ONCE === PARTS_AT_ONCE - 1) yield;
+        }
+      } else open.push(...this.#opened(each, expression, next));
     }
-    this.work += arcs.length;
+    this.#steps.count += arcs.length;
     this.bytes += arcs.length * ARC_BYTES;
-    return { arcs, ends };
+    continuation.begins = { arcs, ends };
+    return continuation.begins;
   }
 
   #divide(
@@ -148,7 +154,7 @@ export class Continuations {
     arcs: Arc[],
     open: Continuation[],
   ): void {
-    this.work += Math.ceil((high - low) / ROWS_A_STEP);
+    this.#steps.count += Math.ceil((high - low) / ROWS_A_STEP);
     const { branches, ends } = expression.words.divide(low, high, at);
     if (ends) open.push(next);
     for (const { byte, ...rows } of branches) {
@@ -159,7 +165,7 @@ export class Continuations {
   /** Expands a composite expression: one of these comes before what follows. */
   #opened(
     { at, low, high }: Continuation,
-    expression: Exclude<Expression, { kind: "byte" | "words" }>,
+    expression: Exclude<Expression, { kind: "byte" | "words" | "choice" }>,
     next: Continuation,
   ): Continuation[] {
     switch (expression.kind) {
@@ -169,8 +175,6 @@ export class Continuations {
         const rest = at + 1 === parts.length ? next : this.#make(expression, at + 1, 0, 0, next);
         return [this.#before(parts[at]!, rest)];
       }
-      case "choice":
-        return expression.parts.map((part) => this.#before(part, next));
       case "reference":
         return [this.#before(expression.target!, next)];
       case "repeat": {
@@ -197,7 +201,7 @@ export class Continuations {
       near = this.#make(expression, at, low, isFar ? Number.POSITIVE_INFINITY : high, near);
       frame.near = near;
       near.near = near;
-      this.work++;
+      this.#steps.count++;
     }
     return near;
   }
@@ -215,7 +219,7 @@ export class Continuations {
       const isFar = expression.kind === "repeat" && low > this.#reach;
       parts.push(isFar ? `${expression.id}` : `${expression.id},${at},${low},${high}`);
       reached += fewest - next.fewest;
-      this.work++;
+      this.#steps.count++;
     }
     continuation.outline = parts.join(" ");
     this.bytes += continuation.outline.length;

@@ -47,11 +47,13 @@ export class JsonGrammar {
     );
     const escaped = grammar.choice(grammar.oneOf('"\\/bfnrt'), grammar.sequence(grammar.literal("u"), code));
     return grammar.choice(
-      character(grammar, [
-        [0x20, 0x21],
-        [0x23, 0x5b],
-        [0x5d, 0x10ffff],
-      ]),
+      atOnce(
+        character(grammar, [
+          [0x20, 0x21],
+          [0x23, 0x5b],
+          [0x5d, 0x10ffff],
+        ]),
+      ),
       grammar.sequence(grammar.literal("\\"), escaped),
     );
   }

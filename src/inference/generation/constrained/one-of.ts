@@ -5,6 +5,8 @@ import { isOfType, refused, resolvePointer, type Schema, TYPES } from "./schema-
 const MOST_OPTIONS = 64;
 /** Maximum depth of followed `$ref`s and `anyOf`s. */
 const DEEPEST = 8;
+/** Maximum number of characters of enumerated values to read, and of values and properties to compare. */
+const MOST_COMPARED = 1e6;
 
 /** Properties that distinguish options. */
 interface Told {
@@ -15,6 +17,9 @@ interface Told {
   readonly properties: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
+/** Receives the number of characters, values or properties that are read or compared. @throws UserError if there are too many */
+type Use = (count: number) => void;
+
 /**
  * Checks `oneOf`, of which exactly one schema may match: no two may allow the same type or the same values, unless they name different
  * values of a property that both require.
@@ -22,15 +27,17 @@ interface Told {
  */
 export function* refuseOverlap(options: readonly unknown[], document: unknown, path: string): Sliced<void> {
   if (options.length > MOST_OPTIONS) throw refused(path, `has more than ${MOST_OPTIONS} schemas; write anyOf`);
+  let used = 0;
+  const use: Use = (count) => {
+    used += count;
+    if (used > MOST_COMPARED) throw refused(path, "has too many values to compare; write anyOf");
+  };
   const all: (Told | undefined)[] = [];
-  for (const option of options) {
-    all.push(toldOf(resolved(option, document, path), document, path));
-    yield;
-  }
+  for (const option of options) all.push(yield* toldOf(resolved(option, document, path), document, path, use));
   for (const [i, a] of all.entries()) {
     for (const b of all.slice(i + 1)) {
       yield;
-      if (a && b && areApart(a, b)) continue;
+      if (a && b && areApart(a, b, use)) continue;
       throw refused(
         path,
         "has schemas that one value can match together; name different values of one property, or write anyOf",
@@ -39,14 +46,16 @@ export function* refuseOverlap(options: readonly unknown[], document: unknown, p
   }
 }
 
-function areApart(a: Told, b: Told): boolean {
+function areApart(a: Told, b: Told, use: Use): boolean {
   if (!a.types.some((type) => b.types.includes(type))) return true;
-  if (areDistinct(a.values, b.values)) return true;
-  return [...a.properties].some(([name, values]) => areDistinct(values, b.properties.get(name)));
+  if (areDistinct(a.values, b.values, use)) return true;
+  return [...a.properties].some(([name, values]) => areDistinct(values, b.properties.get(name), use));
 }
 
-const areDistinct = (a: ReadonlySet<string> | undefined, b: ReadonlySet<string> | undefined): boolean =>
-  a !== undefined && b !== undefined && ![...a].some((value) => b.has(value));
+function areDistinct(a: ReadonlySet<string> | undefined, b: ReadonlySet<string> | undefined, use: Use): boolean {
+  use(1 + (a?.size ?? 0));
+  return a !== undefined && b !== undefined && ![...a].some((value) => b.has(value));
+}
 
 /** The schema behind `$ref`s; undefined if it cannot be distinguished. */
 function resolved(schema: unknown, document: unknown, path: string, left = DEEPEST): Schema | undefined {
@@ -56,13 +65,18 @@ function resolved(schema: unknown, document: unknown, path: string, left = DEEPE
   return resolved(resolvePointer(document, pointer, path), document, path, left - 1);
 }
 
-function toldOf(schema: Schema | undefined, document: unknown, path: string): Told | undefined {
+function* toldOf(
+  schema: Schema | undefined,
+  document: unknown,
+  path: string,
+  use: Use,
+): Sliced<Told | undefined> {
   if (!schema) return undefined;
   const values = valuesOf(schema);
   return {
     types: typesOf(schema, values),
-    values: values && asJson(values),
-    properties: propertiesOf(schema, document, path),
+    values: values && (yield* asJson(values, use)),
+    properties: yield* propertiesOf(schema, document, path, use),
   };
 }
 
@@ -74,12 +88,19 @@ function valuesOf(schema: Schema | undefined): readonly unknown[] | undefined {
 }
 
 /** Values as JSON; objects that differ in the order of their keys are the same. */
-function asJson(values: readonly unknown[]): ReadonlySet<string> {
+function* asJson(values: readonly unknown[], use: Use): Sliced<ReadonlySet<string>> {
   const sorted = (_: string, value: unknown): unknown =>
     isOfType(value, "object")
       ? Object.fromEntries(Object.entries(value as Schema).sort(([a], [b]) => (a < b ? -1 : 1)))
       : value;
-  return new Set(values.map((value) => JSON.stringify(value, sorted)));
+  const all = new Set<string>();
+  for (const value of values) {
+    const json = JSON.stringify(value, sorted);
+    use(json.length);
+    all.add(json);
+    yield;
+  }
+  return all;
 }
 
 /** Numbers are integers, too. */
@@ -90,14 +111,20 @@ function typesOf(schema: Schema, values: readonly unknown[] | undefined): readon
   return all.includes("number") ? [...all, "integer"] : all.includes("integer") ? [...all, "number"] : all;
 }
 
-function propertiesOf(schema: Schema, document: unknown, path: string): ReadonlyMap<string, ReadonlySet<string>> {
+function* propertiesOf(
+  schema: Schema,
+  document: unknown,
+  path: string,
+  use: Use,
+): Sliced<ReadonlyMap<string, ReadonlySet<string>>> {
   const found = new Map<string, ReadonlySet<string>>();
   const { properties, required } = schema;
   if (schema.type !== "object" || schema.nullable === true || !isOfType(properties, "object")) return found;
   for (const name of Array.isArray(required) ? new Set(required) : []) {
     if (typeof name !== "string" || !Object.hasOwn(properties as Schema, name)) continue;
     const values = valuesOf(resolved((properties as Schema)[name], document, path));
-    if (values) found.set(name, asJson(values));
+    if (values) found.set(name, yield* asJson(values, use));
+    yield;
   }
   return found;
 }

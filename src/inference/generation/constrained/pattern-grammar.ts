@@ -119,8 +119,7 @@ class PatternReader {
   /** Without `^` or `$` at the whole pattern's beginning or end, any text may be there. */
   *#alternative(depth: number): Sliced<Expression> {
     const parts: Expression[] = [];
-    const anything = (): Expression => this.#grammar.repeat(this.#written([[0, 0x10ffff]]), 0);
-    if (depth === 0 && !this.#took("^")) parts.push(anything());
+    if (depth === 0 && !this.#took("^")) parts.push(yield* this.#anything());
     let open = depth === 0;
     while (this.#next !== undefined && this.#next !== "|" && this.#next !== ")") {
       yield;
@@ -129,8 +128,12 @@ class PatternReader {
         open = false;
       } else parts.push(this.#repeated(yield* this.#atom(depth)));
     }
-    if (open) parts.push(anything());
+    if (open) parts.push(yield* this.#anything());
     return this.#grammar.sequence(...parts);
+  }
+
+  *#anything(): Sliced<Expression> {
+    return this.#grammar.repeat(yield* this.#written([[0, 0x10ffff]]), 0);
   }
 
   *#atom(depth: number): Sliced<Expression> {
@@ -138,10 +141,10 @@ class PatternReader {
     if (sign === "(") return yield* this.#group(depth);
     if (sign === "^" || sign === "$") throw this.#unsupported(`"${sign}" within it`);
     this.#at++;
-    if (sign === ".") return this.#written(complement(LINE_ENDS));
-    if (sign === "[") return this.#written(this.#class());
-    if (sign === "\\") return this.#written(this.#escape());
-    return this.#written(one(sign));
+    if (sign === ".") return yield* this.#written(complement(LINE_ENDS));
+    if (sign === "[") return yield* this.#written(this.#class());
+    if (sign === "\\") return yield* this.#written(this.#escape());
+    return yield* this.#written(one(sign));
   }
 
   *#group(depth: number): Sliced<Expression> {
@@ -223,13 +226,13 @@ class PatternReader {
   }
 
   /** One character of some as a JSON string writes it. */
-  #written(ranges: readonly ByteRange[]): Expression {
+  *#written(ranges: readonly ByteRange[]): Sliced<Expression> {
     const grammar = this.#grammar;
     const has = (code: number): boolean => ranges.some(([from, to]) => code >= from && code <= to);
     const escaped = [...Array(0x20).keys(), 0x22, 0x5c].filter(has);
     const written = escaped.map((code) => grammar.literal(JSON.stringify(String.fromCharCode(code)).slice(1, -1)));
     const plain = complement([...complement(ranges), [0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]]);
-    return grammar.choice(...(plain.length > 0 ? [character(grammar, plain)] : []), ...written);
+    return grammar.choice(...(plain.length > 0 ? [yield* character(grammar, plain)] : []), ...written);
   }
 }
 

@@ -11,7 +11,7 @@ function acceptedBy(schema: unknown): (text: string) => boolean {
   const automaton = new ByteAutomaton(grammar, root, 32, () => new UserError("too many ways"));
   return (text) => {
     let state: State | null = automaton.start();
-    for (const byte of new TextEncoder().encode(text)) state = state && automaton.step(state, byte);
+    for (const byte of new TextEncoder().encode(text)) state = state && atOnce(automaton.step(state, byte));
     return state !== null && automaton.ends(state);
   };
 }

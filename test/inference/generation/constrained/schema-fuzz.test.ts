@@ -138,7 +138,7 @@ function compiled(schema: Schema): ByteAutomaton | undefined {
 
 function accepts(automaton: ByteAutomaton, text: string): boolean {
   let state: State | null = automaton.start();
-  for (const byte of new TextEncoder().encode(text)) state = state && automaton.step(state, byte);
+  for (const byte of new TextEncoder().encode(text)) state = state && atOnce(automaton.step(state, byte));
   return state !== null && automaton.ends(state);
 }
 
@@ -150,15 +150,15 @@ function writtenText(automaton: ByteAutomaton, random: RandomGenerator): string 
   const free = uniformInt(random, 0, FREE_BYTES);
   while (bytes.length < free) {
     const at = state;
-    const next = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => automaton.step(at, byte));
+    const next = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => atOnce(automaton.step(at, byte)));
     if (next.length === 0 || (automaton.ends(at) && uniformInt(random, 0, 3) === 0)) break;
     bytes.push(next[uniformInt(random, 0, next.length - 1)]!);
-    state = automaton.step(at, bytes.at(-1)!)!;
+    state = atOnce(automaton.step(at, bytes.at(-1)!))!;
   }
   while (!automaton.ends(state)) {
-    const { from } = automaton.soonest(automaton.shortest(state)[0]!);
+    const { from } = atOnce(automaton.soonest(automaton.shortest(state)[0]!));
     bytes.push(from);
-    state = automaton.step(state, from)!;
+    state = atOnce(automaton.step(state, from))!;
   }
   return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes));
 }
