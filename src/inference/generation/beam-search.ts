@@ -167,7 +167,7 @@ class BeamsOfPrompt {
   /** Whether the best running beam can still reach a better score than the worst answer. */
   #mayImprove(): boolean {
     const { lengthPenalty, earlyStopping, maxNewTokens } = this.#options;
-    const [{ ids, score }] = this.running as [Beam];
+    const [{ ids, score }] = this.running as [RunningBeam];
     const length = earlyStopping === "never" && lengthPenalty > 0 ? maxNewTokens : ids.length;
     const possible = score / length ** lengthPenalty;
     const worst = Math.min(...this.#finished.map((each) => each.score));

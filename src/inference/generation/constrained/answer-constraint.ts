@@ -27,6 +27,11 @@ export interface Effort {
   steps: number;
 }
 
+interface AfterToken {
+  state: State | null;
+  isWhole: boolean;
+}
+
 /**
  * Constrains answers to a grammar. For each token it knows whether the token can continue the answer, and how many more tokens
  * the answer then needs, so that no answer is cut off at its maximum length.
@@ -41,6 +46,8 @@ export class AnswerConstraint {
   #costs = new Map<State, Uint16Array>();
   #costOf = new Map<State, number>();
   #closing = new Map<Continuation, number>();
+  /** The error with which every answer ends, if the grammar is too costly to follow. */
+  #refusal: { error: unknown } | undefined;
 
   /**
    * @param memory receives the use of cached memory
@@ -79,6 +86,7 @@ export class AnswerConstraint {
    * @throws UserError if no answer is that short, the vocabulary cannot write one, or the grammar is too costly to follow
    */
   async refuseUnlessPossible(most: number, ended: () => boolean = () => false): Promise<void> {
+    if (this.#refusal) throw this.#refusal.error;
     const start = this.#automaton.start();
     const bytes = this.#automaton.fewestBytes(start);
     if (bytes === Number.POSITIVE_INFINITY) {
@@ -100,7 +108,10 @@ export class AnswerConstraint {
         `the shortest answer of the JSON schema takes ${tokens + 1} tokens, and an answer may have ${most}; allow more tokens, or make the schema smaller`,
       );
     }
-    await this.#tryShortest(start, effort, ended);
+    await this.#tryShortest(start, effort, ended).catch((error: unknown) => {
+      this.#refusal = { error };
+      throw error;
+    });
   }
 
   /** Computes the first tokens of the shortest answer. A grammar that is too costly mostly fails there. */
@@ -108,7 +119,7 @@ export class AnswerConstraint {
     let state: State | null = start;
     for (let i = 0; state && i < TRIED && this.#automaton.fewestBytes(state) > 0; i++) {
       const allowed: AllowedTokens | undefined = await this.allowed(state, effort, ended);
-      const after = allowed && (await this.after(state, allowed.soonest, effort, ended));
+      const after: AfterToken | undefined = allowed && (await this.after(state, allowed.soonest, effort, ended));
       if (!after) return;
       ({ state } = after);
     }
@@ -123,11 +134,11 @@ export class AnswerConstraint {
     token: number,
     effort: Effort,
     ended: () => boolean,
-  ): Promise<{ state: State | null; isWhole: boolean } | undefined> {
+  ): Promise<AfterToken | undefined> {
     return inSlices(this.#counted(this.#after(state, token), state, effort), ended);
   }
 
-  *#after(state: State, token: number): Sliced<{ state: State | null; isWhole: boolean }> {
+  *#after(state: State, token: number): Sliced<AfterToken> {
     let next: State | null = state;
     for (const byte of this.vocabulary.bytes[token] ?? []) next = next && (yield* this.#automaton.step(next, byte));
     return { state: next, isWhole: next !== null && (yield* this.#automaton.isWhole(next)) };

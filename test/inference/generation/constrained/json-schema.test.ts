@@ -189,11 +189,19 @@ describe("what cannot be held to is refused by its place", () => {
       { oneOf: [{ const: { a: 1, b: 2 } }, { const: { b: 2, a: 1 } }] },
       /#\/oneOf has schemas that one value can match together/,
     ],
+    ["many properties that share many values", sharing(2000), /#\/oneOf has too many values to compare; write anyOf/],
   ])("%s", (_, schema, message) => {
     expect(() => atOnce(grammarOfSchema(schema))).toThrow(message);
     expect(() => atOnce(grammarOfSchema(schema))).toThrow(UserError);
   });
 });
+
+function sharing(count: number): object {
+  const values = { enum: Array.from({ length: count }, (_, i) => `value ${i}`) };
+  const required = Array.from({ length: count }, (_, i) => `property ${i}`);
+  const properties = Object.fromEntries(required.map((name) => [name, { $ref: "#/$defs/values" }]));
+  return { $defs: { values }, oneOf: [{ type: "object", properties, required }] };
+}
 
 function deep(levels: number): object {
   return levels === 0 ? {} : { type: "array", items: deep(levels - 1) };

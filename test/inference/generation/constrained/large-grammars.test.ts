@@ -202,6 +202,33 @@ describe("computing gives way to others", () => {
     expect(turns).toBe(3);
   });
 
+  test("while a byte is read that a pattern's counts explain in thousands of ways", () => {
+    const automaton = automatonOf({ type: "string", pattern: "^((a+a{0,200}){1,200}b?){1,200}$" });
+    const { steps } = automaton;
+    let [longest, state] = [0, automaton.start()];
+    for (const byte of encoder.encode(`"${"a".repeat(60)}`)) {
+      for (const computing of [automaton.near(state), automaton.step(state, byte)]) {
+        let found: IteratorResult<void, State | null>;
+        do {
+          const before = steps.count;
+          found = computing.next();
+          longest = Math.max(longest, steps.count - before);
+        } while (!found.done);
+        state = found.value!;
+      }
+    }
+    expect(state.continuations.length).toBeGreaterThan(1000);
+    expect(longest).toBeLessThan(5000);
+  });
+
+  test("while a class of many characters is read", () => {
+    const letters = Array.from({ length: 3000 }, (_, i) => String.fromCodePoint(0x4e00 + 2 * i)).join("");
+    const reading = grammarOfSchema({ type: "string", pattern: `^[${letters}]$` });
+    let pauses = 0;
+    while (!reading.next().done) pauses++;
+    expect(pauses).toBeGreaterThan(3000);
+  });
+
   test("and while a long pattern is read", async () => {
     const pattern = `^${".".repeat(9_000)}$`;
     let turns = 0;
@@ -218,6 +245,10 @@ describe("computing gives way to others", () => {
     const trying = constraint.refuseUnlessPossible(500);
     await expect(trying).rejects.toThrow("the JSON schema's #/items/anyOf takes too long to follow");
     await expect(trying).rejects.toBeInstanceOf(UserError);
+    const slices: boolean[] = [];
+    const again = constraint.refuseUnlessPossible(500, () => slices.push(true) < 0);
+    await expect(again).rejects.toThrow("takes too long to follow");
+    expect(slices, "the refusal is remembered").toEqual([]);
   });
 });
 
