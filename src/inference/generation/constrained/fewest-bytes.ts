@@ -12,6 +12,7 @@ const AT_ONCE = 1000;
 export function* fewestBytesOf(all: readonly Expression[]): Sliced<Float64Array> {
   const fewest = new Float64Array(all.length).fill(Number.POSITIVE_INFINITY);
   const users = usersOf(all);
+  yield;
   /** For each sequence: number of unfinished parts, and the sum of the others. */
   const open = Int32Array.from(all, (expression) => (expression.kind === "sequence" ? expression.parts.length : 0));
   const sums = new Float64Array(all.length);

@@ -103,9 +103,9 @@ class SchemaReader {
       case "$ref":
         return yield* this.#refer(value, at, depth);
       case "const":
-        return this.#oneOf([value], schema, path);
+        return yield* this.#oneOf([value], schema, path);
       case "enum":
-        return this.#oneOf(list(value, at), schema, path);
+        return yield* this.#oneOf(list(value, at), schema, path);
       default: {
         const options = list(value, at);
         if (keyword === "allOf" && options.length > 1)
@@ -114,16 +114,24 @@ class SchemaReader {
         const first = this.#grammar.nextId;
         const read = yield* this.#readAll(options.entries(), (i) => `${at}/${i}`, depth);
         this.#grammar.setPlace(at, first);
+        yield;
         return this.#grammar.choiceOf(read);
       }
     }
   }
 
   /** One of some values, as JSON writes them; those of other types than the schema's are left out. */
-  #oneOf(values: readonly unknown[], schema: Schema, path: string): Expression {
+  *#oneOf(values: readonly unknown[], schema: Schema, path: string): Sliced<Expression> {
     const types = schema.type === undefined ? TYPES : typesOf(schema, path);
-    const fitting = values.filter((value) => types.some((type) => isOfType(value, type)));
-    return this.#grammar.words(fitting.map((value) => JSON.stringify(value)));
+    const written: string[] = [];
+    for (const value of values) {
+      if (types.some((type) => isOfType(value, type))) written.push(JSON.stringify(value));
+      yield;
+    }
+    // A sorted list becomes words much sooner.
+    written.sort();
+    yield;
+    return this.#grammar.words(written);
   }
 
   *#refer(pointer: unknown, path: string, depth: number): Sliced<Expression> {

@@ -231,6 +231,7 @@ class PatternReader {
     const has = (code: number): boolean => ranges.some(([from, to]) => code >= from && code <= to);
     const escaped = [...Array(0x20).keys(), 0x22, 0x5c].filter(has);
     const written = escaped.map((code) => grammar.literal(JSON.stringify(String.fromCharCode(code)).slice(1, -1)));
+    yield;
     const plain = complement([...complement(ranges), [0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]]);
     return grammar.choice(...(plain.length > 0 ? [yield* character(grammar, plain)] : []), ...written);
   }
