@@ -9,11 +9,11 @@ const WHOLE_RUNS = /\.(integration|alone)\.test\.ts$/;
 const LEFT_OUT = /\.(browser|endurance)\.test\.ts$|\/test\/docs\//;
 
 /**
- * Which test files a change is tried with, in two groups: those of units from which the fewest imports lead to the changed file, those of
- * its own room first; and whole runs of its room, and those that import it themselves.
+ * Which test files a change is tried with: those of units from which the fewest imports lead to the changed file, those of its own room
+ * first, then whole runs of its room, and those that import it themselves.
  * @param root The folder of the repository.
  */
-export function testsOf(root: string, tests: readonly string[]): (file: string) => string[][] {
+export function testsOf(root: string, tests: readonly string[]): (file: string) => string[] {
   const importsOf = importReader(root);
   const tried = tests.filter((test) => !LEFT_OUT.test(test));
   const distances = new Map(tried.map((test) => [test, distancesFrom(test, importsOf)]));
@@ -28,7 +28,7 @@ export function testsOf(root: string, tests: readonly string[]): (file: string) 
     const reaching = tried.filter((test) => importsTo(test) < Infinity);
     const runs = reaching.filter((test) => WHOLE_RUNS.test(test) && (isOwn(test) || importsTo(test) === 1));
     const units = reaching.filter((test) => !WHOLE_RUNS.test(test));
-    return [nearest(units, MOST.units), nearest(runs, MOST.runs)];
+    return [...nearest(units, MOST.units), ...nearest(runs, MOST.runs)];
   };
 }
 

@@ -32,12 +32,12 @@ const hasVowel = (stem: string): boolean => [...stem].some((_, i) => !isConsonan
 const endsInDouble = (word: string): boolean =>
   word.length >= 2 && word.at(-1) === word.at(-2) && isConsonant(word, word.length - 1);
 
-/** Whether a word ends in consonant, vowel, consonant other than w, x and y. NLTK also accepts a lone vowel and consonant. */
+/** Whether a word of measure 1 ends in consonant, vowel, consonant other than w, x and y. NLTK also accepts a lone vowel and consonant. */
 function endsInCvc(word: string): boolean {
   const last = word.length - 1;
-  if (last === 1) return !isConsonant(word, 0) && isConsonant(word, 1);
+  if (last === 1) return true;
   const pattern = isConsonant(word, last - 2) && !isConsonant(word, last - 1) && isConsonant(word, last);
-  return last >= 2 && pattern && !"wxy".includes(word[last]!);
+  return pattern && !"wxy".includes(word[last]!);
 }
 
 type Rule = readonly [suffix: string, replacement: string];
