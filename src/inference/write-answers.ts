@@ -296,7 +296,8 @@ class AnswerWriter {
     try {
       const options = { ...this.#options, maxNewTokens };
       const found = await beamSearch(reader, this.#begun, options, () => this.#signal?.aborted === true);
-      for (const [answer, ids] of found.entries()) for (const token of ids) arrive(this.#take({ answer, token, isWhole: false }));
+      for (const [answer, ids] of found.entries())
+        for (const token of ids) arrive(this.#take({ answer, token, isWhole: false }));
     } finally {
       reader.release();
     }

@@ -98,7 +98,7 @@ test("a page that is opened before there is a run shows its stages, then the run
   expect(messages[2]).toContain("steps so far");
 });
 
-test.each(HOSTILE)("shows the same elements, whatever models, labels, workers and files are named: %s", async (evil) => {
+test.each(HOSTILE)("shows the same elements, whatever labels and files are named: %s", async (evil) => {
   const shown = async (words: string) => {
     const { config, steps } = run;
     const share = { shards: 1, computing: 0.1, bytes: 1 };

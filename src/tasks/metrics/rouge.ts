@@ -61,10 +61,7 @@ function countsOf(items: readonly string[]): Map<string, number> {
   return counts;
 }
 
-function* ofSentences(
-  found: readonly (readonly string[])[],
-  truth: readonly (readonly string[])[],
-): Sliced<number> {
+function* ofSentences(found: readonly (readonly string[])[], truth: readonly (readonly string[])[]): Sliced<number> {
   // A word counts at most as often as it occurs in both texts.
   const [own, wanted] = [found, truth].map((sentences) => countsOf(sentences.flat())) as [
     Map<string, number>,

@@ -129,12 +129,7 @@ export class AnswerConstraint {
    * The state after one more token, and whether the answer is then complete and cannot continue. Tokens without text, such as a start
    * token, change nothing. The other parameters, results and errors are those of {@link allowed}.
    */
-  async after(
-    state: State,
-    token: number,
-    effort: Effort,
-    ended: () => boolean,
-  ): Promise<AfterToken | undefined> {
+  async after(state: State, token: number, effort: Effort, ended: () => boolean): Promise<AfterToken | undefined> {
     return inSlices(this.#counted(this.#after(state, token), state, effort), ended);
   }
 

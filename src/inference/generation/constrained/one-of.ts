@@ -65,12 +65,7 @@ function resolved(schema: unknown, document: unknown, path: string, left = DEEPE
   return resolved(resolvePointer(document, pointer, path), document, path, left - 1);
 }
 
-function* toldOf(
-  schema: Schema | undefined,
-  document: unknown,
-  path: string,
-  use: Use,
-): Sliced<Told | undefined> {
+function* toldOf(schema: Schema | undefined, document: unknown, path: string, use: Use): Sliced<Told | undefined> {
   if (!schema) return undefined;
   const values = valuesOf(schema);
   return {
