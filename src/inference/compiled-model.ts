@@ -17,8 +17,8 @@ import { type GenerationSettings, readGenerationSettings } from "./generation-se
 export interface ComputeOptions {
   /** Aborts a computation between two parts, with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Receives the number of finished texts after each part. */
-  onDone?: ((texts: number, of: number) => void) | undefined;
+  /** Receives the number of finished inputs after each part. */
+  onDone?: ((done: number, of: number) => void) | undefined;
 }
 
 /** Number of examples whose outputs memory holds at once: with 10,000 labels, these take 80 MB. */
@@ -133,9 +133,7 @@ export class CompiledModel {
     for (let from = 0; from < examples.length; from += AT_ONCE) {
       const some = examples.slice(from, from + AT_ONCE);
       const encoded = await encode(some);
-      const rows = await this.outputs(part, encoded, adapter, signal, (texts, of) =>
-        onDone?.(from + Math.round((some.length * texts) / of), examples.length),
-      );
+      const rows = await this.outputs(part, encoded, adapter, signal, (done) => onDone?.(from + done, examples.length));
       for (const [i, row] of rows.entries()) yield { example: some[i]!, encoded: encoded[i]!, row };
     }
   }

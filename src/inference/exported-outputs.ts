@@ -34,7 +34,7 @@ export class ExportedOutputs implements OutputReader {
     examples: readonly EncodedExample[],
     _adapter?: unknown,
     signal?: AbortSignal,
-    onDone?: (texts: number, of: number) => void | Promise<void>,
+    onDone?: (examples: number, of: number) => void | Promise<void>,
   ): Promise<Float32Array[]> {
     if (this.#released) throw new UserError("the model was released; load it again to predict");
     const texts = singleTexts(examples);
@@ -55,7 +55,7 @@ export class ExportedOutputs implements OutputReader {
         results[chosen[at]!] = found;
       }
       done += chosen.length;
-      await onDone?.(done, texts.length);
+      await onDone?.(Math.round((examples.length * done) / texts.length), examples.length);
     }
     return joinTexts(examples, results);
   }

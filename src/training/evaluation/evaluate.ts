@@ -85,7 +85,7 @@ export class Evaluator {
 
   /**
    * @param signal aborts between two runs of the graph
-   * @param onDone receives the numbers of texts read and of all texts
+   * @param onDone receives the numbers of examples read and of all examples
    * @throws the signal's reason; UserError if outputs are not finite
    */
   async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation> {

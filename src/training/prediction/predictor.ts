@@ -76,15 +76,15 @@ export class Predictor implements OutputReader {
    * The rows of an example with several texts are those of each text in turn.
    * @param adapter tensors of the method and the head for this call, which replace those of the compiled model
    * @param signal aborts between two runs of the graph
-   * @param onDone receives the part of the work that is done after each run, as a number of texts, and the number of all texts: the longest
-   * texts come first, and take the longest. A returned promise is awaited
+   * @param onDone receives the part of the work that is done after each run, as a number of examples, and the number of all examples: the
+   * longest texts come first, and take the longest. A returned promise is awaited
    * @throws UserError if the predictor was released; the signal's reason.
    */
   async logits(
     examples: readonly PredictedExample[],
     adapter?: Tensors,
     signal?: AbortSignal,
-    onDone?: (texts: number, of: number) => void | Promise<void>,
+    onDone?: (examples: number, of: number) => void | Promise<void>,
   ): Promise<Float32Array[]> {
     if (this.#released) throw new UserError("the model was released; load it again to predict");
     const texts = singleTexts(examples);
@@ -107,7 +107,7 @@ export class Predictor implements OutputReader {
         start = end;
       }
       done += costs[at]!;
-      await onDone?.(Math.round((texts.length * done) / whole), texts.length);
+      await onDone?.(Math.round((examples.length * done) / whole), examples.length);
     }
     return joinTexts(examples, results);
   }

@@ -10,8 +10,8 @@ export interface ReferenceOptions {
   tokenBudget: number;
   /** Aborts between two runs of the graph. */
   signal?: AbortSignal | undefined;
-  /** Receives the number of texts read after each run. A returned promise is awaited. */
-  onDone?: ((texts: number, of: number) => void | Promise<void>) | undefined;
+  /** Receives the number of examples read after each run. A returned promise is awaited. */
+  onDone?: ((examples: number, of: number) => void | Promise<void>) | undefined;
 }
 
 /**
