@@ -29,7 +29,7 @@ export const MOST_SHOWN = 10;
 
 /** Limit on the letters of a text in a table, and on those that are read for it: the rest may be white space. */
 const LETTERS = 300;
-const LETTERS_READ = 10 * LETTERS;
+const LETTERS_READ = 2 * LETTERS;
 
 /** The text or texts of an example in one line, shortened. */
 export function lineOfExample({ text, textPair }: Pick<Example, "text" | "textPair">): string {
