@@ -4,21 +4,19 @@
  *     script -qec "stty cols 100; npx aflora demo --freezing" demo.log
  *     npx tsx scripts/make-pictures.ts runs/demo demo.log
  *
- * Each in two files, for light and dark. Needs a Chromium for the page's.
+ * Each in two files, for light and dark. Needs a Chromium for the pages.
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { freezingPictures } from "../src/reports/freezing-pictures.ts";
 import { renderReport } from "../src/reports/report.ts";
 import { readFinishedRun } from "../src/runs/read-run.ts";
 import { Screen } from "../test/cli/screen.ts";
-import { launchChromium } from "../test/support/chromium.ts";
+import { photographPages } from "./photograph-pages.ts";
 import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 
 const COLUMNS = 100;
-const PAGE = { width: 1000, height: 505 };
 
 const [demo, log] = process.argv.slice(2);
 if (!demo || !log) {
@@ -36,7 +34,7 @@ for (const theme of THEMES) {
   await writeFile(join(pictures, `frozen-${theme}.svg`), themedSvg(svg.text, colors));
   await writeFile(join(pictures, `terminal-${theme}.svg`), terminal(colors));
 }
-await photographPage();
+await photographPages(report, pictures);
 
 /** What a terminal shows of the first model: its rows, its score, its answers and its mistakes. */
 function shownRows(output: string): string[] {
@@ -59,19 +57,4 @@ function terminal(colors: ReadonlyMap<string, string>): string {
 ${shown.join("\n")}
 </g></svg>
 `;
-}
-
-/** The top of the run's page, as a browser shows it. */
-async function photographPage(): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "aflora-pictures-"));
-  const file = join(folder, "report.html");
-  await writeFile(file, report);
-  const browser = await launchChromium();
-  for (const theme of THEMES) {
-    const page = await browser.newPage({ viewport: PAGE, colorScheme: theme });
-    await page.goto(pathToFileURL(file).href);
-    await page.screenshot({ path: join(pictures, `page-${theme}.png`) });
-  }
-  await browser.close();
-  await rm(folder, { recursive: true });
 }

@@ -103,7 +103,7 @@ function metricsOf(evaluations: EvaluationRecord[], all: MetricPoint[], names: s
     legend: names.map((name) => ({ color: color(name), label: name })),
     svg: draw({
       height: 240,
-      x: { label: "epoch", interval: 1, ticks: Math.min(10, evaluations.length), tickFormat: tick },
+      x: { label: "epoch", ticks: Math.min(10, evaluations.length), tickFormat: tick },
       y: { label: names.length === 1 ? names[0]! : "metric", tickFormat: tick, grid: true },
       color: { type: "identity" },
       marks: [

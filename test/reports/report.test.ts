@@ -155,6 +155,13 @@ describe("of one run", () => {
     expect([lines("Validation metrics"), lines("Validation perplexity")]).toEqual([1, 1]);
   });
 
+  test("draws evaluations within an epoch side by side", () => {
+    const run = records();
+    const within = run.evaluations.map((evaluation, i) => ({ ...evaluation, epoch: (i + 1) / 10 }));
+    const dots = figure(parsed([{ ...run, evaluations: within }]), "Validation metrics").querySelectorAll("circle");
+    expect(new Set([...dots].map((dot) => dot.getAttribute("cx"))).size).toBe(within.length);
+  });
+
   test("draws one curve of scores per matrix, a dot when it froze, and the threshold in each band", () => {
     const scores = figure(parsed([records()]), "Freezing scores and threshold");
     const lines = [...scores.querySelectorAll('g[aria-label="line"]')];
