@@ -29,8 +29,7 @@ function measure(stem: string): number {
 
 const hasVowel = (stem: string): boolean => [...stem].some((_, i) => !isConsonant(stem, i));
 
-const endsInDouble = (word: string): boolean =>
-  word.length >= 2 && word.at(-1) === word.at(-2) && isConsonant(word, word.length - 1);
+const endsInDouble = (word: string): boolean => word.at(-1) === word.at(-2) && isConsonant(word, word.length - 1);
 
 /** Whether a word of measure 1 ends in consonant, vowel, consonant other than w, x and y. NLTK also accepts a lone vowel and consonant. */
 function endsInCvc(word: string): boolean {
