@@ -21,6 +21,11 @@ test("scores of made-up texts match rouge-score", () => {
   for (const [text, reference, expected] of fixture.texts) expect(valuesOf(rouge(text, reference))).toEqual(expected);
 });
 
+test("words of up to three letters are not stemmed", () => {
+  expect(rouge("gas", "ga").rouge1).toBe(0);
+  expect(rouge("cars", "car").rouge1).toBe(1);
+});
+
 const DIALOGSUM = fileURLToPath(new URL("../../../shared/data/dialogsum/dev.jsonl", import.meta.url));
 
 test.skipIf(!existsSync(DIALOGSUM))(
