@@ -74,6 +74,7 @@ export async function crossValidate(
     done += 1;
   };
   let starts: Float64Array[] = splits.map(() => new Float64Array(outputs * design.width));
+  await tell();
   const tried: CrossValidated[] = [];
   let least = Number.POSITIVE_INFINITY;
   let rises = 0;

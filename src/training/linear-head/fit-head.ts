@@ -79,6 +79,7 @@ export async function fitHead(
   const of = comparesAll || penalty !== undefined ? order.length : compared.length + order.length;
   let read = 0;
   const rowsOf = async (places: Int32Array, names: readonly HeadFeatures[]): Promise<ExampleRows[]> => {
+    await onRead(read, of);
     const predictor = await Predictor.compile(model, weights, runtime, {
       tokenBudget: options.tokenBudget,
       features: names,
@@ -105,6 +106,7 @@ export async function fitHead(
     const onFit = stageProgress(onProgress, "scaling the head's outputs", "fits");
     const scaled = penalty === undefined ? await rescaled(solver, all.rows, choice, all.groups, onFit) : choice;
     const onPass = stageProgress(onProgress, "fitting the head", "passes");
+    await onPass(0);
     const { weight, bias } = await fitLinear(solver, all.rows, scaled, all.groups, onPass);
     const { classifier } = traceModel({ ...model, features }, model.labelCount, model.head);
     const shown = Array.from(compared, (place) => ({
