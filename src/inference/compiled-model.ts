@@ -4,7 +4,7 @@ import type { BaseModel } from "../model/base-model.ts";
 import { type FittedAdapter, untrainedParameters } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
-import type { List } from "../tasks/list.ts";
+import { type List, MOST_KEPT } from "../tasks/list.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { type OutputReader, type PredictedExample, Predictor } from "../training/prediction/predictor.ts";
@@ -21,8 +21,8 @@ export interface ComputeOptions {
   onDone?: ((done: number, of: number) => void) | undefined;
 }
 
-/** Number of examples whose outputs memory holds at once: with 10,000 labels, these take 80 MB. */
-const AT_ONCE = 2048;
+/** Maximum number of outputs in memory at once: 838 examples of 10,000 labels take 34 MB. */
+const MOST_OUTPUTS = 2 ** 23;
 
 /** Decoder and settings with which a language model generates. */
 export interface CompiledWriter extends GenerationSettings {
@@ -122,16 +122,18 @@ export class CompiledModel {
   /**
    * Computes outputs like {@link outputs} for each example in turn, so that memory need not hold those of all examples.
    * @param encode encodes some of the examples
+   * @param width numbers of a row of outputs
    */
   async *outputsInTurn(
     part: "predictor" | "featured",
     examples: List<Example>,
     encode: (some: readonly Example[]) => Promise<PredictedExample[]>,
     adapter: Tensors,
-    { signal, onDone }: ComputeOptions,
+    { signal, onDone, width }: ComputeOptions & { width: number },
   ): AsyncGenerator<{ example: Example; encoded: PredictedExample; row: Float32Array }, void> {
-    for (let from = 0; from < examples.length; from += AT_ONCE) {
-      const some = examples.slice(from, from + AT_ONCE);
+    const size = Math.min(MOST_KEPT, Math.ceil(MOST_OUTPUTS / width));
+    for (let from = 0; from < examples.length; from += size) {
+      const some = examples.slice(from, from + size);
       const encoded = await encode(some);
       const rows = await this.outputs(part, encoded, adapter, signal, (done) => onDone?.(from + done, examples.length));
       for (const [i, row] of rows.entries()) yield { example: some[i]!, encoded: encoded[i]!, row };

@@ -237,7 +237,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
       const read = await this.#read(some, options.signal);
       return compares ? this.#compiled.withReference(read, options.signal) : read;
     };
-    return this.#compiled.outputsInTurn(part, examples, encode, this.parameters, options);
+    const width = this.kind.readout?.width ?? this.base.labelCount;
+    return this.#compiled.outputsInTurn(part, examples, encode, this.parameters, { ...options, width });
   }
 
   /**
