@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -57,8 +57,6 @@ test(
 test(
   "two adapters over one encoder answer over HTTP",
   async () => {
-    // A run that is there already is not trained again.
-    await cp(join(home, "route-tickets"), join(home, "serve-adapters/team"), { recursive: true });
     const server = spawn(process.execPath, [...example("serve-adapters"), "0"], {
       stdio: ["ignore", "pipe", "inherit"],
     });

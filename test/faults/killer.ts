@@ -13,10 +13,8 @@ const METHODS = ["aflora", "adalora", "lora", "sora"];
 /** What a run says when its steps begin. */
 const BEGUN = /^(epoch 0:|going on after)/m;
 
-const EPOCHS = 12;
-
 /** What it says when its last epoch ends. */
-const TRAINED = new RegExp(`^epoch ${EPOCHS}:`, "m");
+const TRAINED = /^epoch 30:/m;
 
 /** Steps between two checkpoints. */
 const INTERVALS = [1, 2, 5, 20];
@@ -30,7 +28,7 @@ const INTERVALS = [1, 2, 5, 20];
 export async function killRuns({ kills, seed }: { kills: number; seed: number }): Promise<string> {
   const random = randomOf(seed);
   const home = await mkdtemp(join(tmpdir(), "aflora-killer-"));
-  const small = await smallRun(home, EPOCHS);
+  const small = await smallRun(home, 30);
   const aflora = (...args: string[]): Aflora => new Aflora(["train", ...args], home);
   const flags = Object.entries(small).flatMap(([name, value]) => [`--${kebab(name)}`, String(value)]);
   const whole = new Map<string, { content: object; milliseconds: number }>();
