@@ -8,6 +8,7 @@ export class StageText {
   #name: string | undefined;
   #since = 0;
   #from = 0;
+  #done = 0;
 
   /** @param duration writes seconds in words */
   constructor(duration: (seconds: number) => string) {
@@ -21,7 +22,11 @@ export class StageText {
 
   /** Text such as `fitting the head: 20 of 50 fits, 3.1 a second, 9.7 s left`. */
   of({ stage, done, total, unit }: Omit<ProgressEvent, "kind">): string {
-    if (this.#name !== stage) [this.#name, this.#since, this.#from] = [stage, performance.now(), done];
+    // A stage with fewer parts done than before runs again, such as an evaluation after more steps.
+    if (this.#name !== stage || done < this.#done) {
+      [this.#name, this.#since, this.#from] = [stage, performance.now(), done];
+    }
+    this.#done = done;
     if (done === 0 && total === undefined) return stage;
     const units = (total ?? done) === 1 ? unit.replace(/(?<=ss)es$|s$/, "") : unit;
     const moved = done - this.#from;
