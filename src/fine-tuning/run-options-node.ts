@@ -57,7 +57,7 @@ export const runOptions = z.object({
     .meta({
       get description() {
         const [fitted, others] = [FITTED_HEAD_METHOD.name, DEFAULT_METHOD.name];
-        return `fine-tuning method: ${METHODS.names.join(", ")} (default: ${fitted} for texts if the head is fitted and the model has at most 6 blocks, otherwise ${others})`;
+        return `fine-tuning method: ${METHODS.names.join(", ")} (default: ${fitted} for your texts in up to 6 blocks, otherwise ${others})`;
       },
     }),
   adapter: z

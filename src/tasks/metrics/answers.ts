@@ -10,24 +10,21 @@ export interface AnswerScores extends RougeScores {
   last_number?: number;
 }
 
-/** Options of scores. */
-interface ScoringOptions {
-  /** Whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence). */
-  splitSentences?: boolean | undefined;
-}
-
-/** Scores of answers that a model generated. */
+/**
+ * Scores of answers that a model generated.
+ * @param options `splitSentences`: whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence)
+ */
 export const scoreAnswers = (
   answers: readonly string[],
   references: readonly string[],
-  options: ScoringOptions = {},
+  options: { splitSentences?: boolean | undefined } = {},
 ): AnswerScores => atOnce(slicedScores(answers, references, options));
 
 /** {@link scoreAnswers}. Pauses after each word. */
 export function* slicedScores(
   answers: readonly string[],
   references: readonly string[],
-  { splitSentences = false }: ScoringOptions = {},
+  { splitSentences = false }: { splitSentences?: boolean | undefined } = {},
 ): Sliced<AnswerScores> {
   const mean = (score: (answer: string, reference: string) => number): number =>
     references.reduce((sum, reference, i) => sum + score(answers[i]!, reference), 0) / references.length;
