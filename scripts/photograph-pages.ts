@@ -12,7 +12,7 @@ import { THEMES } from "./themed-picture.ts";
 
 const SIZE = { width: 1000, height: 505 };
 /** Height of the picture of the page that trains, whose steps follow one another. */
-const TALL = 1010;
+const TALL = 900;
 /** Milliseconds that a run in a page may take. */
 const PATIENCE = 600_000;
 const AFLORA = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
