@@ -29,8 +29,11 @@ describe.skipIf(!installedChromium)(`train --watch, ${inChromium}`, () => {
     page.on("pageerror", (error) => complaints.push(error.message));
     await page.goto(url!);
     await page.evaluate(() => Object.assign(window, { untouched: true }));
-    const steps = async (): Promise<number> =>
-      Number(/^([\d,]+) steps? so far/.exec((await page.locator("main > p").textContent())!)![1]!.replace(",", ""));
+    // Before the first step, the page shows no number.
+    const steps = async (): Promise<number> => {
+      const [, shown = "0"] = /^([\d,]+) steps? so far/.exec((await page.locator("main > p").textContent())!) ?? [];
+      return Number(shown.replace(",", ""));
+    };
     const first = await steps();
     await expect.poll(steps, { timeout: 300_000 }).toBeGreaterThan(first);
     await page.getByRole("heading", { name: "Validation metrics" }).waitFor();
