@@ -1,9 +1,14 @@
 import type { Theme } from "vitepress";
 import theme from "vitepress/theme-without-fonts";
-import Playground from "./Playground.vue";
+import { defineAsyncComponent } from "vue";
 import "./style.css";
 
 export default {
   extends: theme,
-  enhanceApp: ({ app }) => void app.component("Playground", Playground),
+  // Only its page loads the playground.
+  enhanceApp: ({ app }) =>
+    void app.component(
+      "Playground",
+      defineAsyncComponent(() => import("./Playground.vue")),
+    ),
 } satisfies Theme;
