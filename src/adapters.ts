@@ -11,6 +11,10 @@ import type { BaseFormat } from "./models/base-format.ts";
  * @param name a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
  * @param options `base`: storage format of its weights (default: float32)
  * @throws UserError if the model is missing, damaged or not supported
+ * @example
+ * ```ts
+ * const base = await loadBaseModel(BUNDLED_MODEL);
+ * ```
  */
 export async function loadBaseModel(
   name: string,
@@ -24,6 +28,11 @@ export async function loadBaseModel(
  * Reads the adapter of a run folder, an adapter folder of aflora, or one that Hugging Face PEFT wrote; `owner/name[@revision]` is fetched
  * from the hub if there is no such folder.
  * @throws UserError if there is no adapter, it is damaged, or (PEFT) it does not fit the base model
+ * @example
+ * ```ts
+ * const { description } = await openAdapter("runs/tickets");
+ * console.log(description.method, description.task.labels);
+ * ```
  */
 export async function openAdapter(directory: string, options?: BaseOptions): Promise<Adapter> {
   const { openAdapter: open } = await import("./model/open-adapter-node.ts");

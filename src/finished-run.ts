@@ -51,6 +51,11 @@ export async function exportRun(run: string, options: ExportOptions, settings?: 
 /**
  * Reads the records of a run folder. A run that is still being written has no `result`, and a half-written last line is left out.
  * @throws UserError if the folder is no run, or one of its files is damaged
+ * @example
+ * ```ts
+ * const { steps, result } = await readRunRecords("runs/tickets");
+ * console.log(steps.length, result?.metrics.accuracy);
+ * ```
  */
 export async function readRunRecords(directory: string): Promise<RunRecords> {
   const { readRunRecords: read } = await import("./runs/read-run.ts");

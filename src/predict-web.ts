@@ -40,6 +40,11 @@ export interface WebLoadOptions extends WebPlace {
  * Loads a fine-tuned model: a folder that `aflora export` wrote as `onnx` or `merged`, or an adapter or a run with its base model.
  * @param from the folder's address, the address of one of its ONNX files, or the files in memory
  * @throws UserError if files are missing or damaged, or adapter and base model do not fit
+ * @example
+ * ```ts
+ * const model = await loadFineTunedModel("https://example.org/tickets-onnx");
+ * const { label } = await model.predict("My card was charged twice");
+ * ```
  */
 export async function loadFineTunedModel(
   from: string | ModelFiles,

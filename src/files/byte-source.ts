@@ -79,7 +79,14 @@ export function bytesSource(location: string, ...pieces: readonly Uint8Array[]):
   };
 }
 
-/** Creates a source over a `Blob` or `File`, such as one chosen in a page. @param location for error messages */
+/**
+ * Creates a source over a `Blob` or `File`, such as one chosen in a page.
+ * @param location for error messages
+ * @example
+ * ```ts
+ * const model = await ggufFiles(blobSource(file.name, file));
+ * ```
+ */
 export function blobSource(location: string, blob: Blob): ByteSource {
   return {
     location,

@@ -125,6 +125,11 @@ const WASM_MEMORY = 2 ** 32;
 /**
  * Fine-tunes a model in a page. Call it in a worker, because training blocks its thread.
  * @throws UserError if an option, the examples or the model cannot be used, or the model does not fit into a page's memory.
+ * @example
+ * ```ts
+ * const train = { name: "tickets.csv", text: await file.text() };
+ * const { finished } = await fineTune({ model: "https://example.org/models/mine", train, text: "message", label: "team" });
+ * ```
  */
 export async function fineTuneInPage(
   config: PageFineTuneConfig,
@@ -145,6 +150,12 @@ export async function fineTuneInPage(
  * With `resume` (the state of a checkpoint event), the same config and a `runtime` on the device of the start event, the run ends with
  * the same adapter as if it had not stopped.
  * @throws UserError as {@link fineTuneInPage}
+ * @example
+ * ```ts
+ * for await (const event of fineTuneEvents({ model, train, text: "message", label: "team" })) {
+ *   if (event.kind === "step") console.log(event.step, event.loss);
+ * }
+ * ```
  */
 export async function* fineTuneEventsInPage(
   { model, modelName: name, revision, train, validation, openPicture, ...config }: PageFineTuneConfig,

@@ -14,12 +14,14 @@ export interface LabelScore {
  * Labels texts without training: a text gets the label whose name and descriptions are nearest to it, by the vectors of an
  * embedding model. Descriptions work better than names only.
  *
- *     const encoder = await loadEmbedder();
- *     const [scores] = await classifyByLabels(encoder, ["billing", { name: "bug", descriptions: ["the app fails"] }], texts);
- *
  * @param encoder an embedding model, such as from `loadEmbedder`
  * @returns all labels for each text, nearest first
  * @throws UserError if the model is no embedding model
+ * @example
+ * ```ts
+ * const encoder = await loadEmbedder();
+ * const [scores] = await classifyByLabels(encoder, ["billing", { name: "bug", descriptions: ["the app fails"] }], texts);
+ * ```
  */
 export async function classifyByLabels(
   encoder: FineTunedModel,

@@ -53,6 +53,13 @@ const SHOWN = 200;
  * @param endpoint the server, the model and optionally a key
  * @returns the verdict on each text, in order
  * @throws UserError if the server cannot be used, or fails repeatedly; the signal's reason
+ * @example
+ * ```ts
+ * const endpoint = { url: "http://127.0.0.1:11434/v1", model: "qwen3:4b" };
+ * const labels = [{ name: "billing", descriptions: [] }, { name: "bug", descriptions: ["the app fails"] }];
+ * const [verdict] = await labelByModel(endpoint, labels, ["My card was charged twice"]);
+ * console.log(verdict?.label, verdict?.agreement);
+ * ```
  */
 export async function labelByModel(
   endpoint: ChatEndpoint,

@@ -51,6 +51,10 @@ export const COST_REFERENCE = { method: vera, label: "VeRA" };
  * Registers a method in this process by its name: runs can use it, and adapters trained with it can be
  * read.
  * @throws UserError if the name is taken.
+ * @example
+ * ```ts
+ * registerMethod(outputScales); // docs/extending.md writes it
+ * ```
  */
 export const registerMethod = (method: MethodDefinition): void => METHODS.register(method);
 

@@ -34,13 +34,26 @@ export interface WeightFormat {
   open(source: ByteSource, files: ModelFiles): Promise<TensorSource>;
 }
 
-/** Returns files below a base URL, such as `https://example.org/models/mine`. */
+/**
+ * Returns files below a base URL, such as `https://example.org/models/mine`.
+ * @example
+ * ```ts
+ * const model = urlFiles("https://example.org/models/mine");
+ * ```
+ */
 export function urlFiles(base: string): ModelFiles {
   const folder = base.replace(/\/*$/, "/");
   return { location: base, open: (name) => urlSource(folder + name.split("/").map(encodeURIComponent).join("/")) };
 }
 
-/** Returns files in memory, or chosen in a page, by name. @param location for error messages */
+/**
+ * Returns files in memory, or chosen in a page, by name.
+ * @param location for error messages
+ * @example
+ * ```ts
+ * const adapter = await readAdapter(memoryFiles("my adapter", adapterBytes(trained)));
+ * ```
+ */
 export function memoryFiles(location: string, files: Readonly<Record<string, Blob | Uint8Array>>): ModelFiles {
   return {
     location,

@@ -78,7 +78,13 @@ export function describedAdapter({ description, novelty }: Adapter): z.output<ty
   return { ...description, novelty: scale };
 }
 
-/** Contents of the files of an adapter folder, by name. */
+/**
+ * Contents of the files of an adapter folder, by name.
+ * @example
+ * ```ts
+ * const files = adapterBytes(finished!.adapter);
+ * ```
+ */
 export function adapterBytes(adapter: Adapter): Record<string, Uint8Array<ArrayBuffer>> {
   const files = Object.entries(adapterTensors(adapter)).map(([name, tensors]) => [name, safetensorsBytes(tensors)]);
   return {
@@ -90,6 +96,10 @@ export function adapterBytes(adapter: Adapter): Record<string, Uint8Array<ArrayB
 /**
  * Reads an adapter from its files.
  * @throws UserError if they are not an adapter, are damaged, or name an unknown kind of task.
+ * @example
+ * ```ts
+ * const adapter = await readAdapter(urlFiles("https://example.org/adapters/tickets"));
+ * ```
  */
 export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   const { location } = files;

@@ -113,7 +113,14 @@ export async function openBaseModel(
   };
 }
 
-/** Opens a model and reads its weights, as `OpenedModel.read` does. @throws UserError as both do */
+/**
+ * Opens a model and reads its weights, as `OpenedModel.read` does.
+ * @throws UserError as both do
+ * @example
+ * ```ts
+ * const base = await readBaseModel(urlFiles("https://example.org/models/mine"), adapter.description.task, 0);
+ * ```
+ */
 export async function readBaseModel(
   files: ModelFiles,
   task: HeadTask | undefined,

@@ -11,7 +11,13 @@ import type { DeviceName } from "./device.ts";
 import { DEFAULT_DEVICE, DEVICES } from "./devices.ts";
 import { type PackedSession, Runtime } from "./session.ts";
 
-/** Names of the devices in the installed ONNX Runtime build. */
+/**
+ * Names of the devices in the installed ONNX Runtime build.
+ * @example
+ * ```ts
+ * console.log(availableDevices()); // [ "cpu", "webgpu" ]
+ * ```
+ */
 export function availableDevices(): DeviceName[] {
   const providers = onnxRuntime.listSupportedBackends().map(({ name }) => name);
   return DEVICES.all.filter(({ provider }) => providers.includes(provider)).map(({ name }) => name);
@@ -28,6 +34,10 @@ export interface RuntimePlace {
 /**
  * Creates a runtime over onnxruntime-node.
  * @throws UserError if there is no such device, or the installed build of ONNX Runtime does not have it.
+ * @example
+ * ```ts
+ * const runtime = nodeRuntime({ threads: 2 });
+ * ```
  */
 export function nodeRuntime({
   device: name = DEFAULT_DEVICE.name,

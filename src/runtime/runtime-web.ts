@@ -18,7 +18,13 @@ const BUILDS: { [Name in DeviceName]?: () => Promise<WebOnnxRuntime> } = {
   webgpu: () => import("onnxruntime-web/webgpu"),
 };
 
-/** Returns the devices that this browser supports. The first is "cpu", WebAssembly, which every browser has. */
+/**
+ * Returns the devices that this browser supports. The first is "cpu", WebAssembly, which every browser has.
+ * @example
+ * ```ts
+ * const [device] = await pageDevices(); // "cpu"
+ * ```
+ */
 export async function pageDevices(): Promise<DeviceName[]> {
   const found = await Promise.all(
     DEVICES.all.map(async ({ name, page }) => ((await page?.isAvailable()) ? [name] : [])),
@@ -43,6 +49,10 @@ export interface WebPlace {
  * Creates a runtime over onnxruntime-web, on one of {@link pageDevices}. Runs block the calling thread, so call it in a
  * worker. WebAssembly uses as many threads as the page may have, or as the page's first call asked for.
  * @throws UserError if pages have no such device.
+ * @example
+ * ```ts
+ * const runtime = await webRuntime({ device: "webgpu" });
+ * ```
  */
 export async function webRuntime(place: WebPlace = {}): Promise<Runtime> {
   return new Runtime(...(await openPlace(place)));

@@ -17,6 +17,10 @@ export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", Ob
  * Registers a kind of task in this process by its name: runs can use it, and adapters trained for it
  * can be read.
  * @throws UserError if the name is taken, or one of its metrics is known with another direction.
+ * @example
+ * ```ts
+ * registerTaskKind(ordinalRegression); // docs/extending.md writes it
+ * ```
  */
 export function registerTaskKind(kind: TaskKind): void {
   // Records of runs identify a metric only by its name.

@@ -22,6 +22,10 @@ const WEIGHTS = "model.gguf";
  * Presents a GGUF file as the Hugging Face model folder that it was made from: configuration and tokenizer come from
  * its metadata, tensors have Hugging Face's names and order.
  * @throws UserError if it is damaged, or not a supported model.
+ * @example
+ * ```ts
+ * const model = await ggufFiles(blobSource(file.name, file));
+ * ```
  */
 export async function ggufFiles(source: ByteSource): Promise<ModelFiles> {
   const { location } = source;

@@ -13,6 +13,10 @@ export interface AnswerScores extends RougeScores {
 /**
  * Scores of answers that a model generated.
  * @param options `splitSentences`: whether ROUGE-Lsum splits texts into sentences (default: each line is a sentence)
+ * @example
+ * ```ts
+ * const { exact_match } = scoreAnswers(["4", "5"], ["4", "6"]); // 0.5
+ * ```
  */
 export const scoreAnswers = (
   answers: readonly string[],

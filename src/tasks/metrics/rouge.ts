@@ -14,6 +14,10 @@ export interface RougeScores {
 /**
  * Overlap of a text with a reference (Lin 2004, "ROUGE"), with stemmed words; equal to Python's rouge-score with
  * `use_stemmer=True`.
+ * @example
+ * ```ts
+ * const { rougeL } = rouge("The cat sat.", "A cat sat down.");
+ * ```
  */
 export const rouge = (text: string, reference: string): RougeScores => atOnce(slicedRouge(text, reference));
 
