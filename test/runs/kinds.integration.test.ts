@@ -45,7 +45,7 @@ describe("token classification", () => {
   test("predicts words and entities with their positions and probabilities", async () => {
     const tagger = await loadFineTunedModel(output(), runtime);
     try {
-      const text = "Ahd xov xad bmp, zcu.";
+      const text = "Ahd xov xad bmp zcu.";
       const words = { text: "ahd xov", words: ["ahd", "xov"] };
       const [found, given, none] = await tagger.predict([text, words, "abc"]);
       expect(found!.words!.map(({ word, label }) => [word, label])).toEqual([
@@ -53,13 +53,12 @@ describe("token classification", () => {
         ["xov", "B-PER"],
         ["xad", "I-PER"],
         ["bmp", "O"],
-        [",", expect.any(String)],
         ["zcu", "B-LOC"],
         [".", "O"],
       ]);
       for (const { word, start, end, probability } of found!.words!) {
         expect(text.slice(start, end)).toBe(word);
-        expect(probability).toBeGreaterThan(0.25);
+        expect(probability).toBeGreaterThan(0.5);
       }
       const [person] = found!.entities!;
       expect(person).toMatchObject({ type: "PER", text: "xov xad", start: 4, end: 11 });
