@@ -5,6 +5,8 @@ import { encodeMessage, messageHeader } from "./protobuf-message.ts";
 import { type DataType, ELEMENT_SIZE, sizeOf } from "./tensor.ts";
 
 const OPSET = 18;
+/** Version of the operators whose QuantizeLinear takes blocks. */
+const BLOCKS_OPSET = 21;
 const IR_VERSION = 8;
 
 /** Maximum number of bytes of weights in one file: protobuf messages are limited to 2 GiB, a browser's arrays to little more. */
@@ -133,7 +135,7 @@ function modelFile(
   places: ReadonlyMap<TensorHeader, Place>,
 ): PiecedFile {
   const opsetImport = [
-    { domain: "", version: OPSET },
+    { domain: "", version: nodes.some(hasBlocks) ? BLOCKS_OPSET : OPSET },
     { domain: "com.microsoft", version: 1 },
   ];
   const head = encodeMessage(MODEL, { irVersion: IR_VERSION, producerName: "aflora", opsetImport });
@@ -165,6 +167,9 @@ function modelFile(
     },
   };
 }
+
+const hasBlocks = ({ attribute }: NodeMessage): boolean =>
+  attribute.some((each) => "name" in each && each.name === "block_size");
 
 /** Encodes an initializer without its elements; a complete one if these are external data. */
 function initializerStart(tensor: TensorHeader, place: Place | undefined): Uint8Array {

@@ -11,23 +11,24 @@ import { type LayerFormat, like } from "./weight-format.ts";
 
 type Factors = [bytes: Value, scales: Value, sums: Value];
 
-/** Quantises each row by its own range, so that it does not depend on the rest of the batch: `(bytes - zero) · step`. */
+/** Smallest range of a row: a row of zeros needs a step above 0, as a divisor. */
+const TINY = 2 ** -100;
+
+/**
+ * Quantises each row `[columns]` by its own range, so that it does not depend on the rest of the batch: `(bytes + zero) · step`, with
+ * `zero` from -255 to 0.
+ */
 function quantizeRows(x: Value, emitter: OnnxEmitter): { bytes: string; step: string; zero: string } {
   const emit: OnnxEmitter["emit"] = (...node) => emitter.emit(...node);
   const axis = emitter.int64([-1]);
-  const low = emit("Relu", [emit("Neg", [emit("ReduceMin", [x, axis])])]);
-  const range = emit("Add", [emit("Relu", [emit("ReduceMax", [x, axis])]), low]);
-  // A row of zeros needs a step above 0, as a divisor.
-  const step = emit("Add", [
-    emit("Div", [range, emitter.scalar("float32", 255)]),
-    emitter.scalar("float32", 2 ** -108),
-  ]);
+  const low = emit("Min", [emit("ReduceMin", [x, axis]), emitter.scalar("float32", 0)]);
+  const high = emit("Max", [emit("ReduceMax", [x, axis]), emitter.scalar("float32", TINY)]);
+  const step = emit("Div", [emit("Sub", [high, low]), emitter.scalar("float32", 255)]);
   const zero = emit("Round", [emit("Div", [low, step])]);
-  const zeroByte = emit("Cast", [zero], { attributes: { to: ELEMENT_TYPE.uint8 } });
-  const bytes = emit("QuantizeLinear", [x, emit("Reshape", [step, axis]), emit("Reshape", [zeroByte, axis])], {
-    attributes: { axis: 0 },
-  });
-  return { bytes, step, zero };
+  const zeroByte = emit("Cast", [emit("Neg", [zero])], { attributes: { to: ELEMENT_TYPE.uint8 } });
+  // A row is one block: ONNX Runtime quantises blocks with all threads, but a scale for each row with one.
+  const attributes = { axis: 1, block_size: x.shape[1] as number };
+  return { bytes: emit("QuantizeLinear", [x, step, zeroByte], { attributes }), step, zero };
 }
 
 /** Shifts signed bytes by 128. Returns them with the product's zero points: none for the rows, 128 for the bytes. */
@@ -83,11 +84,10 @@ const ROW_SHIFT = define<[Value], { ones: boolean }>({
   infer: ([{ dtype, shape }], { ones }) => [{ dtype, shape: [shape[0]!, ones ? 2 : 1] }],
   onnx({ inputs: [x], attributes: { ones }, outputs }, emitter) {
     const { step, zero } = quantizeRows(x, emitter);
-    const positive = emitter.emit("Mul", [zero, step]);
-    if (!ones) emitter.emit("Neg", [positive], { outputs });
+    if (!ones) emitter.emit("Mul", [zero, step], { outputs });
     else {
-      const columns = [emitter.emit("Neg", [positive]), emitter.emit("Div", [step, step])];
-      emitter.emit("Concat", columns, { attributes: { axis: 1 }, outputs });
+      const pads = emitter.int64([0, 0, 0, 1]);
+      emitter.emit("Pad", [emitter.emit("Mul", [zero, step]), pads, emitter.scalar("float32", 1)], { outputs });
     }
   },
   packedOnnx({ inputs: [x], attributes: { ones }, outputs }, emitter) {

@@ -25,13 +25,18 @@ const GEMM = define<[Value, Value, ...Value[]], GemmAttributes>({
     }
     return [{ dtype: a.dtype, shape: [m, n] }];
   },
-  onnx: emitAs("Gemm", ({ transA, transB, alpha }) => ({
-    attributes: {
+  onnx({ inputs: [a, b, c], attributes: { transA, transB, alpha }, outputs }, emitter) {
+    const [y] = outputs;
+    const attributes = {
       transA: Number(transA),
       transB: Number(transB),
       ...(alpha !== 1 && { alpha: { float: alpha } }),
-    },
-  })),
+    };
+    // ONNX Runtime copies an addend with one thread before it multiplies, but adds matrices with all.
+    if (c && sameShape(c.shape, y!.shape))
+      emitter.emit("Add", [emitter.emit("Gemm", [a, b], { attributes }), c], { outputs });
+    else emitter.emit("Gemm", c ? [a, b, c] : [a, b], { attributes, outputs });
+  },
   gradient({ inputs: [a, b], attributes: { transA, transB, alpha, uncounted } }, dy) {
     const [m, n, k] = uncounted;
     return [
