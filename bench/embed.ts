@@ -57,7 +57,7 @@ async function measure(folder: string, count: number): Promise<void> {
   const sentences = await sentencesOf(folder, "train");
   const texts = Array.from({ length: count }, (_, i) => sentences[i % sentences.length]!);
   const shape = { tokens: TOKEN_BUDGET, hidden: base.config.hiddenSize, intermediate: 4 * base.config.hiddenSize };
-  const bare = await BareProduct.compile(runtime, { ...shape, layers: base.config.layerCount });
+  const bare = await BareProduct.float32(runtime, { ...shape, layers: base.config.layerCount });
 
   const parts: { speed: number; limit: number; memory: number }[] = [];
   let [tokens, seconds] = [0, 0];

@@ -70,7 +70,7 @@ export async function measureLarge(name: keyof typeof LARGE_SETTINGS): Promise<v
   const first = peakMemory();
   say("a first step is taken");
   const { hidden_size: hidden, intermediate_size: intermediate } = CONFIGS[name];
-  const bare = await BareProduct.compile(runtime, { tokens: length, hidden, intermediate, layers: 1 });
+  const bare = await BareProduct.float32(runtime, { tokens: length, hidden, intermediate, layers: 1 });
   await bare.measure();
   const before = await bare.measure();
   const { loss, computed, whole, speed } = await wholeStep(1);

@@ -42,7 +42,7 @@ answerPage(async (request: PageStepRequest): Promise<PageStepAnswer> => {
   const { model: name, formats, rows, length, rounds } = request;
   const runtime = await webRuntime();
   const { hidden_size: hidden, intermediate_size: intermediate, num_hidden_layers: layers } = ENCODERS[name];
-  const bare = await BareProduct.compile(runtime, { tokens: rows * length, hidden, intermediate, layers });
+  const bare = await BareProduct.float32(runtime, { tokens: rows * length, hidden, intermediate, layers });
   const measured: { format: BaseFormat; run(round: number): Promise<number>; times: number[]; flops: number }[] = [];
   for (const format of formats) {
     const { model, objective, batch } = modelFor(request, format);

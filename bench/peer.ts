@@ -3,11 +3,12 @@
  * weights.
  *
  *     npm run bench:peer -- PYTHON [MODEL [ROWSxLENGTH [METHOD]]]
- *     npm run bench:peer -- --epoch PYTHON [DATA [ROUNDS [TASKS]]]
+ *     npm run bench:peer -- --epoch [--eager] PYTHON [DATA [ROUNDS [TASKS]]]
  *
  * PYTHON is an interpreter with oracle/requirements.txt installed, METHOD aflora (r = 4) or lora (r = 8; in PyTorch through peft).
  * `--epoch` times whole epochs instead, from data to metric; DATA is a folder with GLUE's official files in `glue` and AG News in
- * `agnews` (../shared/data), ROUNDS how often each goes (3), TASKS are parted by commas (cola,rte,sst2,agnews).
+ * `agnews` (../shared/data), ROUNDS how often each goes (3), TASKS are parted by commas (cola,rte,sst2,agnews). `--eager` leaves out
+ * PyTorch's slow variants: compiled, and padded to 256 tokens.
  */
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -53,14 +54,17 @@ async function compareSteps(
 
 const METHODS = ["aflora", "lora"] as const;
 
-const { values, positionals } = parseArgs({ options: { epoch: { type: "boolean" } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { epoch: { type: "boolean" }, eager: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
 const [given, ...rest] = positionals;
 const python = pythonOf(given);
 if (values.epoch) {
   const [data = "../shared/data", rounds = "3", tasks = EPOCH_TASKS.join(",")] = rest;
   if (!/^[1-9]\d*$/.test(rounds)) refuse(`"${rounds}" is no number of rounds`);
   const chosen = tasks.split(",").map((task) => oneOf("task", task, EPOCH_TASKS));
-  await compareEpochs(python, data, Number(rounds), chosen);
+  await compareEpochs(python, data, Number(rounds), chosen, values.eager);
 } else {
   const [model, size, method = "aflora"] = rest;
   const models = model === undefined ? ENCODER_NAMES : [oneOf("model", model, ENCODER_NAMES)];

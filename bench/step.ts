@@ -1,10 +1,10 @@
 /**
- * Speed of an AFLoRA training step, dropout on, at 512-token micro-batches, beside a bare matrix product measured
- * alternately in the same run; each model in a process of its own, so that peak memory is its own. `bart-large`, the
- * encoder-decoder, reads 4 texts of 512 tokens with 64 that are to be written of each, text by text, and is measured where
- * it is asked for: it takes minutes.
+ * Speed of an AFLoRA training step, dropout on, at 512-token micro-batches, with a float32 and an int8 base. Bare matrix products of
+ * the same format are measured alternately in the same run. Each measurement has a process of its own, so that peak memory is its own.
+ * `bart-large`, the encoder-decoder, is measured only if it is named, because it takes minutes: it reads 4 texts of 512 tokens, each
+ * with 64 tokens to write, text by text.
  *
- *     npm run bench:step [-- MODEL]
+ *     npm run bench:step [-- MODEL [BASE]]
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -28,6 +28,8 @@ import {
 
 const BART = "bart-large";
 type Model = EncoderName | typeof BART;
+const BASES = ["float32", "int8"] as const;
+type Base = (typeof BASES)[number];
 
 /** Examples of a step, the tokens of their texts, and how wide a model is. */
 function shapeOf(name: Model) {
@@ -48,10 +50,10 @@ function shapeOf(name: Model) {
 const ROUNDS = 9;
 const WARM_UP = 2;
 
-async function measure(name: Model): Promise<void> {
+async function measure(name: Model, base: Base): Promise<void> {
   const runtime = nodeRuntime();
   const { batch, bare: products, said } = shapeOf(name);
-  const model = adapted(randomModel(name), aflora);
+  const model = adapted(randomModel(name, base), aflora);
   const settings = {
     objective: name === BART ? indexCrossEntropy : crossEntropy,
     tokenBudget: products.tokens,
@@ -59,7 +61,7 @@ async function measure(name: Model): Promise<void> {
     seed: 1,
   } as const;
   const step = await TrainingStep.compile(model, model.weights, runtime, settings);
-  const bare = await BareProduct.compile(runtime, products);
+  const bare = await BareProduct[base](runtime, products);
 
   const speeds: { step: number; bare: number; ratio: number }[] = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -81,19 +83,21 @@ async function measure(name: Model): Promise<void> {
 
   const middle = (key: "step" | "bare" | "ratio"): number => median(speeds.map((speed) => speed[key]));
   console.log(
-    `${name}: step ${middle("step").toFixed(1)} GFLOP/s, bare product ${middle("bare").toFixed(1)} GFLOP/s, ratio ${middle("ratio").toFixed(2)}; ` +
+    `${name}, ${base}: step ${middle("step").toFixed(1)} GFLOP/s, bare product ${middle("bare").toFixed(1)} GFLOP/s, ratio ${middle("ratio").toFixed(2)}; ` +
       `peak memory ${Math.round(process.resourceUsage().maxRSS / 1e3)} MB; compiled again after a freeze in ${(frozen.compileSeconds * 1000).toFixed(0)} ms ` +
       `(${said} tokens, ${runtime.threads} threads, medians of ${speeds.length} rounds)`,
   );
 }
 
-const [wanted, child] = process.argv.slice(2);
+const [wanted, wantedBase, child] = process.argv.slice(2);
 if (child === "--here") {
-  await measure(wanted as Model);
+  await measure(wanted as Model, wantedBase as Base);
 } else {
+  const bases = wantedBase ? [oneOf<Base>("base", wantedBase, BASES)] : BASES;
   for (const name of wanted ? [oneOf<Model>("model", wanted, [...ENCODER_NAMES, BART])] : ENCODER_NAMES) {
-    spawnSync(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), name, "--here"], {
-      stdio: "inherit",
-    });
+    for (const base of bases) {
+      const script = fileURLToPath(import.meta.url);
+      spawnSync(process.execPath, [...process.execArgv, script, name, base, "--here"], { stdio: "inherit" });
+    }
   }
 }
