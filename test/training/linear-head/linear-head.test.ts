@@ -265,6 +265,27 @@ test("where each class has one row alone nothing is compared, and there is a fit
   expect(weight[2]).toBeLessThan(0);
 });
 
+test("a fit without a comparison tells each of many classes from the others", async () => {
+  const classes = 60;
+  const ofOne = (row: number) => Array.from({ length: classes }, (_, output) => (output === row ? 1 : 0));
+  const features = Array.from({ length: classes }, (_, row) =>
+    ofOne(row).map((each, j) => each + 0.1 * Math.sin(row * j)),
+  );
+  const given = rowsOf(
+    features,
+    features.map((_, row) => ofOne(row)),
+  );
+  const { weight, bias } = await solving(given, "softmax", async (solver) =>
+    fitLinear(solver, given, await choosePenalty(solver, given, { strata: [...features.keys()] })),
+  );
+  const shares = features.map((row, own) => {
+    const logits = Array.from(bias, (each, k) => row.reduce((sum, x, j) => sum + x * weight[k * classes + j]!, each));
+    return Math.exp(logits[own]!) / logits.reduce((sum, each) => sum + Math.exp(each), 0);
+  });
+  // At the usual penalty, less than 0.1.
+  expect(Math.min(...shares)).toBeGreaterThan(0.7);
+});
+
 test("losses are worse beyond a standard error of their difference alone", () => {
   const [low, high] = [Float64Array.of(1, 2, 3, 4), Float64Array.of(1.1, 2.1, 3.1, 4.1)];
   expect(isWorse(high, low)).toBe(true);
