@@ -7,8 +7,9 @@ import { loadBaseModel } from "../../../src/model/load-base-model-node.ts";
 import type { Example, TaskData } from "../../../src/tasks/example.ts";
 import { computeMetrics, trainingExamples } from "../../../src/tasks/examples.ts";
 import { findTaskKind, objectiveOf } from "../../../src/tasks/task-kinds.ts";
-import { fitHead } from "../../../src/training/linear-head/fit-head.ts";
+import { fitHead, type HeadFitOptions } from "../../../src/training/linear-head/fit-head.ts";
 import { Predictor } from "../../../src/training/prediction/predictor.ts";
+import type { ProgressEvent } from "../../../src/training/progress.ts";
 import { runtime } from "../../support/runtime.ts";
 import { writeTinyFamily } from "../../support/tiny-family.ts";
 
@@ -33,7 +34,12 @@ const examplesOf = (count: number, labelled: (label: number) => Partial<Example>
 
 const adaptation = { modules: [], parameters: [], trainable: new Set<string>() };
 
-async function fitted(task: Task, examples: Example[], candidates: readonly ("family" | "mean" | "cls")[]) {
+async function fitted(
+  task: Task,
+  examples: Example[],
+  candidates: readonly ("family" | "mean" | "cls")[],
+  options: Partial<HeadFitOptions> = {},
+) {
   const base = await loadBaseModel(model, task, 1);
   const encoded = trainingExamples(task, examples, base.tokenizer, 32);
   const adapted = { ...base, adaptation, trainsHead: () => false };
@@ -47,6 +53,7 @@ async function fitted(task: Task, examples: Example[], candidates: readonly ("fa
       candidates,
       loss: linearLoss!,
       tokenBudget: 256,
+      ...options,
     },
   );
   return { base, encoded, found };
@@ -92,6 +99,26 @@ test("labels that are drawn at random score themselves as chance, and no feature
   const { found } = await fitted(CLASSES, examples, ["mean", "cls"]);
   expect(found.features).toBe("mean");
   expect(found.scores!.metrics.accuracy).toBeLessThan(0.7);
+});
+
+test("a given penalty is taken as it is, without scores by which to compare it", async () => {
+  const examples = examplesOf(24, (label) => ({ label }));
+  const { found } = await fitted(CLASSES, examples, ["mean", "cls"], { penalty: 0.7 });
+  expect(found).toMatchObject({ features: "mean", penalty: 0.7, fittedTo: 24 });
+  expect(found.scores).toBeUndefined();
+});
+
+test("a part of many examples is enough to compare by, and the head is fitted to all", async () => {
+  const examples = examplesOf(1002, (label) => ({ label }));
+  const read: ProgressEvent[] = [];
+  const onProgress = (progress: ProgressEvent): void => {
+    if (progress.stage === "computing the head's features") read.push(progress);
+  };
+  const { found } = await fitted(CLASSES, examples, ["mean", "cls"], { onProgress });
+  expect([found.fittedTo, found.scores!.examples]).toEqual([1002, 501]);
+  // Those that are compared by are read for the comparison, and again with all.
+  expect(new Set(read.map(({ total }) => total))).toEqual(new Set([1503]));
+  expect(read.at(-1)!.done).toBe(1503);
 });
 
 test("numbers, several labels and tags of words are fitted likewise", async () => {
