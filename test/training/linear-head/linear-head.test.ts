@@ -125,6 +125,19 @@ test("outputs of held-out rows come from fits that did not see them", async () =
   expect(all.weight[0]).toBeGreaterThan(1);
 });
 
+test("each held-out row has its own outputs, and a stratum's only row has none", async () => {
+  const { labels, ...rows } = clusters(31, 4, 0.1);
+  const strata = labels.map((label, row) => (row === 15 ? 3 : label));
+  const [found] = await solving(rows, "softmax", (solver) =>
+    crossValidate(solver, rows, { strata }, { penalties: [0.1] }),
+  );
+  expect([...found!.rows].toSorted((a, b) => a - b)).toEqual([...labels.keys()].filter((row) => row !== 15));
+  found!.rows.forEach((row, place) => {
+    const own = found!.logits.subarray(3 * place, 3 * place + 3);
+    expect(own.indexOf(Math.max(...own)), `row ${row}`).toBe(labels[row]);
+  });
+});
+
 test("each fold has its share of each class, groups stay whole, and a class's only row always trains", () => {
   const order = Int32Array.from({ length: 41 }, (_, row) => row);
   const strata = [...order].map((row) => (row === 40 ? 2 : row < 30 ? 0 : 1));

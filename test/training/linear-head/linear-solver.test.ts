@@ -125,6 +125,33 @@ test("fits side by side are those of each by itself, of its own rows", async () 
   });
 });
 
+test("functions side by side have the losses and slopes of each by itself if the rows are cut into blocks", async () => {
+  // Two functions of 1000 outputs have blocks of 524 rows, and one has blocks of 1048.
+  const rows = drawnRows("softmax", { rows: 1100, width: 2, outputs: 1000 });
+  await LinearSolver.with(runtime, { loss: "softmax", outputs: 1000 }, async (solver) => {
+    const design = await Design.of(
+      rows,
+      Int32Array.from({ length: 1100 }, (_, row) => row),
+      solver.products,
+      solver.turns,
+    );
+    const random = randomNumbers(11);
+    const functions = [0, 1].map(() => Float64Array.from({ length: 1000 * design.width }, random));
+    const weights = [0, 1].map(() => Float64Array.from({ length: 1100 }, () => random() + 0.5));
+    const together = await solver.normalisers(
+      design,
+      float64([2, 1000, design.width], Float64Array.from(functions.flatMap((each) => [...each]))),
+      Float64Array.from({ length: 2200 }, (_, i) => weights[i % 2]![Math.floor(i / 2)]!),
+    );
+    for (const [i, each] of functions.entries()) {
+      const alone = await solver.normalisers(design, float64([1, 1000, design.width], each), weights[i]!);
+      expect(together.values[i]! / alone.values[0]!).toBeCloseTo(1, 12);
+      const slopes = together.gradient.data.subarray(i * each.length, (i + 1) * each.length);
+      expect(Math.max(...slopes.map((slope, j) => Math.abs(slope - alone.gradient.data[j]!)))).toBeLessThan(1e-9);
+    }
+  });
+});
+
 test("the inverse of a matrix that is cut in parts is the inverse", async () => {
   const width = 150;
   const random = randomNumbers(3);

@@ -54,7 +54,8 @@ describe("local steps of replicas", () => {
     const [first, second] = [plain, apart].map(({ weights }) => weights.get(name)!.data);
     const moved = before.get(name)!.map((value, i) => (second![i]! - value) / (first![i]! - value));
     for (const ratio of moved) expect(ratio).toBeCloseTo(0.7 * 1.8, 3);
-    for (const [i, { loss, gradientNorm }] of plain.steps.entries()) {
+    for (const [i, { loss, gradientNorm, tokens }] of plain.steps.entries()) {
+      expect(apart.steps[i]!.tokens).toBe(tokens);
       expect(apart.steps[i]!.loss).toBeCloseTo(loss, 5);
       expect(apart.steps[i]!.gradientNorm).toBeCloseTo(gradientNorm, 5);
     }

@@ -77,6 +77,16 @@ test("a resumed optimizer does not change the given state", () => {
   expect(optimizer.state()).toEqual(before);
 });
 
+test("a state without a moment of a parameter is refused", () => {
+  const optimizer = new AdamW(fixture.groups);
+  train(optimizer, tensors(fixture.start), 0, 1);
+  for (const lost of ["matrix.firstMoment", "matrix.secondMoment"]) {
+    const { scalars, tensors: kept } = optimizer.state();
+    const left = new Map([...kept].filter(([name]) => name !== lost));
+    expect(() => new AdamW(fixture.groups, { scalars, tensors: left })).toThrow('lacks the moments of "matrix"');
+  }
+});
+
 test("a dropped parameter has no state", () => {
   const optimizer = new AdamW(fixture.groups);
   train(optimizer, tensors(fixture.start), 0, 12);
