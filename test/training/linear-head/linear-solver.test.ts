@@ -94,16 +94,19 @@ test.each(
 )("the fit of %s has no slope in any feature, with %s", async (loss, _, size) => {
   const rows = drawnRows(loss, size);
   const penalty = 0.05;
-  const { found, scale } = await LinearSolver.with(runtime, { loss, outputs: 3 }, async (solver) => {
+  const { found, scale, usual } = await LinearSolver.with(runtime, { loss, outputs: 3 }, async (solver) => {
     const order = Int32Array.from({ length: rows.rows }, (_, row) => row);
     const design = await Design.of(rows, order, solver.products, solver.turns);
     const start = new Float64Array(3 * design.width);
     const [own] = await solver.fit(design, [{ weights: design.weights, penalty, start }], { tolerance: 1e-9 });
-    return { found: await design.functionOf(own!, solver.products), scale: design.scale };
+    const usual = await fitLinear(solver, rows, { penalty, factor: 1 });
+    return { found: await design.functionOf(own!, solver.products), scale: design.scale, usual };
   });
   const lossAt = (at: LinearFunction): number => slowLoss(loss, rows, at, penalty, scale);
   const nothing = { weight: new Float64Array(3 * size.width), bias: new Float64Array(3) };
   expect(steepest(found, lossAt)).toBeLessThan(1e-6 * steepest(nothing, lossAt));
+  // The tolerance of a head's fit.
+  expect(steepest(usual, lossAt)).toBeLessThan(1e-4 * steepest(nothing, lossAt));
 });
 
 test("fits side by side are those of each by itself, of its own rows", async () => {

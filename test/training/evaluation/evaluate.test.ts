@@ -1,0 +1,28 @@
+import { beforeAll, expect, test } from "vitest";
+import { Evaluator } from "../../../src/training/evaluation/evaluate.ts";
+import { runtime } from "../../support/runtime.ts";
+import { type Base, smallBert } from "../../support/small-bert.ts";
+import { examplesOf, TASK } from "../small-run.ts";
+
+let base: Base;
+beforeAll(async () => {
+  base = await smallBert(1);
+});
+
+const adaptation = { modules: [], parameters: [], trainable: new Set<string>() };
+
+test("a single split has standard errors, and several have metrics by their names", async () => {
+  const model = { ...base, adaptation, trainsHead: () => false };
+  const evaluator = await Evaluator.compile(model, base.weights, runtime, TASK, { tokenBudget: 40, batchSize: 6 });
+  const examples = examplesOf(9);
+  const splits = ["validation_matched", "validation_mismatched"].map((name) => ({ name, examples, encoded: examples }));
+  const single = await evaluator.evaluate(splits.slice(0, 1));
+  const several = await evaluator.evaluate(splits);
+  await evaluator.release();
+  const { accuracy } = single.metrics;
+  // As many groups are left out as there are examples: the error is that of a mean.
+  expect(single.errors!.accuracy).toBeCloseTo(Math.sqrt((accuracy! * (1 - accuracy!)) / 8), 12);
+  expect(several.metrics).toEqual({ accuracy_matched: accuracy, accuracy_mismatched: accuracy });
+  expect(several.errors).toBeUndefined();
+  expect(several.loss).toBeCloseTo(single.loss, 12);
+});

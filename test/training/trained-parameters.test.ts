@@ -1,0 +1,17 @@
+import { expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import { float32 } from "../../src/graph/tensor.ts";
+import { lora } from "../../src/methods/lora.ts";
+import { TrainedParameters } from "../../src/training/trained-parameters.ts";
+import { Bench, smallBert } from "../support/small-bert.ts";
+
+test("saved parameters of another model or method are refused", async () => {
+  const { model, weights } = Bench.create(await smallBert(1), lora);
+  const schedule = { trainable: () => model.adaptation.trainable };
+  const saved = new TrainedParameters(model, schedule, weights).copy();
+  const resumed = (changes: ReadonlyMap<string, ReturnType<typeof float32>>) =>
+    new TrainedParameters(model, schedule, weights, { saved: new Map([...saved, ...changes]) });
+  expect([...resumed(new Map()).tensors]).toEqual([...saved]);
+  for (const name of ["classifier.bias", "of.another.method"])
+    expect(() => resumed(new Map([[name, float32([1])]])), name).toThrow(UserError);
+});
