@@ -88,6 +88,9 @@ describe.each(families)("%s with %s", (name, methodName) => {
       expect(fromBoundary!.again.flops).toBeLessThan(fromBoundary!.flops);
       expect(fromBoundary!.again.flops).toBeLessThan(whole!.flops);
       expect(fromBoundary!.again.loss).toBe(fromBoundary!.loss);
+      // If nothing were frozen, the parameters of these blocks would have gradients too.
+      expect(whole!.flopsSaved).toBe(0);
+      expect(fromBoundary!.again.flops + fromBoundary!.again.flopsSaved).toBeGreaterThan(whole!.flops);
     }
   });
 

@@ -70,7 +70,10 @@ export interface SmallRun extends TrainingEnd {
 
 export interface SmallRunOptions
   extends Partial<
-    Pick<TrainOptions, "train" | "validation" | "task" | "resume" | "openSpill" | "signal" | "timeUp" | "stopAfter">
+    Pick<
+      TrainOptions,
+      "train" | "validation" | "task" | "resume" | "openSpill" | "signal" | "timeUp" | "stopAfter" | "machines"
+    >
   > {
   options?: Record<string, unknown>;
   settings?: Partial<TrainingSettings>;

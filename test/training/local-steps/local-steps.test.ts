@@ -9,7 +9,8 @@ import { replicaBytes, replicaOf } from "../../../src/runs/many-machines/shard.t
 import type { TrainingExample } from "../../../src/tasks/task-kind.ts";
 import { localStepsNotes } from "../../../src/training/local-steps/local-steps.ts";
 import { OuterOptimizer } from "../../../src/training/local-steps/outer-optimizer.ts";
-import type { ReplicaSteps } from "../../../src/training/local-steps/replica.ts";
+import { advance, type ReplicaSteps } from "../../../src/training/local-steps/replica.ts";
+import type { OtherMachines } from "../../../src/training/other-machines.ts";
 import type { TrainingState } from "../../../src/training/training-state.ts";
 import { type Base, smallBert } from "../../support/small-bert.ts";
 import { numbersOf, SETTINGS, smallRun } from "../small-run.ts";
@@ -75,6 +76,32 @@ describe("local steps of replicas", () => {
     // Both replicas have as many examples, so the mean of theirs is that of the batch.
     for (const observed of await seen({ localSteps: 2, replicas: 2 }))
       expect(observed).toBeCloseTo((first! + second!) / 2, 6);
+  });
+
+  test("other machines get the graphs of a run's steps, or its replicas, and nothing else changes", async () => {
+    const asked = new Set<string>();
+    // They compute here what they get.
+    const machines: OtherMachines = {
+      share: () => (part, own) => {
+        asked.add(part);
+        return own;
+      },
+      shareReplicas: (_model, weights, own) => {
+        asked.add("replica");
+        return async function* (replicas, signal) {
+          for (const replica of replicas) yield await advance(own, weights, replica, signal);
+        };
+      },
+    };
+    for (const [settings, what] of [
+      [{ epochs: 1 }, "step"],
+      [{ epochs: 1, ...local }, "replica"],
+    ] as const) {
+      asked.clear();
+      const shared = numbersOf(await smallRun(base, lora, { settings, machines }));
+      expect([...asked]).toEqual([what]);
+      expect(shared).toEqual(numbersOf(await smallRun(base, lora, { settings })));
+    }
   });
 
   test("interrupted in a round and resumed, the run equals the uninterrupted one", async () => {
