@@ -1,0 +1,48 @@
+import { beforeAll, expect, test } from "vitest";
+import { float32, type Tensors } from "../../src/graph/tensor.ts";
+import { lora } from "../../src/methods/lora.ts";
+import type { TrainingExample } from "../../src/tasks/task-kind.ts";
+import { estimateMemory } from "../../src/training/memory-estimate.ts";
+import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import { Bench, smallBert } from "../support/small-bert.ts";
+import { SETTINGS } from "./small-run.ts";
+
+/** A reward model on the small BERT. */
+let model: AdaptedModel;
+let weights: Tensors;
+beforeAll(async () => {
+  const base = await smallBert(1);
+  const head = base.weights.get("classifier.weight")!;
+  const own = new Map(base.weights);
+  own.set("classifier.weight", float32([1, head.shape[1]!], head.data.slice(0, head.shape[1])));
+  own.set("classifier.bias", float32([1]));
+  ({ model, weights } = Bench.create({ ...base, labelCount: 1, weights: own }, lora));
+});
+
+/** Examples of some answers each, all as long. */
+const examplesOf = (answers: number): TrainingExample[] =>
+  Array.from({ length: 12 }, (_, index) => {
+    const encoding = { inputIds: new Int32Array(10).fill(7), tokenTypeIds: new Int32Array(10) };
+    const texts = Array.from({ length: answers - 1 }, () => ({ encoding }));
+    const targets = float32([answers, 2]);
+    return { index, encoding, texts, targets, weights: new Float32Array(answers).fill(1) };
+  });
+
+/** Values of runs that have as few texts as they can. */
+function smallestRuns(train: TrainingExample[], encoded: TrainingExample[]): number {
+  const examples = encoded.map(({ index }) => ({ index, text: "" }));
+  const schedule = { trainable: () => model.adaptation.trainable };
+  const task = { kind: "reward", labels: [], metrics: [] };
+  const validation = [{ name: "validation", examples, encoded }];
+  const estimate = estimateMemory({
+    ...{ model, schedule, weights, task, train, sample: train, validation },
+    settings: SETTINGS,
+  });
+  return estimate(1).activations;
+}
+
+test("texts that a loss needs at once take memory together in training, and one by one in an evaluation", () => {
+  const [singles, pairs] = [examplesOf(1), examplesOf(2)];
+  expect(smallestRuns(pairs, singles)).toBeGreaterThan(1.3 * smallestRuns(singles, singles));
+  expect(smallestRuns(pairs, pairs)).toBe(smallestRuns(pairs, singles));
+});
