@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { cutMicroBatches as cutExamples } from "../../../src/training/batches/micro-batches.ts";
+import { cutMicroBatches as cutExamples, fitsOneRun } from "../../../src/training/batches/micro-batches.ts";
 
 /** Sizes of examples with one row each and few outputs. */
 const cutMicroBatches = (lengths: readonly number[], budget: number, padsRows = false): number[][] =>
@@ -39,6 +39,21 @@ test("outputs as wide as a vocabulary are cut by the rows that have them", () =>
   expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 18, padsRows: false })).toEqual([[0], [1, 2, 3]]);
   expect(cutExamples(sizes, { tokens: 512, outputs: 2 ** 10, padsRows: false })).toEqual([[0, 1, 2, 3]]);
   expect(cutExamples([{ tokens: 900, rows: 900 }], { tokens: 512, outputs: 2 ** 18, padsRows: false })).toEqual([[0]]);
+});
+
+test("a batch whose rows are coupled goes through in one run up to three budgets of tokens, pairs and outputs", () => {
+  const fits = (lengths: readonly number[], padsRows = false, outputs = 2): boolean =>
+    fitsOneRun(
+      lengths.map((tokens) => ({ tokens, rows: 1 })),
+      { tokens: 10, outputs, padsRows },
+    );
+  expect([fits([10, 10, 10]), fits([10, 10, 11])]).toEqual([true, false]);
+  // Three padded texts of 28 tokens have 2352 pairs, and 30² are allowed.
+  expect([fits([28, 1, 1]), fits([15, 1, 1, 1])]).toEqual([false, true]);
+  expect([fits([15, 15], true), fits([15, 1, 1], true)]).toEqual([true, false]);
+  expect([fits([5, 5], false, 2 ** 24), fits([5, 5], false, 2 ** 24 + 1)]).toEqual([true, false]);
+  // A text cannot be cut.
+  expect(fits([400])).toBe(true);
 });
 
 test("an empty batch has no micro-batches", () => {
