@@ -21,15 +21,16 @@ test("20,000 texts: memory stays within its limit, the rest is in a file, and st
   const bound = 100_000;
   const cache = new HiddenStateCache({ memory: bound, openSpill: () => openSpillFile(path) });
   const count = 20_000;
-  let most = 0;
+  let [most, lost] = [0, 0];
   for (const boundary of [1, 3]) {
     for (let example = 0; example < count; example++) {
       if (boundary === 3 && example % 3 === 0) continue;
-      await cache.put(example, boundary, bytesOf(example, boundary));
+      if (!(await cache.put(example, boundary, bytesOf(example, boundary)))) lost++;
       most = Math.max(most, cache.bytes);
     }
   }
   expect(most).toBeLessThanOrEqual(bound);
+  expect(lost).toBe(0);
   const all = Array.from({ length: count }, (_, example) => sizeOf(example)).reduce((a, b) => a + b);
   expect(cache.bytes).toBeGreaterThan(0.9 * bound);
   expect(cache.bytes + cache.fileBytes).toBe(all);
@@ -45,7 +46,8 @@ test("20,000 texts: memory stays within its limit, the rest is in a file, and st
 
 test("without a file, states beyond the limit are not cached", async () => {
   const cache = new HiddenStateCache({ memory: 100 });
-  for (const example of [0, 1, 2]) await cache.put(example, 1, bytesOf(example, 1));
+  const put = [0, 1, 2].map((example) => cache.put(example, 1, bytesOf(example, 1)));
+  expect(await Promise.all(put)).toEqual([true, true, false]);
   expect([await cache.get(0, 40), await cache.get(1, 48), await cache.get(2, 56)].map(Boolean)).toEqual([
     true,
     true,

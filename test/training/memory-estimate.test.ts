@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from "vitest";
 import { float32, type Tensors } from "../../src/graph/tensor.ts";
 import { lora } from "../../src/methods/lora.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
-import { estimateMemory } from "../../src/training/memory-estimate.ts";
+import { estimateMemory, type MemoryEstimate } from "../../src/training/memory-estimate.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { Bench, smallBert } from "../support/small-bert.ts";
 import { SETTINGS } from "./small-run.ts";
@@ -28,8 +28,8 @@ const examplesOf = (answers: number): TrainingExample[] =>
     return { index, encoding, texts, targets, weights: new Float32Array(answers).fill(1) };
   });
 
-/** Values of runs that have as few texts as they can. */
-function smallestRuns(train: TrainingExample[], encoded: TrainingExample[]): number {
+/** Memory of runs that have as few texts as they can. */
+function smallestRuns(train: TrainingExample[], encoded: TrainingExample[]): MemoryEstimate {
   const examples = encoded.map(({ index }) => ({ index, text: "" }));
   const schedule = { trainable: () => model.adaptation.trainable };
   const task = { kind: "reward", labels: [], metrics: [] };
@@ -38,11 +38,18 @@ function smallestRuns(train: TrainingExample[], encoded: TrainingExample[]): num
     ...{ model, schedule, weights, task, train, sample: train, validation },
     settings: SETTINGS,
   });
-  return estimate(1).activations;
+  return estimate(1);
 }
 
 test("texts that a loss needs at once take memory together in training, and one by one in an evaluation", () => {
   const [singles, pairs] = [examplesOf(1), examplesOf(2)];
-  expect(smallestRuns(pairs, singles)).toBeGreaterThan(1.3 * smallestRuns(singles, singles));
-  expect(smallestRuns(pairs, pairs)).toBe(smallestRuns(pairs, singles));
+  const { activations } = smallestRuns(pairs, singles);
+  expect(activations).toBeGreaterThan(1.3 * smallestRuns(singles, singles).activations);
+  expect(smallestRuns(pairs, pairs).activations).toBe(activations);
+});
+
+test("each parameter that trains takes two moments, a gradient and two copies", () => {
+  const trained = [...model.adaptation.trainable, "classifier.weight", "classifier.bias"];
+  const bytes = trained.reduce((sum, name) => sum + weights.get(name)!.data.byteLength, 0);
+  expect(smallestRuns(examplesOf(1), examplesOf(1)).optimizer).toBe(5 * bytes);
 });

@@ -155,6 +155,26 @@ test("functions side by side have the losses and slopes of each by itself if the
   });
 });
 
+test("fits whose coefficients are too many to be computed side by side are computed in groups", async () => {
+  const [outputs, fits] = [2000, 300];
+  const rows = drawnRows("softmax", { rows: 10, width: 4, outputs });
+  await LinearSolver.with(runtime, { loss: "softmax", outputs }, async (solver) => {
+    const order = Int32Array.from({ length: 10 }, (_, row) => row);
+    const design = await Design.of(rows, order, solver.products, solver.turns);
+    let most = 0;
+    const own = solver.normalisers.bind(solver);
+    solver.normalisers = (...given) => {
+      most = Math.max(most, given[1].data.length);
+      return own(...given);
+    };
+    const start = new Float64Array(outputs * design.width);
+    const fit = { weights: design.weights, penalty: 1, start };
+    expect(await solver.fit(design, new Array(fits).fill(fit), { tolerance: 1 })).toHaveLength(fits);
+    // 209 of 300 fits of 10,000 coefficients.
+    expect(most).toBe(209 * start.length);
+  });
+});
+
 test("the inverse of a matrix that is cut in parts is the inverse", async () => {
   const width = 150;
   const random = randomNumbers(3);
