@@ -304,4 +304,7 @@ test("losses are worse beyond a standard error of their difference alone", () =>
   expect(isWorse(high, low)).toBe(true);
   expect(isWorse(low, high)).toBe(false);
   expect(isWorse(Float64Array.of(3, 0, 3, 4.1), low)).toBe(false);
+  // The standard error of a mean of two differences is half the distance between them.
+  expect(isWorse(Float64Array.of(1.1, 3), Float64Array.of(1, 2))).toBe(true);
+  expect(isWorse(Float64Array.of(0.9, 3), Float64Array.of(1, 2))).toBe(false);
 });

@@ -2,7 +2,17 @@ import { expect, test } from "vitest";
 import { float32 } from "../../../src/graph/tensor.ts";
 import { Turns } from "../../../src/runtime/turns.ts";
 import { distanceToNearest, fitKnownFeatures } from "../../../src/training/novelty/known-features.ts";
-import { noveltyOf, noveltyScale, noveltyThreshold, sampleOf } from "../../../src/training/novelty/novelty.ts";
+import {
+  learnNovelty,
+  noveltyOf,
+  noveltyScale,
+  noveltyThreshold,
+  sampleOf,
+} from "../../../src/training/novelty/novelty.ts";
+import { Predictor } from "../../../src/training/prediction/predictor.ts";
+import { runtime } from "../../support/runtime.ts";
+import { smallBert } from "../../support/small-bert.ts";
+import { examplesOf } from "../small-run.ts";
 
 /** Pseudorandom numbers between -1 and 1. */
 const noise = (seed: number): number => 2 * ((Math.abs(Math.sin(seed) * 43758.5453) % 1) - 0.5);
@@ -88,6 +98,29 @@ test("novelty is standardized distance plus energy; for older adapters, plus 1 m
   const of = (doubt: object) => noveltyOf({ ...noveltyScale.parse({ ...usual, doubt }), tensors }, row, 2);
   expect(of({ mean: -2, deviation: 0.1, of: "energy" })).toBeCloseTo(1 / 0.5 + (2 - 1 - Math.log(4)) / 0.1, 5);
   expect(of({ mean: 0.2, deviation: 0.1 })).toBeCloseTo(1 / 0.5 + (1 / 4 - 0.2) / 0.1, 5);
+});
+
+test("scores of validation examples are standardized, and saved in ascending order", async () => {
+  const base = await smallBert(1);
+  const adaptation = { modules: [], parameters: [], trainable: new Set<string>() };
+  const model = { ...base, adaptation, trainsHead: () => false };
+  const [train, held] = [examplesOf(30), examplesOf(54).slice(30)];
+  const learnt = (part: { train?: typeof train; held?: typeof held }) =>
+    learnNovelty(model, base.weights, runtime, { train, held, ...part }, { tokenBudget: 64 });
+  const { doubt, scores, ...novelty } = (await learnt({}))!;
+  const predictor = await Predictor.compile(model, base.weights, runtime, { withFeatures: true });
+  const rows = await predictor.logits(held);
+  await predictor.release();
+  const energies = rows.map((row) => -Math.log(row.subarray(0, 3).reduce((sum, output) => sum + Math.exp(output), 0)));
+  const mean = energies.reduce((sum, each) => sum + each / 24, 0);
+  const variance = energies.reduce((sum, each) => sum + (each - mean) ** 2 / 24, 0);
+  expect(doubt).toEqual({ of: "energy", mean: expect.closeTo(mean, 5), deviation: expect.closeTo(variance ** 0.5, 5) });
+  const own = rows.map((row) => noveltyOf({ ...novelty, doubt, scores }, row, 3)).sort((a, b) => a - b);
+  expect(scores).toEqual(own.map((score) => expect.closeTo(score, 3)));
+  expect(scores.reduce((sum, score) => sum + score, 0)).toBeCloseTo(0, 6);
+
+  expect(await learnt({ held: held.slice(5) })).toBeUndefined();
+  expect(await learnt({ train: train.filter(({ label }) => label !== 1) })).toBeUndefined();
 });
 
 test("a sample has about a thousand examples, and at least one of each class", () => {
