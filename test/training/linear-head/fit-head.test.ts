@@ -103,15 +103,20 @@ test("labels that are drawn at random score themselves as chance, and no feature
 
 test("a given penalty is taken as it is, without scores by which to compare it", async () => {
   const examples = examplesOf(24, (label) => ({ label }));
-  const { found } = await fitted(CLASSES, examples, ["mean", "cls"], { penalty: 0.7 });
+  const stages = new Set<string>();
+  const onProgress = ({ stage }: ProgressEvent): void => void stages.add(stage);
+  const { found } = await fitted(CLASSES, examples, ["mean", "cls"], { penalty: 0.7, onProgress });
   expect(found).toMatchObject({ features: "mean", penalty: 0.7, fittedTo: 24 });
   expect(found.scores).toBeUndefined();
+  expect([...stages]).toEqual(["computing the head's features", "fitting the head"]);
 });
 
 test("a part of many examples is enough to compare by, and the head is fitted to all", async () => {
   const examples = examplesOf(1002, (label) => ({ label }));
   const read: ProgressEvent[] = [];
+  const stages = new Set<string>();
   const onProgress = (progress: ProgressEvent): void => {
+    stages.add(progress.stage);
     if (progress.stage === "computing the head's features") read.push(progress);
   };
   const { found } = await fitted(CLASSES, examples, ["mean", "cls"], { onProgress });
@@ -121,6 +126,13 @@ test("a part of many examples is enough to compare by, and the head is fitted to
   const done = read.map((progress) => progress.done);
   expect(done).toEqual(done.toSorted((a, b) => a - b));
   expect([done[0], done.at(-1)]).toEqual([0, 1503]);
+  expect([...stages]).toEqual([
+    "computing the head's features",
+    "choosing the head's penalty",
+    "choosing the head's features",
+    "scaling the head's outputs",
+    "fitting the head",
+  ]);
 });
 
 test("numbers, several labels and tags of words are fitted likewise", async () => {

@@ -109,6 +109,22 @@ test.each(
   expect(steepest(usual, lossAt)).toBeLessThan(1e-4 * steepest(nothing, lossAt));
 });
 
+test("a fit of squares takes one step, because the Hessian is known", async () => {
+  const rows = drawnRows("squared", { rows: 60, width: 7, outputs: 3 });
+  await LinearSolver.with(runtime, { loss: "squared", outputs: 3 }, async (solver) => {
+    const order = Int32Array.from({ length: 60 }, (_, row) => row);
+    const design = await Design.of(rows, order, solver.products, solver.turns);
+    let most = 0;
+    const onPass = (passes: number): void => {
+      most = passes;
+    };
+    const fit = { weights: design.weights, penalty: 5, start: new Float64Array(3 * design.width) };
+    await solver.fit(design, [fit], { tolerance: 1e-9, onPass });
+    // The start, and the end.
+    expect(most).toBe(2);
+  });
+});
+
 test("fits side by side are those of each by itself, of its own rows", async () => {
   const rows = drawnRows("softmax", { rows: 40, width: 6, outputs: 3 });
   await LinearSolver.with(runtime, { loss: "softmax", outputs: 3 }, async (solver) => {
