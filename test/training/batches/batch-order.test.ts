@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { epochBatches, epochOrder, stepsPerEpoch } from "../../../src/training/batches/batch-order.ts";
+import { Batches, epochBatches, epochOrder, stepsPerEpoch } from "../../../src/training/batches/batch-order.ts";
 
 test("is a permutation, the same for the same seed and epoch", () => {
   fc.assert(
@@ -66,4 +66,14 @@ test("examples that share a value are never in one batch, and few are left out o
       },
     ),
   );
+});
+
+test("a batch knows the examples of the next seven batches of its epoch", () => {
+  const examples = Array.from({ length: 30 }, (_, index) => ({ index }));
+  const batches = new Batches(examples, { seed: 3, epochs: 2, batchSize: 3 });
+  const taken = Array.from({ length: 20 }, (_, step) => batches.at(step).examples);
+  for (const step of [0, 1, 5, 9, 10, 19]) {
+    const end = Math.min(step + 8, step < 10 ? 10 : 20);
+    expect(batches.at(step).ahead(), `step ${step}`).toEqual(taken.slice(step + 1, end).flat());
+  }
 });
