@@ -69,7 +69,9 @@ test("examples that share a value are never in one batch, and few are left out o
 });
 
 test("a batch knows the examples of the next seven batches of its epoch", () => {
-  const examples = Array.from({ length: 30 }, (_, index) => ({ index }));
+  const examples: { index: number; oncePerBatch?: readonly string[] }[] = Array.from({ length: 30 }, (_, index) => ({
+    index,
+  }));
   const batches = new Batches(examples, { seed: 3, epochs: 2, batchSize: 3 });
   const taken = Array.from({ length: 20 }, (_, step) => batches.at(step).examples);
   for (const step of [0, 1, 5, 9, 10, 19]) {
