@@ -83,6 +83,11 @@ describe("a mask depends only on its identity and its position", () => {
       expect([...second]).toEqual([7, 7, 7]);
       expect(first.subarray(6, 9)).toEqual(hidden(identity, [[0, 2]], 3));
     }
+    const [scores, next] = memory.arrays([2 * 2 * 19 * 19, 3]) as [Float32Array, Float32Array];
+    next.fill(7);
+    const sides = { lengths: [19, 19], padded: 19 };
+    fillAttentionMask(memory, scores, identity, [0, 1], { heads: 2, queries: sides, keys: sides });
+    expect([...next]).toEqual([7, 7, 7]);
   });
 
   test("each hash of a row's key and a counter serves two neighbours", () => {
