@@ -108,7 +108,7 @@ test("scores of validation examples are standardized, and saved in ascending ord
   const learnt = (part: { train?: typeof train; held?: typeof held }) =>
     learnNovelty(model, base.weights, runtime, { train, held, ...part }, { tokenBudget: 64 });
   const { doubt, scores, ...novelty } = (await learnt({}))!;
-  const predictor = await Predictor.compile(model, base.weights, runtime, { withFeatures: true });
+  const predictor = await Predictor.compile(model, base.weights, runtime, { tokenBudget: 64, withFeatures: true });
   const rows = await predictor.logits(held);
   await predictor.release();
   const energies = rows.map((row) => -Math.log(row.subarray(0, 3).reduce((sum, output) => sum + Math.exp(output), 0)));
