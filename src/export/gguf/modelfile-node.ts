@@ -83,7 +83,7 @@ function written(chat: ChatTemplate, messages: readonly { role: string; content:
 function between(text: string | undefined, marks: readonly string[], bosToken: string): string[] | undefined {
   if (text === undefined) return undefined;
   const parts: string[] = [];
-  let at = bosToken !== "" && text.startsWith(bosToken) ? bosToken.length : 0;
+  let at = text.startsWith(bosToken) ? bosToken.length : 0;
   for (const mark of marks) {
     const found = text.indexOf(mark, at);
     if (found < 0) return undefined;

@@ -14,6 +14,8 @@ describe("a chat template as Ollama's", () => {
         "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}{{ if .Prompt }}<|im_start|>user\n{{ .Prompt }}<|im_end|>\n<|im_start|>assistant\n{{ end }}{{ .Response }}<|im_end|>\n",
       system: "Be kind.",
     });
+    // Ollama's own first token changes nothing if the template does not write it.
+    expect(ofChat(source, "<s>")).toEqual(ofChat(source));
   });
 
   it("of Llama 3, whose first token Ollama adds itself", () => {
@@ -40,5 +42,7 @@ describe("a chat template as Ollama's", () => {
       ofChat("{{ messages | length }}: {% for message in messages %}[{{ message.content }}]{% endfor %}"),
     ).toBeUndefined();
     expect(ofChat("{{ raise_exception('no') }}")).toBeUndefined();
+    // Nothing marks where a question begins.
+    expect(ofChat("{% for message in messages %}{{ message.content }}</s>{% endfor %}")).toBeUndefined();
   });
 });
