@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,7 @@ import { reorderPairs } from "../../../src/model-files/gguf/architectures.ts";
 import { openGguf } from "../../../src/model-files/gguf/gguf.ts";
 import { runtime } from "../../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, tinyAdapter } from "../../support/tiny-adapter.ts";
+import { writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
 
 const LLAMA = fileURLToPath(new URL("../../fixtures/gguf/llama.gguf", import.meta.url));
 const task = { name: "custom", kind: "language-model", labels: [], metrics: ["perplexity"] };
@@ -87,6 +88,25 @@ describe("an adapter in GGUF", () => {
     expect(text).toContain('PARAMETER stop "</s>"');
   });
 
+  it("comes with a template without the first token if the tokenizer, as Ollama, adds that itself", async () => {
+    const model = await writeTinyLanguageModel(join(folder, "llama-3"), { template: "llama-3" });
+    const modelfile = async (name: string): Promise<string> => {
+      const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2, alpha: 2 }, task);
+      await exportAdapter(base, adapter, { format: "gguf", output: join(folder, name) }, runtime, examples);
+      return readFile(join(folder, name, "Modelfile"), "utf8");
+    };
+    expect(await modelfile("adds-nothing")).not.toContain("TEMPLATE");
+    const tokenizer = JSON.parse(await readFile(join(model, "tokenizer.json"), "utf8"));
+    tokenizer.post_processor = {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      pair: [],
+      special_tokens: { "<s>": { id: "<s>", ids: [0], tokens: ["<s>"] } },
+    };
+    await writeFile(join(model, "tokenizer.json"), JSON.stringify(tokenizer));
+    expect(await modelfile("adds-first")).toContain('TEMPLATE """{{ if .System }}<|start_header_id|>system<|end');
+  });
+
   it("is refused for other kinds of task, methods or models", async () => {
     const classifier = await tinyAdapter(LLAMA, "lora", { rank: 2, alpha: 2 });
     const output = join(folder, "refused");
@@ -106,6 +126,11 @@ describe("an adapter in GGUF", () => {
     await expect(
       exportAdapter(encoder.base, encoder.adapter, { format: "gguf", output }, runtime, EXAMPLES.slice(0, 1)),
     ).rejects.toThrow(/--format gguf is for models of type llama, mistral, .*, not bert/);
+    const { base, adapter } = await tinyAdapter(LLAMA, "lora", { rank: 2, alpha: 2 }, task);
+    const renamed = { ...base, config: { ...base.config, modelType: "gpt2" } };
+    await expect(exportAdapter(renamed, adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
+      '--format gguf has no name for layer "layers.0.self_attn.q_proj"',
+    );
   });
 
   it("is refused for another base model, and if it is no adapter", async () => {
