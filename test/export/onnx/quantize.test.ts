@@ -111,3 +111,17 @@ test("q8 quantizes a table in groups if it is multiplied with, otherwise by rows
     expect(Math.abs(value - expected.rows![i]!)).toBeLessThan(0.02);
   });
 });
+
+test.each(["q4", "q8"] as const)("%s leaves a small table and a large weight of no known layer as they are", (type) => {
+  const graph = new Graph();
+  const few = drawn([64, WIDTH], "few");
+  const words = graph.leaf("frozen", "few", "float32", few.shape);
+  const rows = lookup(words, graph.leaf("input", "ids", "int32", ["tokens"]));
+  const head = graph.leaf("frozen", "head", "float32", table.shape);
+  const { model } = onnxModel(
+    { scores: gemm(rows, words, { transB: true }), labels: gemm(rows, head, { transB: true }) },
+    { embedded: new Map(Object.entries({ few, head: table })) },
+  );
+  const names = { linear: new Set<string>(), tables: new Set(["few"]) };
+  expect(quantizeOnnx(model, names, type)).toEqual(model);
+});
