@@ -75,6 +75,8 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
     expect(await readJson(`${family}-merged`, "generation_config.json")).toMatchObject({
       decoder_start_token_id: family === "bart" ? 2 : 1,
       eos_token_id: [2],
+      // From config.json, as the base model has no generation_config.json.
+      pad_token_id: 1,
     });
   });
 
@@ -88,11 +90,23 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
     const model = await writeTinyEncoderDecoder(join(home, `${family}-q4-base`), family, { vocab_size: 2048 });
     const { base, adapter } = await tinyAdapter(model, "aflora", { rank: 3 }, TASK);
     const output = join(home, `${family}-q4`);
-    const report = await exportAdapter(base, adapter, { format: "onnx", dtype: "q4", output }, runtime, EXAMPLES);
+    const told: { done: number; of: number }[] = [];
+    const onWriting = (done: number, of: number) => told.push({ done, of });
+    const options = { format: "onnx", dtype: "q4", output } as const;
+    const report = await exportAdapter(base, adapter, options, runtime, EXAMPLES, { onWriting });
     expect(report.quantized!.largestDifference).toBeGreaterThan(0);
     expect(report.quantized!.sameLabel).toBeGreaterThan(0.5);
     for (const name of ["decoder_model_merged", "encoder_model"]) {
       expect(report.files[`onnx/${name}_q4.onnx`]! / report.files[`onnx/${name}.onnx`]!, name).toBeLessThan(0.8);
     }
+    expect((await readJson(`${family}-q4`, "config.json"))["transformers.js_config"]).toEqual({ dtype: "fp32" });
+
+    // A file in 4 bits counts as much as its original.
+    const { files } = report;
+    const of = 2 * (files["onnx/encoder_model.onnx"]! + files["onnx/decoder_model_merged.onnx"]!);
+    expect(new Set(told.map((each) => each.of))).toEqual(new Set([of]));
+    const done = told.map((each) => each.done);
+    expect(done.toSorted((a, b) => a - b)).toEqual(done);
+    expect(done.at(-1)).toBeCloseTo(of);
   });
 });
