@@ -7,13 +7,16 @@ import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
-import { exportAdapter } from "../../src/export/export-adapter-node.ts";
+import { type ExportReport, exportAdapter } from "../../src/export/export-adapter-node.ts";
 import { className } from "../../src/export/hugging-face.ts";
 import { onnxFile } from "../../src/export/onnx/folder.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
+import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
 import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
 import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
 import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
+import type { Example } from "../../src/tasks/example.ts";
+import { dot, unitVector } from "../../src/tasks/vectors.ts";
 import { runtime } from "../support/runtime.ts";
 import { EXAMPLES, tinyAdapter } from "../support/tiny-adapter.ts";
 import { removeHead, writeTinyFamily } from "../support/tiny-family.ts";
@@ -113,6 +116,57 @@ describe("merged and ONNX folders compute the same as the adapter on its base", 
       expect.arrayContaining(["bert.embeddings.LayerNorm.weight", "bert.pooler.dense.bias", "classifier.weight"]),
     );
     expect(className(base, "classification")).toBe("BertForSequenceClassification");
+  });
+});
+
+describe("the report of an export in 4 bits", () => {
+  /** Exports, and lets each of the two files compute. @returns the report, and what both computed */
+  async function compared<Found>(
+    name: string,
+    { base, adapter }: Awaited<ReturnType<typeof tinyAdapter>>,
+    examples: readonly Example[],
+    compute: (model: FineTunedModel) => Promise<Found>,
+  ): Promise<[report: ExportReport, whole: Found, rounded: Found]> {
+    const output = join(directory, `${name}-q4`);
+    const report = await exportAdapter(base, adapter, { format: "onnx", output, dtype: "q4" }, runtime, examples);
+    const computedBy = async (type: "float32" | "q4"): Promise<Found> => {
+      const model = await loadFineTunedModel(join(output, onnxFile("model", type)), runtime);
+      const found = await compute(model);
+      await model.release();
+      return found;
+    };
+    return [report, await computedBy("float32"), await computedBy("q4")];
+  }
+
+  test("has the share of words that keep their label", async () => {
+    const model = await writeTinyFamily(join(directory, "words"), "bert-1", { blocks: 1 });
+    const task = { name: "tags", kind: "token-classification", labels: ["O", "B-X"], metrics: ["f1"] };
+    const tiny = await tinyAdapter(model, "lora", { rank: 2 }, task);
+    // Longer texts would be cut.
+    const words = EXAMPLES.slice(0, 20).map((example) => ({
+      ...example,
+      words: example.text.split(" ").filter(Boolean),
+    }));
+    const [report, whole, rounded] = await compared("words", tiny, words, async (model) =>
+      (await model.predictLabels(words)).flatMap(({ labels }) => labels!),
+    );
+    const share = rounded.filter((label, i) => label === whole[i]).length / whole.length;
+    expect(share).toBeLessThan(1);
+    expect(report.quantized!.sameLabel).toBe(share);
+  });
+
+  test("has the least cosine between the two vectors of a text", async () => {
+    const model = await writeTinyFamily(join(directory, "vectors"), "bert-1", { blocks: 1 });
+    const task = { name: "search", kind: "embedding", labels: [], metrics: ["ndcg_at_10"] };
+    const tiny = await tinyAdapter(model, "lora", { rank: 2 }, task);
+    const texts = EXAMPLES.map(({ index, text }) => ({ index, text }));
+    const [report, whole, rounded] = await compared("vectors", tiny, texts, (model) =>
+      model.embed(texts.map(({ text }) => text)),
+    );
+    expect(report.largestDifference).toBeLessThan(1e-5);
+    const cosines = whole.map((vector, i) => dot(unitVector(vector), unitVector(rounded[i]!))).sort((a, b) => a - b);
+    expect(cosines[0]).toBeLessThan(cosines[1]! - 1e-4);
+    expect(report.quantized!.leastCosine).toBeCloseTo(cosines[0]!, 5);
   });
 });
 

@@ -8,6 +8,7 @@ import { readMedia } from "../../model/read-media.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { Example } from "../../tasks/example.ts";
+import { argmax } from "../../tasks/probabilities.ts";
 import type { EncodedExample, TaskKind } from "../../tasks/task-kind.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import type { Encoding } from "../../tokenization/tokenizer.ts";
@@ -148,10 +149,9 @@ function emptyCache({ inputMetadata }: InferenceSession, input: number, batch: n
 }
 
 function likeliestOf(rows: Float32Array, outputs: number): Int32Array {
-  return Int32Array.from({ length: rows.length / outputs }, (_, at) => {
-    const row = rows.subarray(at * outputs, (at + 1) * outputs);
-    return row.reduce((best, value, output) => (value > row[best]! ? output : best), 0);
-  });
+  return Int32Array.from({ length: rows.length / outputs }, (_, at) =>
+    argmax(rows.subarray(at * outputs, (at + 1) * outputs)),
+  );
 }
 
 interface CompiledReadout {
