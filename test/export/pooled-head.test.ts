@@ -64,6 +64,10 @@ describe("a head on pooled hidden states", () => {
         const report = await exportAdapter(base, adapter, { format, output }, runtime, EXAMPLES);
         expect(report.largestDifference, format).toBeLessThan(1e-5);
       }
+      expect(readJson(join(directory, `${family}-merged`, "1_Pooling", "config.json"))).toMatchObject({
+        pooling_mode_cls_token: true,
+        pooling_mode_mean_tokens: false,
+      });
     },
   );
 

@@ -5,8 +5,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
+import { loraForm } from "../../src/export/peft/lora-form.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
+import type { Adaptation } from "../../src/methods/method.ts";
 import type { Adapter } from "../../src/model/adapter.ts";
+import { fitAdapter } from "../../src/model/fitted-adapter.ts";
 import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
 import { runtime } from "../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, ON_GPT2, tinyAdapter, WRITING } from "../support/tiny-adapter.ts";
@@ -106,6 +109,24 @@ describe("adapters that PEFT cannot hold", () => {
       message,
     );
     expect(existsSync(output)).toBe(false);
+  });
+});
+
+test("a method's layers may differ in rank alone", async () => {
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2, alpha: 4 });
+  const { adaptation, parameters } = fitAdapter(base, adapter);
+  const layers = adaptation.modules.map((module) => ({ module, moduleName: module.name }));
+  const asLora: Adaptation["asLora"] = (module, values) => ({
+    ...adaptation.asLora!(module, values),
+    rank: module.block + 1,
+  });
+  const { config } = loraForm({ ...adaptation, asLora }, layers, parameters)!;
+  const first = layers.filter(({ module }) => module.block === 0).map(({ moduleName }) => moduleName);
+  expect(config).toMatchObject({
+    r: 2,
+    lora_alpha: 4,
+    rank_pattern: Object.fromEntries(first.map((name) => [name, 1])),
+    alpha_pattern: Object.fromEntries(first.map((name) => [name, 4])),
   });
 });
 
