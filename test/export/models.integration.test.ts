@@ -119,6 +119,17 @@ describe("merged and ONNX folders compute the same as the adapter on its base", 
   });
 });
 
+test("numbers of config.json keep their decimal point, without which Transformers refuses some", async () => {
+  const model = await writeTinyFamily(join(directory, "decimals"), "bert-1", { blocks: 1 });
+  const path = join(model, "config.json");
+  const settings = '"final_logit_softcapping": 30.0,\n  "beams": 4,';
+  await writeFile(path, readFileSync(path, "utf8").replace("{", `{\n  ${settings}`));
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+  const output = join(directory, "decimals-merged");
+  await exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES);
+  expect(readFileSync(join(output, "config.json"), "utf8")).toContain(settings);
+});
+
 describe("the report of an export in 4 bits", () => {
   /** Exports, and lets each of the two files compute. @returns the report, and what both computed */
   async function compared<Found>(
