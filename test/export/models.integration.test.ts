@@ -122,7 +122,7 @@ describe("merged and ONNX folders compute the same as the adapter on its base", 
 test("numbers of config.json keep their decimal point, without which Transformers refuses some", async () => {
   const model = await writeTinyFamily(join(directory, "decimals"), "bert-1", { blocks: 1 });
   const path = join(model, "config.json");
-  const settings = '"final_logit_softcapping": 30.0,\n  "beams": 4,';
+  const settings = '"temperature": 2.0,\n  "beams": 4,\n  "other": {\n    "temperature": 3\n  },';
   await writeFile(path, readFileSync(path, "utf8").replace("{", `{\n  ${settings}`));
   const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
   const output = join(directory, "decimals-merged");
