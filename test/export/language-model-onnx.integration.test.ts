@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AutoModelForCausalLM, AutoTokenizer, env, type Message, type Tensor } from "@huggingface/transformers";
@@ -89,4 +89,9 @@ test("weights in a second file, as for a large model, are found by Transformers.
   expect(besideIn4!.data).toEqual(wholeIn4!.data);
   const files = await readdir(join(home, "beside", "onnx"));
   expect(files).toEqual(expect.arrayContaining(["model.onnx_data", "model.onnx_data_1"]));
+  const config = JSON.parse(await readFile(join(home, "beside", "config.json"), "utf8"));
+  // In 4 bits, the weights fit into the model's own file.
+  expect(config["transformers.js_config"].use_external_data_format).toEqual({
+    "model.onnx": files.filter((file) => file.startsWith("model.onnx_data")).length,
+  });
 });

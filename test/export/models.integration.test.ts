@@ -7,7 +7,7 @@ import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadGlueTask } from "../../src/datasets/glue-node.ts";
-import { type ExportReport, exportAdapter } from "../../src/export/export-adapter-node.ts";
+import { type ExportReport, exportAdapter, type OnStage } from "../../src/export/export-adapter-node.ts";
 import { className } from "../../src/export/hugging-face.ts";
 import { onnxFile } from "../../src/export/onnx/folder.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
@@ -128,6 +128,25 @@ test("numbers of config.json keep their decimal point, without which Transformer
   const output = join(directory, "decimals-merged");
   await exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES);
   expect(readFileSync(join(output, "config.json"), "utf8")).toContain(settings);
+});
+
+test("an export tells its stages, and how many bytes it is to write", async () => {
+  const model = await writeTinyFamily(join(directory, "told"), "bert-1", { blocks: 1 });
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+  const stages: Parameters<OnStage>[] = [];
+  const options = { format: "merged", output: join(directory, "told-merged") } as const;
+  const { files } = await exportAdapter(base, adapter, options, runtime, EXAMPLES, {
+    onStage: (...told) => stages.push(told),
+  });
+  expect(stages).toEqual([
+    ["computing the outputs of the run's model"],
+    ["writing merged", { bytes: expect.any(Number) }],
+    ["comparing the export with the run's model", { seconds: expect.any(Number) }],
+  ]);
+  // The file has a header, too.
+  const share = stages[1]![1]!.bytes! / files["model.safetensors"]!;
+  expect(share).toBeGreaterThan(0.9);
+  expect(share).toBeLessThan(1);
 });
 
 describe("the report of an export in 4 bits", () => {

@@ -77,6 +77,9 @@ describe("an adapter in GGUF", () => {
     }
     const unturned = (await file.read("blk.0.attn_v.weight.lora_b")).data;
     expect([...unturned]).toEqual([...adapter.parameters.get("layers.0.self_attn.v_proj.B")!.data]);
+    // As it adapts every layer, it names none.
+    const { description } = await readGgufAdapter(join(output, "adapter.gguf"), base, adapter.description);
+    expect(description.methodOptions).toEqual({ rank: 4, alpha: 8 });
   });
 
   it("comes with a Modelfile", async () => {
