@@ -80,6 +80,7 @@ describe("a head on pooled hidden states", () => {
     const modules: { path: string; type: string }[] = readJson(join(output, "modules.json"));
     expect(modules.map(({ type }) => type.split(".").at(-1))).toEqual(["Transformer", "Pooling", "Normalize", "Dense"]);
     expect(readJson(join(output, "3_Dense", "config.json"))).toMatchObject({ out_features: 3, bias: true });
+    expect(readJson(join(output, "sentence_bert_config.json"))).toEqual({ max_seq_length: 24, do_lower_case: false });
     const head = await openSafetensorsFile(join(output, "3_Dense", "model.safetensors"));
     expect([...head.tensors.keys()].sort()).toEqual(["linear.bias", "linear.weight"]);
     expect(readJson(join(output, "config.json")).architectures).toEqual(["BertModel"]);

@@ -44,6 +44,17 @@ describe("an adapter in GGUF", () => {
     expect(report.largestDifference).toBeLessThan(1e-4);
   });
 
+  it("computes the same if the layers' ranks differ, of which the file has one alpha", async () => {
+    const { base, adapter } = await tinyAdapter(LLAMA, "sora", { rank: 6 }, task);
+    adapter.parameters.get("layers.1.mlp.down_proj.g")!.data.fill(0, 1);
+    const output = join(folder, "ranks");
+    const report = await exportAdapter(base, adapter, { format: "gguf", output }, runtime, examples);
+    expect(report.largestDifference).toBeLessThan(1e-5);
+    const { tensors } = await openGguf(await fileSource(join(output, "adapter.gguf")));
+    const ranks = ["ffn_up", "ffn_down"].map((layer) => tensors.get(`blk.1.${layer}.weight.lora_a`)!.shape[0]);
+    expect(ranks).toEqual([4, 1]);
+  });
+
   it("has llama.cpp's metadata and names, and B's rows of queries and keys in its order", async () => {
     const { base, adapter } = await tinyAdapter(LLAMA, "lora", { rank: 4, alpha: 8 }, task);
     const output = join(folder, "named");
