@@ -130,19 +130,22 @@ test("numbers of config.json keep their decimal point, without which Transformer
   expect(readFileSync(join(output, "config.json"), "utf8")).toContain(settings);
 });
 
-test("an export tells its stages, and how many bytes it is to write", async () => {
+test("an export tells its stages, with the bytes to write and the seconds to wait", async () => {
   const model = await writeTinyFamily(join(directory, "told"), "bert-1", { blocks: 1 });
   const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
   const stages: Parameters<OnStage>[] = [];
   const options = { format: "merged", output: join(directory, "told-merged") } as const;
+  const started = performance.now();
   const { files } = await exportAdapter(base, adapter, options, runtime, EXAMPLES, {
     onStage: (...told) => stages.push(told),
   });
+  const seconds = (performance.now() - started) / 1000;
   expect(stages).toEqual([
     ["computing the outputs of the run's model"],
     ["writing merged", { bytes: expect.any(Number) }],
     ["comparing the export with the run's model", { seconds: expect.any(Number) }],
   ]);
+  expect(stages[2]![1]!.seconds).toBeLessThan(seconds);
   // The file has a header, too.
   const share = stages[1]![1]!.bytes! / files["model.safetensors"]!;
   expect(share).toBeGreaterThan(0.9);
