@@ -18,6 +18,15 @@ describe("a chat template as Ollama's", () => {
     expect(ofChat(source, "<s>")).toEqual(ofChat(source));
   });
 
+  it("with a system turn that nothing marks", () => {
+    const source =
+      "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] + '\n' }}{% else %}{{ '### ' + message['role'] + ':\n' + message['content'] + '\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '### assistant:\n' }}{% endif %}";
+    expect(ofChat(source)).toEqual({
+      template:
+        "{{ if .System }}{{ .System }}\n{{ end }}{{ if .Prompt }}### user:\n{{ .Prompt }}\n### assistant:\n{{ end }}{{ .Response }}\n",
+    });
+  });
+
   it("of Llama 3, whose first token Ollama adds itself", () => {
     const source =
       "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
