@@ -112,6 +112,22 @@ describe("adapters that PEFT cannot hold", () => {
   });
 });
 
+test("the README loads the base model with as many labels, or from its file in GGUF", async () => {
+  const readmeOf = async (name: string, from: string, task?: Adapter["description"]["task"]): Promise<string> => {
+    const { base, adapter } = await tinyAdapter(from, "lora", { rank: 2 }, task);
+    const output = join(directory, name);
+    await exportAdapter(base, adapter, { format: "peft", output }, runtime, EXAMPLES.slice(0, 4));
+    return readFileSync(join(output, "README.md"), "utf8");
+  };
+  expect(await readmeOf("labels", model)).toContain(
+    'AutoModelForSequenceClassification.from_pretrained("tiny", num_labels=3)\n',
+  );
+  const folder = fileURLToPath(new URL("../fixtures/gguf", import.meta.url));
+  expect(await readmeOf("in-gguf", join(folder, "llama.gguf"), WRITING)).toContain(
+    `AutoModelForCausalLM.from_pretrained(${JSON.stringify(folder)}, gguf_file="llama.gguf")\n`,
+  );
+});
+
 test("a method's layers may differ in rank alone", async () => {
   const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2, alpha: 4 });
   const { adaptation, parameters } = fitAdapter(base, adapter);
