@@ -68,6 +68,7 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
     const config = await readJson(`${family}-merged`, "config.json");
     expect(config.architectures).toEqual([`${family === "bart" ? "Bart" : "T5"}ForConditionalGeneration`]);
     expect(config.prefix).toBeUndefined();
+    expect(config.id2label).toBeUndefined();
     expect(config.task_specific_params.summarization).toEqual({ prefix: "reverse " });
     const { tensors } = await openSafetensorsFile(join(output, "model.safetensors"));
     const shared = family === "bart" ? ["model.shared.weight", "final_logits_bias"] : ["shared.weight"];
@@ -83,6 +84,17 @@ describe.each(["bart", "t5"] as const)("an adapted %s", (family) => {
   test("as ONNX is two files that compute the same", async () => {
     const { output } = await written("onnx");
     expect((await readdir(join(output, "onnx"))).sort()).toEqual(["decoder_model_merged.onnx", "encoder_model.onnx"]);
+    const files = [
+      "README.md",
+      "config.json",
+      "generation_config.json",
+      "onnx",
+      "tokenizer.json",
+      "tokenizer_config.json",
+    ];
+    expect((await readdir(output)).sort()).toEqual(files);
+    // Texts are cut as in training; the base model reads longer ones.
+    expect((await readJson(`${family}-onnx`, "tokenizer_config.json")).model_max_length).toBe(24);
   });
 
   test("can have both files in 4 bits", async () => {

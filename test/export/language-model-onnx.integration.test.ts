@@ -24,6 +24,8 @@ afterAll(() => rm(home, { recursive: true }));
 
 const PROMPTS = [...ANSWERS.map(([content]) => [{ role: "user", content }]), FOLLOWED_UP.slice(0, -1)];
 
+const readJson = async (path: string) => JSON.parse(await readFile(path, "utf8"));
+
 test.each([
   ["q8", "onnx/model_quantized.onnx", 0.5],
   ["q4", "onnx/model_q4.onnx", 0.5],
@@ -40,6 +42,10 @@ test.each([
     expect(report.quantized!.largestDifference).toBeGreaterThan(0);
     expect(Object.keys(report.files)).toEqual(expect.arrayContaining([file, "generation_config.json"]));
     expect(report.files[file]! / report.files["onnx/model.onnx"]!).toBeLessThan(size);
+    // In a page, Transformers.js loads q8 unless the folder names another.
+    const { "transformers.js_config": asked } = await readJson(join(home, dtype, "config.json"));
+    expect(asked).toEqual(dtype === "q8" ? undefined : { dtype: "fp32" });
+    expect(await readJson(join(home, dtype, "generation_config.json"))).toMatchObject({ do_sample: false });
     const own = await loadFineTunedModel(join(home, "run"), runtime);
     const expected = await own.answers(PROMPTS);
     await own.release();
@@ -89,7 +95,7 @@ test("weights in a second file, as for a large model, are found by Transformers.
   expect(besideIn4!.data).toEqual(wholeIn4!.data);
   const files = await readdir(join(home, "beside", "onnx"));
   expect(files).toEqual(expect.arrayContaining(["model.onnx_data", "model.onnx_data_1"]));
-  const config = JSON.parse(await readFile(join(home, "beside", "config.json"), "utf8"));
+  const config = await readJson(join(home, "beside", "config.json"));
   // In 4 bits, the weights fit into the model's own file.
   expect(config["transformers.js_config"].use_external_data_format).toEqual({
     "model.onnx": files.filter((file) => file.startsWith("model.onnx_data")).length,
