@@ -67,6 +67,7 @@ describe("a head on pooled hidden states", () => {
       expect(readJson(join(directory, `${family}-merged`, "1_Pooling", "config.json"))).toMatchObject({
         pooling_mode_cls_token: true,
         pooling_mode_mean_tokens: false,
+        include_prompt: true,
       });
     },
   );
