@@ -66,21 +66,17 @@ function countsOf(items: readonly string[]): Map<string, number> {
 }
 
 function* ofSentences(found: readonly (readonly string[])[], truth: readonly (readonly string[])[]): Sliced<number> {
-  // A word counts at most as often as it occurs in both texts.
-  const [own, wanted] = [found, truth].map((sentences) => countsOf(sentences.flat())) as [
-    Map<string, number>,
-    Map<string, number>,
-  ];
+  // A word counts at most as often as it occurs in both texts; each of its places in the reference counts once.
+  const own = countsOf(found.flat());
   let hits = 0;
   for (const sentence of truth) {
     const places = new Set<number>();
     for (const each of found) for (const place of yield* commonPlaces(sentence, each)) places.add(place);
     for (const word of [...places].map((place) => sentence[place]!)) {
-      const [left, needed] = [own.get(word) ?? 0, wanted.get(word)!];
-      if (left === 0 || needed === 0) continue;
+      const left = own.get(word)!;
+      if (left === 0) continue;
       hits++;
       own.set(word, left - 1);
-      wanted.set(word, needed - 1);
     }
   }
   return fMeasure(hits, found.flat().length, truth.flat().length);
