@@ -41,12 +41,12 @@ words = set()
 for line in open(data / "gsm8k" / "train.jsonl", encoding="utf-8"):
     row = json.loads(line)
     words |= set(re.findall(r"[a-z0-9]+", (row["question"] + " " + row["answer"]).lower()))
-MORE = "skies dying lying tying news innings outings cannings howe proceed exceed succeed ties dies tied died spied flies by say happy sky \
+MORE = "skies dying lying tying news innings outings cannings howe proceed exceed succeed ties dies tied died spied flies by say bys happy sky \
 relational conditional valenci hesitanci digitizer conformabli radicalli differentli vileli analogousli vietnamization predication operator \
 feudalism decisiveness hopefulness callousness formaliti sensitiviti sensibiliti triplicate formative formalize electriciti electrical hopeful \
 goodness revival allowance inference airliner gyroscopic adjustable defensible irritant replacement adjustment dependent adoption homologou \
 communism activate angulariti homologous effective bowdlerize probate rate cease controll roll agreed feed plastered motoring sing conflated \
-troubled sized hopping tanned falling hissing fizzed failing filing geologi apologi fulli carefulli generalli oed yes ying eed".split()
+troubled sized hopping tanned falling hissing fizzed failing filing geologi apologi logy fulli carefulli generalli oed yes ying eed".split()
 stemmer = porter.PorterStemmer()
 stems = {word: stemmer.stem(word) for word in sorted(words)[::4] + MORE}
 

@@ -60,6 +60,9 @@ test("answers are scored together; last numbers only if every reference has one"
   expect(scores.exact_match).toBeCloseTo(1 / 3);
   expect(scores.last_number).toBeCloseTo(2 / 3);
   expect(scoreAnswers(["0.001", "0.0011"], ["0", "0"]).last_number).toBe(0.5);
+  expect(scoreAnswers(["1", "2"], ["1", "none"])).not.toHaveProperty("last_number");
+  const { rouge1, rougeLsum } = scoreAnswers(["a cat", "mat"], ["the cat", "hat"]);
+  expect([rouge1, rougeLsum]).toEqual([0.25, 0.25]);
   expect(scoreAnswers(["a cat"], ["the cat"])).toEqual({
     exact_match: 0,
     rouge1: 0.5,
