@@ -47,6 +47,10 @@ test("a registered kind trains, evaluates, predicts, is saved and loaded", async
   expect(error).toBeLessThan(0.1);
   // The best epoch has the lowest error.
   expect(lowerIsBetter("mean_absolute_error")).toBe(true);
+  // A split's name may make one metric look like another: the longer name counts.
+  const accuracy_error = { ...ordinalRegression.metrics.mean_absolute_error!, higherIsBetter: false };
+  registerTaskKind({ ...ordinalRegression, name: "other-ordinal-regression", metrics: { accuracy_error } });
+  expect(lowerIsBetter("accuracy_error_dev")).toBe(true);
   const { evaluations } = await readRunRecords(output);
   const errors = evaluations.map(({ metrics }) => metrics.mean_absolute_error!);
   expect(errors[0]).toBeGreaterThan(error!);
