@@ -67,9 +67,15 @@ test("the state contains the method's state, and both schedules resume from it",
 
 test("a note says that a run is too short; models without known blocks and options without a rule are refused", () => {
   expect(schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "39" }).note).toBe("its own note");
-  expect(schedule({ freezeBlocks: "linear", freezeBlocksInterval: "50" }).note).toMatch(
-    /^its own note; the run's 40 steps are too few for blocks to freeze/,
-  );
+  for (const [freezeBlocksEarliest, freezeBlocksInterval] of [
+    [undefined, "50"],
+    ["0", "50"],
+    ["39", "4"],
+  ]) {
+    expect(schedule({ freezeBlocks: "linear", freezeBlocksEarliest, freezeBlocksInterval }).note).toMatch(
+      /^its own note; the run's 40 steps are too few for blocks to freeze/,
+    );
+  }
   const lost = () => withBlockFreezing(ofMethod, { freezeBlocks: "linear" }, { ...model, trained: [] }, run);
   expect(lost).toThrow("the model does not distinguish its blocks");
   expect(() => schedule({ freezeBlocksMost: 2 })).toThrow('"freezeBlocksMost" requires "freezeBlocks"');

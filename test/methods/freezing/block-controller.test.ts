@@ -42,6 +42,7 @@ describe("blocks freeze evenly from the earliest step to the end", () => {
       scores: Array(4).fill(null),
     });
     expect(frozenBlocksBy({ most: 2, earliestStep: 0 }).steps).toEqual([5, 100]);
+    expect(frozenBlocksBy({ most: 1 }).steps).toEqual([20]);
   });
 
   test("no block freezes before the method's schedule has frozen its parameters, nor before the blocks in front of it", () => {

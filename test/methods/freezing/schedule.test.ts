@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../../src/errors.ts";
-import { frozenFraction, isCheck, validateSchedule } from "../../../src/methods/freezing/schedule.ts";
+import { freezesByDegrees, frozenFraction, isCheck, validateSchedule } from "../../../src/methods/freezing/schedule.ts";
 
 const schedule = { interval: 10, totalSteps: 200, initialSteps: 20, finalSteps: 60 };
 
@@ -29,6 +29,13 @@ describe("frozenFraction", () => {
 test("checks are due every interval after ti, and at every step after T - tf", () => {
   const checks = Array.from({ length: 145 }, (_, step) => step).filter((step) => isCheck(step, schedule));
   expect(checks).toEqual([30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 141, 142, 143, 144]);
+});
+
+test("matrices freeze by degrees if a check is due after ti and until T - tf", () => {
+  expect(freezesByDegrees(schedule)).toBe(true);
+  expect(freezesByDegrees({ ...schedule, initialSteps: 139 })).toBe(true);
+  expect(freezesByDegrees({ ...schedule, initialSteps: 130, finalSteps: 61 })).toBe(false);
+  expect(freezesByDegrees({ ...schedule, interval: 150 })).toBe(false);
 });
 
 describe("validateSchedule", () => {
