@@ -313,6 +313,12 @@ describe("AdaLoRA", () => {
     expect(() => create("adalora", given, small)).toThrow(message);
     expect(() => create("adalora", given, small)).toThrow(UserError);
   });
+
+  test("has no schedule in a run without steps, which only fits the head", () => {
+    const method = create("adalora", { rank: 2 }, { ...small, totalSteps: 0 });
+    expect(method.afterStep).toBeUndefined();
+    expect(method.trainable().size).toBe(3 * small.modules.length);
+  });
 });
 
 describe("AFLoRA's ablation", () => {

@@ -67,6 +67,14 @@ describe("the largest singular values", () => {
     }
   });
 
+  test("have errors up to the tolerance, for which fewer products with the matrix suffice", () => {
+    const matrix = drawn(60, 40);
+    const valuesTo = (tolerance?: number) => largestSingularValues(matrix, 2, tolerance).map(({ value }) => value);
+    const errors = valuesTo(0.1).map((value, i) => Math.abs(value / valuesTo()[i]! - 1));
+    expect(Math.max(...errors)).toBeLessThan(0.1);
+    expect(Math.max(...errors)).toBeGreaterThan(1e-5);
+  });
+
   test("works for a matrix of zeros, of rank 1, and the identity, whose values are all equal", () => {
     expect(largestSingularValues(float32([6, 4]), 2).map(({ value }) => value)).toEqual([0, 0]);
     const one = product(drawn(6, 1), drawn(1, 4));

@@ -14,14 +14,18 @@ const weight = drawn("weight", ROWS, WIDTH);
 /** A gradient of rank 2, and inputs that vary along two directions. */
 const [outputs, inputs] = [drawn("outputs", ROWS, RANK), drawn("inputs", RANK, WIDTH)];
 
+/** Numbers of examples that gradients and inputs were asked of. */
+const counts: number[] = [];
 const from: MethodStart = {
   seed: 1,
   hasTellingGradients: true,
   weightOf: () => weight,
-  async *gradients() {
+  async *gradients(_, count) {
+    counts.push(count);
     yield { module, gradient: product(outputs, inputs) };
   },
-  async *inputs() {
+  async *inputs(_, count) {
+    counts.push(count);
     yield { module, products: product(transposed(inputs), inputs) };
   },
 };
@@ -69,6 +73,12 @@ describe("projections that start from data", () => {
     const { A, B } = await startFrom("activations");
     expect(remainder(inputs, A)).toBeLessThan(1e-5);
     expect(remainder(transposed(product(weight, transposed(inputs))), transposed(B))).toBeLessThan(1e-5);
+  });
+
+  test("gradients and activations are those of 48 training examples (docs/other-methods.md)", async () => {
+    counts.length = 0;
+    for (const start of ["weights", "activations", "gradients"] as const) await startFrom(start);
+    expect(counts).toEqual([48, 48]);
   });
 
   test("lengths of rows of A and columns of B are those asked for", async () => {
