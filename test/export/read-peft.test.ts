@@ -86,6 +86,11 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     expect(a[0]!.labels).toHaveLength(3);
   });
 
+  test.each([false, "gaussian", "eva"])("a start from %j leaves the base model as it was", async (start) => {
+    const started = await readPeftAdapter(changed("lora", { init_lora_weights: start }), { model });
+    expect(started.parameters).toEqual((await readPeftAdapter(join(FIXTURES, "lora"), { model })).parameters);
+  });
+
   test("without a head, the base model's is used", async () => {
     const folder = await rewrite(changed("lora", { modules_to_save: null }), (tensors) => {
       for (const name of [...tensors.keys()]) if (name.includes("classifier")) tensors.delete(name);
