@@ -3,7 +3,7 @@ import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { lora } from "../../src/methods/lora.ts";
 import { findMethod } from "../../src/methods/methods.ts";
-import { principalParameters, principalPart } from "../../src/methods/pissa.ts";
+import { changeAsLora, principalParameters, principalPart } from "../../src/methods/pissa.ts";
 import { largestSingularValues } from "../../src/methods/singular-values.ts";
 import { Bench, batches, layersOf, openFixture, relativeError, smallBert } from "../support/small-bert.ts";
 
@@ -114,6 +114,21 @@ describe("a model with PiSSA", () => {
       const found = await Bench.create(base, findMethod("lora"), given).logits(batches[0]!);
       expect(relativeError({ data: found }, { data: expected })).toBeLessThan(1e-5);
     },
+  );
+});
+
+test("as LoRA, the change of the copies has twice the rank, which may be all of the layer's", () => {
+  const module = { name: "layer", role: "ffn", block: 0, inFeatures: 6, outFeatures: 4 } as const;
+  const parts = (rank: number) => ({ A: drawn(rank, 6), B: drawn(4, rank), A0: drawn(rank, 6), B0: drawn(4, rank) });
+  // Drawn matrices of one shape are equal.
+  const given = { ...parts(2), A0: float32([2, 6], drawn(4, 6).data.slice(12)) };
+  const { rank, A, B } = changeAsLora(module, given);
+  expect(rank).toBe(4);
+  const start = product(given.B0, given.A0).data;
+  const change = product(given.B, given.A).data.map((value, i) => value - start[i]!);
+  expect(relativeError(product(B, A), { data: change })).toBeLessThan(1e-6);
+  expect(() => changeAsLora(module, parts(3))).toThrow(
+    /PiSSA of rank 3 has rank 6, which exceeds that of layer "layer"/,
   );
 });
 
