@@ -62,6 +62,10 @@ test("the remaining work is known in advance", () => {
 });
 
 test("a contradictory schedule is refused", () => {
-  expect(() => new BlockController(schedule({ most: 5 }))).toThrow(UserError);
+  for (const most of [0, 1.5, 5]) {
+    expect(() => new BlockController(schedule({ most }))).toThrow(
+      new UserError(`Block freezing: ${most} blocks may freeze, but there are 4; give 1 or more of them`),
+    );
+  }
   expect(() => new BlockController(schedule({ interval: 0 }))).toThrow("interval is 0");
 });
