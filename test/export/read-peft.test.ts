@@ -86,6 +86,16 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     expect(a[0]!.labels).toHaveLength(3);
   });
 
+  test("without use_rslora, the scale is alpha / rank", async () => {
+    const { description } = await readPeftAdapter(changed("lora", { use_rslora: undefined }), { model });
+    expect(description.methodOptions).toMatchObject({ rank: 4, alpha: 8 });
+  });
+
+  test("an AdaLoRA that nothing would be pruned from has a rank below its initial one", async () => {
+    const { description } = await readPeftAdapter(changed("adalora", { target_r: 4 }), { model });
+    expect(description.methodOptions).toMatchObject({ rank: 3, initialRank: 4 });
+  });
+
   test.each([false, "gaussian", "eva"])("a start from %j leaves the base model as it was", async (start) => {
     const started = await readPeftAdapter(changed("lora", { init_lora_weights: start }), { model });
     expect(started.parameters).toEqual((await readPeftAdapter(join(FIXTURES, "lora"), { model })).parameters);
