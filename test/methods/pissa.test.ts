@@ -75,6 +75,25 @@ describe("the largest singular values", () => {
     expect(Math.max(...errors)).toBeGreaterThan(1e-5);
   });
 
+  test("of a matrix times 1000 are 1000 times as large", () => {
+    const matrix = drawn(12, 8);
+    const large = largestSingularValues({ ...matrix, data: matrix.data.map((value) => 1000 * value) }, 8);
+    largestSingularValues(matrix, 8).forEach(({ value }, i) => {
+      expect(large[i]!.value / value).toBeCloseTo(1000, 2);
+    });
+  });
+
+  test("may be equal in groups", () => {
+    const diagonal = float32([6, 6]);
+    [3, 1, 3, 2, 1, 2].forEach((value, i) => {
+      diagonal.data[7 * i] = value;
+    });
+    const values = largestSingularValues(diagonal, 6).map(({ value }) => value);
+    [3, 3, 2, 2, 1, 1].forEach((value, i) => {
+      expect(values[i]).toBeCloseTo(value, 9);
+    });
+  });
+
   test("works for a matrix of zeros, of rank 1, and the identity, whose values are all equal", () => {
     expect(largestSingularValues(float32([6, 4]), 2).map(({ value }) => value)).toEqual([0, 0]);
     const one = product(drawn(6, 1), drawn(1, 4));
