@@ -43,6 +43,7 @@ describe("blocks freeze evenly from the earliest step to the end", () => {
     });
     expect(frozenBlocksBy({ most: 2, earliestStep: 0 }).steps).toEqual([5, 100]);
     expect(frozenBlocksBy({ most: 1 }).steps).toEqual([20]);
+    expect(frozenBlocksBy({ most: 4 }).steps).toEqual([20, 65, 110, 155]);
   });
 
   test("no block freezes before the method's schedule has frozen its parameters, nor before the blocks in front of it", () => {
