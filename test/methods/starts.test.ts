@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
+import { lora } from "../../src/methods/lora.ts";
 import { product, transposed } from "../../src/methods/matrix.ts";
 import type { MethodStart } from "../../src/methods/method.ts";
 import { startingProjections } from "../../src/methods/starts/starts.ts";
@@ -90,6 +91,16 @@ describe("projections that start from data", () => {
   test("random values need nothing from the model", async () => {
     expect(await startingProjections("random", [module], RANK, from, () => ({ A: 1, B: 1 }))).toEqual(new Map());
   });
+
+  test.each(["kaiming", "pissa"])(
+    "LoRA's start %s needs nothing from the training examples",
+    async (initLoraWeights) => {
+      const options = lora.options.parse({ rank: RANK, initLoraWeights });
+      counts.length = 0;
+      expect(await lora.start!(options, lora.adapt(options, [module]), from)).toEqual(new Map());
+      expect(counts).toEqual([]);
+    },
+  );
 
   test("AFLoRA's start from gradients if the head was fitted, and at random otherwise", async () => {
     const options = aflora.options.parse({ rank: RANK });
