@@ -67,6 +67,8 @@ test("the state contains the method's state, and both schedules resume from it",
 
 test("a note says that a run is too short; models without known blocks and options without a rule are refused", () => {
   expect(schedule({ freezeBlocks: "linear", freezeBlocksEarliest: "39" }).note).toBe("its own note");
+  const lastMoment = { freezeBlocks: "linear", freezeBlocksEarliest: "36", freezeBlocksInterval: "4" } as const;
+  expect(schedule(lastMoment).note).toBe("its own note");
   for (const [freezeBlocksEarliest, freezeBlocksInterval] of [
     [undefined, "50"],
     ["0", "50"],
