@@ -5,7 +5,7 @@ import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { lora } from "../../src/methods/lora.ts";
 import { product, transposed } from "../../src/methods/matrix.ts";
 import type { MethodStart } from "../../src/methods/method.ts";
-import { startingProjections } from "../../src/methods/starts/starts.ts";
+import { startingProjections, usualSingularValue } from "../../src/methods/starts/starts.ts";
 import type { LinearModule } from "../../src/models/model-parts.ts";
 
 const [ROWS, WIDTH, RANK] = [9, 7, 2];
@@ -107,7 +107,15 @@ describe("projections that start from data", () => {
     const adaptation = aflora.adapt(options, [module]);
     const started = async (hasTellingGradients: boolean) =>
       aflora.start!(options, adaptation, { ...from, hasTellingGradients });
-    expect(remainder(inputs, unitRows((await started(true)).get("layer.A")!))).toBeLessThan(1e-5);
+    const projections = await started(true);
+    expect(remainder(inputs, unitRows(projections.get("layer.A")!))).toBeLessThan(1e-5);
+    // Mean squares of random values are 2 / columns: rows of A have a squared length of 2, columns of B of 2 · 9 / 2.
+    expect(Math.hypot(...projections.get("layer.A")!.data)).toBeCloseTo(Math.sqrt(RANK * 2), 5);
+    expect(Math.hypot(...projections.get("layer.B")!.data)).toBeCloseTo(Math.sqrt(RANK * ROWS), 5);
     expect(await started(false)).toEqual(new Map());
   });
+});
+
+test("a matrix whose singular values are equal has the usual one", () => {
+  expect(usualSingularValue(float32([2, 3], Float32Array.of(3, 0, 0, 0, 3, 0)))).toBeCloseTo(3, 12);
 });
