@@ -321,6 +321,14 @@ describe("AdaLoRA", () => {
   });
 });
 
+test("AFLoRA notes that a run is too short for its schedule", () => {
+  const noteOf = (totalSteps: number) =>
+    create("aflora", { rank: 2, freezeInterval: 20 }, { ...small, totalSteps }).note;
+  expect(noteOf(1)).toMatch(/^the run's one step is too few for the freezing schedule/);
+  expect(noteOf(10)).toMatch(/^the run's 10 steps are too few for the freezing schedule/);
+  expect(noteOf(100)).toBeUndefined();
+});
+
 describe("AFLoRA's ablation", () => {
   const modes = ["frozen", "trained", "adaptive"] as const;
   const combinations = modes.flatMap((attention) => modes.map((ffn) => [attention, ffn] as const));
