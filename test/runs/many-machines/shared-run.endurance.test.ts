@@ -92,7 +92,7 @@ describe.skipIf(noValkey !== undefined)(
         expect((await adapterOf(many)).equals(await adapterOf(alone))).toBe(true);
         expect(await stepsOf(many)).toBe(await stepsOf(alone));
         another.process.kill("SIGTERM");
-        expect((await another.ended).code).toBe(0);
+        expect((await another.ended).code).toBe(130);
       },
     );
   },
