@@ -53,15 +53,31 @@ export async function downloadFiles(
   let before = 0;
   let received = 0;
   for (const file of missing) {
-    await fetchBlob(join(folder, "blobs", file.hash), file, request, (done, fresh) => {
-      received += fresh;
-      const bytesPerSecond = (1000 * received) / (performance.now() - started);
-      onProgress?.({ file: file.path, done: before + done, total, bytesPerSecond });
-    });
+    await fetchOnce(join(folder, "blobs", file.hash), (blob) =>
+      fetchBlob(blob, file, request, (done, fresh) => {
+        received += fresh;
+        const bytesPerSecond = (1000 * received) / (performance.now() - started);
+        onProgress?.({ file: file.path, done: before + done, total, bytesPerSecond });
+      }),
+    );
     before += file.size;
   }
   for (const { path, hash } of files)
     await linkTo(join(folder, "blobs", hash), join(folder, "snapshots", commit, path));
+}
+
+/** Downloads of this process that have not ended, by blob. */
+const downloads = new Map<string, Promise<void>>();
+
+/** Fetches a blob, unless another load of this process fetches it: two downloads into one file would damage it. */
+async function fetchOnce(blob: string, fetch: (blob: string) => Promise<void>): Promise<void> {
+  for (let other = downloads.get(blob); other; other = downloads.get(blob)) {
+    await other.catch(() => undefined);
+    if ((await sizeOf(blob)) !== undefined) return;
+  }
+  const own = fetch(blob).finally(() => downloads.delete(blob));
+  downloads.set(blob, own);
+  await own;
 }
 
 /** @param onBytes called for each chunk, with the file's bytes on the disk and the chunk's */

@@ -93,6 +93,15 @@ describe("resolveModel", () => {
     expect(await resolveModel("owner/model", { ...options, offline: true })).toBe(folder);
   });
 
+  it("downloads each file once for loads at the same time", async () => {
+    hub.repositories.push({ kind: "model", name: "owner/model", files, large });
+    const folders = await Promise.all(Array.from({ length: 4 }, () => resolveModel("owner/model", options)));
+    expect(new Set(folders).size).toBe(1);
+    expect(await readFile(join(folders[0]!, "model.safetensors"))).toEqual(weights);
+    expect(hub.received.filter(({ host }) => host === "storage")).toHaveLength(1);
+    expect((await blobs("models--owner--model")).filter((name) => name.endsWith(".incomplete"))).toEqual([]);
+  });
+
   it("downloads an ONNX file with its external data if there are no other weights", async () => {
     const { "model.safetensors": _, ...others } = files;
     const parts = { "onnx/model.onnx": "graph", "onnx/model.onnx_data": "a", "onnx/model.onnx_data_1": "b" };
