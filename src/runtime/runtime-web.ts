@@ -60,15 +60,15 @@ export async function webRuntime(place: WebPlace = {}): Promise<Runtime> {
 
 /** Like {@link webRuntime}, for a model that only answers: its weights are copied to WebAssembly once, not at each run. */
 export async function answeringRuntime(place: WebPlace = {}): Promise<Runtime> {
-  const [onnxRuntime, { device, threads }] = await openPlace(place);
-  return new Runtime(onnxRuntime, { device: { ...device, embeds: device.embeds ?? LARGEST_FILE }, threads });
+  const [onnxRuntime, { device, ...others }] = await openPlace(place);
+  return new Runtime(onnxRuntime, { device: { ...device, embeds: device.embeds ?? LARGEST_FILE }, ...others });
 }
 
 async function openPlace({
   device: name = DEFAULT_DEVICE.name,
   threads = webThreads(),
   wasm,
-}: WebPlace): Promise<[WebOnnxRuntime, Pick<RuntimeOptions, "device" | "threads">]> {
+}: WebPlace): Promise<[WebOnnxRuntime, Pick<RuntimeOptions, "device" | "threads" | "openCpu">]> {
   const device = DEVICES.find(name);
   const load = BUILDS[name];
   if (!load) throw new UserError(`a page has no device "${name}"; use device "${DEFAULT_DEVICE.name}"`);
@@ -81,7 +81,11 @@ async function openPlace({
     settings.wasmBinary = COMPILED;
     instantiateCompiled(wasm);
   }
-  return [onnxRuntime, { device, threads }];
+  // The build for graphics cards has no float64 products on the CPU.
+  return [
+    onnxRuntime,
+    { device, threads, ...(device !== DEFAULT_DEVICE && { openCpu: () => webRuntime({ threads }) }) },
+  ];
 }
 
 /** Stands for the bytes of a module that is compiled already, so that ONNX Runtime fetches none. */

@@ -23,6 +23,8 @@ export interface RuntimeOptions {
    * inference graphs read the weights that all graphs share.
    */
   packs?: PackedSession;
+  /** Opens a runtime on the CPU, if this build of ONNX Runtime lacks kernels for it (default: it has them). */
+  openCpu?: () => Promise<Runtime>;
 }
 
 /** Creates a model's session by calling `create` with its bytes or the path of its file. */
@@ -47,6 +49,7 @@ export class Runtime {
   readonly #onnxRuntime: OnnxRuntime;
   readonly #writesInPlace: boolean;
   readonly #packs: PackedSession | undefined;
+  readonly #openCpu: (() => Promise<Runtime>) | undefined;
   /** Whether signed 8-bit products saturate on this device; tested when a graph first needs it. */
   #saturatesBytes: Promise<boolean> | undefined;
 
@@ -54,9 +57,10 @@ export class Runtime {
    * Callers outside of the package use `nodeRuntime` or `webRuntime`.
    * @internal
    */
-  constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs }: RuntimeOptions) {
+  constructor(onnxRuntime: OnnxRuntime, { device, threads, writesInPlace = false, packs, openCpu }: RuntimeOptions) {
     this.#onnxRuntime = onnxRuntime;
     this.#packs = packs;
+    this.#openCpu = openCpu;
     this.#writesInPlace = writesInPlace;
     this.device = device;
     this.threads = threads;
@@ -138,9 +142,10 @@ export class Runtime {
     }
   }
 
-  /** A runtime of the same ONNX Runtime on the CPU, such as for graphs in float64, for which graphics cards have few kernels. */
-  onCpu(): Runtime {
+  /** Returns a runtime on the CPU, such as for graphs in float64, for which graphics cards have few kernels. */
+  async onCpu(): Promise<Runtime> {
     if (this.device === DEFAULT_DEVICE) return this;
+    if (this.#openCpu) return this.#openCpu();
     return new Runtime(this.#onnxRuntime, { device: DEFAULT_DEVICE, threads: this.threads });
   }
 

@@ -81,7 +81,7 @@ export class LinearSolver {
     { loss, outputs, signal }: { loss: LinearLoss; outputs: number; signal?: AbortSignal | undefined },
     use: (solver: LinearSolver) => Promise<T>,
   ): Promise<T> {
-    const own = runtime.onCpu();
+    const own = await runtime.onCpu();
     const { logits, ...others } = lossGraph(loss, outputs);
     const compiled = {
       loss: await own.compile(others, new Map()),
