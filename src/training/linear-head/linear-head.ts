@@ -14,7 +14,7 @@ const USUAL_PENALTY = 1;
 const MANY_CLASSES = 50;
 const PENALTY_OF_MANY_CLASSES = 0.01;
 
-/** The penalty of a fit if none can be compared, because each row is its class's only one. */
+/** Returns the penalty of a fit if none can be compared, because no class has two rows in the sample. */
 const usualPenalty = ({ outputs }: Pick<FeatureRows, "outputs">, loss: LinearSolver["loss"]): number =>
   loss === "softmax" && outputs >= MANY_CLASSES ? PENALTY_OF_MANY_CLASSES : USUAL_PENALTY;
 
