@@ -3,10 +3,10 @@
  * tables of the shared data, with the same rows for every setting.
  *
  *     npm run bench:which-method -- --settings "aflora;lora;lora learningRate=0.0012" --output runs/which-method.csv [--model FOLDER]
- *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--data ../shared/data]
+ *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--tested 600] [--data ../shared/data]
  *
  * A setting is a method's name and its options. Each run is scored on training rows that were not drawn (`heldOut`), which may choose
- * a setting, and on the task's test rows (`score`), which may not. OUTPUT gets a line after each run; the same command continues.
+ * a setting, and on at most --tested of the task's test rows (`score`), which may not. OUTPUT gets a line after each run; the same command continues.
  */
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -49,8 +49,8 @@ const TASKS: Readonly<Record<string, Task>> = {
 };
 
 const HEADING = ["encoder", "task", "rows", "draw", "setting", "metric", "heldOut", "score", "trainable", "seconds"];
-/** Numbers of rows that a run is scored on. */
-const [HELD_OUT, TESTED] = [300, 600];
+/** Number of rows for `heldOut`. */
+const HELD_OUT = 300;
 /** The draw of the test rows, which is the same for all runs. */
 const TEST_DRAW = 0;
 
@@ -61,6 +61,7 @@ const { values } = parseArgs({
     tasks: { ...text, default: "rte,mrpc,stsb,cola,banking77,agnews" },
     rows: { ...text, default: "8,64,500" },
     draws: { ...text, default: "1,2,3" },
+    tested: { ...text, default: "600" },
     data: { ...text, default: "../shared/data" },
     base: { ...text, default: "float32" },
     output: { ...text, default: "runs/which-method.csv" },
@@ -88,7 +89,7 @@ async function filesOf(task: Task, rows: number, draw: number, folder: string): 
   const shuffled = (table: Table, count: number): Table => drawRows(table, count, TEST_DRAW, undefined).drawn;
   return {
     train: writeRows(join(folder, "train.jsonl"), drawn),
-    test: writeRows(join(folder, "test.jsonl"), shuffled(await read(task.test, task.options), TESTED)),
+    test: writeRows(join(folder, "test.jsonl"), shuffled(await read(task.test, task.options), Number(values.tested))),
     ...(others.rows.length > 0 && { others: writeRows(join(folder, "others.jsonl"), shuffled(others, HELD_OUT)) }),
   };
 }
