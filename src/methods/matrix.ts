@@ -58,16 +58,8 @@ export function takeRows({ shape, data }: Matrix, indices: readonly number[]): M
 }
 
 /** Returns the columns at `indices`. */
-export function takeColumns({ shape, data }: Matrix, indices: readonly number[]): Matrix {
-  const [rows, width] = shape as [number, number];
-  const taken = float32([rows, indices.length]);
-  for (let row = 0; row < rows; row++) {
-    indices.forEach((place, i) => {
-      taken.data[row * indices.length + i] = data[row * width + place]!;
-    });
-  }
-  return taken;
-}
+export const takeColumns = (matrix: Matrix, indices: readonly number[]): Matrix =>
+  transposed(takeRows(transposed(matrix), indices));
 
 /** Puts rows at their `indices` among `count` rows; the others are 0. */
 export function spreadRows({ shape, data }: Matrix, indices: readonly number[], count: number): Matrix {

@@ -104,6 +104,15 @@ describe("the largest singular values", () => {
     for (let i = 0; i < 5; i++) identity.data[6 * i] = 1;
     for (const { value } of largestSingularValues(identity, 5)) expect(value).toBeCloseTo(1, 12);
   });
+
+  test("have vectors in any direction if the matrix has none", () => {
+    const { left } = largestSingularValues(float32([2000, 1]), 1)[0]!;
+    expect(Math.hypot(...left)).toBeCloseTo(1, 12);
+    // Numbers are evenly drawn between -b and b: half are positive, and b² is three times their mean square.
+    const positive = left.filter((each) => each > 0).length;
+    expect(Math.abs(positive - 1000)).toBeLessThan(4 * Math.sqrt(500));
+    expect(Math.max(...left.map(Math.abs))).toBeCloseTo(Math.sqrt(3 / 2000), 2);
+  });
 });
 
 describe("a model with PiSSA", () => {

@@ -85,3 +85,19 @@ test("if the disk is full, existing states remain, none are added, and the failu
   expect(await cache.get(1, sizeOf(1))).toMatchObject({ boundary: 1, bytes: bytesOf(1, 1) });
   await cache.release();
 });
+
+test("reserved places are those that states get, in memory and in the file, and have none until then", async () => {
+  const cache = new HiddenStateCache({ memory: 100, openSpill: () => openSpillFile(join(folder, "states.bin")) });
+  const examples = [0, 1, 2];
+  const places = () => [cache.bytes, cache.fileBytes];
+  expect(examples.map((example) => cache.reserve(example, 1, sizeOf(example)))).toEqual([true, true, true]);
+  expect(places()).toEqual([40 + 48, 56]);
+  for (const example of examples) {
+    expect(await cache.get(example, sizeOf(example))).toEqual({ boundary: 1, bytes: undefined });
+    expect(await cache.put(example, 1, bytesOf(example, 1))).toBe(true);
+    expect(await cache.get(example, sizeOf(example))).toEqual({ boundary: 1, bytes: bytesOf(example, 1) });
+  }
+  expect(places()).toEqual([40 + 48, 56]);
+  await cache.release();
+  expect(new HiddenStateCache({ memory: 0 }).reserve(0, 1, 40)).toBe(false);
+});

@@ -8,8 +8,8 @@ const evaluation = (step: number, accuracy: number, loss: number): EvaluationRec
   kind: "evaluation",
   ...{ step, epoch: step, loss, metrics: { accuracy }, errors: { accuracy: 0.1 } },
 });
-const bestOf = (...evaluations: EvaluationRecord[]): number => {
-  const contrast = { chanceLoss: Math.log(2) };
+const bestOf = (...evaluations: EvaluationRecord[]): number => bestWith({ chanceLoss: Math.log(2) }, ...evaluations);
+const bestWith = (contrast: { chanceLoss: number } | undefined, ...evaluations: EvaluationRecord[]): number => {
   const progress = new RunProgress(parts, { model: {}, startCounts: true, contrast } as never);
   for (const each of evaluations) progress.addEvaluation(each);
   return progress.best!.step;
@@ -23,4 +23,8 @@ test("an informative fitted head yields to contrast, unless it is better by more
 test("a head that is hardly better than guessing must be beaten", () => {
   expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.5, 0.6))).toBe(0);
   expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.6, 0.9))).toBe(1);
+});
+
+test("without contrast, a start must be beaten, even one without loss", () => {
+  expect(bestWith(undefined, evaluation(0, 1, 0), evaluation(1, 0.95, 0.1))).toBe(0);
 });

@@ -63,19 +63,16 @@ export class BlockController {
 
   /**
    * Observes one optimizer step. Blocks that freeze at it are frozen from the next step on: their parameters still get this update.
-   * @param step from 0; every step must be observed, in order
+   * @param step from 0 to T - 1; every step must be observed, in order
    * @param isFrozen whether a parameter that another schedule freezes is frozen after this step
    * @returns the check, or undefined if none was due
    */
   observe(step: number, isFrozen: (name: string) => boolean): BlockCheck | undefined {
-    const { awaits, most, interval, earliestStep } = this.#schedule;
+    const { awaits, most, interval } = this.#schedule;
     const before = this.#boundary;
     if (before >= most || step === 0 || step % interval !== 0) return undefined;
-    while (step >= earliestStep && this.#boundary < most) {
-      const next = this.#boundary;
-      if (step < dueStep(next, this.#schedule) || !awaits[next]!.every(isFrozen)) break;
-      this.#boundary++;
-    }
+    // The block after the last that may freeze would be due at T.
+    while (step >= dueStep(this.#boundary, this.#schedule) && awaits[this.#boundary]!.every(isFrozen)) this.#boundary++;
     const scores = awaits.map(() => null);
     return { boundary: this.#boundary, frozenBlocks: this.#boundary - before, threshold: null, scores };
   }

@@ -40,7 +40,7 @@ export function validateSchedule({ interval, totalSteps, initialSteps, finalStep
 export function frozenFraction(step: number, schedule: FreezeSchedule): number {
   const { totalSteps, initialSteps, finalSteps, curve } = schedule;
   if (step <= initialSteps) return 0;
-  if (step > totalSteps - finalSteps) return 1;
+  if (isFinal(step, schedule)) return 1;
   const done = (step - initialSteps) / (totalSteps - initialSteps - finalSteps);
   if (curve === "quadratic") return done * done;
   const left = 1 - done;

@@ -50,7 +50,6 @@ export class Evaluator {
   readonly #predictor: Predictor;
   readonly #objective: ObjectiveGraph | Readout;
   readonly #batchSize: number;
-  /** Examples whose outputs memory holds at once: whole batches. */
   readonly #atOnce: number;
 
   private constructor(
@@ -60,7 +59,7 @@ export class Evaluator {
     batchSize: number,
     outputs: number,
   ) {
-    this.#atOnce = batchSize * Math.max(1, Math.floor(MOST_OUTPUTS / (batchSize * outputs)));
+    this.#atOnce = examplesAtOnce(batchSize, outputs);
     this.#task = task;
     this.#predictor = predictor;
     this.#objective = objective;
@@ -148,6 +147,10 @@ export class Evaluator {
     if (this.#objective instanceof ObjectiveGraph) await this.#objective.release();
   }
 }
+
+/** Number of examples whose outputs memory holds at once: whole batches. @param outputs of an example */
+export const examplesAtOnce = (batchSize: number, outputs: number): number =>
+  batchSize * Math.max(1, Math.floor(MOST_OUTPUTS / (batchSize * outputs)));
 
 const lossOf = (readout: Readout, examples: readonly TrainingExample[], values: readonly Float32Array[]): number =>
   examples.reduce((sum, { weights }, i) => sum + readout.loss(values[i]!, weights), 0);

@@ -47,9 +47,9 @@ export async function spanOfRows(x: Matrix, products: Products, turns: Turns): P
   /** Columns of L. */
   const columns: Float64Array[] = [];
   const pivots: number[] = [];
-  while (pivots.length < rows) {
-    const pivot = left.reduce((best, each, row) => (each > left[best]! ? row : best), 0);
-    if (!(left[pivot]! > enough)) break;
+  const next = (): number => left.reduce((best, each, row) => (each > left[best]! ? row : best), 0);
+  // Nothing is left of a row once it is the pivot, so that the rows end the loop.
+  for (let pivot = next(); left[pivot]! > enough; pivot = next()) {
     const column = gram.slice(pivot * rows, (pivot + 1) * rows);
     for (const other of columns) {
       const share = other[pivot]!;

@@ -29,6 +29,7 @@ describe("frozenFraction", () => {
 test("checks are due every interval after ti, and at every step after T - tf", () => {
   const checks = Array.from({ length: 145 }, (_, step) => step).filter((step) => isCheck(step, schedule));
   expect(checks).toEqual([30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 141, 142, 143, 144]);
+  expect([141, 142].map((step) => isCheck(step, { ...schedule, finalSteps: 59 }))).toEqual([false, true]);
 });
 
 test("matrices freeze by degrees if a check is due after ti and until T - tf", () => {

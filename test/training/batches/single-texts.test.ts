@@ -23,5 +23,7 @@ test("each text of an example becomes one with the targets of its rows, and an i
     [3, 4, 5, 6],
     [7, 8],
   ]);
-  expect(new Set(found.map(({ index }) => index)).size).toBe(4);
+  // Dropout masks follow from these numbers: a checkpoint of an earlier version continues with the same masks.
+  const step = 0x9e3779b9;
+  expect(found.map(({ index }) => index)).toEqual([9, 9 + step, (9 + 2 * step) % 2 ** 32, 10]);
 });

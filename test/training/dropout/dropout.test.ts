@@ -90,6 +90,14 @@ describe("a mask depends only on its identity and its position", () => {
     expect([...next]).toEqual([7, 7, 7]);
   });
 
+  test("the memory of masks grows only for larger ones", () => {
+    const memory = new MaskMemory();
+    const bytesFor = (size: number): number => memory.arrays([size])[0]!.buffer.byteLength;
+    const bytes = bytesFor(40_000);
+    expect([bytesFor(40_000), bytesFor(3), bytesFor(40_000)]).toEqual([bytes, bytes, bytes]);
+    expect(bytesFor(80_000)).toBeGreaterThan(bytes);
+  });
+
   test("each hash of a row's key and a counter serves two neighbours", () => {
     const [seed, step, layer] = [identity.seed, identity.step, identity.layer];
     const key = mix(mix(mix(mix(mix(seed) + step) + layer) + 5) + 9);

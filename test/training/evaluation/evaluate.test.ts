@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
-import { Evaluator } from "../../../src/training/evaluation/evaluate.ts";
+import { Evaluator, examplesAtOnce } from "../../../src/training/evaluation/evaluate.ts";
 import { runtime } from "../../support/runtime.ts";
 import { type Base, smallBert } from "../../support/small-bert.ts";
 import { examplesOf, TASK } from "../small-run.ts";
@@ -25,4 +25,10 @@ test("a single split has standard errors, and several have metrics by their name
   expect(several.metrics).toEqual({ accuracy_matched: accuracy, accuracy_mismatched: accuracy });
   expect(several.errors).toBeUndefined();
   expect(several.loss).toBeCloseTo(single.loss, 12);
+});
+
+test("memory holds whole batches of at most 2²⁵ outputs at once, and one batch at least", () => {
+  expect(examplesAtOnce(8, 2 ** 12)).toBe(2 ** 13);
+  expect(examplesAtOnce(6, 10_000)).toBe(6 * 559);
+  expect(examplesAtOnce(64, 2 ** 20)).toBe(64);
 });

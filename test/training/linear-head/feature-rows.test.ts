@@ -33,3 +33,15 @@ test("the canonical order depends on the targets and weights of rows, too, and n
     expect(await sorted(turned.toReversed())).toEqual(expected);
   }
 });
+
+test("rows are sorted by their first feature, then by the next ones", async () => {
+  const rows = [
+    [1, 3, 0],
+    [1, 2, 9],
+    [0, 5, 4],
+    [1, 2, 8],
+  ];
+  const given = { rows: 4, width: 3, outputs: 1, targets: denseTargets(rows.map(() => [1])) };
+  const numbers = { features: Float32Array.from(rows.flat()), weights: new Float32Array(4).fill(1) };
+  expect([...(await canonicalOrder({ ...given, ...numbers }, new Turns()))]).toEqual([2, 3, 1, 0]);
+});

@@ -9,6 +9,7 @@ import { LINEAR_LOSSES } from "../../../src/training/linear-head/linear-losses.t
 import { LinearSolver } from "../../../src/training/linear-head/linear-solver.ts";
 import { positiveInverse } from "../../../src/training/linear-head/positive-inverse.ts";
 import { Products } from "../../../src/training/linear-head/products.ts";
+import { spanOfRows } from "../../../src/training/linear-head/row-span.ts";
 import { runtime } from "../../support/runtime.ts";
 import { denseTargets } from "./dense-targets.ts";
 
@@ -251,4 +252,11 @@ test("items that are sorted in turns are in order", async () => {
   const sorted = await new Turns().sort(Int32Array.from(keys.keys()), (a, b) => keys[a]! - keys[b]!);
   expect(new Set(sorted).size).toBe(keys.length);
   for (let i = 1; i < sorted.length; i++) expect(keys[sorted[i]!]).toBeGreaterThanOrEqual(keys[sorted[i - 1]!]!);
+});
+
+test("rows of zeros span nothing: the 1 is their only coordinate", async () => {
+  const products = new Products(runtime);
+  const { coordinates } = await spanOfRows(float64([3, 2]), products, new Turns());
+  await products.release();
+  expect([...coordinates]).toEqual([1, 1, 1]);
 });

@@ -65,6 +65,16 @@ test("distances are Mahalanobis distances, with a covariance shrunk half-way to 
   expect(at(0, 3, 0, 0, 0, 0)).toBeLessThan(at(0, 0, 0, 0, 3, 0) / 2);
 });
 
+test("features that spread alike in all directions have the same weight in each", async () => {
+  const rows = Array.from({ length: 4000 }, (_, i) => Float32Array.from({ length: 6 }, (_, j) => noise(6 * i + j + 1)));
+  const known = await fitKnownFeatures(rows, Array(4000).fill(0), 1);
+  for (let j = 0; j < 6; j++) {
+    const row = new Float32Array(6).fill(1, j, j + 1);
+    // The variance of numbers between -1 and 1 is 1/3.
+    expect(distanceToNearest(known, row) / 3).toBeCloseTo(1, 1);
+  }
+});
+
 test("classes whose rows are all equal have distances too", async () => {
   const rows = [
     [1, 0],
@@ -118,6 +128,7 @@ test("scores of validation examples are standardized, and saved in ascending ord
   const own = rows.map((row) => noveltyOf({ ...novelty, doubt, scores }, row, 3)).sort((a, b) => a - b);
   expect(scores).toEqual(own.map((score) => expect.closeTo(score, 3)));
   expect(scores.reduce((sum, score) => sum + score, 0)).toBeCloseTo(0, 6);
+  for (const [name, { shape, data }] of novelty.tensors) expect(shape[0]! * shape[1]!, name).toBe(data.length);
 
   expect(await learnt({ held: held.slice(5) })).toBeUndefined();
   expect(await learnt({ train: train.filter(({ label }) => label !== 1) })).toBeUndefined();
