@@ -3,7 +3,7 @@ import type { Graph, Value } from "../graph/graph.ts";
 import { add, gather, gemm, mul, padTo, reshape, sub, transpose } from "../graph/ops.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
-import { product, scaleColumns, scaleRows } from "./matrix.ts";
+import { indices, product, scaleColumns, scaleRows } from "./matrix.ts";
 import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, checkRank, targetModules } from "./options.ts";
 import { startingProjections } from "./starts/starts.ts";
@@ -70,7 +70,7 @@ export const psoft: MethodDefinition<typeof options> = {
       asLora({ name }, values) {
         const own = (part: string): Matrix => values.get(`${name}.${part}`)!;
         const turned = scaleRows(scaleColumns(rotation(own("Q").data, rank), own("a")), own("b"));
-        for (let i = 0; i < rank; i++) turned.data[i * (rank + 1)]! -= 1;
+        for (const i of indices(rank)) turned.data[i * (rank + 1)]! -= 1;
         return { rank, alpha: rank, A: product(turned, own("A")), B: own("B") };
       },
     };

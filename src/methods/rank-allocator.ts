@@ -52,11 +52,12 @@ export class RankAllocator {
   afterStep(step: number, gradients: Tensors<"float32">, values: Tensors<"float32">): void {
     const { totalSteps, finalSteps, initialSteps, interval } = this.#config;
     const last = totalSteps - finalSteps;
-    if (step < last) this.#observe(gradients, values);
-    const prunes = step === last || (step > initialSteps && step < last && step % interval === 0);
-    if (prunes) this.#prune(step);
-    if (step >= last) this.#importance.clear();
-    if (prunes || step > last) this.#zeroPruned(values);
+    const isFinal = step >= last;
+    if (!isFinal) this.#observe(gradients, values);
+    if (!isFinal && (step <= initialSteps || step % interval !== 0)) return;
+    if (step <= last) this.#prune(step);
+    if (isFinal) this.#importance.clear();
+    this.#zeroPruned(values);
   }
 
   /** Number of parameters of the singular values that the latest pruning kept. */

@@ -67,3 +67,23 @@ test("outputs that other rows scaled already keep their scale the more of these 
   expect(Math.abs(Math.log(some))).toBeLessThan(0.8 * Math.abs(Math.log(alone)));
   expect(many).toBeCloseTo(1, 3);
 });
+
+test("a thousand examples are measured however many classes there are", async () => {
+  const classes = 16_000;
+  const { model, weights } = randomModel(readJson("models/bert-1/config.json"), "lora", classes);
+  const targets = float32([1, classes]);
+  const examples = Array.from({ length: 1200 }, (_, index) => ({ ...exampleOf(4, index), targets }));
+  const stop = new AbortController();
+  const reason = new Error("stopped");
+  let measured: number | undefined;
+  const measuring = calibrate(model, weights, runtime, examples, {
+    ...{ loss: "softmax", known: 0, tokenBudget: 64, signal: stop.signal },
+    // The first few examples are enough to see how many there are to be.
+    onDone(_, of) {
+      measured = of;
+      stop.abort(reason);
+    },
+  });
+  await expect(measuring).rejects.toBe(reason);
+  expect(measured).toBe(1000);
+});

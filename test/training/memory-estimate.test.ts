@@ -48,6 +48,12 @@ test("texts that a loss needs at once take memory together in training, and one 
   expect(smallestRuns(pairs, pairs).activations).toBe(activations);
 });
 
+test("each output of an evaluation takes four bytes", () => {
+  const some = examplesOf(1);
+  const [few, twice] = [some, [...some, ...some]].map((evaluated) => smallestRuns(some, evaluated).activations);
+  expect(twice! - few!).toBe(4 * some.length);
+});
+
 test("each parameter that trains takes two moments, a gradient and two copies", () => {
   const trained = [...model.adaptation.trainable, "classifier.weight", "classifier.bias"];
   const bytes = trained.reduce((sum, name) => sum + weights.get(name)!.data.byteLength, 0);

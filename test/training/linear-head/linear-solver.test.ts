@@ -247,6 +247,33 @@ test("thousands of classes are fitted in blocks of rows", async () => {
   expect(peak - before).toBeLessThan(200e6);
 });
 
+test("a fit of tens of thousands of classes, each pass of which takes seconds, ends at fewer digits", async () => {
+  const toleranceOf = async (outputs: number): Promise<number> => {
+    const width = 8;
+    const random = randomNumbers(7);
+    const classes = Array.from({ length: 3 * outputs }, (_, row) => row % outputs);
+    const features = Float32Array.from({ length: classes.length * width }, random);
+    const weights = new Float32Array(classes.length).fill(1);
+    const rows = { rows: classes.length, width, outputs, features, targets: classTargets(classes), weights };
+    const stop = new AbortController();
+    const reason = new Error("stopped");
+    let asked = 0;
+    const fitting = LinearSolver.with(runtime, { loss: "softmax", outputs, signal: stop.signal }, (solver) => {
+      const own = solver.fit.bind(solver);
+      // The fit itself would take minutes.
+      solver.fit = (design, fits, options) => {
+        asked = options.tolerance;
+        stop.abort(reason);
+        return own(design, fits, options);
+      };
+      return fitLinear(solver, rows, { penalty: 1, factor: 1 });
+    });
+    await expect(fitting).rejects.toBe(reason);
+    return asked;
+  };
+  expect(await toleranceOf(38_000)).toBe(100 * (await toleranceOf(30)));
+});
+
 test("items that are sorted in turns are in order", async () => {
   const keys = Float64Array.from({ length: 30_000 }, (_, i) => Math.sin(i));
   const sorted = await new Turns().sort(Int32Array.from(keys.keys()), (a, b) => keys[a]! - keys[b]!);
