@@ -1,6 +1,5 @@
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { UserError } from "../../errors.ts";
 import type { BaseModel } from "../../model/base-model.ts";
 import type { ChatTemplate } from "../../tokenization/chat-template.ts";
 
@@ -72,10 +71,9 @@ export function ollamaTemplate(
 function written(chat: ChatTemplate, messages: readonly { role: string; content: string }[], prompt: boolean) {
   try {
     return chat.render(messages, { addGenerationPrompt: prompt });
-  } catch (error) {
+  } catch {
     // Some models have no system role.
-    if (error instanceof UserError) return undefined;
-    throw error;
+    return undefined;
   }
 }
 

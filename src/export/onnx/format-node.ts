@@ -42,9 +42,8 @@ export const onnxFormat: ExportFormat<typeof options> = {
 
 /** Share of output rows whose largest output has the same index. */
 function shareOfSameLabels(expected: readonly Int32Array[], found: readonly Int32Array[]): number {
-  const same = expected.map((likeliest, i) => likeliest.filter((output, row) => output === found[i]![row]).length);
-  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
-  return sum(same) / sum(expected.map(({ length }) => length));
+  const same = expected.flatMap((likeliest, i) => Array.from(likeliest, (output, row) => output === found[i]![row]));
+  return same.filter(Boolean).length / same.length;
 }
 
 /** Smallest cosine of paired vectors. */
