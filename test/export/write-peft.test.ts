@@ -5,13 +5,17 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
+import { diskFolder } from "../../src/export/output-folder-node.ts";
 import { loraForm } from "../../src/export/peft/lora-form.ts";
+import { writePeftFolder } from "../../src/export/peft/write.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { Adaptation } from "../../src/methods/method.ts";
 import type { Adapter } from "../../src/model/adapter.ts";
 import { fitAdapter } from "../../src/model/fitted-adapter.ts";
 import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
+import { pictureModel } from "../support/pictures.ts";
 import { runtime } from "../support/runtime.ts";
+import { soundModel } from "../support/sounds.ts";
 import { EXAMPLES, LOW_RANK, ON_GPT2, tinyAdapter, WRITING } from "../support/tiny-adapter.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
 
@@ -126,6 +130,43 @@ test("the README loads the base model with as many labels, or from its file in G
   expect(await readmeOf("in-gguf", join(folder, "llama.gguf"), WRITING)).toContain(
     `AutoModelForCausalLM.from_pretrained(${JSON.stringify(folder)}, gguf_file="llama.gguf")\n`,
   );
+});
+
+describe("the README for a model of files", () => {
+  const LABELLED: Partial<Adapter["description"]["task"]> = { labels: ["bad", "good", "odd"], features: "mean" };
+  const readmeOf = async (from: string, kind: string, own = {}): Promise<string> => {
+    const task = { name: "custom", kind, labels: [], metrics: ["accuracy"], ...own };
+    const { base, adapter } = await tinyAdapter(from, "lora", { rank: 2 }, task);
+    const fitted = fitAdapter(base, adapter);
+    const output = join(directory, kind);
+    await writePeftFolder(diskFolder(output), base, fitted, fitted.parameters);
+    return readFileSync(join(output, "README.md"), "utf8");
+  };
+
+  test("reads a picture or a sound", async () => {
+    const picture = await readmeOf(pictureModel("vit"), "image-classification", LABELLED);
+    expect(picture).toContain('inputs = processor(Image.open("picture.jpg")');
+    expect(picture).not.toContain("soundfile");
+    const sound = await readmeOf(soundModel("wav2vec2"), "audio-classification", LABELLED);
+    expect(sound).toContain('samples, rate = soundfile.read("sound.wav"');
+    expect(sound).not.toContain("PIL");
+  });
+
+  test("computes labels with a head, and vectors without one", async () => {
+    const labels = await readmeOf(pictureModel("vit"), "image-classification", LABELLED);
+    expect(labels).toContain('logits = hidden.mean(1) @ head["linear.weight"].T + head["linear.bias"]');
+    const vectors = await readmeOf(pictureModel("vit"), "image-embedding");
+    expect(vectors).toMatch(/^vector = hidden/m);
+    expect(vectors).not.toContain("2_Dense");
+  });
+});
+
+test("the configuration has the base model's revision, if one was named", async () => {
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+  const fitted = fitAdapter(base, adapter);
+  const output = join(directory, "revision");
+  await writePeftFolder(diskFolder(output), { ...base, revision: "v1.5" }, fitted, fitted.parameters);
+  expect(readJson(join(output, "adapter_config.json")).revision).toBe("v1.5");
 });
 
 test("a method's layers may differ in rank alone", async () => {

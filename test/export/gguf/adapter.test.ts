@@ -4,11 +4,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exportAdapter } from "../../../src/export/export-adapter-node.ts";
-import { readGgufAdapter } from "../../../src/export/gguf/adapter-node.ts";
+import { readGgufAdapter, writeGgufFolder } from "../../../src/export/gguf/adapter-node.ts";
 import { float32 } from "../../../src/graph/tensor.ts";
+import type { Adaptation } from "../../../src/methods/method.ts";
+import { fitAdapter } from "../../../src/model/fitted-adapter.ts";
 import { fileSource } from "../../../src/model-files/file-source-node.ts";
 import { reorderPairs } from "../../../src/model-files/gguf/architectures.ts";
 import { openGguf } from "../../../src/model-files/gguf/gguf.ts";
+import { ggufBytes } from "../../../src/model-files/gguf/write.ts";
 import { runtime } from "../../support/runtime.ts";
 import { EXAMPLES, LOW_RANK, tinyAdapter } from "../../support/tiny-adapter.ts";
 import { writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
@@ -145,6 +148,34 @@ describe("an adapter in GGUF", () => {
     await expect(exportAdapter(renamed, adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
       '--format gguf has no name for layer "layers.0.self_attn.q_proj"',
     );
+  });
+
+  it("is refused if a single layer is DoRA's", async () => {
+    const { base, adapter } = await tinyAdapter(LLAMA, "lora", { rank: 2, useDora: true }, task);
+    const fitted = fitAdapter(base, adapter);
+    const { adaptation } = fitted;
+    const asLora: Adaptation["asLora"] = (module, values) => {
+      const { magnitude, ...plain } = adaptation.asLora!(module, values);
+      return module === adaptation.modules.at(-1) ? { ...plain, magnitude } : plain;
+    };
+    await expect(writeGgufFolder(folder, base, { ...fitted, adaptation: { ...adaptation, asLora } })).rejects.toThrow(
+      /DoRA does not make a plain LoRA/,
+    );
+  });
+
+  it("is refused if a file has another type of adapter, or no alpha", async () => {
+    const { base, adapter } = await tinyAdapter(LLAMA, "lora", { rank: 2, alpha: 2 }, task);
+    const [architecture, alpha] = [{ "general.architecture": "llama" }, { "adapter.lora.alpha": 2 }];
+    for (const [name, own] of Object.entries({
+      other: { "adapter.type": "ia3", ...alpha },
+      bare: { "adapter.type": "lora" },
+    })) {
+      const path = join(folder, `${name}.gguf`);
+      await writeFile(path, ggufBytes({ ...architecture, ...own }, new Map()));
+      await expect(readGgufAdapter(path, base, adapter.description), name).rejects.toThrow(
+        `${path} is not a LoRA adapter in GGUF`,
+      );
+    }
   });
 
   it("is refused for another base model, and if it is no adapter", async () => {

@@ -5,6 +5,10 @@ import { ChatTemplate } from "../../../src/tokenization/chat-template.ts";
 const ofChat = (source: string, bos = "") =>
   ollamaTemplate(new ChatTemplate({ default: source }, { bos_token: bos, eos_token: "</s>" }, "model"), bos);
 
+/** Turns one after the other, and the beginning of an answer. */
+const EACH = "{% for message in messages %}<{{ message.role }}>{{ message.content }}</s>{% endfor %}";
+const ANSWER = "{% if add_generation_prompt %}<assistant>{% endif %}";
+
 describe("a chat template as Ollama's", () => {
   it("of ChatML, with the template's default system turn", () => {
     const source =
@@ -45,13 +49,37 @@ describe("a chat template as Ollama's", () => {
     });
   });
 
+  it("has the system turn of a template that refuses a question without the beginning of its answer", () => {
+    const refusal =
+      "{% if messages[-1].role == 'user' and not add_generation_prompt %}{{ raise_exception('?') }}{% endif %}";
+    expect(ofChat(`${refusal}${EACH}${ANSWER}`)).toEqual(ofChat(`${EACH}${ANSWER}`));
+    expect(ofChat(`${EACH}${ANSWER}`)!.template).toMatch(/^{{ if .System }}<system>{{ .System }}<\/s>{{ end }}/);
+  });
+
   it("is left to the base model if turns are not written one after the other", () => {
     expect(ofChat("{{ messages[-1].content }}")).toBeUndefined();
     expect(
       ofChat("{{ messages | length }}: {% for message in messages %}[{{ message.content }}]{% endfor %}"),
     ).toBeUndefined();
     expect(ofChat("{{ raise_exception('no') }}")).toBeUndefined();
+    const single = "{% if messages | length > 2 %}{{ raise_exception('one question only') }}{% endif %}";
+    expect(ofChat(`${single}${EACH}${ANSWER}`)).toBeUndefined();
     // Nothing marks where a question begins.
     expect(ofChat("{% for message in messages %}{{ message.content }}</s>{% endfor %}")).toBeUndefined();
+  });
+
+  it("is left to the base model if a turn's text depends on its place", () => {
+    // Answers of the past leave out the thoughts that a new one begins with.
+    expect(ofChat(`${EACH}{% if add_generation_prompt %}<assistant><think>{% endif %}`)).toBeUndefined();
+    const last =
+      "{% for message in messages %}[{{ message.role }}]{{ message.content }}{{ '.' if loop.last else '|' }}{% endfor %}";
+    expect(ofChat(`${last}{% if add_generation_prompt %}[assistant]{% endif %}`)).toBeUndefined();
+  });
+
+  it("is left to the base model if its default system prompt is not written as a given one is", () => {
+    const unended = "{% if messages[0].role != 'system' %}<system>Be kind.{% endif %}";
+    expect(ofChat(`${unended}${EACH}${ANSWER}`)).toBeUndefined();
+    const unbegun = "{% if messages[0].role != 'system' %}Be kind.</s>{% endif %}";
+    expect(ofChat(`${unbegun}${EACH}${ANSWER}`)).toBeUndefined();
   });
 });

@@ -96,6 +96,9 @@ test("q8 quantizes a table in groups if it is multiplied with, otherwise by rows
     expect(worst, name).toBeLessThan(1e-4);
   }
   expect(tied.inner).not.toEqual(expected.inner);
+  // Two products of a byte and a number up to 64 do not overflow 16 bits.
+  const inBytes = small.weights.find(({ tensors }) => tensors[0]!.name === "linear:int8")!.make()[0] as Int8Array;
+  expect(Math.max(...inBytes.map(Math.abs))).toBe(64);
   expect(modelBytes(small).length).toBeLessThan(0.55 * modelBytes(whole).length);
 
   const graph = new Graph();
