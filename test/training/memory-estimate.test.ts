@@ -29,16 +29,18 @@ const examplesOf = (answers: number): TrainingExample[] =>
   });
 
 /** Memory of runs that have as few texts as they can. */
-function smallestRuns(train: TrainingExample[], encoded: TrainingExample[]): MemoryEstimate {
+const smallestRuns = (train: TrainingExample[], encoded: TrainingExample[]): MemoryEstimate =>
+  memoryOf(train, encoded)(1);
+
+function memoryOf(train: TrainingExample[], encoded: TrainingExample[]): (tokenBudget: number) => MemoryEstimate {
   const examples = encoded.map(({ index }) => ({ index, text: "" }));
   const schedule = { trainable: () => model.adaptation.trainable };
   const task = { kind: "reward", labels: [], metrics: [] };
   const validation = [{ name: "validation", examples, encoded }];
-  const estimate = estimateMemory({
+  return estimateMemory({
     ...{ model, schedule, weights, task, train, sample: train, validation },
     settings: SETTINGS,
   });
-  return estimate(1);
 }
 
 test("texts that a loss needs at once take memory together in training, and one by one in an evaluation", () => {
@@ -46,6 +48,12 @@ test("texts that a loss needs at once take memory together in training, and one 
   const { activations } = smallestRuns(pairs, singles);
   expect(activations).toBeGreaterThan(1.3 * smallestRuns(singles, singles).activations);
   expect(smallestRuns(pairs, pairs).activations).toBe(activations);
+});
+
+test("a step takes memory for the texts of one batch, however many rows there are", () => {
+  const [some, evaluated] = [examplesOf(1), examplesOf(1).slice(0, 1)];
+  const activations = [some, [...some, ...some]].map((train) => memoryOf(train, evaluated)(2 ** 20).activations);
+  expect(activations[1]).toBe(activations[0]);
 });
 
 test("each output of an evaluation takes four bytes", () => {
