@@ -4,7 +4,7 @@ import { Turns } from "../../../src/runtime/turns.ts";
 import type { LinearLoss } from "../../../src/tasks/losses/objective.ts";
 import { Design, type LinearFunction } from "../../../src/training/linear-head/design.ts";
 import { classTargets, type FeatureRows } from "../../../src/training/linear-head/feature-rows.ts";
-import { fitLinear } from "../../../src/training/linear-head/linear-head.ts";
+import { fitLinear, mostRows } from "../../../src/training/linear-head/linear-head.ts";
 import { LINEAR_LOSSES } from "../../../src/training/linear-head/linear-losses.ts";
 import { LinearSolver } from "../../../src/training/linear-head/linear-solver.ts";
 import { positiveInverse } from "../../../src/training/linear-head/positive-inverse.ts";
@@ -286,4 +286,10 @@ test("rows of zeros span nothing: the 1 is their only coordinate", async () => {
   const { coordinates } = await spanOfRows(float64([3, 2]), products, new Turns());
   await products.release();
   expect([...coordinates]).toEqual([1, 1, 1]);
+});
+
+test("a fit takes three rows for each output at least, and fewer rows the more products they need", () => {
+  expect(mostRows({ width: 1025, outputs: 10_000 })).toBe(30_000);
+  expect(mostRows({ width: 1024, outputs: 128 })).toBe(2 ** 16);
+  expect(mostRows({ width: 1024, outputs: 1024 })).toBe(2 ** 14);
 });
