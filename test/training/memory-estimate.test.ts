@@ -1,9 +1,11 @@
 import { beforeAll, expect, test } from "vitest";
 import { float32, type Tensors } from "../../src/graph/tensor.ts";
 import { lora } from "../../src/methods/lora.ts";
+import type { Schedule } from "../../src/methods/method.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { estimateMemory, type MemoryEstimate } from "../../src/training/memory-estimate.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
+import type { TrainingSettings } from "../../src/training/train-options.ts";
 import { Bench, smallBert } from "../support/small-bert.ts";
 import { SETTINGS } from "./small-run.ts";
 
@@ -29,14 +31,18 @@ const examplesOf = (answers: number): TrainingExample[] =>
   });
 
 /** Memory of runs that have as few texts as they can. */
-function smallestRuns(train: TrainingExample[], encoded: TrainingExample[]): MemoryEstimate {
+function smallestRuns(
+  train: TrainingExample[],
+  encoded: TrainingExample[],
+  { settings = {}, frozenBlocks }: Pick<Schedule, "frozenBlocks"> & { settings?: Partial<TrainingSettings> } = {},
+): MemoryEstimate {
   const examples = encoded.map(({ index }) => ({ index, text: "" }));
-  const schedule = { trainable: () => model.adaptation.trainable };
+  const schedule = { trainable: () => model.adaptation.trainable, ...(frozenBlocks && { frozenBlocks }) };
   const task = { kind: "reward", labels: [], metrics: [] };
   const validation = [{ name: "validation", examples, encoded }];
   const estimate = estimateMemory({
     ...{ model, schedule, weights, task, train, sample: train, validation },
-    settings: SETTINGS,
+    settings: { ...SETTINGS, ...settings },
   });
   return estimate(1);
 }
@@ -58,4 +64,14 @@ test("each parameter that trains takes two moments, a gradient and two copies", 
   const trained = [...model.adaptation.trainable, "classifier.weight", "classifier.bias"];
   const bytes = trained.reduce((sum, name) => sum + weights.get(name)!.data.byteLength, 0);
   expect(smallestRuns(examplesOf(1), examplesOf(1)).optimizer).toBe(5 * bytes);
+});
+
+test("hidden states of frozen blocks take four bytes per feature of each token, up to the memory that they are given", () => {
+  const examples = examplesOf(2);
+  const frozenBlocks = () => ({ count: 1, parameters: new Set<string>() });
+  const withMemory = (freezeBlocksMemory: number) =>
+    smallestRuns(examples, examples, { frozenBlocks, settings: { freezeBlocksCache: "float32", freezeBlocksMemory } });
+  expect(withMemory(1000).hiddenStates).toBe(examples.length * 2 * 10 * model.config.hiddenSize * 4);
+  expect(withMemory(0.001).hiddenStates).toBe(1000);
+  expect(smallestRuns(examples, examples)).not.toHaveProperty("hiddenStates");
 });
