@@ -53,10 +53,12 @@ export async function* emitted<Event, Result>(
   running.catch(() => {});
   try {
     for (;;) {
-      const next = waiting.shift();
+      // It waits until the next one is asked for, because the receiver may leave instead.
+      const [next] = waiting;
       if (next) {
         yield next.event;
         next.resolve();
+        waiting.shift();
       } else if (isOver) return await running;
       else
         await new Promise<void>((resolve) => {

@@ -100,6 +100,14 @@ describe("a caller that requests no further event", () => {
     expect(rest.steps).toEqual(whole.steps.slice(6));
   });
 
+  test("ends the run within an evaluation", async () => {
+    const { events } = smallEvents(base, lora);
+    for await (const event of events) {
+      if (event.kind === "progress" && event.stage === "evaluating") break;
+    }
+    expect((await events.next()).done).toBe(true);
+  });
+
   test("because of its own error gets that error, and no end event", async () => {
     const { events } = smallEvents(base, lora);
     const kinds: string[] = [];

@@ -15,3 +15,12 @@ test("saved parameters of another model or method are refused", async () => {
   for (const name of ["classifier.bias", "of.another.method"])
     expect(() => resumed(new Map([[name, float32([1])]])), name).toThrow(UserError);
 });
+
+test("a parameter's learning rate is the method's times its own factor", async () => {
+  const { model, weights } = Bench.create(await smallBert(1), lora, { loraplusLrRatio: 16 });
+  const trained = new TrainedParameters(model, { trainable: () => model.adaptation.trainable }, weights);
+  const groups = trained.groups({ learningRate: 0.5, headLearningRate: 3, weightDecay: 0.1 });
+  const rates = new Map(groups.flatMap(({ names, learningRate }) => names.map((name) => [name, learningRate])));
+  const layer = "encoder.layer.0.output.dense";
+  expect([`${layer}.A`, `${layer}.B`, "classifier.weight"].map((name) => rates.get(name))).toEqual([0.5, 8, 3]);
+});

@@ -168,7 +168,7 @@ function hashOf(text: string, ...numbers: ArrayLike<number>[]): number {
     low = Math.imul(low ^ value ^ (high >>> 15), 0x85ebca6b);
     low ^= low >>> 13;
   };
-  for (let i = 0; i < text.length; i++) mix(text.charCodeAt(i));
+  for (const letter of text) mix(letter.codePointAt(0)!);
   for (const list of numbers) {
     mix(list.length);
     // Targets may be fractions.

@@ -83,7 +83,7 @@ export function distanceToNearest({ width, means, axes, rest }: KnownFeatures, r
 
 /** Orthonormal basis of the directions in which rows spread most; smaller if the rows span fewer directions. */
 async function widestDirections(rows: Matrix, width: number, turns: Turns): Promise<Matrix> {
-  const rank = Math.min(RANK, Math.floor(width / 2), rows.length - 1);
+  const rank = Math.min(RANK, Math.floor(width / 2));
   const every = rows.length / Math.max(1, rank);
   let basis = orthonormal(Array.from({ length: rank }, (_, i) => rows[Math.floor(i * every)]!));
   for (let i = 0; i < ITERATIONS; i++) {

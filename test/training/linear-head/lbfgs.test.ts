@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { dot, minimise } from "../../../src/training/linear-head/lbfgs.ts";
 
-/** Minimises `½ Σ curvatureⱼ (xⱼ - 1)²` from 0, with one number as the approximate inverse of the Hessian. */
-function minimised(curvatures: readonly number[], inverse: number, memory: number) {
+/** Minimises `½ Σ curvatureⱼ (xⱼ - 1)² + least` from 0, with one number as the approximate inverse of the Hessian. */
+function minimised(curvatures: readonly number[], inverse: number, memory: number, least = 0) {
   const search = minimise(new Float64Array(curvatures.length), { tolerance: 1e-9, memory });
   let evaluations = 0;
   let { value: at, done } = search.next();
@@ -11,7 +11,7 @@ function minimised(curvatures: readonly number[], inverse: number, memory: numbe
     const off = at.map((x) => x - 1);
     const gradient = off.map((each, j) => curvatures[j]! * each);
     const conditioned = gradient.map((slope) => inverse * slope);
-    ({ value: at, done } = search.next({ value: 0.5 * dot(off, gradient), gradient, conditioned }));
+    ({ value: at, done } = search.next({ value: 0.5 * dot(off, gradient) + least, gradient, conditioned }));
   }
   return { at, evaluations };
 }
@@ -28,4 +28,25 @@ test("a direction that is a thousand times too long is cut tenfold three times, 
   expect(at[0]).toBeCloseTo(1, 9);
   // The start, the whole direction, and three cuts.
   expect(evaluations).toBe(5);
+});
+
+test("where rounding hides the values, a step is taken if its end is less steep than its start", () => {
+  // The start, an end that is half as steep beyond the minimum, and the minimum.
+  expect(minimised([100], 1.5 / 100, 5, 1e20).evaluations).toBe(3);
+  // The whole step ends twice as steep, and half of it at the minimum.
+  expect(minimised([100], 3 / 100, 5, 1e20).evaluations).toBe(4);
+  expect(minimised([1e-4], 3e4, 5, 1e20).evaluations).toBe(4);
+});
+
+test("a function that is straight for hundreds of steps is followed to its minimum", () => {
+  // |x - 400|, rounded within 1 of its minimum. The gradient's differences are 0 until then, from which nothing can be learned.
+  const search = minimise(Float64Array.of(0), { tolerance: 1e-9, memory: 5 });
+  let { value: at, done } = search.next();
+  while (!done) {
+    const off = at[0]! - 400;
+    const gradient = Float64Array.of(Math.max(-1, Math.min(1, off)));
+    const value = Math.abs(off) > 1 ? Math.abs(off) - 0.5 : off ** 2 / 2;
+    ({ value: at, done } = search.next({ value, gradient, conditioned: gradient }));
+  }
+  expect(at[0]).toBeCloseTo(400, 9);
 });

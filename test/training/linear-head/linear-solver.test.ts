@@ -172,6 +172,26 @@ test("functions side by side have the losses and slopes of each by itself if the
   });
 });
 
+test("the features' sum of squares is that of all rows if they are cut into blocks", async () => {
+  // Blocks of five columns have 209,715 rows.
+  const [rows, width] = [300_000, 4];
+  const drawn = {
+    ...drawnRows("squared", { rows: 3, width, outputs: 1 }),
+    rows,
+    weights: new Float32Array(rows).fill(2),
+  };
+  const features = Float32Array.from({ length: rows * width }, (_, i) => (i % 7) - (i % 3));
+  await LinearSolver.with(runtime, { loss: "squared", outputs: 1 }, async (solver) => {
+    const order = Int32Array.from({ length: rows }, (_, row) => row);
+    const design = await Design.of({ ...drawn, features }, order, solver.products, solver.turns);
+    const { data } = await solver.gram(design);
+    // Rows have a mean square of 1, and a column of ones.
+    const trace = Array.from({ length: width }, (_, j) => data[j * (width + 2)]!).reduce((sum, each) => sum + each);
+    expect(trace / (2 * rows)).toBeCloseTo(1, 9);
+    expect(data.at(-1)! / (2 * rows)).toBeCloseTo(1, 9);
+  });
+});
+
 test("fits whose coefficients are too many to be computed side by side are computed in groups", async () => {
   const [outputs, fits] = [2000, 300];
   const rows = drawnRows("softmax", { rows: 10, width: 4, outputs });
