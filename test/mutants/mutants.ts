@@ -38,9 +38,10 @@ const RULES: readonly (readonly [from: RegExp, to: string])[] = [
 const isCode = (line: string): boolean =>
   !/^\s*(\*|\/\/|\/\*|import |export type|type |interface |`)/.test(line) && !/^\s*["'`].*["'`],?$/.test(line);
 
-/** All changes of a file's text that TypeScript can still read. */
+/** All changes of a file's text that TypeScript can still read, and that change more than types and comments. */
 export function mutantsOf(text: string): Mutant[] {
   const lines = text.split("\n");
+  const code = codeOf(text);
   return lines.flatMap((from, line) => {
     if (!isCode(from)) return [];
     return RULES.flatMap(([pattern, to]) =>
@@ -49,12 +50,19 @@ export function mutantsOf(text: string): Mutant[] {
         from,
         to: from.slice(0, index) + to + from.slice(index + length),
       })),
-    ).filter((mutant) => isReadable(mutated(text, mutant)));
+    ).filter((mutant) => {
+      const changed = codeOf(mutated(text, mutant));
+      return changed !== undefined && changed !== code;
+    });
   });
 }
 
 /** A file's text with a change. */
 export const mutated = (text: string, { line, to }: Mutant): string => text.split("\n").with(line, to).join("\n");
 
-const isReadable = (text: string): boolean =>
-  ts.transpileModule(text, { reportDiagnostics: true }).diagnostics!.length === 0;
+/** The JavaScript of a file's text, without comments; undefined if TypeScript cannot read the text. */
+function codeOf(text: string): string | undefined {
+  const compilerOptions = { target: ts.ScriptTarget.ESNext, removeComments: true };
+  const { outputText, diagnostics } = ts.transpileModule(text, { compilerOptions, reportDiagnostics: true });
+  return diagnostics!.length === 0 ? outputText : undefined;
+}

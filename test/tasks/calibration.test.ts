@@ -16,6 +16,8 @@ test("predictions are grouped into fifteen bins by probability", () => {
   // Computed by hand: (2 · 0.475 + 2 · 0 + 2 · 0.025) / 6
   expect(calibrationError(bins)).toBeCloseTo(1 / 6, 12);
   expect(calibrationError(reliability([1, 1], [true, true]))).toBe(0);
+  const centres = Array.from({ length: 15 }, (_, i) => (i + 0.5) / 15);
+  expect(reliability(centres, Array(15).fill(true))).toHaveLength(15);
 });
 
 test("the threshold is the lowest one with enough correct predictions, with one more counted as wrong", () => {

@@ -176,7 +176,9 @@ export class LinearSolver {
         design.block(from, to),
         float64([to - from, 1], weights.subarray(from, to)),
       );
-      for (let j = 0; j < gram.data.length; j++) gram.data[j]! += part.data[j]!;
+      part.data.forEach((product, at) => {
+        gram.data[at]! += product;
+      });
       await this.turns.give();
     }
     const counted = taken.reduce((sum, [from, to]) => sum + to - from, 0);
