@@ -1,6 +1,7 @@
 /**
- * One training step for each line on stdin; answers with its seconds and the process's peak memory in bytes, as
- * oracle/step_speed.py and language_model_speed.py do. bench/peer.ts and bench/language-model.ts start it.
+ * Two training steps for each line on stdin, as training runs them one after the other; answers with the seconds of the second and the
+ * process's peak memory in bytes, as oracle/step_speed.py and language_model_speed.py do. bench/peer.ts and bench/language-model.ts
+ * start it.
  */
 import { createInterface } from "node:readline";
 import { findMethod } from "../src/methods/methods.ts";
@@ -22,6 +23,7 @@ const step = await TrainingStep.compile(model, model.weights, nodeRuntime({ thre
 const batch = batchOf(rows, length);
 let round = 0;
 for await (const _ of createInterface({ input: process.stdin })) {
+  await step.run(round++, batch);
   const start = performance.now();
   await step.run(round++, batch);
   const seconds = (performance.now() - start) / 1000;

@@ -64,6 +64,9 @@ else:
 
 
 for _ in sys.stdin:
+    # Training runs its steps one after the other.
+    if mode == "step":
+        work()
     start = time.perf_counter()
     work()
     seconds = time.perf_counter() - start
