@@ -14,6 +14,7 @@ const folder = await mkdtemp(join(tmpdir(), "aflora-epoch-"));
 const start = performance.now();
 const { result } = await fineTune({
   ...{
+    method: "aflora",
     ...(task === "agnews" ? { train: join(data, "train.csv"), validation: join(data, "test.csv") } : { task, data }),
     base: oneOf("base", base, BASE_FORMATS),
     threads: Number(threads),
