@@ -6,6 +6,7 @@ import { fitAdapter } from "../model/fitted-adapter.ts";
 import { readMedia } from "../model/read-media.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { Turns } from "../runtime/turns.ts";
 import type { TextPrediction } from "../tasks/built-in-kinds.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { type List, mapped } from "../tasks/list.ts";
@@ -199,7 +200,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** Token ids of a text, including special tokens, truncated to the length that the model reads. */
   tokenIds(text: string): number[] {
-    return Array.from(this.#encode([this.#exampleOf(text, 0)])[0]!.encoding.inputIds);
+    return Array.from(this.#encode(this.#exampleOf(text, 0)).encoding.inputIds);
   }
 
   /** Whether the model reranks passages, see {@link rerank}. */
@@ -286,7 +287,12 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     onAnswer?: (answer: Answer, index: number) => void,
   ): Promise<Answer[]> {
     const source = await this.#answerSource();
-    const ids = prompts.map((prompt) => this.#promptIds(prompt));
+    const turns = new Turns(options.signal);
+    const ids: number[][] = [];
+    for (const prompt of prompts) {
+      ids.push(this.#promptIds(prompt));
+      await turns.give();
+    }
     return writeAnswers(source, ids, options, onAnswer);
   }
 
@@ -315,7 +321,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   /** Token ids of a prompt; for an encoder-decoder the encoder's text as in training, with the task's prefix, and truncated. */
   #promptIds(prompt: Prompt): number[] {
     if (!this.#readsSources) return promptIds(prompt, this.base.tokenizer);
-    const [encoded] = this.#encode([{ index: 0, text: sourceText(prompt) }]);
+    const encoded = this.#encode({ index: 0, text: sourceText(prompt) });
     return [...encoded!.encoding.inputIds];
   }
 
@@ -328,16 +334,19 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   async #read(examples: readonly Example[], signal?: AbortSignal): Promise<PredictedExample[]> {
-    return this.#encode(await readMedia(this.kind, examples, this.base, { signal }));
+    const turns = new Turns(signal);
+    const read: PredictedExample[] = [];
+    for (const example of await readMedia(this.kind, examples, this.base, { signal })) {
+      read.push(this.#encode(example));
+      await turns.give();
+    }
+    return read;
   }
 
-  #encode(examples: readonly Example[]): PredictedExample[] {
-    const { tokenizer } = this.base;
+  #encode(example: Example): PredictedExample {
     const { maxLength, task } = this.description;
-    return examples.map((example) => {
-      const encoded = this.kind.encode(example, tokenizer, maxLength, task.options);
-      return readerOf(this.kind) ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
-    });
+    const encoded = this.kind.encode(example, this.base.tokenizer, maxLength, task.options);
+    return readerOf(this.kind) ? { ...encoded, ...this.kind.targets(example, encoded, this.#labels) } : encoded;
   }
 
   /** Frees the compiled model; a process must not exit before. It cannot predict afterwards. */

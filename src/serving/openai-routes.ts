@@ -52,6 +52,9 @@ export function addWritingRoutes(app: Hono, service: ModelService): void {
   });
 }
 
+/** Maximum number of characters of a text: while it becomes tokens, the server hears no other request. */
+const LONGEST_TEXT = 200_000;
+
 /** Answers a conversation. @param formOf form of the answer, which is a function call if the request forces one */
 function converse(
   context: Context,
@@ -60,6 +63,7 @@ function converse(
   formOf: (isCall: boolean) => WritingForm,
 ): Promise<Response> {
   const { messages, tools, tool_choice } = request;
+  checkLength(messages.reduce((sum, { content }) => sum + (content?.length ?? 0), 0));
   const prompt = { messages, tools: tool_choice === "none" || !tools?.length ? undefined : tools };
   if (prompt.tools && !service.modelOf(request.model, context).base.tokenizer.chatTemplate?.takesTools) {
     throw new RequestError(400, `the chat template of model "${request.model}" does not support tools`, {
@@ -104,6 +108,19 @@ async function jsonBody(context: Context): Promise<unknown> {
     if (error instanceof RequestError) throw error;
     throw new RequestError(400, "the body is not JSON");
   }
-  if (!isDeep(body)) return body;
-  throw new RequestError(400, `the body has values nested more than ${MAX_DEPTH} deep`);
+  if (isDeep(body)) throw new RequestError(400, `the body has values nested more than ${MAX_DEPTH} deep`);
+  checkLength(longestText(body));
+  return body;
+}
+
+function checkLength(characters: number): void {
+  if (characters <= LONGEST_TEXT) return;
+  throw new RequestError(400, `a text, or all turns of a conversation, has at most ${LONGEST_TEXT} characters`);
+}
+
+/** Number of characters of the longest text in a body. */
+function longestText(body: unknown): number {
+  if (typeof body === "string") return body.length;
+  if (typeof body !== "object" || body === null) return 0;
+  return Object.values(body).reduce((most, each) => Math.max(most, longestText(each)), 0);
 }

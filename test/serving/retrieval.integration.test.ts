@@ -12,7 +12,7 @@ import { fineTune } from "../support/fine-tune.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
 
-const LIMITS = { port: 0, maxNewTokens: 40, maxWaiting: 3, maxBodyBytes: 200_000 };
+const LIMITS = { port: 0, maxNewTokens: 40, maxWaiting: 3, maxBodyBytes: 250_000 };
 
 let home: string;
 let host: AdapterHost;
@@ -100,7 +100,8 @@ describe("OpenAI's own client", () => {
     ["ids of another tokenizer", { input: [2, 99_999, 3] }, 400, /99999 is not a token id: .* from 0 to \d+/],
     ["too many ids", { input: Array(17).fill(5) }, 400, /from 1 to 16 tokens, not 17/],
     ["a format that is not known", { encoding_format: "int8" }, 400, /encoding_format: it must be "float" or "base64"/],
-    ["a body that is too large", { input: "x".repeat(300_000) }, 413, /at most 200000 bytes/],
+    ["a text that is too long", { input: ["late", "x".repeat(200_001)] }, 400, /at most 200000 characters/],
+    ["a body that is too large", { input: "x".repeat(300_000) }, 413, /at most 250000 bytes/],
   ])("is told in a sentence of %s", async (_, options, status, message) => {
     await expect(asked(options)).rejects.toMatchObject({ status, message: expect.stringMatching(message) });
   });
