@@ -287,12 +287,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
     onAnswer?: (answer: Answer, index: number) => void,
   ): Promise<Answer[]> {
     const source = await this.#answerSource();
-    const turns = new Turns(options.signal);
-    const ids: number[][] = [];
-    for (const prompt of prompts) {
-      ids.push(this.#promptIds(prompt));
-      await turns.give();
-    }
+    const ids = await new Turns(options.signal).map(prompts, (prompt) => this.#promptIds(prompt));
     return writeAnswers(source, ids, options, onAnswer);
   }
 
@@ -334,13 +329,8 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   async #read(examples: readonly Example[], signal?: AbortSignal): Promise<PredictedExample[]> {
-    const turns = new Turns(signal);
-    const read: PredictedExample[] = [];
-    for (const example of await readMedia(this.kind, examples, this.base, { signal })) {
-      read.push(this.#encode(example));
-      await turns.give();
-    }
-    return read;
+    const whole = await readMedia(this.kind, examples, this.base, { signal });
+    return new Turns(signal).map(whole, (example) => this.#encode(example));
   }
 
   #encode(example: Example): PredictedExample {

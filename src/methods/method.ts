@@ -106,6 +106,8 @@ export interface Schedule {
 /** The base model and data of a run, for the start of a method. */
 export interface MethodStart {
   seed: number;
+  /** Tells how many layers have their start. */
+  onLayer?(done: number, total: number): void | Promise<void>;
   /**
    * Whether the gradients say much about the task: the head was fitted to the training examples, and the steps minimise the same loss. A new
    * head's gradients say little, and contrastive steps have another loss.

@@ -35,6 +35,16 @@ export class Turns {
     }
   }
 
+  /** Returns what `use` returns for each item. @throws the signal's reason */
+  async map<Item, Result>(items: Iterable<Item>, use: (item: Item) => Result): Promise<Result[]> {
+    const results: Result[] = [];
+    for (const item of items) {
+      results.push(use(item));
+      await this.give();
+    }
+    return results;
+  }
+
   /** Returns the items in ascending order: sorted runs, merged in pairs. @throws the signal's reason */
   async sort(items: Int32Array, compare: (a: number, b: number) => number): Promise<Int32Array> {
     let [from, to] = [items.slice(), new Int32Array(items.length)];

@@ -58,6 +58,15 @@ const expectIdentity = ({ data }: Tensor<"float32">): void =>
   });
 
 describe("projections that start from data", () => {
+  test("tell how many layers are done, random ones nothing", async () => {
+    const told: string[] = [];
+    const heard = { ...from, onLayer: (done: number, total: number) => void told.push(`${done} of ${total}`) };
+    for (const start of ["random", "gradients"] as const) {
+      await startingProjections(start, [module], RANK, heard, () => ({ A: 1, B: 1 }));
+    }
+    expect(told).toEqual(["0 of 1", "1 of 1"]);
+  });
+
   test.each(["weights", "activations", "gradients"] as const)("%s: sides are orthonormal", async (start) => {
     const { A, B } = await startFrom(start);
     expectIdentity(product(A, transposed(A)));

@@ -7,6 +7,7 @@ import { evenly } from "../../tasks/list.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";
 import { layerGradients } from "../../training/layer-gradients.ts";
 import { layerInputs } from "../../training/layer-inputs.ts";
+import { stageProgress } from "../../training/progress.ts";
 import { adaptedWeights } from "../adapted-run.ts";
 import { canFitHead, type RunPlan } from "../run-plan.ts";
 import type { Stage, StageOptions } from "./stage.ts";
@@ -38,13 +39,14 @@ export const methodStart: Stage<RunPlan> = {
   },
 };
 
-function contextOf(plan: RunPlan, { signal }: StageOptions): MethodStart {
+function contextOf(plan: RunPlan, { signal, onProgress }: StageOptions): MethodStart {
   const { base, encoded, settings, runtime } = plan;
   const { task, sample } = encoded;
   const { seed, tokenBudget } = settings;
   const weights = adaptedWeights(base, new Map());
   return {
     seed,
+    onLayer: stageProgress(onProgress, "computing the adapter's start", "layers"),
     hasTellingGradients: canFitHead(plan) && !settings.contrastive,
     weightOf: layerWeights(base),
     gradients(modules, count) {

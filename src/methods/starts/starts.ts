@@ -74,6 +74,8 @@ export async function startingProjections(
 ): Promise<Map<string, Matrix>> {
   const projections = new Map<string, Matrix>();
   if (start === "random") return projections;
+  let done = 0;
+  await from.onLayer?.(done, modules.length);
   for await (const layer of directionsOf(start, modules, rank, from)) {
     const lengths = lengthsOf(layer);
     const factors = (length: number | readonly number[]): Matrix =>
@@ -83,6 +85,7 @@ export async function startingProjections(
       );
     projections.set(`${layer.module.name}.A`, scaleRows(layer.right, factors(lengths.A)));
     projections.set(`${layer.module.name}.B`, scaleColumns(layer.left, factors(lengths.B)));
+    await from.onLayer?.(++done, modules.length);
   }
   return projections;
 }
