@@ -69,6 +69,18 @@ test("--method head only fits the head: it takes no step, and predicts from its 
   expect(found!.metrics).toMatchObject(result!.metrics);
 });
 
+test("a head of many classes learns the held-out texts in the end if a class has ten or fewer", async () => {
+  const refitOf = async (perClass: number) => {
+    const rows = Array.from({ length: 25 * perClass }, (_, i) => `text ${i},class ${i % 25}`);
+    const many = join(home, `many-${perClass}.csv`);
+    await writeFile(many, ["text,label", ...rows, ""].join("\n"));
+    const { directory } = await run(`many-${perClass}`, { method: "head", train: many });
+    return (await headOf(directory)).refit;
+  };
+  expect(await refitOf(10)).toBe(true);
+  expect(await refitOf(11)).toBeUndefined();
+});
+
 test("training starts from the fitted head, which is kept if training does not improve on it", async () => {
   // Rates at which training only does harm.
   const { result, notes, directory } = await run("harmed", {

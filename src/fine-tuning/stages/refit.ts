@@ -13,29 +13,29 @@ import type { EndOptions, RunEnding, Stage, StageOptions } from "./stage.ts";
 
 /** Number of held-out examples from which they are worth more as judges of the model than as training examples. */
 const FEW_HELD = 20;
+/** Number of examples per class up to which a class needs each of them to learn from. */
+const FEW_OF_A_CLASS = 10;
 
 const REFIT_NOTE =
-  "few examples were held out, so the kept model was trained once more on all examples, including these; the scores are from before that";
+  "there are few examples, so the kept model was trained once more on all of them, including those held out; the scores are from before that";
 
-type Split = Pick<TaskData, "validation" | "heldOut">;
+type Split = Pick<TaskData, "train" | "labels" | "validation" | "heldOut">;
 
 /** Held-out examples that the kept model learns at the end; none if there are enough to judge it. */
-function fewHeld({ validation, heldOut }: Split): Example[] {
+function fewHeld({ train, labels, validation, heldOut }: Split): Example[] {
   const held = validation.flatMap(({ examples }) => [...examples]);
-  return heldOut && held.length < FEW_HELD ? held : [];
+  const areFew = held.length < FEW_HELD || train.length + held.length <= FEW_OF_A_CLASS * labels.length;
+  return heldOut && areFew ? held : [];
 }
 
 /** Steps that the {@link refit} of a run takes if its contrastive training ends as planned; 0 if there is no refit. */
-export function refitSteps(
-  task: Split & Pick<TaskData, "train">,
-  settings: LengthSettings & Pick<FineTuningSettings, "contrastive">,
-): number {
+export function refitSteps(task: Split, settings: LengthSettings & Pick<FineTuningSettings, "contrastive">): number {
   const held = fewHeld(task).length;
   return settings.contrastive && held > 0 ? runLength(settings, task.train.length + held).totalSteps : 0;
 }
 
 /**
- * Trains the kept model once more on all examples if few were held out: four of 32 are an eighth of the examples to learn from. By
+ * Trains the kept model once more on all examples if they are few: four held-out ones of 32 are an eighth of the examples to learn from. By
  * then they have chosen the model and its temperature, and are not needed for anything else. A run that kept neither a fitted head
  * nor the end of its contrastive training stays as it is.
  */
