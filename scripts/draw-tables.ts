@@ -29,7 +29,7 @@ export function withDraws(page: string, read: (path: string) => string): string 
 
 /**
  * A table of means over draws: a line for each encoder, task and number of rows, a column for each setting, with its mean difference from
- * the setting `beside` on the same draws ± one standard error.
+ * the setting `beside` on the same draws ± one standard error. If there are more settings than such lines, each setting has a line.
  */
 export function drawTable(csv: string, beside: string): string {
   const scores = scoresIn(csv);
@@ -42,7 +42,13 @@ export function drawTable(csv: string, beside: string): string {
     const cells = settings.map((setting) => cellOf(byDraw(setting), setting === beside ? undefined : reference));
     return [encoder, `${task} (${metric})`, rows, String(reference.size), ...cells];
   });
-  return markdownTable([["encoder", "data", "rows per class", "draws", ...settings], ...lines]);
+  const heading = ["encoder", "data", "rows per class", "draws", ...settings];
+  if (lines.length >= settings.length) return markdownTable([heading, ...lines]);
+  const titles = lines.map(([encoder, task, rows]) => `${encoder}, ${task}, ${rows} per class`);
+  return markdownTable([
+    ["setting", ...titles],
+    ...settings.map((setting, i) => [setting, ...lines.map((cells) => cells[i + 4]!)]),
+  ]);
 }
 
 /** Mean over draws, and the mean difference from a reference on the draws that both have. */
