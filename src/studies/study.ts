@@ -62,7 +62,7 @@ export interface Wanted extends Choice {
   stage?: string;
   /** Values that a search chose for it, by option. */
   found?: Readonly<Record<string, string>>;
-  /** Whether its model is the one to keep. It is trained once more on all rows if few were held out. */
+  /** Whether its model is the one to keep. It is trained once more on all rows if they are few. */
   refit?: boolean;
   /** Seeds, and held-out share (default: the study's). */
   seeds?: readonly number[];
