@@ -33,7 +33,10 @@ export function withDraws(page: string, read: (path: string) => string): string 
  */
 export function drawTable(csv: string, beside: string): string {
   const scores = scoresIn(csv);
-  const settings = [beside, ...new Set(scores.map(({ setting }) => setting).filter((each) => each !== beside))];
+  // A page shows the first columns of a wide table: those with the most scores.
+  const others = [...grouped(scores, ({ setting }) => setting)].filter(([setting]) => setting !== beside);
+  others.sort(([, a], [, b]) => b.length - a.length);
+  const settings = [beside, ...others.map(([setting]) => setting)];
   const lines = [...grouped(scores, ({ encoder, task, rows }) => [encoder, task, rows].join())].map(([, own]) => {
     const [{ encoder, task, metric, rows }] = own as [Score];
     const byDraw = (setting: string): Map<string, number> =>
