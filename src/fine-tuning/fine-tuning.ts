@@ -173,7 +173,7 @@ export class FineTuning {
   }
 
   /** The adapter of the best epoch: the parameters that trained, and the head's that the checkpoint lacks. */
-  adapterOf({ state }: TrainingEnd): Adapter {
+  adapterOf({ state }: Pick<TrainingEnd, "state">): Adapter {
     const best = state.best!.parameters;
     const untrained = ownHead(this.#plan).filter(({ name }) => !best.has(name));
     const head = untrained.map(({ name }) => [name, this.#weights.get(name) as Tensor<"float32">] as const);

@@ -92,7 +92,7 @@ export async function timeRun(
       workLeft: fineTuning.workLeft,
       length: {
         ...lengthOf(whole!.task, whole!.settings),
-        refitSteps: refitSteps(whole!.task, whole!.settings),
+        refitSteps: refitSteps(whole!.task, whole!.settings, fineTuning.startsFitted),
       },
     };
   } finally {

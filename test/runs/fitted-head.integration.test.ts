@@ -7,6 +7,7 @@ import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { timeRun } from "../../src/studies/estimate.ts";
+import type { ProgressEvent } from "../../src/training/progress.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";
@@ -79,6 +80,43 @@ test("a head of many classes learns the held-out texts in the end if a class has
   };
   expect(await refitOf(10)).toBe(true);
   expect(await refitOf(11)).toBeUndefined();
+});
+
+test("a model of small classes is trained once more, on all texts and for as many epochs as the kept one", async () => {
+  const words = "abcdefgh";
+  const word = (i: number) => words[i % words.length];
+  const runOf = async (perClass: number, name: string, options: object = {}) => {
+    const texts = (letter: string, k: number) =>
+      Array.from({ length: perClass }, (_, i) => `${word(i)} ${word(i * (k + 1) + k)} ${word(i + 3 * k)},${letter}`);
+    const small = join(home, `small-${perClass}.csv`);
+    await writeFile(small, ["text,label", ...[..."cdk"].flatMap(texts), ""].join("\n"));
+    // At this rate, an epoch before the last is the best.
+    return run(name, { method: "aflora", train: small, epochs: 4, learningRate: 0.5 }, options);
+  };
+  const adapterOf = (name: string) => loadAdapter(join(home, name, "adapter"));
+  const steps: (number | undefined)[] = [];
+  const onProgress = ({ stage, total }: ProgressEvent) => stage === "training on all examples" && steps.push(total);
+  const { result } = await runOf(10, "again", { onEvent: on("progress", onProgress) });
+  const share = result!.bestEpoch / result!.epochs;
+  expect(share).toBeGreaterThan(0);
+  expect(share).toBeLessThan(1);
+  expect(steps.at(-1)).toBe(share * 16);
+  const again = await adapterOf("again");
+  expect(again.description.refit).toBe(true);
+
+  await runOf(10, "once", { refit: false });
+  const once = await adapterOf("once");
+  expect(once.description.refit).toBeUndefined();
+  for (const [name, { data }] of once.parameters) expect(again.parameters.get(name)!.data).not.toEqual(data);
+
+  await runOf(11, "larger");
+  expect((await adapterOf("larger")).description.refit).toBeUndefined();
+
+  const abort = new AbortController();
+  const onStep = ({ step }: { step: number }) => step === 5 && abort.abort();
+  await runOf(10, "cut-small", { signal: abort.signal, onEvent: on("step", onStep) });
+  await fineTune({ output: join(home, "cut-small") }, { resume: true });
+  expect((await adapterOf("cut-small")).parameters).toEqual(again.parameters);
 });
 
 test("training starts from the fitted head, which is kept if training does not improve on it", async () => {

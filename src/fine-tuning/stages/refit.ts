@@ -8,8 +8,9 @@ import { FineTuning } from "../fine-tuning.ts";
 import { canFitHead, type RunPlan } from "../run-plan.ts";
 import type { FineTuningSettings } from "../training-options.ts";
 import { contrast } from "./contrast.ts";
-import { fitPlannedHead } from "./fitted-head.ts";
-import type { EndOptions, RunEnding, Stage, StageOptions } from "./stage.ts";
+import { fitPlannedHead, fittedHead } from "./fitted-head.ts";
+import { methodStart } from "./method-start.ts";
+import { type EndOptions, type RunEnding, runStages, type Stage, type StageOptions } from "./stage.ts";
 
 /** Number of held-out examples from which they are worth more as judges of the model than as training examples. */
 const FEW_HELD = 20;
@@ -21,23 +22,38 @@ const REFIT_NOTE =
 
 type Split = Pick<TaskData, "train" | "labels" | "validation" | "heldOut">;
 
+const heldOf = ({ heldOut, validation }: Split): Example[] =>
+  heldOut ? validation.flatMap(({ examples }) => [...examples]) : [];
+
+/** Whether a class has so few examples that it needs the held-out ones. */
+const hasSmallClasses = (task: Split): boolean =>
+  task.train.length + heldOf(task).length <= FEW_OF_A_CLASS * task.labels.length;
+
 /** Held-out examples that the kept model learns at the end; none if there are enough to judge it. */
-function fewHeld({ train, labels, validation, heldOut }: Split): Example[] {
-  const held = validation.flatMap(({ examples }) => [...examples]);
-  const areFew = held.length < FEW_HELD || train.length + held.length <= FEW_OF_A_CLASS * labels.length;
-  return heldOut && areFew ? held : [];
+function fewHeld(task: Split): Example[] {
+  const held = heldOf(task);
+  return held.length < FEW_HELD || hasSmallClasses(task) ? held : [];
 }
 
-/** Steps that the {@link refit} of a run takes if its contrastive training ends as planned; 0 if there is no refit. */
-export function refitSteps(task: Split, settings: LengthSettings & Pick<FineTuningSettings, "contrastive">): number {
+/**
+ * Returns the number of steps that the {@link refit} of a run takes if training goes as planned to its end, which is the best evaluation; 0 if
+ * there is no refit.
+ * @param startsFitted whether the run starts from a fitted head
+ */
+export function refitSteps(
+  task: Split,
+  settings: LengthSettings & Pick<FineTuningSettings, "contrastive">,
+  startsFitted: boolean,
+): number {
   const held = fewHeld(task).length;
-  return settings.contrastive && held > 0 ? runLength(settings, task.train.length + held).totalSteps : 0;
+  const trains = held > 0 && (settings.contrastive || (startsFitted && hasSmallClasses(task)));
+  return trains ? runLength(settings, task.train.length + held).totalSteps : 0;
 }
 
 /**
  * Trains the kept model once more on all examples if they are few: four held-out ones of 32 are an eighth of the examples to learn from. By
- * then they have chosen the model and its temperature, and are not needed for anything else. A run that kept neither a fitted head
- * nor the end of its contrastive training stays as it is.
+ * then they have chosen the model and its temperature, and are not needed for anything else. A model of a contrastive run that ended early
+ * stays as it is, and a model that was trained without contrast if its classes have more than {@link FEW_OF_A_CLASS} examples.
  */
 export const refit: Stage<RunEnding, EndOptions> = {
   name: "refit",
@@ -45,7 +61,7 @@ export const refit: Stage<RunEnding, EndOptions> = {
   async run(ending, options) {
     const { plan, end, adapter } = ending;
     const onAll = { ...plan, encoded: trainOnAll(plan.encoded) };
-    const learned = await (end.best!.step === 0 ? headOfAll(onAll, options) : contrastOfAll(onAll, ending, options));
+    const learned = await (end.best!.step === 0 ? headOfAll(onAll, options) : trainedOnAll(onAll, ending, options));
     if (!learned) return ending;
     const { temperature } = adapter.description;
     const all = new Map([...adapter.parameters, ...learned]);
@@ -60,26 +76,34 @@ async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors
   return (await fitPlannedHead(onAll, options)).weights;
 }
 
-async function contrastOfAll(
+/** Trains on all examples as the run did: a contrastive run to its end, others for as many epochs as the kept model. */
+async function trainedOnAll(
   onAll: RunPlan,
-  { fineTuning, end: { state } }: RunEnding,
+  { plan: { task }, fineTuning, end }: RunEnding,
   { signal, onProgress }: StageOptions,
 ): Promise<Tensors<"float32"> | undefined> {
-  const { settings, encoded } = onAll;
-  if (!settings.contrastive || state.step !== fineTuning.totalSteps) return undefined;
-  const onStep = stageProgress(onProgress, "training on all examples", "steps");
-  const { tokenBudget } = fineTuning;
+  const { settings, encoded, runtime } = onAll;
+  const { contrastive } = settings;
+  const endedEarly = end.state.step < fineTuning.totalSteps;
+  if (contrastive ? endedEarly : !(fineTuning.startsFitted && hasSmallClasses(task))) return undefined;
   const { totalSteps } = runLength(settings, encoded.train.encoded.length);
-  // With a new head, the start does not count, so that only the end is evaluated.
-  const once = { ...settings, tokenBudget, headStart: "new", evaluateEvery: totalSteps } as const;
-  const again = new FineTuning(await contrast.run({ ...onAll, settings: once, resume: undefined }, { signal }));
-  for await (const event of again.train(onAll.runtime, { signal })) {
-    if (event.kind === "step") {
-      await onStep(event.step + 1, totalSteps);
+  const share = contrastive ? 1 : end.best!.step / fineTuning.totalSteps;
+  const steps = Math.max(1, Math.round(share * totalSteps));
+  const onStep = stageProgress(onProgress, "training on all examples", "steps");
+  // The run has trained its head in place, and a resumed run has not computed its start. By contrast, heads are fitted later.
+  const { tokenBudget } = fineTuning;
+  const headStart = contrastive ? "new" : settings.headStart;
+  const begun = { ...onAll, settings: { ...settings, tokenBudget, headStart }, resume: undefined };
+  const started = await runStages([fittedHead, methodStart, contrast], begun, { signal });
+  // With a new head, the start does not count, so that only the last step is evaluated.
+  const once = { ...started.settings, headStart: "new", evaluateEvery: steps } as const;
+  const again = new FineTuning({ ...started, settings: once });
+  for await (const event of again.train(runtime, { signal })) {
+    if (event.kind === "step") await onStep(event.step + 1, steps);
+    if (event.kind === "end" || (event.kind === "checkpoint" && event.due && event.step === steps)) {
+      signal?.throwIfAborted();
+      return again.adapterOf(event.kind === "end" ? event : { state: event.state() }).parameters;
     }
-    if (event.kind !== "end") continue;
-    signal?.throwIfAborted();
-    return event.state.best!.parameters;
   }
   return undefined;
 }
