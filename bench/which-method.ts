@@ -5,8 +5,9 @@
  *     npm run bench:which-method -- --settings "aflora;lora;lora learningRate=0.0012" --output runs/which-method.csv [--model FOLDER]
  *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--tested 600] [--data ../shared/data]
  *
- * A setting is a method's name and its options. Each run is scored on training rows that were not drawn (`heldOut`), which may choose
- * a setting, and on at most --tested of the task's test rows (`score`), which may not. OUTPUT gets a line after each run; the same command continues.
+ * A setting is a method's name and its options. The task `banking77/10` has ten of the classes, others for each draw. Each run is scored on
+ * training rows that were not drawn (`heldOut`), which may choose a setting, and on at most --tested of the task's test rows (`score`), which
+ * may not. OUTPUT gets a line after each run; the same command continues.
  */
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +20,7 @@ import { csvOf } from "../src/datasets/write-csv.ts";
 import { fineTune } from "../src/fine-tune.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../src/runs/fine-tune-config.ts";
-import type { Columns, Table } from "../src/tasks/rows.ts";
+import { type Columns, columnIndex, type Row, type Table } from "../src/tasks/rows.ts";
 import { drawRows, writeRows } from "./drawn-rows.ts";
 
 interface Task extends Columns {
@@ -74,31 +75,53 @@ const encoder = model?.split("/").at(-1) ?? "bundled";
 function configOf(setting: string): FineTuneConfig {
   const [method, ...options] = setting.trim().split(/\s+/);
   const given = options.map((option) => option.split("=") as [string, string]);
-  const parse = (value: string): unknown => (Number.isNaN(Number(value)) ? value : Number(value));
+  const parse = (value: string): unknown => {
+    if (value === "true" || value === "false") return value === "true";
+    return Number.isNaN(Number(value)) ? value : Number(value);
+  };
   return Object.fromEntries([["method", method], ...given.map(([name, value]) => [name, parse(value)])]);
 }
 
 const read = (file: string, options?: TableOptions): Promise<Table> =>
   readTable(join(data, file), tableFormat(file), options);
 
-/** The tables of one draw, as files. */
-async function filesOf(task: Task, rows: number, draw: number, folder: string): Promise<Record<string, string>> {
+/** Keeps the rows of some classes, which lie apart in the table. */
+function someClasses(table: Table, label: string, count: number, draw: number): Table {
+  const column = columnIndex(table, label);
+  const classOf = ({ cells }: Row): string => String(cells.at(column));
+  const all = [...new Set(table.rows.map(classOf))].sort();
+  const placeOf = (i: number): number => (Math.floor((i * all.length) / count) + draw) % all.length;
+  const kept = new Set(Array.from({ length: count }, (_, i) => all[placeOf(i)]!));
+  return { ...table, rows: table.rows.filter((row) => kept.has(classOf(row))) };
+}
+
+/** The tables of one draw, as files. @param classes number of classes, or NaN for all */
+async function filesOf(
+  task: Task,
+  classes: number,
+  rows: number,
+  draw: number,
+  folder: string,
+): Promise<Record<string, string>> {
   const label = task.kind ? undefined : task.label;
+  const part = (table: Table): Table => (classes ? someClasses(table, task.label, classes, draw) : table);
+  const [train, test] = await Promise.all([task.train, task.test].map((file) => read(file, task.options)));
   // Without classes, as many rows as two classes have.
-  const { drawn, others } = drawRows(await read(task.train, task.options), label ? rows : 2 * rows, draw, label);
+  const { drawn, others } = drawRows(part(train!), label ? rows : 2 * rows, draw, label);
   const shuffled = (table: Table, count: number): Table => drawRows(table, count, TEST_DRAW, undefined).drawn;
   return {
     train: writeRows(join(folder, "train.jsonl"), drawn),
-    test: writeRows(join(folder, "test.jsonl"), shuffled(await read(task.test, task.options), Number(values.tested))),
+    test: writeRows(join(folder, "test.jsonl"), shuffled(part(test!), Number(values.tested))),
     ...(others.rows.length > 0 && { others: writeRows(join(folder, "others.jsonl"), shuffled(others, HELD_OUT)) }),
   };
 }
 
-async function measure(name: string, rows: number, draw: number, setting: string): Promise<unknown[]> {
-  const task = TASKS[name]!;
+async function measure(given: string, rows: number, draw: number, setting: string): Promise<unknown[]> {
+  const [name, classes] = given.split("/");
+  const task = TASKS[name!]!;
   const folder = mkdtempSync(join(tmpdir(), "which-method-"));
   try {
-    const { train, test, others } = await filesOf(task, rows, draw, folder);
+    const { train, test, others } = await filesOf(task, Number(classes), rows, draw, folder);
     const { text, textPair, label, kind } = task;
     const columns = { text, label, ...(textPair && { textPair }) };
     const run = {
@@ -121,7 +144,7 @@ async function measure(name: string, rows: number, draw: number, setting: string
     };
     const scores = [others ? await scoreOn(others) : result!.metrics[metric]!, await scoreOn(test!)];
     const rounded = scores.map((score) => score.toFixed(5));
-    return [encoder, name, rows, draw, setting, metric, ...rounded, Math.round(result!.trainable.average), seconds];
+    return [encoder, given, rows, draw, setting, metric, ...rounded, Math.round(result!.trainable.average), seconds];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

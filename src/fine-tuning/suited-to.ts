@@ -12,15 +12,18 @@ export interface SuitedModel extends Pick<ModelDescription, "pooling"> {
 
 /** Limit on examples for contrastive training by default: with more, cross-entropy learned more in less time. */
 const MOST_EXAMPLES = 400;
+/** Limit on classes for contrastive training by default: with six or more, cross-entropy learned more (docs/results/few-rows.md). */
+const MOST_CLASSES = 5;
 
 /**
- * Whether a task's classes are best learned by contrast: few single texts with one class each, and a model that was trained to embed
+ * Whether a task's classes are best learned by contrast: few single texts of few classes, and a model that was trained to embed
  * sentences (SetFit, Tunstall et al. 2022, arXiv 2209.11055).
  */
 function suitsContrast(pooling: Pooling, task: TaskData): boolean {
   const { head, stratumOf, objective } = findTaskKind(task.kind);
   const fits = head === "sequence" && objective.linearLoss === "softmax" && stratumOf !== undefined;
-  if (!fits || pooling === MEAN_POOLING || task.train.length > MOST_EXAMPLES) return false;
+  if (!fits || pooling === MEAN_POOLING) return false;
+  if (task.train.length > MOST_EXAMPLES || task.labels.length > MOST_CLASSES) return false;
   return task.train.every(({ textPair }) => textPair === undefined);
 }
 

@@ -71,7 +71,7 @@ export const trainingOptions = z.object({
     .boolean()
     .optional()
     .describe(
-      "contrastive training: texts of the same class get similar vectors (default: on if examples are few and the model embeds sentences)",
+      "contrastive training: texts of the same class get similar vectors (default: on if examples and classes are few and the model embeds sentences)",
     ),
   epochs: z
     .int()

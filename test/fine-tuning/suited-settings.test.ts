@@ -55,16 +55,20 @@ test("a head alone takes no steps, and kinds with a recipe or a loss of batches 
   expect(resolved({ contrastive: false }, "embedding")).toMatchObject({ batchSize: 64, epochs: 10 });
 });
 
-test("contrast suits new runs on up to 400 single texts with one class each, of a model that embeds", () => {
+test("contrast suits new runs on up to 400 single texts of up to five classes, of a model that embeds", () => {
   const suits = (
     count: number,
-    { isNew = true, ...more }: { isNew?: boolean; kind?: string; textPair?: string } = {},
+    {
+      isNew = true,
+      labels = ["a", "b"],
+      ...more
+    }: { isNew?: boolean; kind?: string; textPair?: string; labels?: string[] } = {},
   ) => {
     const train = Array.from({ length: count }, (_, index) => ({ index, text: "text", label: index % 2, ...more }));
     const task: TaskData = {
       name: "made up",
       kind: "classification",
-      labels: ["a", "b"],
+      labels,
       metrics: [],
       validation: [],
       train,
@@ -74,6 +78,7 @@ test("contrast suits new runs on up to 400 single texts with one class each, of 
       .suitsContrast;
   };
   expect([suits(400), suits(401)]).toEqual([true, false]);
+  expect([suits(40, { labels: [..."abcde"] }), suits(40, { labels: [..."abcdef"] })]).toEqual([true, false]);
   expect(suits(40, { isNew: false })).toBe(false);
   expect(suits(40, { textPair: "another" })).toBe(false);
   expect(suits(40, { kind: "multi-label" })).toBe(false);
