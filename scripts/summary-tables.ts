@@ -105,8 +105,10 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
     .map(([name, cell]) => [name, ...settings.map(([setting, own]) => cell(own, setting))])
     .filter(([, ...cells]) => cells.some((each) => each !== ""));
   const rows = shown[0]!.map((_, i) => shown.map((column) => column[i]!));
+  // A model that answers all examples alike has no standard error.
+  const errors = compared.map(({ error }) => error).filter((error) => !Number.isNaN(error));
   const said = [
-    `With this number of examples, a score's standard error is ${number(Number(mean(compared.map(({ error }) => error)).toPrecision(2)))}.`,
+    `With this number of examples, a score's standard error is ${number(Number(mean(errors).toPrecision(2)))}.`,
     ...(Number.isNaN(sameAnswer) ? [] : [`Giving all examples the same answer scores ${number(sameAnswer)}.`]),
   ];
   return [markdownTable(rows), said.join(" "), ...ratesOf(trials)].join("\n\n");
