@@ -85,7 +85,7 @@ function configOf(setting: string): FineTuneConfig {
 const read = (file: string, options?: TableOptions): Promise<Table> =>
   readTable(join(data, file), tableFormat(file), options);
 
-/** Keeps the rows of some classes, which lie apart in the table. */
+/** Keeps the rows of `count` classes; each draw takes others. */
 function someClasses(table: Table, label: string, count: number, draw: number): Table {
   const column = columnIndex(table, label);
   const classOf = ({ cells }: Row): string => String(cells.at(column));
