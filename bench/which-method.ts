@@ -5,7 +5,8 @@
  *     npm run bench:which-method -- --settings "aflora;lora;lora learningRate=0.0012" --output runs/which-method.csv [--model FOLDER]
  *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--tested 600] [--data ../shared/data]
  *
- * A setting is a method's name and its options. The task `banking77/10` has ten of the classes, others for each draw. Each run is scored on
+ * A setting is a method's name and its options. The task `banking77/10` has ten of the classes, others for each draw. Those of `pairs` are
+ * questions and sentences that answer them or do not ({@link questionPairs}). Each run is scored on
  * training rows that were not drawn (`heldOut`), which may choose a setting, and on at most --tested of the task's test rows (`score`), which
  * may not. OUTPUT gets a line after each run; the same command continues.
  */
@@ -22,6 +23,7 @@ import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../src/runs/fine-tune-config.ts";
 import { type Columns, columnIndex, type Row, type Table } from "../src/tasks/rows.ts";
 import { drawRows, writeRows } from "./drawn-rows.ts";
+import { questionPairs } from "./question-pairs.ts";
 
 interface Task extends Columns {
   label: string;
@@ -29,6 +31,8 @@ interface Task extends Columns {
   test: string;
   kind?: "regression";
   options?: TableOptions;
+  /** Makes the task's rows from those of the file. */
+  rows?: (table: Table) => Table;
 }
 
 const pair = { text: "sentence1", textPair: "sentence2" };
@@ -46,6 +50,14 @@ const TASKS: Readonly<Record<string, Task>> = {
   cola: { train: "glue/CoLA/train.tsv", test: "glue/CoLA/dev.tsv", text: "sentence", label: "label", options: cola },
   sst2: { train: "glue/SST-2/train.tsv", test: "glue/SST-2/dev.tsv", text: "sentence", label: "label" },
   banking77: { train: "banking77/train.csv", test: "banking77/test.csv", text: "text", label: "category" },
+  pairs: {
+    train: "gsm8k/train.jsonl",
+    test: "gsm8k/test.jsonl",
+    text: "question",
+    textPair: "sentence",
+    label: "label",
+    rows: questionPairs,
+  },
   agnews: { train: "agnews/train.csv", test: "agnews/test.csv", text: "text", label: "label" },
 };
 
@@ -82,9 +94,6 @@ function configOf(setting: string): FineTuneConfig {
   return Object.fromEntries([["method", method], ...given.map(([name, value]) => [name, parse(value)])]);
 }
 
-const read = (file: string, options?: TableOptions): Promise<Table> =>
-  readTable(join(data, file), tableFormat(file), options);
-
 /** Keeps the rows of `count` classes; each draw takes others. */
 function someClasses(table: Table, label: string, count: number, draw: number): Table {
   const column = columnIndex(table, label);
@@ -105,7 +114,11 @@ async function filesOf(
 ): Promise<Record<string, string>> {
   const label = task.kind ? undefined : task.label;
   const part = (table: Table): Table => (classes ? someClasses(table, task.label, classes, draw) : table);
-  const [train, test] = await Promise.all([task.train, task.test].map((file) => read(file, task.options)));
+  const read = async (file: string): Promise<Table> => {
+    const table = await readTable(join(data, file), tableFormat(file), task.options);
+    return task.rows?.(table) ?? table;
+  };
+  const [train, test] = await Promise.all([task.train, task.test].map(read));
   // Without classes, as many rows as two classes have.
   const { drawn, others } = drawRows(part(train!), label ? rows : 2 * rows, draw, label);
   const shuffled = (table: Table, count: number): Table => drawRows(table, count, TEST_DRAW, undefined).drawn;

@@ -30,7 +30,8 @@ export function withDraws(page: string, read: (path: string) => string): string 
 
 /**
  * A table of means over draws: a line for each encoder, task and number of rows, a column for each setting, with its mean difference from
- * the setting `beside` on the same draws ± one standard error. If there are more settings than such lines, each setting has a line.
+ * the setting `beside` on the same draws ± one standard error. If there are more settings than such lines, each setting has a line. A table
+ * with one encoder does not name it.
  */
 export function drawTable(csv: string, beside: string): string {
   const scores = scoresIn(csv);
@@ -38,20 +39,29 @@ export function drawTable(csv: string, beside: string): string {
   const others = [...grouped(scores, ({ setting }) => setting)].filter(([setting]) => setting !== beside);
   others.sort(([, a], [, b]) => b.length - a.length);
   const settings = [beside, ...others.map(([setting]) => setting)];
+  const severalEncoders = new Set(scores.map(({ encoder }) => encoder)).size > 1;
   const lines = [...grouped(scores, ({ encoder, task, rows }) => [encoder, task, rows].join())].map(([, own]) => {
     const [{ encoder, task, metric, rows }] = own as [Score];
     const byDraw = (setting: string): Map<string, number> =>
       new Map(own.filter((each) => each.setting === setting).map(({ draw, score }) => [draw, score]));
     const reference = byDraw(beside);
     const cells = settings.map((setting) => cellOf(byDraw(setting), setting === beside ? undefined : reference));
-    return [encoder, `${task} (${metric})`, rows, String(reference.size), ...cells];
+    return {
+      subject: [...(severalEncoders ? [encoder] : []), `${task} (${metric})`],
+      rows,
+      draws: reference.size,
+      cells,
+    };
   });
-  const heading = ["encoder", "data", "rows per class", "draws", ...settings];
-  if (lines.length >= settings.length) return markdownTable([heading, ...lines]);
-  const titles = lines.map(([encoder, task, rows]) => `${encoder}, ${task}, ${rows} per class`);
+  if (lines.length >= settings.length) {
+    return markdownTable([
+      [...(severalEncoders ? ["encoder"] : []), "data", "rows per class", "draws", ...settings],
+      ...lines.map(({ subject, rows, draws, cells }) => [...subject, rows, String(draws), ...cells]),
+    ]);
+  }
   return markdownTable([
-    ["setting", ...titles],
-    ...settings.map((setting, i) => [setting, ...lines.map((cells) => cells[i + 4]!)]),
+    ["setting", ...lines.map(({ subject, rows }) => `${subject.join(", ")}, ${rows} per class`)],
+    ...settings.map((setting, i) => [setting, ...lines.map(({ cells }) => cells[i]!)]),
   ]);
 }
 
