@@ -23,7 +23,7 @@ const options = z.object({
 export const loraXs: MethodDefinition<typeof options> = {
   name: "lora-xs",
   summary: "a small trained matrix between frozen projections, which start from the weights' singular vectors",
-  recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
+  recipe: { learningRate: 2e-3, headLearningRate: 4e-3 },
   options,
   shapeOptions: ["rank", "targetModules"],
 

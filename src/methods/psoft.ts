@@ -35,7 +35,7 @@ const TRAINED = /\.[Qab]$/;
 export const psoft: MethodDefinition<typeof options> = {
   name: "psoft",
   summary: "trained rotations of the main directions of the weights",
-  recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
+  recipe: { learningRate: 1e-3, headLearningRate: 4e-3 },
   options,
   shapeOptions: ["rank", "targetModules"],
 
