@@ -6,8 +6,9 @@ import { columnIndex, type Table } from "../src/tasks/rows.ts";
 const LABELS = ["answers", "other"] as const;
 
 /**
- * Makes pairs like QNLI's (Wang et al. 2019, GLUE) of GSM8K's problems: each `question` with one `sentence` of its own answer, or, for every
+ * Makes pairs like QNLI's (Wang et al. 2019, GLUE) from GSM8K's problems: each `question` with one `sentence` of its own answer or, for every
  * second question, of another's, drawn at random.
+ * @throws UserError if a column is missing
  */
 export function questionPairs(table: Table): Table {
   const [question, answer] = ["question", "answer"].map((name) => columnIndex(table, name)) as [number, number];

@@ -5,10 +5,10 @@
  *     npm run bench:which-method -- --settings "aflora;lora;lora learningRate=0.0012" --output runs/which-method.csv [--model FOLDER]
  *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--tested 600] [--data ../shared/data]
  *
- * A setting is a method's name and its options. The task `banking77/10` has ten of the classes, others for each draw. Those of `pairs` are
- * questions and sentences that answer them or do not ({@link questionPairs}). Each run is scored on
- * training rows that were not drawn (`heldOut`), which may choose a setting, and on at most --tested of the task's test rows (`score`), which
- * may not. OUTPUT gets a line after each run; the same command continues.
+ * A setting is a method's name and its options. The task `banking77/10` has ten of the classes, others for each draw; `pairs` has questions,
+ * each with a sentence that answers it or does not ({@link questionPairs}). Each run is scored on training rows that were not drawn
+ * (`heldOut`), which may choose a setting, and on at most --tested of the task's test rows (`score`), which may not. OUTPUT gets a line after
+ * each run; the same command continues.
  */
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
