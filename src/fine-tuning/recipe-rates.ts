@@ -4,7 +4,7 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 /**
  * Returns the peak learning rates of a method's recipe for a kind of task: of the method and of the head.
  * @param contrastive whether classes are learned by contrast
- * @param kind the kind of task (default: any without special rates)
+ * @param kind the kind of task; undefined until the examples are read
  */
 export function ratesOf(
   recipe: MethodDefinition["recipe"],

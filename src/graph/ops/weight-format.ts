@@ -10,7 +10,7 @@ export interface WeightFormat<Part extends string = string> {
   quantize(weight: Tensor<"float32">): Record<Part, Tensor>;
   /** Converts blocks of a file to the format's tensors without rounding, or returns undefined if they do not fit. */
   fromBlocks?(blocks: NumberBlocks, shape: MatrixShape): Record<Part, Tensor> | undefined;
-  /** Whether the format can store rows of this width (default: any). */
+  /** Whether the format can store rows of this width. Formats without this function store any. */
   takes?(width: number): boolean;
 }
 
