@@ -3,12 +3,12 @@
  * tables of the shared data, with the same rows for every setting.
  *
  *     npm run bench:which-method -- --settings "aflora;lora;lora learningRate=0.0012" --output runs/which-method.csv [--model FOLDER]
- *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--tested 600] [--data ../shared/data]
+ *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--tested 600] [--held-out 300] [--data ../shared/data]
  *
  * A setting is a method's name and its options. The task `banking77/10` has ten of the classes, others for each draw; `pairs` has questions,
- * each with a sentence that answers it or does not ({@link questionPairs}). Each run is scored on training rows that were not drawn
- * (`heldOut`), which may choose a setting, and on at most --tested of the task's test rows (`score`), which may not. OUTPUT gets a line after
- * each run; the same command continues.
+ * each with a sentence that answers it or does not ({@link questionPairs}). Each run is scored on at most --held-out training rows that were
+ * not drawn (`heldOut`), which may choose a setting, and on at most --tested of the task's test rows (`score`), which may not. OUTPUT gets a
+ * line after each run; the same command continues.
  */
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -62,8 +62,6 @@ const TASKS: Readonly<Record<string, Task>> = {
 };
 
 const HEADING = ["encoder", "task", "rows", "draw", "setting", "metric", "heldOut", "score", "trainable", "seconds"];
-/** Number of rows for `heldOut`. */
-const HELD_OUT = 300;
 /** The draw of the test rows, which is the same for all runs. */
 const TEST_DRAW = 0;
 
@@ -75,6 +73,7 @@ const { values } = parseArgs({
     rows: { ...text, default: "8,64,500" },
     draws: { ...text, default: "1,2,3" },
     tested: { ...text, default: "600" },
+    "held-out": { ...text, default: "300" },
     data: { ...text, default: "../shared/data" },
     base: { ...text, default: "float32" },
     output: { ...text, default: "runs/which-method.csv" },
@@ -125,7 +124,9 @@ async function filesOf(
   return {
     train: writeRows(join(folder, "train.jsonl"), drawn),
     test: writeRows(join(folder, "test.jsonl"), shuffled(part(test!), Number(values.tested))),
-    ...(others.rows.length > 0 && { others: writeRows(join(folder, "others.jsonl"), shuffled(others, HELD_OUT)) }),
+    ...(others.rows.length > 0 && {
+      others: writeRows(join(folder, "others.jsonl"), shuffled(others, Number(values["held-out"]))),
+    }),
   };
 }
 

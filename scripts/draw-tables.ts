@@ -14,7 +14,7 @@ interface Score {
 
 /** Where a page has the table of a summary by `npm run bench:which-method`, and the setting that the others are compared with. */
 const PLACE =
-  /(<!-- draws in (studies\/results\/[\w-]+\.csv), beside ([\w =]+) -->\n)[\s\S]*?(\n<!-- end of draws -->)/g;
+  /(<!-- draws in (studies\/results\/[\w-]+\.csv), beside ([\w =.]+) -->\n)[\s\S]*?(\n<!-- end of draws -->)/g;
 
 /**
  * A page with the tables of its summaries of draws made again.

@@ -1,9 +1,7 @@
 import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, FITTED_HEAD_METHOD } from "../methods/methods.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
-
-/** Largest number of blocks with which AFLoRA scored as high as LoRA. */
-const MOST_LAYERS = 6;
+import { FEW_LAYERS } from "./recipe-rates.ts";
 
 /**
  * Returns the default method of runs (docs/results/which-method.md).
@@ -17,6 +15,6 @@ export function defaultMethod(
   layers: number | undefined,
 ): MethodDefinition {
   const fitsHead = headStart === "fitted" && kind?.objective.linearLoss !== undefined;
-  const isSmall = layers !== undefined && layers <= MOST_LAYERS;
+  const isSmall = layers !== undefined && layers <= FEW_LAYERS;
   return fitsHead && kind.reads === undefined && isSmall ? FITTED_HEAD_METHOD : DEFAULT_METHOD;
 }

@@ -293,13 +293,14 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
   const suitsContrast = from.suitsContrast === true && headStart === "fitted" && !isFitted;
   const contrastive = given.contrastive ?? (suitsContrast && isOpen);
   // The number of examples counts only for kinds whose head can be fitted; the others have recipes.
-  const suits = from.size && headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
+  const startsFitted = headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
   const recipe = {
     ...RECIPE,
     ...from.kind?.recipe,
-    ...(suits && suitedSettings(from.size!, contrastive)),
+    ...(startsFitted && from.size && suitedSettings(from.size, contrastive)),
   };
-  const { learningRate, headLearningRate } = { ...ratesOf(method.recipe, contrastive, from.kind), ...from.rates };
+  const run = { contrastive, startsFitted, kind: from.kind, layers: from.layers, examples: from.size?.examples };
+  const { learningRate, headLearningRate } = { ...ratesOf(method.recipe, run), ...from.rates };
   return {
     ...given,
     headStart,

@@ -152,6 +152,8 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
     pictureLearningRate?: number;
     /** For training that refines what the base model computes already (default: `learningRate`). */
     refiningLearningRate?: number;
+    /** For many texts and a fitted head, with a model of more than six blocks (default: `learningRate`). */
+    largeLearningRate?: number;
   };
   /** Whether only the head trains. */
   headOnly?: true;

@@ -23,10 +23,11 @@ test("texts that are compared come in batches that have some of each class, no m
   expect(suitedSettings({ examples: 800, classes: 50 }, true).batchSize).toBe(100);
 });
 
-const resolved = (given: object, kind = "classification", method = "aflora") =>
+const resolved = (given: object, kind = "classification", method = "aflora", { examples = 29, layers = 6 } = {}) =>
   withRecipe(trainingOptions.parse(given) as never, findMethod(method), {
     kind: findTaskKind(kind),
-    size: { examples: 29, classes: 4 },
+    size: { examples, classes: 4 },
+    layers,
     suitsContrast: true,
   });
 
@@ -47,6 +48,22 @@ test("pictures and what is refined have rates of their own, where the method has
   expect(rates("aflora", "regression")).toEqual([1e-2, 4e-3]);
   expect(rates("aflora", "embedding")).toEqual([4e-3, 4e-3]);
   expect(rates("lora")).toEqual([4e-4, 4e-4]);
+});
+
+test("LoRA learns twice as fast from 500 texts on in more than six blocks, if the head is fitted", () => {
+  const rate = (layers: number, given: object = {}, kind = "regression", method = "lora", examples = 500) => {
+    const { learningRate } = resolved({ contrastive: false, ...given }, kind, method, { layers, examples });
+    return learningRate;
+  };
+  expect([rate(6), rate(7), rate(12)]).toEqual([4e-4, 8e-4, 8e-4]);
+  expect(rate(12, {}, "regression", "lora", 499)).toBe(4e-4);
+  expect(rate(12, { headStart: "new" })).toBe(4e-4);
+  expect(rate(12, { learningRate: 1e-4 })).toBe(1e-4);
+  expect(rate(12, { contrastive: true }, "classification")).toBe(2e-3);
+  for (const kind of ["image-classification", "audio-classification", "embedding", "language-model"])
+    expect(rate(12, {}, kind)).toBe(4e-4);
+  for (const method of ["aflora", "lora-xs"])
+    expect(rate(12, {}, "regression", method)).toBe(rate(6, {}, "regression", method));
 });
 
 test("a head alone takes no steps, and kinds with a recipe or a loss of batches keep their settings", () => {

@@ -36,6 +36,8 @@ export interface TaskFacts {
   kind: string;
   reads: TaskKind["reads"];
   refines: TaskKind["refines"];
+  /** Whether training starts from a head that is fitted to the examples. */
+  fitsHead: boolean;
   /** Summary of the kind of task. */
   summary: string;
   examples: number;
@@ -102,11 +104,12 @@ function shown(cell: unknown): string {
 export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: string | undefined): TaskFacts {
   const task = taskOfTable(table, namedColumns(columns), { kind });
   const taskKind = findTaskKind(task.kind);
-  const { summary, reads, refines } = taskKind;
+  const { summary, reads, refines, objective } = taskKind;
   return {
     kind: task.kind,
     reads,
     refines,
+    fitsHead: objective.linearLoss !== undefined,
     summary,
     examples: task.train.length,
     labels: countsOf(task),

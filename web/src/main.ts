@@ -39,7 +39,7 @@ setUpTakeStep(training, drawing, (): ReportedRun => ({ ...about!, ...records, ..
 const model = setUpModelStep(training, (facts) => {
   byId("start", HTMLButtonElement).disabled = !facts;
   if (!facts) return;
-  form.suggestMethod(facts.method);
+  form.suggestMethod(facts);
   addSteps("train");
 });
 const choices = training.choices();

@@ -16,6 +16,8 @@ export interface ModelFacts {
   /** `model_type` in its config.json. */
   type: string;
   parameters: number;
+  /** Number of blocks. */
+  layers: number;
   /** Name of the default method for such examples and this model. */
   method: string;
   /** Estimated bytes of training. */
@@ -58,7 +60,7 @@ export async function modelFacts(
   }
   const { modelType, layerCount } = description.config;
   const method = defaultMethod(task, "fitted", layerCount).name;
-  return { name, type: modelType, parameters, method, memory: 4 * parameters + inWasm };
+  return { name, type: modelType, parameters, layers: layerCount, method, memory: 4 * parameters + inWasm };
 }
 
 async function describe(files: ModelFiles, { reads }: Pick<TaskKind, "reads">): Promise<ModelDescription> {

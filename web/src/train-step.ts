@@ -8,6 +8,7 @@ import type { MethodChoice } from "./choices.ts";
 import { sayDevice } from "./device-line.ts";
 import { byId, element, fillSelect } from "./dom.ts";
 import type { TaskFacts } from "./examples-file.ts";
+import type { ModelFacts } from "./model-facts.ts";
 import type { DownloadProgress } from "./model-store.ts";
 import type { SessionEvent } from "./page-run.ts";
 import { capital } from "./problems.ts";
@@ -17,9 +18,9 @@ import type { StartFacts } from "./start-facts.ts";
 export interface TrainForm {
   options(): Record<string, unknown>;
   /** Fills in the method, unless the user chose one, and settings that suit the number of texts or pictures. */
-  suggest(task: Pick<TaskFacts, "examples" | "reads" | "refines">): void;
-  /** Selects the default method of the examples and the model. */
-  suggestMethod(suited: string): void;
+  suggest(task: Pick<TaskFacts, "examples" | "reads" | "refines" | "fitsHead">): void;
+  /** Selects the default method of the examples and the model, with its learning rate, unless the user chose a method. */
+  suggestMethod(suited: Pick<ModelFacts, "method" | "layers">): void;
   /** Fills in the options of an unfinished run. */
   put(options: Readonly<Record<string, unknown>>): void;
   lock(locked: boolean): void;
@@ -50,8 +51,10 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   let examples = 0;
   let isChosen = false;
   let ofKind: Pick<TaskKind, "reads" | "refines"> = {};
+  let startsFitted = false;
+  let layers: number | undefined;
   const chosen = (): MethodChoice => methods.find(({ name }) => name === method.value)!;
-  const rates = () => ratesOf(chosen().recipe, false, ofKind);
+  const rates = () => ratesOf(chosen().recipe, { contrastive: false, startsFitted, kind: ofKind, layers, examples });
   const showMethod = (): void => {
     const { summary, rank, headOnly } = chosen();
     byId("method-facts", HTMLElement).textContent = `${method.value}: ${summary}.`;
@@ -90,24 +93,26 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
       };
     },
     suggestMethod(suited) {
-      if (isChosen || method.value === suited) return;
-      method.value = suited;
+      if (isChosen || (method.value === suited.method && layers === suited.layers)) return;
+      method.value = suited.method;
+      layers = suited.layers;
       showMethod();
     },
-    suggest({ examples: count, reads, refines }) {
+    suggest({ examples: count, reads, refines, fitsHead }) {
       if (ofKind.reads !== reads) {
         byId("augmentation", HTMLSelectElement).value = "";
         byId("augmentation", HTMLSelectElement).parentElement!.hidden = reads !== "pictures";
         field("maxLength").parentElement!.hidden = reads === "pictures";
       }
-      if (ofKind.reads !== reads || ofKind.refines !== refines) {
+      if (ofKind.reads !== reads || ofKind.refines !== refines || startsFitted !== fitsHead) {
+        startsFitted = fitsHead;
         ofKind = { ...(reads && { reads }), ...(refines && { refines }) };
         showMethod();
       }
       if (count === examples) return;
       examples = count;
       const { batchSize, epochs } = suitedSettings({ examples: count, classes: 0 }, false);
-      put({ batchSize, epochs });
+      put({ batchSize, epochs, learningRate: rates().learningRate });
     },
     put(options) {
       if (typeof options.method === "string") {
