@@ -16,6 +16,7 @@ import { type PageServer, servePage } from "../../src/serving/page-server.ts";
 import { AFLORA } from "../support/aflora.ts";
 import { inChromium, installedChromium, launchChromium } from "../support/chromium.ts";
 import { on } from "../support/on-event.ts";
+import { writeTinyModel } from "../support/tiny-model.ts";
 import { csvOf, PATIENCE, ROWS, Visit } from "./built-page.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -213,6 +214,23 @@ describe.skipIf(!installedChromium)(inChromium, () => {
     );
     await expect.poll(rate).toBe("0.004");
     await visit.page.close();
+  });
+
+  test("with 800 texts and more than six blocks, the learning rate is higher", { timeout: PATIENCE }, async () => {
+    const folder = await writeTinyModel(join(home, "twelve-blocks"));
+    const config = JSON.parse(await readFile(join(folder, "config.json"), "utf8"));
+    await writeFile(join(folder, "config.json"), JSON.stringify({ ...config, num_hidden_layers: 12 }));
+    const visit = await Visit.of(browser, server.url);
+    const { page } = visit;
+    const rate = () => page.locator("#learning-rate").inputValue();
+    await visit.give("reviews.csv", csvOf(0, 800));
+    await visit.ready();
+    await page.getByLabel("From this device").check();
+    await page.getByLabel("Folder", { exact: true }).setInputFiles(folder);
+    await expect.poll(rate).toBe("0.0008");
+    await visit.give("fewer.csv", csvOf(0, 799));
+    await expect.poll(rate).toBe("0.0004");
+    await page.close();
   });
 
   test("what cannot be used is a sentence, and the page stays usable", { timeout: 2 * PATIENCE }, async () => {
