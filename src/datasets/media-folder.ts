@@ -7,7 +7,7 @@ export interface MediaFolderOptions {
   media?: Media | undefined;
   /** Whether subfolders are classes; files outside of them are then ignored. */
   labelled: boolean;
-  /** Allowed classes (default: any two or more). */
+  /** Allowed classes. Without them, a folder may have any classes, but at least two. */
   classes?: readonly string[] | undefined;
   /** Returns the path to put into the table. @param path within the folder */
   placed?(path: string): string;

@@ -49,7 +49,7 @@ export function trainCommand(): Command {
       "--mixed-processors",
       "with --queue: also accept workers that round differently; results are then not bit-identical",
     )
-    .addOption(numberOption("--watch-port <n>", "port of that page (default: any free port)"));
+    .addOption(numberOption("--watch-port <n>", "port of that page (default: a free one)"));
   addRunOptions(command);
   everydayHelp(command, EVERYDAY);
   return addExamples(command, EXAMPLES).action(async () => {
