@@ -20,7 +20,7 @@ export interface RatedRun {
   examples: number | undefined;
 }
 
-/** Returns the peak learning rates of a method's recipe for a run: of the method and of the head. */
+/** Returns the peak learning rates of a method's recipe for a run (docs/methods.md): of the method and of the head. */
 export function ratesOf(
   recipe: MethodDefinition["recipe"],
   { contrastive, startsFitted, kind, layers = 0, examples = 0 }: RatedRun,
