@@ -2,6 +2,7 @@ import { copyOf, type Tensor } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { chanceLoss } from "../tasks/chance-loss.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { runLength } from "../training/batches/batch-order.ts";
 import { sizeOf } from "../training/batches/micro-batches.ts";
@@ -43,6 +44,7 @@ export class FineTuning {
   readonly #plan: RunPlan;
   readonly #model: ReturnType<typeof adaptedModel>;
   readonly #schedule: Schedule;
+  readonly #chanceLoss: number | undefined;
   /** The base's weights and copies of the method's first parameters, which training changes in place. */
   readonly #weights: ReadonlyMap<string, Tensor>;
   #tokenBudget: number;
@@ -65,6 +67,7 @@ export class FineTuning {
     this.freezable = this.#model.adaptation.freezable ?? [];
     const { schedule, blocks } = runSchedule(method, { model: this.#model, settings }, length, resume?.method);
     this.#schedule = schedule;
+    this.#chanceLoss = this.startsFitted ? chanceLoss(task, sample.examples) : undefined;
     this.blockCount = blocks;
     checkRollout(kind, reward, blocks);
     this.workLeft = schedule.workLeft ?? 1;
@@ -151,6 +154,7 @@ export class FineTuning {
       settings: { ...settings, tokenBudget: this.#tokenBudget },
       contrast,
       startCounts: this.#startCounts,
+      chanceLoss: this.#chanceLoss,
       resume,
     };
   }

@@ -18,7 +18,7 @@ export function whyKept({
   if (best !== kept && sign * (best.metrics[metric]! - value!) > 0) {
     const had = `epoch ${number(best.epoch)} had a better ${metric} (${number(best.metrics[metric])})`;
     return findings?.startsFitted
-      ? `${had}, but by less than the standard error: ${name} is kept, because a model that has trained classifies other texts better than the head that it began with`
+      ? `${had}, but by less than the standard error of the difference: ${name} is kept, because a model that has trained classifies other texts better than the head that it began with`
       : `${had}, but before training the head is random, so ${name} is kept`;
   }
   const lowest = evaluations.reduce((a: EvaluationRecord, b) => (b.loss < a.loss ? b : a), kept);

@@ -20,12 +20,12 @@ export interface MovingParts {
 }
 
 /**
- * Share of the loss of guessing below which a fitted head counts as informative. If the data have no signal, contrastive training
- * separates noise: a start that scores no better than guessing must be beaten.
+ * Share of the loss of guessing below which a fitted head counts as informative. If the data have no signal, training fits noise: a start
+ * that scores no better than guessing must be beaten.
  */
 const INFORMED = 0.95;
 
-type StartOptions = Pick<TrainOptions, "model" | "resume" | "startCounts" | "contrast">;
+type StartOptions = Pick<TrainOptions, "model" | "resume" | "startCounts" | "chanceLoss">;
 
 /** Progress of a run: counts steps, keeps the best parameters, and makes the state of a checkpoint. */
 export class RunProgress {
@@ -38,10 +38,10 @@ export class RunProgress {
   /** Steps done when the state was last requested. */
   #savedAt: number | undefined;
 
-  constructor(parts: MovingParts, { model, resume, startCounts = false, contrast }: StartOptions) {
+  constructor(parts: MovingParts, { model, resume, startCounts = false, chanceLoss = 0 }: StartOptions) {
     this.#parts = parts;
     this.#startCounts = startCounts;
-    this.#yieldsBelow = contrast ? INFORMED * contrast.chanceLoss : 0;
+    this.#yieldsBelow = INFORMED * chanceLoss;
     if (resume) {
       const { parameters, optimizer, method, ...counted } = resume;
       this.#state = { ...counted };
@@ -166,11 +166,11 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
-/** Whether the first metric is worse by more than its standard error. */
-function isClearlyWorse({ metrics, errors = {} }: EvaluationRecord, best: EvaluationRecord): boolean {
+/** Whether the first metric is worse than that of `other` by more than the standard error of the difference. */
+export function isClearlyWorse({ metrics, errors = {} }: EvaluationRecord, other: EvaluationRecord): boolean {
   const [metric, value] = Object.entries(metrics)[0]!;
-  const behind = (lowerIsBetter(metric) ? 1 : -1) * (value - firstMetric(best));
-  return behind > (errors[metric] ?? 0) + Number.EPSILON;
+  const behind = (lowerIsBetter(metric) ? 1 : -1) * (value - firstMetric(other));
+  return behind > Math.hypot(errors[metric] ?? 0, other.errors?.[metric] ?? 0) + Number.EPSILON;
 }
 
 const firstMetric = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;

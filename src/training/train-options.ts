@@ -64,8 +64,6 @@ export interface Contrast {
   objective: Objective;
   /** Examples with the targets of the loss. */
   train: List<TrainingExample>;
-  /** Cross-entropy loss of guessing. */
-  chanceLoss: number;
   /** Share of the change by training that is kept, above 0 and at most 1. */
   kept: number;
   /** Fits the head to the model's outputs with `weights`, and writes its values into them. */
@@ -111,6 +109,8 @@ export interface TrainOptions {
   contrast?: Contrast | undefined;
   /** Whether the start counts as a result that training must beat, because its head is fitted. */
   startCounts?: boolean | undefined;
+  /** Cross-entropy loss of guessing, if the start is a head that was fitted to classes: training is likely to improve one that knows more. */
+  chanceLoss?: number | undefined;
   /** State to resume from. The schedule must have been made from the same state. */
   resume?: TrainingState | undefined;
 }

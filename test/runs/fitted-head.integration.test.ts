@@ -82,7 +82,7 @@ test("a head of many classes learns the held-out texts in the end if a class has
   expect(await refitOf(11)).toBeUndefined();
 });
 
-test("a model of small classes is trained once more, on all texts and for as many epochs as the kept one", async () => {
+test("a model of small classes is trained once more, on all texts and for as many epochs as the run took", async () => {
   const words = "abcdefgh";
   const word = (i: number) => words[i % words.length];
   const runOf = async (perClass: number, name: string, options: object = {}) => {
@@ -97,10 +97,8 @@ test("a model of small classes is trained once more, on all texts and for as man
   const steps: (number | undefined)[] = [];
   const onProgress = ({ stage, total }: ProgressEvent) => stage === "training on all examples" && steps.push(total);
   const { result } = await runOf(10, "again", { onEvent: on("progress", onProgress) });
-  const share = result!.bestEpoch / result!.epochs;
-  expect(share).toBeGreaterThan(0);
-  expect(share).toBeLessThan(1);
-  expect(steps.at(-1)).toBe(share * 16);
+  expect(result!.bestEpoch).toBeLessThan(result!.epochs);
+  expect(steps.at(-1)).toBe(16);
   const again = await adapterOf("again");
   expect(again.description.refit).toBe(true);
 

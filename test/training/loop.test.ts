@@ -61,7 +61,7 @@ describe("a run is a function of its options", () => {
     const run = await smallRun(base, aflora, {
       prepare: (weights) => before.push(new Map([...weights].map(([name, each]) => [name, copyOf(each)]))),
       contrast: (model) => ({
-        ...{ model, objective: objectiveOf(TASK), train: examplesOf(20), chanceLoss: 1, kept: 0.75 },
+        ...{ model, objective: objectiveOf(TASK), train: examplesOf(20), kept: 0.75 },
         async fitHead(weights) {
           judged.push(new Map([...weights].map(([name, each]) => [name, copyOf(each)])));
         },

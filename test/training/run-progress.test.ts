@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { stepsToRepeat } from "../../src/fine-tuning/stages/refit.ts";
 import type { EvaluationRecord } from "../../src/training/records.ts";
 import { type MovingParts, RunProgress } from "../../src/training/run-progress.ts";
 
@@ -8,14 +9,14 @@ const evaluation = (step: number, accuracy: number, loss: number): EvaluationRec
   kind: "evaluation",
   ...{ step, epoch: step, loss, metrics: { accuracy }, errors: { accuracy: 0.1 } },
 });
-const bestOf = (...evaluations: EvaluationRecord[]): number => bestWith({ chanceLoss: Math.log(2) }, ...evaluations);
-const bestWith = (contrast: { chanceLoss: number } | undefined, ...evaluations: EvaluationRecord[]): number => {
-  const progress = new RunProgress(parts, { model: {}, startCounts: true, contrast } as never);
+const bestOf = (...evaluations: EvaluationRecord[]): number => bestWith(Math.log(2), ...evaluations);
+const bestWith = (chanceLoss: number | undefined, ...evaluations: EvaluationRecord[]): number => {
+  const progress = new RunProgress(parts, { model: {}, startCounts: true, chanceLoss } as never);
   for (const each of evaluations) progress.addEvaluation(each);
   return progress.best!.step;
 };
 
-test("an informative fitted head yields to contrast, unless it is better by more than a standard error", () => {
+test("an informative fitted head yields to training, unless it is better by more than the standard error of the difference", () => {
   expect(bestOf(evaluation(0, 0.8, 0.5), evaluation(1, 0.75, 0.9))).toBe(1);
   expect(bestOf(evaluation(0, 0.8, 0.5), evaluation(1, 0.65, 0.4))).toBe(0);
 });
@@ -25,6 +26,14 @@ test("a head that is hardly better than guessing must be beaten", () => {
   expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.6, 0.9))).toBe(1);
 });
 
-test("without contrast, a start must be beaten, even one without loss", () => {
+test("without a loss of guessing, a start must be beaten, even one without loss", () => {
   expect(bestWith(undefined, evaluation(0, 1, 0), evaluation(1, 0.95, 0.1))).toBe(0);
+});
+
+test("a run is repeated to its end, unless its last evaluation is clearly worse than its best", () => {
+  const repeated = (accuracy: number): number =>
+    stepsToRepeat({ state: { step: 4 }, best: evaluation(1, 0.8, 0.5), last: evaluation(4, accuracy, 0.6) });
+  // Each accuracy has a standard error of 0.1, their difference one of 0.14.
+  expect(repeated(0.67)).toBe(4);
+  expect(repeated(0.65)).toBe(1);
 });

@@ -43,7 +43,6 @@ function contrastOf(plan: RunPlan): Contrast {
   const { features = "family" } = model;
   return {
     ...step,
-    chanceLoss: Math.log(task.labels.length),
     kept: KEPT,
     train: mapped(train.encoded, (encoded, i): TrainingExample => {
       const targets = float32([1, 3], Float32Array.of(encoded.index, 0, stratumOf(train.examples.at(i)!)));

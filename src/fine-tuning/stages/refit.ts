@@ -2,7 +2,9 @@ import type { Tensors } from "../../graph/tensor.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
 import { type LengthSettings, runLength } from "../../training/batches/batch-order.ts";
 import { withTemperature } from "../../training/calibration/calibrate.ts";
+import type { TrainingEnd } from "../../training/events.ts";
 import { stageProgress } from "../../training/progress.ts";
+import { isClearlyWorse } from "../../training/run-progress.ts";
 import { trainOnAll } from "../encoded-task.ts";
 import { FineTuning } from "../fine-tuning.ts";
 import { canFitHead, type RunPlan } from "../run-plan.ts";
@@ -36,8 +38,7 @@ function fewHeld(task: Split): Example[] {
 }
 
 /**
- * Returns the number of steps that the {@link refit} of a run takes if training goes as planned to its end, which is the best evaluation; 0 if
- * there is no refit.
+ * Returns the number of steps that the {@link refit} of a run takes if training goes as planned to its end; 0 if there is no refit.
  * @param startsFitted whether the run starts from a fitted head
  */
 export function refitSteps(
@@ -76,7 +77,18 @@ async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors
   return (await fitPlannedHead(onAll, options)).weights;
 }
 
-/** Trains on all examples as the run did: a contrastive run to its end, others for as many epochs as the kept model. */
+/**
+ * Returns the number of steps of a run without contrast that are worth repeating on all examples: all that it took, unless its last evaluation
+ * is clearly worse than its best. A few held-out examples hardly tell which epoch is best, and at the last one the learning rate has fallen.
+ */
+export const stepsToRepeat = ({
+  state,
+  best,
+  last,
+}: Pick<TrainingEnd, "best" | "last"> & { state: { step: number } }): number =>
+  isClearlyWorse(last!, best!) ? best!.step : state.step;
+
+/** Trains on all examples as the run did: a contrastive run to its end, others for {@link stepsToRepeat}. */
 async function trainedOnAll(
   onAll: RunPlan,
   { plan: { task }, fineTuning, end }: RunEnding,
@@ -87,7 +99,7 @@ async function trainedOnAll(
   const endedEarly = end.state.step < fineTuning.totalSteps;
   if (contrastive ? endedEarly : !(fineTuning.startsFitted && hasSmallClasses(task))) return undefined;
   const { totalSteps } = runLength(settings, encoded.train.encoded.length);
-  const share = contrastive ? 1 : end.best!.step / fineTuning.totalSteps;
+  const share = contrastive ? 1 : stepsToRepeat(end) / fineTuning.totalSteps;
   const steps = Math.max(1, Math.round(share * totalSteps));
   const onStep = stageProgress(onProgress, "training on all examples", "steps");
   // The run has trained its head in place, and a resumed run has not computed its start. By contrast, heads are fitted later.
