@@ -166,11 +166,18 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
-/** Whether the first metric is worse than that of `other` by more than the standard error of the difference. */
-export function isClearlyWorse({ metrics, errors = {} }: EvaluationRecord, other: EvaluationRecord): boolean {
+/**
+ * Whether the first metric is worse than that of `other` by more than the standard error of the difference.
+ * @param times number of standard errors
+ */
+export function isClearlyWorse(
+  { metrics, errors = {} }: EvaluationRecord,
+  other: EvaluationRecord,
+  times = 1,
+): boolean {
   const [metric, value] = Object.entries(metrics)[0]!;
   const behind = (lowerIsBetter(metric) ? 1 : -1) * (value - firstMetric(other));
-  return behind > Math.hypot(errors[metric] ?? 0, other.errors?.[metric] ?? 0) + Number.EPSILON;
+  return behind > times * Math.hypot(errors[metric] ?? 0, other.errors?.[metric] ?? 0) + Number.EPSILON;
 }
 
 const firstMetric = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;

@@ -109,7 +109,7 @@ export interface TrainOptions {
   contrast?: Contrast | undefined;
   /** Whether the start counts as a result that training must beat, because its head is fitted. */
   startCounts?: boolean | undefined;
-  /** Cross-entropy loss of guessing, if the start is a head that was fitted to classes: training is likely to improve one that knows more. */
+  /** Cross-entropy loss of guessing, if the start is a head that was fitted to classes of texts: training is likely to improve one that knows more. */
   chanceLoss?: number | undefined;
   /** State to resume from. The schedule must have been made from the same state. */
   resume?: TrainingState | undefined;

@@ -77,16 +77,20 @@ async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors
   return (await fitPlannedHead(onAll, options)).weights;
 }
 
+/** Standard errors of a difference within which chance explains it. */
+const CHANCE = 2;
+
 /**
  * Returns the number of steps of a run without contrast that are worth repeating on all examples: all that it took, unless its last evaluation
- * is clearly worse than its best. A few held-out examples hardly tell which epoch is best, and at the last one the learning rate has fallen.
+ * is worse than its best by more than chance explains. A few held-out examples hardly tell which epoch is best, and at the last one the
+ * learning rate has fallen.
  */
 export const stepsToRepeat = ({
   state,
   best,
   last,
 }: Pick<TrainingEnd, "best" | "last"> & { state: { step: number } }): number =>
-  isClearlyWorse(last!, best!) ? best!.step : state.step;
+  isClearlyWorse(last!, best!, CHANCE) ? best!.step : state.step;
 
 /** Trains on all examples as the run did: a contrastive run to its end, others for {@link stepsToRepeat}. */
 async function trainedOnAll(
