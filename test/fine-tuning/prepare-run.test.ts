@@ -15,6 +15,7 @@ import { saveAdapter } from "../../src/model/adapter-folder-node.ts";
 import { loadBaseModel, openModel } from "../../src/model/load-base-model-node.ts";
 import { timeRun } from "../../src/studies/estimate.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
+import { madePicture, pictureModel, savePicture } from "../support/pictures.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -80,6 +81,22 @@ test("each text is encoded once for notes, fitted head, training, calibration an
   expect(finished!.adapter.description).toMatchObject({ refit: true, temperature: expect.any(Number) });
   const texts = tickets().map(({ message }) => message);
   expect(Object.fromEntries(counts)).toEqual(Object.fromEntries(texts.map((text) => [text, 1])));
+});
+
+test("only texts whose head is fitted to classes have a loss of guessing", async () => {
+  const chanceOf = async (given: object): Promise<number | undefined> => {
+    const prepared = await prepareFromFiles({ threads: 1, ...given } as never);
+    await prepared.release();
+    return prepared.fineTuning.training.chanceLoss;
+  };
+  const texts = { model, train, text: "message", label: "team" };
+  expect(await chanceOf(texts)).toBeCloseTo(Math.log(3), 2);
+  expect(await chanceOf({ ...texts, headStart: "new" })).toBeUndefined();
+
+  const photos = join(home, "photos");
+  for (let i = 0; i < 12; i++)
+    await savePicture(join(photos, i % 2 ? "odd" : "even", `${i}.png`), madePicture(16, 16, i));
+  expect(await chanceOf({ model: pictureModel("vit"), train: photos })).toBeUndefined();
 });
 
 test("of a large file, only a sample and the batches of the steps are encoded", async () => {
