@@ -2,7 +2,7 @@ import type { Example, TaskData } from "./example.ts";
 import { findTaskKind, objectiveOf } from "./task-kinds.ts";
 
 /**
- * Cross-entropy loss of a model that knows nothing but how frequent each class is: the entropy of the classes in natural units. Undefined
+ * Cross-entropy loss of a model that knows nothing but how frequent each class is: the entropy of the classes in nats. Undefined
  * for kinds whose examples do not each have one class.
  */
 export function chanceLoss(

@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { stepsToRepeat } from "../../src/fine-tuning/stages/refit.ts";
 import type { EvaluationRecord } from "../../src/training/records.ts";
 import { type MovingParts, RunProgress } from "../../src/training/run-progress.ts";
 
@@ -28,12 +27,4 @@ test("a head that is hardly better than guessing must be beaten", () => {
 
 test("without a loss of guessing, a start must be beaten, even one without loss", () => {
   expect(bestWith(undefined, evaluation(0, 1, 0), evaluation(1, 0.95, 0.1))).toBe(0);
-});
-
-test("a run is repeated to its end, unless its last evaluation is worse than its best by more than chance explains", () => {
-  const repeated = (accuracy: number): number =>
-    stepsToRepeat({ state: { step: 4 }, best: evaluation(1, 0.8, 0.5), last: evaluation(4, accuracy, 0.6) });
-  // Each accuracy has a standard error of 0.1, their difference one of 0.14.
-  expect(repeated(0.52)).toBe(4);
-  expect(repeated(0.51)).toBe(1);
 });
