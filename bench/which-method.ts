@@ -3,7 +3,7 @@
  * tables of the shared data, with the same rows for every setting.
  *
  *     npm run bench:which-method -- --settings "aflora;lora;lora learningRate=0.0012" --output runs/which-method.csv [--model FOLDER]
- *         [--tasks rte,mrpc] [--rows 8,64,500] [--draws 1,2,3] [--tested 600] [--held-out 300] [--data ../shared/data]
+ *         [--tasks rte,mrpc] [--rows 8,64,500,all] [--draws 1,2,3] [--tested 600] [--held-out 300] [--data ../shared/data]
  *
  * A setting is a method's name and its options. The task `banking77/10` has ten of the classes, others for each draw; `pairs` has questions,
  * each with a sentence that answers it or does not ({@link questionPairs}). Each run is scored on at most --held-out training rows that were
@@ -130,12 +130,14 @@ async function filesOf(
   };
 }
 
-async function measure(given: string, rows: number, draw: number, setting: string): Promise<unknown[]> {
+/** @param rows number of rows per class, or `all` */
+async function measure(given: string, rows: string, draw: number, setting: string): Promise<unknown[]> {
   const [name, classes] = given.split("/");
   const task = TASKS[name!]!;
+  const perClass = rows === "all" ? Number.POSITIVE_INFINITY : Number(rows);
   const folder = mkdtempSync(join(tmpdir(), "which-method-"));
   try {
-    const { train, test, others } = await filesOf(task, Number(classes), rows, draw, folder);
+    const { train, test, others } = await filesOf(task, Number(classes), perClass, draw, folder);
     const { text, textPair, label, kind } = task;
     const columns = { text, label, ...(textPair && { textPair }) };
     const run = {
@@ -168,7 +170,7 @@ if (!existsSync(output)) appendFileSync(output, csvOf([HEADING]));
 const keyOf = (cells: readonly unknown[]): string => cells.slice(0, 5).join(" | ");
 const done = new Set(parseCsv(readFileSync(output, "utf8"), output).map(({ cells }) => keyOf(cells)));
 for (const draw of values.draws.split(",").map(Number)) {
-  for (const rows of values.rows.split(",").map(Number)) {
+  for (const rows of values.rows.split(",")) {
     for (const task of values.tasks.split(",")) {
       for (const setting of values.settings.split(";").map((each) => each.trim())) {
         if (done.has(keyOf([encoder, task, rows, draw, setting]))) continue;
