@@ -1,4 +1,5 @@
 import type { Tensors } from "../../graph/tensor.ts";
+import type { BaseModel } from "../../model/base-model.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";
 import { type LengthSettings, runLength } from "../../training/batches/batch-order.ts";
 import { withTemperature } from "../../training/calibration/calibrate.ts";
@@ -61,7 +62,8 @@ export const refit: Stage<RunEnding, EndOptions> = {
   needs: ({ plan, end }, { again = true }) => again && end.best !== undefined && fewHeld(plan.task).length > 0,
   async run(ending, options) {
     const { plan, end, adapter } = ending;
-    const onAll = { ...plan, encoded: trainOnAll(plan.encoded) };
+    const base = await untrainedBase(ending, options);
+    const onAll = { ...plan, base, encoded: trainOnAll(plan.encoded) };
     const learned = await (end.best!.step === 0 ? headOfAll(onAll, options) : trainedOnAll(onAll, ending, options));
     if (!learned) return ending;
     const { temperature } = adapter.description;
@@ -71,6 +73,12 @@ export const refit: Stage<RunEnding, EndOptions> = {
     return { ...ending, adapter: { ...adapter, description, parameters }, notes: [...ending.notes, REFIT_NOTE] };
   },
 };
+
+/** The base as it was read: training changes the weights of a backbone in place if they train. */
+async function untrainedBase({ plan, fineTuning }: RunEnding, { readFloat32 }: EndOptions): Promise<BaseModel> {
+  const { trainsBackbone } = fineTuning.training.model.adaptation;
+  return trainsBackbone ? readFloat32(plan.task) : plan.base;
+}
 
 async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors<"float32"> | undefined> {
   if (onAll.start || !canFitHead(onAll)) return undefined;
