@@ -151,7 +151,8 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   const { method, settings: settled } = settle(suitedTo(all, adapter === undefined, model));
   const part = sample?.(all, settled) ?? { task: all, settings: {} };
   const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
-  const settings = { ...settled, ...part.settings, headFeatures: features };
+  const taskOptions = { ...settled.taskOptions, ...resume?.taskOptions };
+  const settings = { ...settled, ...part.settings, headFeatures: features, taskOptions };
   const task = { ...part.task, features };
   const encoding = { signal, onDone: stageProgress(onProgress, "encoding the examples") };
   const read = await withCode("invalid-data", encodeTask(task, model, settings, encoding));

@@ -23,8 +23,8 @@ import { TrainedParameters } from "./trained-parameters.ts";
 export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void> {
   const { model, schedule, weights, settings, signal, resume, contrast } = options;
   const batches = new Batches(stepOf(options).train, settings);
-  const saved = resume?.parameters;
-  const parameters = new TrainedParameters(model, schedule, weights, { saved, movesBack: contrast !== undefined });
+  const movesBack = contrast !== undefined;
+  const parameters = new TrainedParameters(model, schedule, weights, { saved: resume, movesBack });
   const optimizer = settings.localSteps
     ? new OuterOptimizer(resume?.optimizer)
     : new AdamW(parameters.groups(settings), resume?.optimizer);

@@ -20,7 +20,7 @@ export interface RolloutRecord extends RolloutTotals {
   spread: number | null;
   /** Mean number of tokens of an answer. */
   answerTokens: number;
-  /** Reason of the first failed reward. */
+  /** Reason of the last failed reward. */
   failure?: string;
 }
 

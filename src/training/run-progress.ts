@@ -1,6 +1,7 @@
 import type { FreezingCheck } from "../methods/freezing/controller.ts";
 import type { Schedule } from "../methods/method.ts";
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { CheckpointEvent, TrainingEnd } from "./events.ts";
 import type { AdamW } from "./optimizer/adamw.ts";
 import type { EvaluationRecord, RolloutTotals, StepRecord } from "./records.ts";
@@ -25,12 +26,12 @@ export interface MovingParts {
  */
 const INFORMED = 0.95;
 
-type StartOptions = Pick<TrainOptions, "model" | "resume" | "startCounts" | "chanceLoss">;
+type StartOptions = Pick<TrainOptions, "model" | "task" | "resume" | "startCounts" | "chanceLoss">;
 
 /** Progress of a run: counts steps, keeps the best parameters, and makes the state of a checkpoint. */
 export class RunProgress {
   readonly #parts: MovingParts;
-  readonly #state: Omit<TrainingState, "parameters" | "optimizer" | "method">;
+  readonly #state: Omit<TrainingState, "parameters" | "start" | "optimizer" | "method">;
   readonly #startCounts: boolean;
   /** If the start's loss is below this, training is likely to improve it, so the start remains the best only if it is clearly better. */
   readonly #yieldsBelow: number;
@@ -38,19 +39,18 @@ export class RunProgress {
   /** Steps done when the state was last requested. */
   #savedAt: number | undefined;
 
-  constructor(parts: MovingParts, { model, resume, startCounts = false, chanceLoss = 0 }: StartOptions) {
+  constructor(parts: MovingParts, { model, task, resume, startCounts = false, chanceLoss = 0 }: StartOptions) {
     this.#parts = parts;
     this.#startCounts = startCounts;
     this.#yieldsBelow = INFORMED * chanceLoss;
     if (resume) {
-      const { parameters, optimizer, method, ...counted } = resume;
+      const { parameters, start, optimizer, method, ...counted } = resume;
       this.#state = { ...counted };
     } else {
       const nothing = { step: 0, tokens: 0, flops: 0, flopsSaved: 0, trainableSum: 0, seconds: 0 };
       const lists = { stepSeconds: [], evaluations: [], blocksFrozenAtStep: [] };
-      const { features: headFeatures } = model;
       const trainableAtStart = parts.parameters.count();
-      this.#state = { ...nothing, ...lists, trainableAtStart, frozenAtStep: {}, ...(headFeatures && { headFeatures }) };
+      this.#state = { ...nothing, ...lists, trainableAtStart, frozenAtStep: {}, ...foundByHead({ model, task }) };
     }
     this.#started = performance.now() - this.#state.seconds * 1000;
   }
@@ -143,10 +143,18 @@ export class RunProgress {
     return {
       ...this.#state,
       parameters: parameters.copy(),
+      start: parameters.start,
       optimizer: optimizer.state(),
       method: schedule.state?.(),
     };
   }
+}
+
+/** What the fit of a head has found: a run that resumes does not fit it again. */
+function foundByHead({ model, task }: Pick<TrainOptions, "model" | "task">) {
+  const [{ features: headFeatures }, { options: taskOptions }] = [model, task];
+  const hasThreshold = findTaskKind(task.kind).threshold !== undefined;
+  return { ...(headFeatures && { headFeatures }), ...(hasThreshold && taskOptions && { taskOptions }) };
 }
 
 function addTotals(sum: RolloutTotals | undefined, step: RolloutTotals): RolloutTotals {

@@ -4,7 +4,7 @@ import { HEAD_FEATURES } from "../models/heads.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** Groups of tensors in a saved state, by the prefix of their names. */
-const PARTS = ["parameters", "best", "optimizer", "method"] as const;
+const PARTS = ["parameters", "start", "best", "optimizer", "method"] as const;
 
 const amount = z.number().nonnegative();
 /** JSON has no NaN: an undefined correlation is written as null. */
@@ -22,6 +22,7 @@ const evaluation = z.object({
 });
 const countersSchema = z.object({
   headFeatures: z.enum(HEAD_FEATURES).optional(),
+  taskOptions: z.record(z.string(), z.unknown()).optional(),
   step: z.int().nonnegative(),
   tokens: amount,
   flops: amount,
@@ -43,14 +44,15 @@ const countersSchema = z.object({
 export interface SavedState {
   /** Plain JSON. */
   counters: Record<string, unknown>;
-  /** `parameters:…`, `best:…`, `optimizer:…` and `method:…` */
+  /** `parameters:…`, `start:…`, `best:…`, `optimizer:…` and `method:…` */
   tensors: Tensors<"float32">;
 }
 
 /** Splits a state into JSON and tensors. Tensors are not copied. */
-export function saveState({ parameters, best, optimizer, method, ...counted }: TrainingState): SavedState {
+export function saveState({ parameters, start, best, optimizer, method, ...counted }: TrainingState): SavedState {
   const parts: Record<(typeof PARTS)[number], Tensors<"float32"> | undefined> = {
     parameters,
+    start,
     best: best?.parameters,
     optimizer: optimizer.tensors,
     method: method?.tensors,
@@ -76,9 +78,11 @@ export function restoreState(counters: unknown, tensors: Tensors<"float32">): Tr
         .filter(([name]) => name.startsWith(`${prefix}:`))
         .map(([name, tensor]) => [name.slice(prefix.length + 1), tensor]),
     );
+  const start = part("start");
   return {
     ...counted,
     parameters: part("parameters"),
+    ...(start.size > 0 && { start }),
     ...(bestEpoch !== undefined && { best: { epoch: bestEpoch, parameters: part("best") } }),
     optimizer: { scalars: optimizer, tensors: part("optimizer") },
     ...(method && { method: { scalars: method, tensors: part("method") } }),

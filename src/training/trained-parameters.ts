@@ -5,6 +5,10 @@ import { traceModel } from "../models/trace.ts";
 import type { ParameterGroup } from "./optimizer/adamw.ts";
 import type { StepRecord } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";
+import type { TrainingState } from "./training-state.ts";
+
+/** Parameters of a saved run. */
+type SavedValues = Pick<TrainingState, "parameters" | "start">;
 
 /** The parameters that a run trains, and their counts. */
 export class TrainedParameters {
@@ -17,11 +21,12 @@ export class TrainedParameters {
   readonly #head: ReadonlySet<string>;
   readonly #trainedHead: readonly string[];
   readonly #trainedBackbone: readonly string[];
-  readonly #start: Tensors<"float32"> | undefined;
+  /** Values before the first step, if {@link moveBack} will be called. */
+  readonly start: Tensors<"float32"> | undefined;
 
   /**
    * @param weights at the run's start
-   * @param saved values to resume from
+   * @param saved values to resume from, with those before the first step if parameters move back
    * @param movesBack whether {@link moveBack} will be called
    * @throws UserError if the saved values belong to other parameters
    */
@@ -29,7 +34,7 @@ export class TrainedParameters {
     model: AdaptedModel,
     schedule: Schedule,
     weights: Tensors,
-    { saved, movesBack = false }: { saved?: Tensors<"float32"> | undefined; movesBack?: boolean } = {},
+    { saved, movesBack = false }: { saved?: SavedValues | undefined; movesBack?: boolean } = {},
   ) {
     const weightsOfModel = traceModel(model, model.labelCount, model.head).weights.values();
     const specs = [...weightsOfModel].filter(({ buffer }) => !buffer);
@@ -42,8 +47,10 @@ export class TrainedParameters {
     const ofMethod = model.adaptation.parameters.map(({ name }) => name);
     this.names = [...ofMethod, ...this.#trainedHead, ...this.#trainedBackbone];
     this.tensors = new Map(this.names.map((name) => [name, asFloat32(weights.get(name)!)]));
-    if (movesBack) this.#start = this.copy();
-    if (saved) this.#restore(saved);
+    // A run that resumes has not computed its start again.
+    if (saved?.start) this.#restore(saved.start);
+    if (movesBack) this.start = this.copy();
+    if (saved) this.#restore(saved.parameters);
   }
 
   /** AdamW's groups: the head has its own learning rate; biases, normalizations and parameters that the method exempts do not decay. */
@@ -105,7 +112,7 @@ export class TrainedParameters {
   moveBack(share: number): () => void {
     const trained = this.copy();
     for (const [name, { data }] of this.tensors) {
-      const start = this.#start!.get(name)!.data;
+      const start = this.start!.get(name)!.data;
       for (const [i, value] of data.entries()) data[i] = start[i]! + share * (value - start[i]!);
     }
     return () => this.#restore(trained);

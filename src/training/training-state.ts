@@ -1,6 +1,7 @@
 import type { Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
 import type { HeadFeatures } from "../models/heads.ts";
+import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import type { AdamWState } from "./optimizer/adamw.ts";
 import type { EvaluationRecord, RolloutTotals } from "./records.ts";
 
@@ -8,6 +9,8 @@ import type { EvaluationRecord, RolloutTotals } from "./records.ts";
 export interface TrainingState {
   /** Features that the head reads (default: the family's). */
   headFeatures?: HeadFeatures | undefined;
+  /** Options of the task, for kinds whose fitted head finds one of them. */
+  taskOptions?: TaskOptionValues | undefined;
   /** Optimizer steps done. */
   step: number;
   tokens: number;
@@ -28,6 +31,8 @@ export interface TrainingState {
   /** Step at which each frozen block froze, starting at the input. */
   blocksFrozenAtStep: number[];
   parameters: Tensors<"float32">;
+  /** The parameters before the first step, if evaluations move the trained ones part of the way back to them. */
+  start?: Tensors<"float32"> | undefined;
   best?: { epoch: number; parameters: Tensors<"float32"> };
   optimizer: AdamWState;
   method?: MethodState | undefined;

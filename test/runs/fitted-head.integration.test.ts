@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -15,10 +15,22 @@ import { writeTinyFamily } from "../support/tiny-family.ts";
 let home: string;
 let model: string;
 let train: string;
+/** A model that embeds sentences. */
+let sentences: string;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-fitted-"));
   model = await writeTinyFamily(join(home, "bert"), "bert-1", { blocks: 1 });
+  sentences = await writeTinyFamily(join(home, "sentences"), "bert-1", { blocks: 1 });
+  await writeFile(
+    join(sentences, "modules.json"),
+    JSON.stringify([
+      { idx: 0, name: "0", path: "", type: "sentence_transformers.models.Transformer" },
+      { idx: 1, name: "1", path: "1_Pooling", type: "sentence_transformers.models.Pooling" },
+    ]),
+  );
+  await mkdir(join(sentences, "1_Pooling"));
+  await writeFile(join(sentences, "1_Pooling", "config.json"), JSON.stringify({ pooling_mode_mean_tokens: true }));
   train = join(home, "letters.csv");
   const rows = Array.from(
     { length: 40 },
@@ -30,6 +42,16 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 
 const run = (name: string, given: Record<string, unknown>, options = {}) =>
   fineTune({ model, train, threads: 1, batchSize: 8, output: join(home, name), ...given }, options);
+
+/** Writes a file of all rows that a run read, the held-out ones last. */
+async function allRowsOf(directory: string) {
+  const { config } = await readRunRecords(directory);
+  const { train: learned, validation } = await loadTask(config);
+  const rows = [...learned, ...validation[0]!.examples].map(({ text, label }) => `${text},${label === 0 ? "c" : "d"}`);
+  const file = join(directory, "all.csv");
+  await writeFile(file, ["text,label", ...rows, ""].join("\n"));
+  return { file, count: rows.length };
+}
 
 /** The weights of a run's last layer, at length 1, and whether they were fitted again. */
 async function headOf(run: string) {
@@ -159,16 +181,6 @@ test("a run from an adapter whose head reads pooled hidden states starts with th
 });
 
 test("classes with few texts are learned by contrast if the model embeds sentences, and resume to the bit", async () => {
-  const sentences = await writeTinyFamily(join(home, "sentences"), "bert-1", { blocks: 1 });
-  await writeFile(
-    join(sentences, "modules.json"),
-    JSON.stringify([
-      { idx: 0, name: "0", path: "", type: "sentence_transformers.models.Transformer" },
-      { idx: 1, name: "1", path: "1_Pooling", type: "sentence_transformers.models.Pooling" },
-    ]),
-  );
-  await mkdir(join(sentences, "1_Pooling"));
-  await writeFile(join(sentences, "1_Pooling", "config.json"), JSON.stringify({ pooling_mode_mean_tokens: true }));
   const given = { model: sentences, train, threads: 1, epochs: 4 };
   const { directory, result } = await fineTune({ ...given, output: join(home, "contrast") });
   const { config, steps, evaluations } = await readRunRecords(directory);
@@ -185,14 +197,11 @@ test("classes with few texts are learned by contrast if the model embeds sentenc
   expect(result!.notes.join()).toContain("trained once more on all");
 
   // What is kept is what training on all rows comes to, the held-out ones last.
-  const all = join(home, "all.csv");
-  const { train: learned, validation } = await loadTask(config);
-  const rows = [...learned, ...validation[0]!.examples].map(({ text, label }) => `${text},${label === 0 ? "c" : "d"}`);
-  await writeFile(all, ["text,label", ...rows, ""].join("\n"));
-  const evaluateEvery = Math.ceil(rows.length / batchSize) * epochs;
+  const rows = await allRowsOf(directory);
+  const evaluateEvery = Math.ceil(rows.count / batchSize) * epochs;
   expect(timed.refitSteps).toBe(evaluateEvery);
   const whole = await fineTune({
-    ...{ ...given, train: all, validation: all, output: join(home, "contrast-all") },
+    ...{ ...given, train: rows.file, validation: rows.file, output: join(home, "contrast-all") },
     ...{ contrastive: true, batchSize, epochs, evaluateEvery, warmupRatio: 0.1, headFeatures: "sentence" },
   });
   const [kept, expected] = await Promise.all(
@@ -217,6 +226,48 @@ test("classes with few texts are learned by contrast if the model embeds sentenc
   await fineTune({ output: join(home, "contrast-cut") }, { resume: true });
   const weights = (name: string) => readFile(join(home, name, "adapter", "adapter.safetensors"));
   expect((await weights("contrast-cut")).equals(await weights("contrast"))).toBe(true);
+});
+
+test("a model that trains whole is trained once more from the base model, not from what the run made of it", async () => {
+  const given = { model: sentences, train, threads: 1, method: "full", headFeatures: "sentence", epochs: 4 };
+  const { directory } = await fineTune({ ...given, output: join(home, "full") });
+  const { config } = await readRunRecords(directory);
+  const { file, count } = await allRowsOf(directory);
+  const { batchSize, epochs } = config.run;
+  const whole = await fineTune({
+    ...{ ...given, train: file, validation: file, output: join(home, "full-all"), batchSize, contrastive: true },
+    ...{
+      learningRate: config.run.learningRate,
+      warmupRatio: 0.1,
+      evaluateEvery: Math.ceil(count / batchSize) * epochs,
+    },
+  });
+  const adapters = [directory, whole.directory].map((run) => loadAdapter(join(run, "adapter")));
+  const [kept, expected] = await Promise.all(adapters);
+  expect(kept!.description.refit).toBe(true);
+  for (const [name, { data }] of expected!.parameters)
+    if (!name.startsWith("classifier.")) expect(kept!.parameters.get(name)!.data, name).toEqual(data);
+});
+
+test.each([
+  ["lora-xs", { method: "lora-xs", rank: 2 }],
+  ["aflora", { method: "aflora", initProjections: "gradients" }],
+])("contrastive training resumes to the bit if the start of the adapter was computed: %s", async (name, method) => {
+  const given = { model: sentences, train, threads: 1, epochs: 4, validationSplit: 0.5, ...method };
+  await fineTune({ ...given, output: join(home, `computed-${name}`) });
+  const abort = new AbortController();
+  const onEvent = on("step", ({ step }: { step: number }) => step === 3 && abort.abort());
+  await fineTune({ ...given, output: join(home, `computed-${name}-cut`) }, { signal: abort.signal, onEvent });
+  await fineTune({ output: join(home, `computed-${name}-cut`) }, { resume: true });
+  const weights = (run: string) => readFile(join(home, run, "adapter", "adapter.safetensors"));
+  expect((await weights(`computed-${name}-cut`)).equals(await weights(`computed-${name}`))).toBe(true);
+});
+
+test("zero epochs are refused if the head starts from random values", async () => {
+  await expect(run("nothing", { method: "lora", headStart: "new", epochs: 0 })).rejects.toThrow(
+    /--epochs 0 only fits a head, .* or --head-start fitted/,
+  );
+  await expect(access(join(home, "nothing"))).rejects.toThrow();
 });
 
 test("--contrastive is refused without classes of single texts", async () => {

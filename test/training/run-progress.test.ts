@@ -10,7 +10,12 @@ const evaluation = (step: number, accuracy: number, loss: number): EvaluationRec
 });
 const bestOf = (...evaluations: EvaluationRecord[]): number => bestWith(Math.log(2), ...evaluations);
 const bestWith = (chanceLoss: number | undefined, ...evaluations: EvaluationRecord[]): number => {
-  const progress = new RunProgress(parts, { model: {}, startCounts: true, chanceLoss } as never);
+  const progress = new RunProgress(parts, {
+    model: {},
+    task: { kind: "classification" },
+    startCounts: true,
+    chanceLoss,
+  } as never);
   for (const each of evaluations) progress.addEvaluation(each);
   return progress.best!.step;
 };

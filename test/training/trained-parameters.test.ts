@@ -10,7 +10,7 @@ test("saved parameters of another model or method are refused", async () => {
   const schedule = { trainable: () => model.adaptation.trainable };
   const saved = new TrainedParameters(model, schedule, weights).copy();
   const resumed = (changes: ReadonlyMap<string, ReturnType<typeof float32>>) =>
-    new TrainedParameters(model, schedule, weights, { saved: new Map([...saved, ...changes]) });
+    new TrainedParameters(model, schedule, weights, { saved: { parameters: new Map([...saved, ...changes]) } });
   expect([...resumed(new Map()).tensors]).toEqual([...saved]);
   for (const name of ["classifier.bias", "of.another.method"])
     expect(() => resumed(new Map([[name, float32([1])]])), name).toThrow(UserError);

@@ -14,8 +14,8 @@ import type { Stage, StageOptions } from "./stage.ts";
 
 /**
  * Makes the method's first parameters: those of the adapter that the run continues from, or those that the method draws or computes.
- * A method's `start` may look at the base model and at gradients of the training examples. A run that resumes has its parameters
- * already, so that nothing is computed again.
+ * A method's `start` may look at the base model and at gradients of the training examples. A run that resumes has its parameters in its
+ * state, so that nothing is computed again.
  */
 export const methodStart: Stage<RunPlan> = {
   name: "method's start",
@@ -44,9 +44,13 @@ function contextOf(plan: RunPlan, { signal, onProgress }: StageOptions): MethodS
   const { task, sample } = encoded;
   const { seed, tokenBudget } = settings;
   const weights = adaptedWeights(base, new Map());
+  const [turns, tell] = [new Turns(signal), stageProgress(onProgress, "computing the adapter's start", "layers")];
   return {
     seed,
-    onLayer: stageProgress(onProgress, "computing the adapter's start", "layers"),
+    async onLayer(done, total) {
+      await turns.give();
+      await tell(done, total);
+    },
     hasTellingGradients: canFitHead(plan) && !settings.contrastive,
     weightOf: layerWeights(base),
     gradients(modules, count) {
