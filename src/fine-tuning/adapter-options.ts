@@ -9,7 +9,7 @@ import type { Adapter } from "../model/adapter.ts";
  */
 export function withAdapterOptions(
   given: Readonly<Record<string, unknown>>,
-  { description: { method, methodOptions, model, revision } }: Adapter,
+  { description: { method, methodOptions, model, revision, task } }: Adapter,
 ): Readonly<Record<string, unknown>> {
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
   const fixed = ["method", ...(findMethod(method).shapeOptions ?? [])];
@@ -21,6 +21,12 @@ export function withAdapterOptions(
         `the adapter in ${given.adapter} has ${name} ${own ?? "unset"}, not ${value}; leave the option out`,
       );
     }
+  }
+  const { features = "family" } = task;
+  if (given.headFeatures !== undefined && given.headFeatures !== features) {
+    throw new UserError(
+      `the head of the adapter in ${given.adapter} reads headFeatures ${features}, not ${given.headFeatures}; leave the option out`,
+    );
   }
   return { ...methodOptions, method, model, revision, ...Object.fromEntries(asked) };
 }

@@ -24,6 +24,7 @@ import type { TrainOptions } from "../training/train-options.ts";
 import { fastestDevice } from "./fastest-device.ts";
 import type { FineTuning } from "./fine-tuning.ts";
 import { type FinishedRun, type PreparedRun, prepareRun } from "./prepare-run.ts";
+import type { StageOptions } from "./stages/stage.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
@@ -219,12 +220,28 @@ export async function* fineTuneEventsInPage(
     if (event.kind === "note") endNotes.push(event.text);
     if (event.kind !== "end") yield event;
     else {
-      const finished =
+      const kept =
         event.state.best &&
-        (yield* emitted<PageRunEvent, FinishedRun>((emit) => prepared.finish(event, { onProgress: emit })));
-      yield { kind: "end", finished: finished && { ...finished, runtime }, training: event, notes: endNotes };
+        (yield* emitted<PageRunEvent, FinishedRun>((emit) => finished(prepared, event, { signal, onProgress: emit })));
+      yield { kind: "end", finished: kept && { ...kept, runtime }, training: event, notes: endNotes };
     }
   }
+}
+
+/** Runs the stages after the loop. A run that is stopped keeps its best epoch, which is not trained once more on all examples. */
+async function finished(
+  prepared: PreparedRun<FineTuningSettings>,
+  end: TrainingEnd,
+  { signal, onProgress }: StageOptions,
+): Promise<FinishedRun> {
+  if (!end.aborted) {
+    try {
+      return await prepared.finish(end, { signal, onProgress });
+    } catch (error) {
+      if (!signal?.aborted || error !== signal.reason) throw error;
+    }
+  }
+  return prepared.finish(end, { onProgress, again: false });
 }
 
 function tooLarge({ memory, tokenBudget }: FineTuning): UserError {

@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { copyOf, type Tensor } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
@@ -25,6 +26,9 @@ export type TrainControl = Pick<TrainOptions, "openSpill" | "stopAfter" | "timeU
 const NOTHING_TRAINS =
   "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
 
+const NOTHING_TO_FIT =
+  "--epochs 0 only fits a head, and this run's head starts from random values; give more epochs, or --head-start fitted";
+
 /** Largest observed ratio of memory used to the estimate: ONNX Runtime leaves gaps, and garbage is collected late. */
 const MARGIN = 1.25;
 
@@ -51,8 +55,8 @@ export class FineTuning {
   #estimate: ((tokenBudget: number) => MemoryEstimate) | undefined;
 
   /**
-   * @throws UserError if the method's options do not suit the model or so short a run, the method trains a base that is not float32,
-   * or the kind of task needs a reward
+   * @throws UserError if the method's options do not suit the model or so short a run, nothing would train or be fitted, the method
+   * trains a base that is not float32, or the kind of task needs a reward
    */
   constructor(plan: RunPlan) {
     const { base, encoded, method, settings, resume, reward } = plan;
@@ -64,6 +68,7 @@ export class FineTuning {
     this.sample = kind.countedParts?.(sample.encoded[0]!, base.tokenizer);
     const length = runLength(settings, train.encoded.length);
     this.totalSteps = length.totalSteps;
+    if (this.totalSteps === 0 && !this.#startCounts) throw new UserError(NOTHING_TO_FIT);
     this.freezable = this.#model.adaptation.freezable ?? [];
     const { schedule, blocks } = runSchedule(method, { model: this.#model, settings }, length, resume?.method);
     this.#schedule = schedule;

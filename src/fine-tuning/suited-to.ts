@@ -44,6 +44,7 @@ export const suitedTo = (
   { config, pooling = MEAN_POOLING }: SuitedModel,
 ): SuitedTo => ({
   kind: findTaskKind(task.kind),
+  isNew,
   size: { examples: task.train.length, classes: task.labels.length },
   layers: config.layerCount,
   longest: longestSound(task),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { checkOptions } from "../errors.ts";
+import { checkOptions, UserError } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
@@ -263,6 +263,8 @@ const headStartOf = (given: HeadStart & { head: HeadChoice }, from: HeadStart): 
 export interface SuitedTo {
   kind: Pick<TaskKind, "recipe" | "objective" | "reads" | "refines"> | undefined;
   size: DataSize;
+  /** Whether the run starts without an adapter. */
+  isNew: boolean;
   /** Number of the model's blocks. */
   layers: number;
   /** Whether their classes are best learned by contrast. */
@@ -274,6 +276,9 @@ export interface SuitedTo {
 type Resolved =
   | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
   | ("learningRate" | "headLearningRate");
+
+const FITTED_BIAS =
+  "--head classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out --head, or --head-start fitted and --contrastive";
 
 /** Fills in settings that are not given: the paper's for the task, those that suit the size of the data, the kind's, or the method's. */
 export function withRecipe<Given extends z.output<typeof trainingOptions>>(
@@ -287,11 +292,13 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
 ): Given & Pick<FineTuningSettings, Resolved> {
   const headStart = headStartOf(given, from);
   const canFit = from.kind === undefined || from.kind.objective.linearLoss !== undefined;
-  const isFitted = method.headOnly && headStart === "fitted" && canFit;
+  // A head that comes from an adapter is trained further, not fitted.
+  const isFitted = method.headOnly && headStart === "fitted" && canFit && from.isNew !== false;
   // A given batch size or learning rate is meant for cross-entropy.
   const isOpen = given.batchSize === undefined && given.learningRate === undefined;
   const suitsContrast = from.suitsContrast === true && headStart === "fitted" && !isFitted;
   const contrastive = given.contrastive ?? (suitsContrast && isOpen);
+  if (given.head === "classifier" && (headStart === "fitted" || contrastive)) throw new UserError(FITTED_BIAS);
   // The number of examples counts only for kinds whose head can be fitted; the others have recipes.
   const startsFitted = headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
   const recipe = {

@@ -26,7 +26,10 @@ export const METHODS = new Registry<MethodDefinition>("method", [
 /** Default method (docs/results/which-method.md). */
 export const DEFAULT_METHOD = lora;
 
-/** Default method of runs on texts whose head is fitted before training: its projections start from gradients, which need such a head. */
+/**
+ * Default method of runs on texts if the head is fitted before training and the model has at most six blocks: its projections start from
+ * gradients, which need such a head.
+ */
 export const FITTED_HEAD_METHOD = aflora;
 
 /** Methods of runs that name none; the examples choose. */

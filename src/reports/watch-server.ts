@@ -166,13 +166,11 @@ export async function startWatchServer(port = 0): Promise<WatchServer> {
     },
     async close() {
       clearTimeout(timer);
-      try {
-        await run.end();
-      } finally {
-        const last = `${run.whole}event: end\ndata:\n\n`;
-        for (const watcher of watchers) watcher.end(last);
-        await close(server);
-      }
+      // A run that failed early has no folder left to read, and its own error matters more.
+      await run.end().catch(() => undefined);
+      const last = `${run.whole}event: end\ndata:\n\n`;
+      for (const watcher of watchers) watcher.end(last);
+      await close(server);
     },
   };
 }

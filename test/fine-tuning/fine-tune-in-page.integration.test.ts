@@ -8,10 +8,16 @@ import {
   type PageFineTuneConfig,
   type PageRunControl,
   type PageRunEvent,
+  type TableText,
 } from "../../src/fine-tuning/fine-tune-in-page.ts";
 import { folderFiles } from "../../src/model-files/file-source-node.ts";
 import { nodeRuntime } from "../../src/runtime/runtime-node.ts";
 import { tickets, writeTinyModel } from "../support/tiny-model.ts";
+
+function csvOf(rows: ReturnType<typeof tickets>): TableText {
+  const lines = rows.map(({ message, team }) => `"${message}",${team}`);
+  return { name: "tickets.csv", text: ["message,team", ...lines, ""].join("\n") };
+}
 
 // What pages call needs no browser of its own: here it trains with Node's runtime.
 let home: string;
@@ -20,9 +26,7 @@ const runtime = nodeRuntime({ threads: 1 });
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "aflora-in-page-"));
   const model = folderFiles(await writeTinyModel(join(home, "model")));
-  const rows = tickets().map(({ message, team }) => `"${message}",${team}`);
-  const train = { name: "tickets.csv", text: ["message,team", ...rows, ""].join("\n") };
-  config = { model, train, text: "message", label: "team", epochs: 2, batchSize: 7 };
+  config = { model, train: csvOf(tickets()), text: "message", label: "team", epochs: 2, batchSize: 7 };
 });
 afterAll(() => rm(home, { recursive: true }));
 
@@ -62,6 +66,39 @@ test("a run tells what is known at its start, what happens, and what it came to,
   });
   expect(resumed).toBe(true);
   expect(again.finished!.adapter).toEqual(whole.finished!.adapter);
+});
+
+test("a run with several labels continues from a checkpoint with the threshold of its fitted head", async () => {
+  // One text of four has a label, which nothing in it tells: none is likelier than one half.
+  const rows = tickets().map(({ message }, i) => JSON.stringify({ message, team: i % 4 ? [] : ["x"] }));
+  const several = { ...config, kind: "multi-label", train: { name: "several.jsonl", text: rows.join("\n") } } as const;
+  const states: PageRunControl[] = [];
+  const whole = await fineTuneInPage(several, {
+    runtime,
+    onEvent(event) {
+      if (event.kind === "checkpoint") states.push({ runtime, resume: structuredClone(event.state()) });
+    },
+  });
+  const { task } = whole.finished!.adapter.description;
+  expect(task.options!.labelThreshold).toBeLessThan(0.4);
+  const again = await fineTuneInPage(several, states[1]);
+  expect(again.finished!.adapter.description.task).toEqual(task);
+});
+
+test("a run that is stopped keeps its best epoch, which is not trained once more on all rows", async () => {
+  const few = { ...config, train: csvOf(tickets(2)), epochs: 3 };
+  const stopped = async (stops: (event: PageRunEvent) => boolean) => {
+    const abort = new AbortController();
+    const onEvent = (event: PageRunEvent): void => {
+      if (stops(event)) abort.abort();
+    };
+    const { finished } = await fineTuneInPage(few, { runtime, signal: abort.signal, onEvent });
+    return finished!.adapter.description.refit;
+  };
+  expect(await stopped(() => false)).toBe(true);
+  expect(await stopped((event) => event.kind === "step" && event.epoch > 1)).toBeUndefined();
+  const again = "training on all examples";
+  expect(await stopped((event) => event.kind === "progress" && event.stage === again)).toBeUndefined();
 });
 
 test("aborted while a head is fitted it ends without one, and without a failure", async () => {

@@ -20,8 +20,10 @@ import { objectiveOf } from "../../src/tasks/task-kinds.ts";
 import { blockGroups } from "../../src/training/block-groups.ts";
 import { layerGradients } from "../../src/training/layer-gradients.ts";
 import { layerInputs } from "../../src/training/layer-inputs.ts";
+import type { ProgressEvent } from "../../src/training/progress.ts";
 import { TrainingStep } from "../../src/training/step.ts";
 import { fineTune } from "../support/fine-tune.ts";
+import { on } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 
@@ -160,6 +162,20 @@ test("LoRA-XS starts from gradients over int4; its projections are saved and do 
   const layer = "encoder.layer.0.intermediate.dense";
   for (const part of ["A", "B"]) expect(second.get(`${layer}.${part}`)).toEqual(first.get(`${layer}.${part}`));
   expect(second.get(`${layer}.R`)).not.toEqual(first.get(`${layer}.R`));
+});
+
+test("aborted while a start from the weights is computed, a run computes no further layer", async () => {
+  const abort = new AbortController();
+  const layers: number[] = [];
+  const onProgress = ({ stage, done }: ProgressEvent) => {
+    if (stage !== "computing the adapter's start") return;
+    layers.push(done);
+    abort.abort();
+  };
+  const options = { ...given, method: "lora-xs", rank: 4, output: join(home, "aborted") };
+  const aborted = fineTune(options, { signal: abort.signal, onEvent: on("progress", onProgress) });
+  await expect(aborted).rejects.toThrow(abort.signal.reason);
+  expect(layers).toEqual([0]);
 });
 
 test("a method starts from gradients; a run that resumes has the values and does not compute them again", async () => {

@@ -23,11 +23,17 @@ test("texts that are compared come in batches that have some of each class, no m
   expect(suitedSettings({ examples: 800, classes: 50 }, true).batchSize).toBe(100);
 });
 
-const resolved = (given: object, kind = "classification", method = "aflora", { examples = 29, layers = 6 } = {}) =>
+const resolved = (
+  given: object,
+  kind = "classification",
+  method = "aflora",
+  { examples = 29, layers = 6, isNew = true } = {},
+) =>
   withRecipe(trainingOptions.parse(given) as never, findMethod(method), {
     kind: findTaskKind(kind),
     size: { examples, classes: 4 },
     layers,
+    isNew,
     suitsContrast: true,
   });
 
@@ -64,6 +70,17 @@ test("LoRA learns twice as fast from 800 texts on in more than six blocks, if th
     expect(rate(12, {}, kind)).toBe(4e-4);
   for (const method of ["aflora", "lora-xs"])
     expect(rate(12, {}, "regression", method)).toBe(rate(6, {}, "regression", method));
+});
+
+test("a head that comes from an adapter takes steps, because it is not fitted again", () => {
+  const { epochs } = resolved({ contrastive: false }, "classification", "head", { isNew: false });
+  expect(epochs).toBeGreaterThan(0);
+});
+
+test("a fitted head is refused if only the matrix of its last layer trains", () => {
+  expect(resolved({ head: "classifier" })).toMatchObject({ headStart: "new", contrastive: false });
+  for (const asked of [{ headStart: "fitted" }, { contrastive: true }])
+    expect(() => resolved({ head: "classifier", ...asked })).toThrow(/--head classifier keeps the bias/);
 });
 
 test("a head alone takes no steps, and kinds with a recipe or a loss of batches keep their settings", () => {

@@ -82,6 +82,14 @@ test("a page opened late has everything so far, and an open one receives later r
   await expect(fetch(server.url)).rejects.toThrow();
 });
 
+test("the end of a run whose folder was discarded is no error", async () => {
+  const { directory, server } = await watched("discarded");
+  const told = (await fetch(`${server.url}events`)).text();
+  await rm(directory, { recursive: true });
+  await server.close();
+  expect((await told).trimEnd()).toMatch(/event: end\ndata:$/);
+});
+
 test("a page that is opened before there is a run shows its stages, then the run", async () => {
   const server = await startWatchServer();
   onTestFinished(() => server.close().catch(() => {}));

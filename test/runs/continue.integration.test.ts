@@ -78,6 +78,7 @@ test("training can start from the best epoch of another run", async () => {
 test.each([
   [{ method: "sora" }, /the adapter in .* has method lora, not sora; leave the option out/],
   [{ rank: 8 }, /has rank 4, not 8/],
+  [{ headFeatures: "mean" }, /the head of the adapter in .* reads headFeatures family, not mean; leave the option out/],
   [{ adapter: "nowhere" }, /nowhere is not an adapter folder/],
 ])("refused, and nothing written: %j", async (more, message) => {
   const given = options("refused", { adapter: PEFT_LORA, model, ...more });

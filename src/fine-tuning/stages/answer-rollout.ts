@@ -36,7 +36,7 @@ interface Asking {
 }
 
 /** A model with weights that training changes in place. */
-type Trained = Pick<TrainOptions, "model" | "weights" | "schedule" | "settings" | "runtime">;
+type Trained = Pick<TrainOptions, "model" | "weights" | "schedule" | "settings" | "runtime" | "resume">;
 
 /** A written answer: its token ids, including the end, and its text. */
 interface Written {
@@ -65,8 +65,8 @@ export class AnswerRollout implements Rollout {
   #predictor: Promise<Predictor> | undefined;
   /** All different rewards so far, and whether two answers to one prompt ever differed in theirs. */
   readonly #rewards = new Set<number>();
-  #differed = false;
-  #failures = 0;
+  #differed: boolean;
+  #failures: number;
   #failure: string | undefined;
 
   private constructor(asking: Asking, trained: Trained) {
@@ -75,6 +75,9 @@ export class AnswerRollout implements Rollout {
     this.#trained = trained;
     this.#untrained = new TrainedParameters(trained.model, trained.schedule, trained.weights).copy();
     this.#settings = findTaskKind(task.kind).rollout!.settings(task.options ?? {});
+    // The rewards of steps before a run was resumed are not known: some may have differed.
+    this.#differed = trained.resume !== undefined;
+    this.#failures = trained.resume?.rollout?.failed ?? 0;
     this.#asked = new Map(task.train.map((example) => [example.index, example]));
   }
 
@@ -161,7 +164,8 @@ export class AnswerRollout implements Rollout {
   get notes(): string[] {
     if (this.#failures === 0) return [];
     const count = this.#failures === 1 ? "1 reward" : `${this.#failures} rewards`;
-    return [`${count} failed, so training left those answers out; the last one: ${this.#failure}`];
+    const last = this.#failure === undefined ? "" : `; the last one: ${this.#failure}`;
+    return [`${count} failed, so training left those answers out${last}`];
   }
 
   async release(): Promise<void> {

@@ -41,8 +41,8 @@ export const sampleAnswers: Stage<RunEnding> = {
       const table = { title, columns: ["prompt", "reference", "answer"], rows };
       return { ...ending, findings: { examples: rows.length, startsFitted: false, tables: [table] } };
     } catch (error) {
-      // A prompt that leaves no room for an answer is no reason to lose the run.
-      if (error instanceof UserError) return ending;
+      // Neither a prompt that leaves no room for an answer nor a slow first answer is a reason to lose the run.
+      if (error instanceof UserError || error === timeUp.reason) return ending;
       throw error;
     } finally {
       await model.release();

@@ -34,7 +34,7 @@ function dueStep(block: number, { earliestStep, most, totalSteps }: BlockSchedul
 /** Share of the work of all blocks over a run that remains. */
 export function workLeft(schedule: BlockSchedule): number {
   const { awaits, most, totalSteps } = schedule;
-  const saved = Array.from({ length: most }, (_, block) => 1 - dueStep(block, schedule) / totalSteps);
+  const saved = Array.from({ length: most }, (_, block) => Math.max(0, 1 - dueStep(block, schedule) / totalSteps));
   return 1 - saved.reduce((sum, each) => sum + each, 0) / awaits.length;
 }
 

@@ -62,6 +62,10 @@ test("the remaining work is known in advance", () => {
   expect(workLeft(schedule())).toBeCloseTo(1 - (0.9 + 0.6 + 0.3) / 4, 12);
 });
 
+test("blocks that would freeze after the end save no work", () => {
+  expect(workLeft(schedule({ earliestStep: 300 }))).toBe(1);
+});
+
 test("a contradictory schedule is refused", () => {
   for (const most of [0, 1.5, 5]) {
     expect(() => new BlockController(schedule({ most }))).toThrow(
