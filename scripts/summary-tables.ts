@@ -1,7 +1,7 @@
 import { parseCsv } from "../src/datasets/parse-csv.ts";
 import { markdownTable } from "../src/reports/markdown-table.ts";
 import { number, prefixed, spread } from "../src/reports/quantities.ts";
-import { grouped, isBeyondChance, mean, spreadOf } from "../src/studies/statistics.ts";
+import { grouped, isBeyondChance, mean, median, spreadOf } from "../src/studies/statistics.ts";
 import { withDraws } from "./draw-tables.ts";
 
 /** The first column of `study.csv` that is no factor of the study. */
@@ -108,7 +108,7 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
   // A model that answers all examples alike has no standard error.
   const errors = compared.map(({ error }) => error).filter((error) => !Number.isNaN(error));
   const said = [
-    `With this number of examples, a score's standard error is ${number(Number(mean(errors).toPrecision(2)))}.`,
+    `With this number of examples, a score's standard error is about ${number(Number(median(errors).toPrecision(2)))}.`,
     ...(Number.isNaN(sameAnswer) ? [] : [`Giving all examples the same answer scores ${number(sameAnswer)}.`]),
   ];
   return [markdownTable(rows), said.join(" "), ...ratesOf(trials)].join("\n\n");

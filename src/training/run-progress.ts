@@ -150,7 +150,7 @@ export class RunProgress {
   }
 }
 
-/** What the fit of a head has found: a run that resumes does not fit it again. */
+/** Results of fitting the head that a run which resumes needs: it does not fit the head again. */
 function foundByHead({ model, task }: Pick<TrainOptions, "model" | "task">) {
   const [{ features: headFeatures }, { options: taskOptions }] = [model, task];
   const hasThreshold = findTaskKind(task.kind).threshold !== undefined;

@@ -37,7 +37,7 @@ test("a summary's tables: scores over seeds, paired differences, learning rates 
   expect(lora).toBe("| lora | 0.01 | 2 | 0.55 ± 0.071 |  | 0.45 ± 0.071 | 200, 155, 100 | 3.00 TFLOP | 2.00 GB |");
   // Differences 0.02 and 0.021: a mean of 0.0205 with a standard error of 0.0005, 41 of which are beyond chance.
   expect(aflora).toContain("| 0.5705 ± 0.071 | +0.0205 ± 0.0005 * |");
-  expect(tables).toContain("a score's standard error is 0.03. Giving all examples the same answer scores 0.");
+  expect(tables).toContain("a score's standard error is about 0.03. Giving all examples the same answer scores 0.");
   expect(tables).toContain("| aflora | 0.01: 0.42 (0.52) |");
   const [, , withAccuracy] = summaryTables(csv, ["accuracy"]).split("\n");
   expect(withAccuracy).toBe(
