@@ -71,8 +71,9 @@ export class RunProgress {
   /** Evaluations since the first one whose first metric equals the best; 0 if there is none. */
   get evaluationsSinceBest(): number {
     const { best } = this;
+    if (!best) return 0;
     const { evaluations } = this.#state;
-    return best ? evaluations.length - 1 - evaluations.findIndex((each) => firstMetric(each) === firstMetric(best)) : 0;
+    return evaluations.length - 1 - evaluations.findIndex((each) => Object.is(firstMetric(each), firstMetric(best)));
   }
 
   /** Adds a finished step. @returns its record */
@@ -170,7 +171,9 @@ function addTotals(sum: RolloutTotals | undefined, step: RolloutTotals): Rollout
 function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean {
   const [metric, value] = Object.entries(evaluation.metrics)[0]!;
   const before = firstMetric(best);
-  if (value === before) return evaluation.loss <= best.loss;
+  if (Object.is(value, before)) return evaluation.loss <= best.loss;
+  // A correlation of equal predictions is NaN, and so is a mean of rewards that all failed: any number is better.
+  if (Number.isNaN(before)) return true;
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
@@ -185,7 +188,8 @@ export function isClearlyWorse(
 ): boolean {
   const [metric, value] = Object.entries(metrics)[0]!;
   const behind = (lowerIsBetter(metric) ? 1 : -1) * (value - firstMetric(other));
-  return behind > times * Math.hypot(errors[metric] ?? 0, other.errors?.[metric] ?? 0) + Number.EPSILON;
+  const chance = times * Math.hypot(errors[metric] || 0, other.errors?.[metric] || 0);
+  return Number.isNaN(value) || behind > chance + Number.EPSILON;
 }
 
 const firstMetric = ({ metrics }: EvaluationRecord): number => Object.values(metrics)[0]!;

@@ -30,6 +30,13 @@ test("a head that is hardly better than guessing must be beaten", () => {
   expect(bestOf(evaluation(0, 0.55, 0.68), evaluation(1, 0.6, 0.9))).toBe(1);
 });
 
+test("an epoch whose metric is not a number is the best only until another has a number", () => {
+  const numberless = evaluation(1, Number.NaN, 0.1);
+  expect(bestOf(numberless, evaluation(2, 0.1, 0.9))).toBe(2);
+  expect(bestOf(evaluation(0, 0.5, 0.5), numberless)).toBe(0);
+  expect(bestOf(numberless, evaluation(2, Number.NaN, 0.05))).toBe(2);
+});
+
 test("without a loss of guessing, a start must be beaten, even one without loss", () => {
   expect(bestWith(undefined, evaluation(0, 1, 0), evaluation(1, 0.95, 0.1))).toBe(0);
 });

@@ -154,7 +154,7 @@ export const rewardLearning: TaskKind<TextLikelihood, typeof options> = {
   recipe: { epochs: 1, batchSize: 4, maxLength: 1024 },
   huggingFace: languageModel.huggingFace,
   metrics: {
-    reward: ofAnswers(true, (answers) => meanOf(answers.map(({ reward }) => reward)) || 0),
+    reward: ofAnswers(true, (answers) => meanOf(answers.map(({ reward }) => reward))),
     answer_tokens: ofAnswers(false, (answers) => meanOf(answers.map(({ tokens }) => tokens)) || 0),
   },
   defaultMetrics: ["reward", "answer_tokens"],

@@ -5,7 +5,7 @@ const NO_CHANGE = 1e-4;
 
 /**
  * Notes of a finished run that may not have learned anything.
- * @param evaluations all of the run, beginning with the one before training
+ * @param evaluations all of the run, beginning with the one before training if it is known: a run that resumed may not have it
  * @param alike whether the model finally predicts the same for all examples although their labels differ
  */
 export function learningNotes(evaluations: readonly EvaluationRecord[], alike: boolean): string[] {
@@ -13,7 +13,7 @@ export function learningNotes(evaluations: readonly EvaluationRecord[], alike: b
   const least = losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
   const most = losses.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const notes: string[] = [];
-  if (losses.length > 1 && most - least <= NO_CHANGE * Math.abs(most)) {
+  if (evaluations[0]?.step === 0 && losses.length > 1 && most - least <= NO_CHANGE * Math.abs(most)) {
     notes.push(
       `the validation loss did not move (${least.toPrecision(5)} to ${most.toPrecision(5)}), so nothing was learned: raise the learning rate, or train longer`,
     );
