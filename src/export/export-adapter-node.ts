@@ -1,7 +1,8 @@
-import { readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { UserError } from "../errors.ts";
-import { makeFolder } from "../files/atomic-file-node.ts";
+import { makeFolder, writeFailure } from "../files/atomic-file-node.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { mergeWeights } from "../methods/merge.ts";
 import type { Adapter } from "../model/adapter.ts";
@@ -29,7 +30,7 @@ export interface ExportReport extends ExportAgreement {
   notes: readonly string[];
 }
 
-/** Largest accepted difference between the logits of an exported model and those of the run. */
+/** Largest accepted difference between the logits of an exported model and those of the run, as a share of the largest logit if above 1. */
 const TOLERANCE = 1e-4;
 
 /** Receives the next stage in a few words, and its expected size if known: bytes to write in float32, or seconds. */
@@ -44,11 +45,11 @@ interface ExportHooks {
 
 /**
  * Exports an adapter to another tool's format. First compares the result with the adapter's own model; if their logits differ by more
- * than 1e-4, no output is left behind.
+ * than 1e-4, or that share of a largest logit above 1, no output is left behind.
  * @param given examples to compare on
  * @param hooks `onStage` receives the next stage, `onWriting` the progress of the weights. With `takesWeights`, the export owns the base
  * model and frees its weights as soon as they are written, if the format compares without them
- * @throws UserError if the output folder is not empty, an option does not belong to the format, or the format cannot hold the method
+ * @throws UserError if the output folder is not empty or cannot be written, an option does not belong to the format, or the format cannot hold the method
  */
 export async function exportAdapter(
   base: BaseModel,
@@ -60,7 +61,7 @@ export async function exportAdapter(
 ): Promise<ExportReport> {
   const format = EXPORT_FORMATS.find(name);
   const options = EXPORT_FORMATS.parseOptions(format, own);
-  await refuseIfNotEmpty(output);
+  const exists = await refuseIfNotEmpty(output);
   // One text per example is enough.
   const examples = given.map(({ texts: _, ...example }) => example);
   const logitsOf = async (model: BaseModel, its: Adapter): Promise<Float32Array[]> => {
@@ -73,7 +74,8 @@ export async function exportAdapter(
   };
   const fitted = fitAdapter(base, adapter);
   const directory = resolve(output);
-  const folder = `${directory}.${process.pid}.tmp`;
+  // An output that exists may be a disk of its own, from which files cannot be moved to another.
+  const folder = `${exists ? join(directory, "export") : directory}.${randomUUID()}.tmp`;
   await makeFolder(folder);
   try {
     onStage("computing the outputs of the run's model");
@@ -100,29 +102,45 @@ export async function exportAdapter(
       },
     });
     const { largestDifference } = agreement;
+    // A regression's outputs may be far above 1, and rounding grows with them.
+    const tolerance = TOLERANCE * Math.max(1, largestOf(expected));
     // Written so that NaN is refused, too.
-    if (!(largestDifference <= TOLERANCE)) {
+    if (!(largestDifference <= tolerance)) {
       throw new Error(
-        `the exported model's logits differ from the run's by ${largestDifference}, more than ${TOLERANCE}; nothing was written to ${output}`,
+        `the exported model's logits differ from the run's by ${largestDifference}, more than ${tolerance}; nothing was written to ${output}`,
       );
     }
     const files = await sizesIn(folder);
-    await rmdir(directory).catch(() => undefined);
-    await rename(folder, directory);
+    await publish(folder, directory, exists);
     return { format: name, directory, files, comparedTexts: examples.length, notes: [], ...agreement };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** @throws UserError if the folder is not empty, or is a file */
-export async function refuseIfNotEmpty(output: string): Promise<void> {
+/** The largest magnitude of a logit. */
+const largestOf = (rows: readonly Float32Array[]): number =>
+  rows.reduce((largest, row) => row.reduce((most, logit) => Math.max(most, Math.abs(logit)), largest), 0);
+
+/** Makes a written folder the output. An output that exists may be a link or a mount point, so it is filled, not replaced. */
+async function publish(folder: string, directory: string, exists: boolean): Promise<void> {
+  try {
+    if (!exists) return await rename(folder, directory);
+    for (const name of await readdir(folder)) await rename(join(folder, name), join(directory, name));
+  } catch (error) {
+    throw writeFailure(directory, error);
+  }
+}
+
+/** @returns whether the folder exists @throws UserError if it is not empty, or is a file */
+export async function refuseIfNotEmpty(output: string): Promise<boolean> {
   const found = await stat(output).catch(() => undefined);
-  if (!found) return;
+  if (!found) return false;
   if (!found.isDirectory()) throw new UserError(`${output} is a file; name a new folder with --output`);
   if ((await readdir(output)).length > 0) {
     throw new UserError(`${output} is not empty; name a new folder with --output, or empty that one`);
   }
+  return true;
 }
 
 async function sizesIn(folder: string): Promise<Record<string, number>> {

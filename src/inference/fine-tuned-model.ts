@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import type { BaseModel } from "../model/base-model.ts";
-import { fitAdapter } from "../model/fitted-adapter.ts";
+import { fitToPredict } from "../model/fitted-adapter.ts";
 import { readMedia } from "../model/read-media.ts";
 import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -54,7 +54,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   /**
    * Callers outside of the package use {@link adapt}.
    * @internal
-   * @param adapter from `fitAdapter`, for which `compiled` was compiled
+   * @param adapter from `fitToPredict`, for which `compiled` was compiled
    */
   constructor(base: BaseModel, { description, parameters, novelty }: Adapter, compiled: CompiledModel) {
     this.description = description;
@@ -68,10 +68,10 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /**
    * Combines an adapter with a base model in memory. The model's weights are not copied.
-   * @throws UserError if they do not fit.
+   * @throws UserError if they do not fit, or both lack a weight of the head.
    */
   static async adapt(base: BaseModel, adapter: Adapter, runtime: Runtime): Promise<FineTunedModel> {
-    const fitted = fitAdapter(base, adapter);
+    const fitted = fitToPredict(base, adapter);
     return new FineTunedModel(
       base,
       fitted,

@@ -1,7 +1,7 @@
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import { type BaseModel, withHead } from "../model/base-model.ts";
-import { fitAdapter } from "../model/fitted-adapter.ts";
+import { fitToPredict } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { CompiledModel } from "./compiled-model.ts";
@@ -19,11 +19,11 @@ interface HostedAdapter {
 
 /**
  * Gives the base model the head that the adapter's task needs, and fits the adapter to it.
- * @throws UserError if the adapter does not fit the base model
+ * @throws UserError if the adapter does not fit the base model, or both lack a weight of the head
  */
 export async function fitHostedAdapter(of: BaseModel, adapter: Adapter): Promise<HostedAdapter> {
   const base = await withHead(of, adapter.description.task, 0);
-  const fitted = fitAdapter(base, adapter);
+  const fitted = fitToPredict(base, adapter);
   return {
     group: groupOf(adapter.description, base),
     compile: (runtime, alone) => CompiledModel.compile(base, fitted, runtime, { constantAdapter: alone }),

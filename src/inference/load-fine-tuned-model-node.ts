@@ -6,7 +6,7 @@ import { ADAPTER_DESCRIPTION } from "../model/adapter.ts";
 import { loadBaseModel, openModel, resolveModelFolder } from "../model/load-base-model-node.ts";
 import { type BaseOptions, openAdapter, tunedModelFolder } from "../model/open-adapter-node.ts";
 import { PEFT_CONFIG } from "../model/peft/peft-files.ts";
-import { adapterOfUntuned, refuseNewWeights } from "../model/untuned-adapter.ts";
+import { adapterOfUntuned } from "../model/untuned-adapter.ts";
 import { modelFiles } from "../model-files/model-folder-node.ts";
 import { nodeRuntime, type RuntimePlace } from "../runtime/runtime-node.ts";
 import { Runtime } from "../runtime/session.ts";
@@ -76,7 +76,6 @@ async function loadWholeModel(
   const { task } = untuned.description;
   const format = given ?? formatToAnswer({ writes: asked ?? writesTexts(task), packs: runtime.packs });
   const base = await opened.read(task, 0, format);
-  refuseNewWeights(base);
   return FineTunedModel.adapt(base, untuned, runtime);
 }
 

@@ -2,7 +2,7 @@ import { UserError, withCode } from "../errors.ts";
 import { readAll } from "../files/byte-source.ts";
 import { ADAPTER_DESCRIPTION, readAdapter } from "../model/adapter.ts";
 import { openBaseModel, readBaseModel } from "../model/base-model.ts";
-import { adapterOfUntuned, refuseNewWeights } from "../model/untuned-adapter.ts";
+import { adapterOfUntuned } from "../model/untuned-adapter.ts";
 import type { ModelFiles } from "../model-files/model-files.ts";
 import type { BaseFormat } from "../models/base-format.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -45,7 +45,6 @@ async function modelOf(
   const opened = await openBaseModel(files);
   const untuned = adapterOfUntuned(files.location, opened);
   const base = await opened.read(untuned.description.task, 0, format);
-  refuseNewWeights(base);
   return FineTunedModel.adapt(base, untuned, runtime);
 }
 

@@ -3,7 +3,6 @@ import { UserError } from "../errors.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../model/load-base-model-node.ts";
 import { type BaseOptions, openAdapter } from "../model/open-adapter-node.ts";
-import { refuseNewWeights } from "../model/untuned-adapter.ts";
 import { untunedAdapter } from "../model/untuned-adapter-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { AdapterHost } from "./adapter-host.ts";
@@ -53,10 +52,9 @@ export async function loadSeveralModels(
       hosts.push(host);
       for (const [name, adapter] of over) {
         await host.add(name, adapter, { alone: over.length === 1 });
-        const { base, kind } = host.use(name);
+        const { kind } = host.use(name);
         if (kind.reads !== undefined)
           throw new UserError(`"${name}" reads ${kind.reads}, but requests hold texts; ask it with aflora predict`);
-        if (adapter.parameters.size === 0) refuseNewWeights(base);
       }
     }
   } catch (error) {

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, open, rename, rm, stat, symlink } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { UserError } from "../errors.ts";
-import { makeFolder } from "../files/atomic-file-node.ts";
+import { makeFolder, writeFailure } from "../files/atomic-file-node.ts";
+import { holdFolder, type Release } from "../files/kernel-lock-node.ts";
 
 /** Progress of a download, over all files of one repository that are not in the cache yet. */
 export interface DownloadProgress {
@@ -29,21 +30,29 @@ export interface RemoteFile {
 /** Requests a file. Throws a UserError if the answer is final, any other error if a retry may help. */
 export type Request = (file: RemoteFile, headers: Record<string, string>) => Promise<Response>;
 
+/** Receives a file's bytes on the disk, and those of the latest chunk. */
+type OnBytes = (done: number, fresh: number) => void;
+
 /** Consecutive attempts without a new byte after which a download fails. */
 const MAX_FAILURES = 4;
+/** Time between looks whether another download of a file has ended, in milliseconds. */
+const POLL = 100;
 
 /**
  * Downloads files into a repository's folder of the Hugging Face cache (`blobs/HASH`, with links to them in
  * `snapshots/COMMIT/PATH`). Files in the cache are not downloaded again; an interrupted file continues where it stopped.
- * @throws UserError if the connection keeps failing, or a file differs from the size or hash on the hub: then it is not
- * kept.
+ * @throws UserError if the connection keeps failing, the cache cannot be written, or a file differs from the size or hash
+ * on the hub: then it is not kept. After an abort, the signal's reason.
  */
 export async function downloadFiles(
   folder: string,
   commit: string,
   files: readonly RemoteFile[],
   request: Request,
-  onProgress?: (progress: DownloadProgress) => void,
+  {
+    onProgress,
+    signal,
+  }: { onProgress?: ((progress: DownloadProgress) => void) | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const sizes = await Promise.all(files.map(({ hash }) => sizeOf(join(folder, "blobs", hash))));
   const blobs = new Map(files.map((file, i) => [file.hash, sizes[i] === undefined ? file : undefined]));
@@ -53,43 +62,55 @@ export async function downloadFiles(
   let before = 0;
   let received = 0;
   for (const file of missing) {
-    await fetchOnce(join(folder, "blobs", file.hash), (blob) =>
-      fetchBlob(blob, file, request, (done, fresh) => {
-        received += fresh;
-        const bytesPerSecond = (1000 * received) / (performance.now() - started);
-        onProgress?.({ file: file.path, done: before + done, total, bytesPerSecond });
-      }),
-    );
+    const onBytes: OnBytes = (done, fresh) => {
+      received += fresh;
+      const bytesPerSecond = (1000 * received) / (performance.now() - started);
+      onProgress?.({ file: file.path, done: before + done, total, bytesPerSecond });
+    };
+    const blob = join(folder, "blobs", file.hash);
+    const release = await holdBlob(blob, onBytes, signal);
+    try {
+      await fetchBlob(blob, file, request, onBytes, signal);
+    } finally {
+      await release();
+    }
     before += file.size;
   }
   for (const { path, hash } of files)
     await linkTo(join(folder, "blobs", hash), join(folder, "snapshots", commit, path));
 }
 
-/** Downloads of this process that have not ended, by blob. */
-const downloads = new Map<string, Promise<void>>();
+const partOf = (blob: string): string => `${blob}.incomplete`;
 
-/** Fetches a blob, unless another load of this process fetches it: two downloads into one file would damage it. */
-async function fetchOnce(blob: string, fetch: (blob: string) => Promise<void>): Promise<void> {
-  for (let other = downloads.get(blob); other; other = downloads.get(blob)) {
-    await other.catch(() => undefined);
-    if ((await sizeOf(blob)) !== undefined) return;
+/** Waits while another load downloads a blob, in this process or another: two downloads into one file would damage it. */
+async function holdBlob(blob: string, onBytes: OnBytes, signal: AbortSignal | undefined): Promise<Release> {
+  const repository = dirname(dirname(blob));
+  // As other Hugging Face tools name it. It is never removed: two loads could each hold a file of that name.
+  const lock = join(dirname(repository), ".locks", basename(repository), `${basename(blob)}.lock`);
+  await makeFolder(dirname(lock));
+  await written(lock, async () => (await open(lock, "a")).close());
+  for (;;) {
+    signal?.throwIfAborted();
+    const release = await holdFolder(lock);
+    if (release) return release;
+    onBytes((await sizeOf(partOf(blob))) ?? 0, 0);
+    await pause(POLL, signal);
   }
-  const own = fetch(blob).finally(() => downloads.delete(blob));
-  downloads.set(blob, own);
-  await own;
 }
 
-/** @param onBytes called for each chunk, with the file's bytes on the disk and the chunk's */
 async function fetchBlob(
   blob: string,
   file: RemoteFile,
   request: Request,
-  onBytes: (done: number, fresh: number) => void,
+  onBytes: OnBytes,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  const part = `${blob}.incomplete`;
+  const part = partOf(blob);
   await makeFolder(dirname(blob));
   for (let failures = 0; ; ) {
+    signal?.throwIfAborted();
+    // Another process or tool may have finished it meanwhile.
+    if ((await sizeOf(blob)) !== undefined) return rm(part, { force: true });
     const have = (await sizeOf(part)) ?? 0;
     if (have === file.size) break;
     let reason = "the connection closed";
@@ -97,6 +118,7 @@ async function fetchBlob(
       // A part that is longer than the file is discarded.
       await append(part, have > file.size ? 0 : have, file, request, onBytes);
     } catch (error) {
+      signal?.throwIfAborted();
       if (error instanceof UserError) throw error;
       reason = reasonOf(error);
     }
@@ -109,26 +131,20 @@ async function fetchBlob(
         { code: "network" },
       );
     }
-    if (now < file.size) await wait(100 * 2 ** failures);
+    if (now < file.size) await pause(100 * 2 ** failures, signal);
   }
-  if (file.size === 0) await (await open(part, "w")).close();
+  if (file.size === 0) await written(part, async () => (await open(part, "w")).close());
   if ((await hashOf(part, file)) !== file.hash) {
     await rm(part);
     throw new UserError(
       `${file.url} arrived damaged (its hash differs from the one on the hub) and was not kept; try again`,
     );
   }
-  await rename(part, blob);
+  await written(blob, () => rename(part, blob));
 }
 
 /** Requests the bytes after the first `have`, and appends them until the connection ends. */
-async function append(
-  part: string,
-  have: number,
-  file: RemoteFile,
-  request: Request,
-  onBytes: (done: number, fresh: number) => void,
-): Promise<void> {
+async function append(part: string, have: number, file: RemoteFile, request: Request, onBytes: OnBytes): Promise<void> {
   const range: Record<string, string> = have ? { Range: `bytes=${have}-` } : {};
   const response = await request(file, { ...range, "Accept-Encoding": "identity" });
   // A server may answer a range request with the whole file.
@@ -143,16 +159,30 @@ async function append(
   };
   if (response.status === 416) return refuse(`no more than ${have}`);
   if (length !== null && done + Number(length) !== file.size) return refuse(done + Number(length));
-  const output = await open(part, resumed ? "a" : "w");
+  const output = await written(part, () => open(part, resumed ? "a" : "w"));
   try {
     for await (const bytes of response.body ?? []) {
       done += bytes.length;
       if (done > file.size) return await refuse("more");
-      await output.appendFile(bytes);
+      await written(part, () => output.appendFile(bytes));
       onBytes(done, bytes.length);
     }
   } finally {
-    await output.close();
+    await written(part, () => output.close());
+  }
+}
+
+/** Waits, and ends early after an abort. */
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  await wait(milliseconds, undefined, { signal }).catch(() => undefined);
+}
+
+/** Runs a change of a file. @throws UserError if the disk is full or the file cannot be written */
+async function written<Value>(path: string, change: () => Promise<Value>): Promise<Value> {
+  try {
+    return await change();
+  } catch (error) {
+    throw writeFailure(path, error);
   }
 }
 
@@ -169,13 +199,15 @@ async function linkTo(blob: string, pointer: string): Promise<void> {
   await makeFolder(dirname(pointer));
   // Another download of the same files may have made the link meanwhile, and be reading it.
   const made = `${blob}.${randomUUID()}`;
-  try {
-    await symlink(relative(dirname(pointer), blob), made);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
-    await copyFile(blob, made);
-  }
-  await rename(made, pointer);
+  await written(pointer, async () => {
+    try {
+      await symlink(relative(dirname(pointer), blob), made);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
+      await copyFile(blob, made);
+    }
+    await rename(made, pointer);
+  });
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

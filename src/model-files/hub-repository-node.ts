@@ -235,7 +235,7 @@ async function openRemote(
             // The download counts the bytes itself.
             { deadline: deadlineFor(size), maxBytes: Number.POSITIVE_INFINITY },
           ),
-        options.onProgress,
+        options,
       );
       if (commit !== revision) {
         const ref = join(folder, "refs", revision);

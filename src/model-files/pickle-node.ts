@@ -182,6 +182,7 @@ async function readLegacy(source: ByteSource): Promise<Contents> {
   const [, , , root, keys] = values;
   const ranges = new Map<string, Range>();
   for (const key of Array.isArray(keys) ? keys : []) {
+    if (!isName(key)) throw new UserError(`${location} is damaged: it names a storage in another way than by its key`);
     const storage = storages.get(String(key));
     if (!storage) throw new UserError(`${location} is damaged: it holds a storage "${key}" that no tensor names`);
     const bytes = storage.length * ELEMENT_BYTES[storage.dtype];
@@ -196,6 +197,8 @@ async function readLegacy(source: ByteSource): Promise<Contents> {
   return { root, ranges };
 }
 
+/** Whether a value is a name or a key. As text, nested tuples that share their parts could fill all memory. */
+const isName = (value: unknown): value is string | number => typeof value === "string" || typeof value === "number";
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const areCounts = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount);
 
@@ -215,7 +218,8 @@ const tensorsOnly: Allowed = {
   persistent(id) {
     const [kind, type, key, , length] = Array.isArray(id) ? id : [];
     const dtype = type instanceof Global ? STORAGE_TYPES[type.name] : undefined;
-    return kind === "storage" && dtype && isCount(length) ? new Storage(String(key), dtype, length) : undefined;
+    const fits = kind === "storage" && dtype && isName(key) && isCount(length);
+    return fits ? new Storage(String(key), dtype, length) : undefined;
   },
 };
 
@@ -224,6 +228,7 @@ function tensorsOf(location: string, root: unknown, ranges: ReadonlyMap<string, 
   const tensors = new Map<string, StridedTensor>();
   for (const [name, tensor] of root instanceof Map ? root : []) {
     if (!(tensor instanceof StridedTensor)) continue;
+    if (!isName(name)) throw new UserError(`${location} is damaged: a tensor's name is no text; get the file again`);
     const { storage, offset, shape, strides } = tensor;
     const available = ranges.get(storage.key)?.bytes ?? 0;
     const fits =

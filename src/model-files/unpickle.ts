@@ -142,6 +142,8 @@ class PickleMachine {
 
   /** Pushes a module's member if the pickle may mention it. */
   global(module: unknown, member: unknown): void {
+    // As text, nested tuples that share their parts could fill all memory.
+    if (typeof module !== "string" || typeof member !== "string") throw this.bytes.damaged("a name that is no text");
     const full = `${module}.${member}`;
     if (!this.#allowed.globals.has(full)) {
       throw new UserError(

@@ -44,6 +44,21 @@ export function fitAdapter(base: BaseModel, { description, parameters, novelty }
   return { description, parameters: fitted, novelty, adaptation };
 }
 
+/**
+ * Fits an adapter to a base model that predicts with it. Newly initialized weights would give random answers.
+ * @throws UserError if neither the adapter nor the base model's checkpoint has a weight of the head, and like {@link fitAdapter}
+ */
+export function fitToPredict(base: BaseModel, adapter: Adapter): FittedAdapter {
+  const missing = base.newWeights.filter(({ name }) => !adapter.parameters.has(name));
+  if (missing.length === 0) return fitAdapter(base, adapter);
+  const names = missing.map(({ name }) => name).join(", ");
+  throw new UserError(
+    adapter.parameters.size === 0
+      ? `${base.name} cannot predict without training: it has no weights ${names}; train it first`
+      : `the adapter cannot predict on ${base.name}: neither of them has the weights ${names}; train with --adapter to continue from it`,
+  );
+}
+
 /** Shapes of all parameters of an adapter: the method's, the head's, and the backbone's if the method trains it. */
 export function adaptedShapes(
   { trace }: Pick<BaseModel, "trace">,

@@ -1,11 +1,9 @@
-import { UserError } from "../errors.ts";
 import { head } from "../methods/head.ts";
 import type { FolderConfig } from "../model-files/model-folder.ts";
 import type { ModelDescription } from "../models/families.ts";
 import type { Pooling } from "../models/pooling.ts";
 import { embeddingKind, recognizeHead, TASK_KINDS } from "../tasks/task-kinds.ts";
 import type { Adapter, AdapterDescription } from "./adapter.ts";
-import type { BaseModel } from "./base-model.ts";
 
 /** Default limit on the tokens of an embedded text, if the model's folder has none. */
 const MAX_LENGTH = 256;
@@ -64,11 +62,4 @@ function taskOf(
   }
   const written = forModel.find(({ modelKind }) => modelKind !== undefined);
   return { kind: (written ?? embeddingKind()).name, labels: [] };
-}
-
-/** An untuned model must have all weights: newly initialized ones would give random answers. @throws UserError if it lacks some */
-export function refuseNewWeights({ name, newWeights }: Pick<BaseModel, "name" | "newWeights">): void {
-  if (newWeights.length === 0) return;
-  const missing = newWeights.map((weight) => weight.name).join(", ");
-  throw new UserError(`${name} cannot predict without training: it has no weights ${missing}; train it first`);
 }

@@ -35,7 +35,7 @@ const SENTENCES = [
 /**
  * Exports the adapter of a finished run (best epoch) to another tool's format. First compares the result with the run's
  * model on the run's validation texts. If these are missing or changed, it compares on built-in sentences and adds a note.
- * If the logits differ by more than 1e-4, no output is left behind.
+ * If the logits differ by more than 1e-4, or that share of a largest logit above 1, no output is left behind.
  * @throws UserError if the folder is no finished run, the output folder is not empty, or the format cannot hold the method
  */
 export async function exportRun(

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -85,6 +85,18 @@ describe("merged and ONNX folders compute the same as the adapter on its base", 
       const report = await exportAdapter(base, adapter, { format, output }, runtime, EXAMPLES);
       expect(report.largestDifference, format).toBeLessThan(1e-5);
     }
+  });
+
+  test("a regression's large values, whose rounding is far above that of probabilities", async () => {
+    const model = await writeTinyFamily(join(directory, "prices"), "bert-1", { blocks: 1 });
+    const task = { name: "price", kind: "regression" as const, labels: [], metrics: ["pearson" as const] };
+    const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 }, task);
+    const weight = adapter.parameters.get("classifier.weight")!.data;
+    weight.set(weight.map((value) => 2 ** 20 * value));
+    const output = join(directory, "prices-merged");
+    const report = await exportAdapter(base, adapter, { format: "merged", output }, runtime, EXAMPLES);
+    expect(report.largestDifference).toBeGreaterThan(1e-4);
+    expect(report.largestDifference).toBeLessThan(10);
   });
 
   test("token labels", async () => {
@@ -294,6 +306,24 @@ describe("Transformers.js", () => {
     await tuned.release();
     expect(Math.abs(logits.data[0] - expected!.value!)).toBeLessThan(1e-4);
   });
+});
+
+test("an empty folder behind a link takes an export, and nothing that an earlier process left", async () => {
+  const model = await writeTinyFamily(join(directory, "linked-model"), "bert-1", { blocks: 1 });
+  const { base, adapter } = await tinyAdapter(model, "lora", { rank: 2 });
+  const [output, target] = [join(directory, "linked"), join(directory, "target")];
+  await mkdir(target);
+  await symlink(target, output, "junction");
+  for (const path of [output, join(directory, "beside")]) {
+    await mkdir(`${path}.${process.pid}.tmp`);
+    await writeFile(join(`${path}.${process.pid}.tmp`, "left.txt"), "left");
+    const { files } = await exportAdapter(base, adapter, { format: "merged", output: path }, runtime, EXAMPLES);
+    expect((await readdir(path)).sort()).toEqual(Object.keys(files).sort());
+    expect(Object.keys(files)).not.toContain("left.txt");
+  }
+  expect((await lstat(output)).isSymbolicLink()).toBe(true);
+  expect(await readdir(target)).toContain("model.safetensors");
+  expect((await readdir(directory)).filter((name) => /\.[0-9a-f-]{36}\.tmp$/.test(name))).toEqual([]);
 });
 
 describe("nothing is left behind", () => {

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startFrom } from "../../src/fine-tuning/start-from-adapter.ts";
 import { float32 } from "../../src/graph/tensor.ts";
+import { AdapterHost } from "../../src/inference/adapter-host.ts";
 import { CompiledModel } from "../../src/inference/compiled-model.ts";
 import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
 import { fitAdapter } from "../../src/model/fitted-adapter.ts";
@@ -14,7 +16,7 @@ import type { TensorToWrite } from "../../src/model-files/safetensors.ts";
 import { openSafetensorsFile, writeSafetensors } from "../../src/model-files/safetensors-node.ts";
 import { readTensors } from "../../src/model-files/tensor-source.ts";
 import { runtime } from "../support/runtime.ts";
-import { writeTinyFamily } from "../support/tiny-family.ts";
+import { removeHead, writeTinyFamily } from "../support/tiny-family.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/peft/", import.meta.url));
 let directory: string;
@@ -109,6 +111,29 @@ describe("adapters that peft wrote give the logits that peft gave (oracle/peft_a
     const base = await loadBaseModel(model, adapter.description.task, 0);
     expect(base.newWeights).toEqual([]);
     expect(fitAdapter(base, adapter).parameters.get("classifier.weight")).toBe(base.weights.get("classifier.weight"));
+  });
+});
+
+describe("without the head's weights in the adapter or the base model", () => {
+  test.each([
+    ["no head", /classifier/, "pooler.dense.weight, pooler.dense.bias, classifier.weight, classifier.bias"],
+    ["only a classifier", /^$/, "pooler.dense.weight, pooler.dense.bias"],
+  ])("%s: prediction is refused, and training continues", async (what, left, names) => {
+    const headless = await writeTinyFamily(join(directory, `headless ${what}`), "bert-1");
+    await removeHead(headless, "bert");
+    const folder = await rewrite(changed("lora", { [what]: true }), (tensors) => {
+      for (const name of [...tensors.keys()]) if (left.test(name)) tensors.delete(name);
+    });
+    const refused = `neither of them has the weights ${names}; train with --adapter to continue from it`;
+    await expect(loadFineTunedModel(folder, runtime, { model: headless })).rejects.toThrow(refused);
+    const adapter = await readPeftAdapter(folder, { model: headless });
+    const base = await loadBaseModel(headless, adapter.description.task, 0);
+    const host = new AdapterHost(base, runtime);
+    await expect(host.add("mine", adapter)).rejects.toThrow(refused);
+    await host.release();
+    const start = startFrom(base, adapter);
+    expect(start.newWeights.map(({ name }) => name).join(", ")).toBe(names);
+    expect(start.parameters.get("pooler.dense.weight")).toBe(base.weights.get("pooler.dense.weight"));
   });
 });
 

@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { existsSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -14,6 +16,9 @@ const sha256 = createHash("sha256").update(weights).digest("hex");
 const tokenizer = { "tokenizer.json": "{}", "tokenizer_config.json": '{"a":1}' };
 const files = { "config.json": '{"model_type":"bert"}', ...tokenizer, "model.safetensors": weights };
 const large = ["model.safetensors"];
+
+/** The sources as they were built, for processes of their own. */
+const BUILT = new URL("../../dist/model-files/hub-node.js", import.meta.url).href;
 
 let hub: LocalHub;
 let cache: string;
@@ -175,6 +180,66 @@ describe("resolveModel", () => {
     hub.ignoreRanges = true;
     await resolveModel("owner/model", options);
     expect(weights.equals(await readFile(blob))).toBe(true);
+  });
+
+  it("waits for another process that downloads the same file, and continues it if that process is killed", async () => {
+    hub.repositories.push({ kind: "model", name: "owner/model", files, large });
+    hub.breakOff = [100_000];
+    const stored = () => hub.received.filter(({ host }) => host === "storage").map(({ headers }) => headers.range);
+    const part = join(cache, "models--owner--model", "blobs", `${sha256}.incomplete`);
+    const script = `import { resolveModel } from ${JSON.stringify(BUILT)};
+      await resolveModel("owner/model", ${JSON.stringify(options)});`;
+    const first = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "inherit" });
+    await expect.poll(async () => (await stat(part).catch(() => undefined))?.size).toBe(100_000);
+    const told: number[] = [];
+    const second = resolveModel("owner/model", { ...options, onProgress: ({ done }) => told.push(done) });
+    await expect.poll(() => told.length).toBeGreaterThan(2);
+    expect(stored()).toEqual([undefined]);
+    first.kill("SIGKILL");
+    expect(await readFile(join(await second, "model.safetensors"))).toEqual(weights);
+    expect(stored()).toEqual([undefined, "bytes=100000-"]);
+  });
+
+  it("takes a file that another tool has downloaded meanwhile", async () => {
+    hub.repositories.push({ kind: "model", name: "owner/model", files, large });
+    hub.breakOff = [100_000];
+    const blob = join(cache, "models--owner--model", "blobs", sha256);
+    const folder = await resolveModel("owner/model", {
+      ...options,
+      onProgress({ file }) {
+        if (file !== "model.safetensors") return;
+        writeFileSync(blob, weights);
+        hub.drop();
+      },
+    });
+    expect(await readFile(join(folder, "model.safetensors"))).toEqual(weights);
+    expect(hub.received.filter(({ host }) => host === "storage")).toHaveLength(1);
+    expect((await blobs("models--owner--model")).filter((name) => name.endsWith(".incomplete"))).toEqual([]);
+  });
+
+  it("stops at once with the reason of an abort, and keeps the received part", async () => {
+    hub.repositories.push({ kind: "model", name: "owner/model", files, large });
+    hub.breakOff = [100_000];
+    const controller = new AbortController();
+    const reason = new Error("stopped by the user");
+    const onProgress = ({ file }: DownloadProgress): void => {
+      if (file === "model.safetensors") controller.abort(reason);
+    };
+    const stopped = resolveModel("owner/model", { ...options, onProgress, signal: controller.signal });
+    await expect(stopped).rejects.toBe(reason);
+    expect(hub.received.filter(({ host }) => host === "storage")).toHaveLength(1);
+    expect(await blobs("models--owner--model")).toContain(`${sha256}.incomplete`);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("reports a full disk at once, and not a broken connection", async () => {
+    hub.repositories.push({ kind: "model", name: "owner/model", files, large });
+    const folder = join(cache, "models--owner--model", "blobs");
+    await mkdir(folder, { recursive: true });
+    await symlink("/dev/full", join(folder, `${sha256}.incomplete`));
+    const error = await resolveModel("owner/model", options).catch((each) => each);
+    expect(error.message).toMatch(/^cannot write .*\.incomplete: the disk is full; free some space/);
+    expect(error.code).toBe("cannot-write");
+    expect(hub.received.filter(({ host }) => host === "storage")).toHaveLength(1);
   });
 
   it("gives up if a connection keeps dropping, and keeps the received part", async () => {

@@ -2,66 +2,27 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { bytesSource } from "../../src/files/byte-source.ts";
 import { Graph } from "../../src/graph/graph.ts";
-import { GRAPH, MODEL } from "../../src/graph/onnx-schema.ts";
+import { GRAPH } from "../../src/graph/onnx-schema.ts";
 import { encodeMessage } from "../../src/graph/protobuf-message.ts";
-import { memoryFiles } from "../../src/model-files/model-files.ts";
-import { openOnnx } from "../../src/model-files/onnx/onnx-format.ts";
 import type { EncoderArchitecture } from "../../src/models/architecture.ts";
 import { describeModel } from "../../src/models/families.ts";
 import { ForwardContext } from "../../src/models/forward-context.ts";
 import { runBudget } from "../../src/training/batches/micro-batches.ts";
-
-const WIDTH = 4;
-const config = { model_type: "made-up", vocab_size: 3, max_position_embeddings: 8 };
-
-interface Model {
-  node: object[];
-  initializer: object[];
-  input: object[];
-  output: object[];
-}
-
-const tensor = (name: string, dims: number[], values: readonly number[], more: object = {}): object => ({
-  name,
-  dims,
-  dataType: 1,
-  rawData: new Uint8Array(Float32Array.from(values).buffer),
-  ...more,
-});
-const node = (opType: string, input: string[], output: string[], attribute: object[] = []): object => ({
-  name: output[0],
-  opType,
-  input,
-  output,
-  attribute,
-});
-const int64Bytes = (...values: number[]): Uint8Array => new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
-const port = (name: string): object => ({ name, type: { tensorType: { elemType: 7 } } });
-
-/** Looks up tokens and multiplies them by a matrix. */
-const small = (): Model => ({
-  node: [node("Gather", ["table", "input_ids"], ["words"]), node("MatMul", ["words", "matrix"], ["last_hidden_state"])],
-  initializer: [
-    tensor("table", [3, WIDTH], new Array(3 * WIDTH).fill(0.5)),
-    tensor(
-      "matrix",
-      [WIDTH, WIDTH],
-      Array.from({ length: WIDTH * WIDTH }, (_, i) => i),
-    ),
-  ],
-  input: [port("input_ids")],
-  output: [port("last_hidden_state")],
-});
-
-const bytesOf = (graph: object, version = 17): Uint8Array =>
-  new Uint8Array(encodeMessage(MODEL, { irVersion: 8, graph: { name: "g", ...graph }, opsetImport: [{ version }] }));
-const open = (bytes: Uint8Array, beside: Record<string, Uint8Array> = {}) =>
-  openOnnx(bytesSource("made/model.onnx", bytes), memoryFiles("made", beside), "");
-async function describeBytes(bytes: Uint8Array, beside?: Record<string, Uint8Array>) {
-  return describeModel(config, (await open(bytes, beside)).network);
-}
+import {
+  bytesOf,
+  config,
+  describeBytes,
+  int,
+  int64Bytes,
+  type Model,
+  node,
+  open,
+  port,
+  small,
+  tensor,
+  WIDTH,
+} from "./onnx-model.ts";
 
 describe("an ONNX file", () => {
   test("of an unknown family has its layers, with weights in Hugging Face's order", async () => {
@@ -110,100 +71,6 @@ describe("an ONNX file", () => {
     const beside = { "model.onnx_data": new Uint8Array(Float32Array.of(1, 2, 3).buffer) };
     const source = await open(bytesOf(model), beside);
     expect([...(await source.read("matrix.weight")).data]).toEqual([2, 3]);
-  });
-});
-
-/** Values of int8 or uint8, with their scale and zero point. */
-const stored = (name: string, dims: number[], values: readonly number[], signed: boolean): object => ({
-  name,
-  dims,
-  dataType: signed ? 3 : 2,
-  rawData: signed ? new Uint8Array(Int8Array.from(values).buffer) : Uint8Array.from(values),
-});
-const int = (name: string, i: number): object => ({ name, i, type: 2 });
-
-describe("quantised weights are dequantised", () => {
-  const weightOf = async (model: Model, name: string) => [...(await (await open(bytesOf(model))).read(name)).data];
-
-  test("of dynamic quantisation, with rows that are no longer rounded", async () => {
-    const model = small();
-    model.node = [
-      node("Gather", ["table_quantized", "input_ids"], ["rows"]),
-      node("DequantizeLinear", ["rows", "step", "middle"], ["words"]),
-      node("DynamicQuantizeLinear", ["words"], ["q", "s", "z"]),
-      node("MatMulInteger", ["q", "matrix_quantized", "z", "zeros"], ["whole"]),
-      node("Cast", ["whole"], ["real"], [int("to", 1)]),
-      node("Mul", ["s", "scales"], ["both"]),
-      node("Mul", ["real", "both"], ["last_hidden_state"]),
-    ];
-    model.initializer = [
-      stored("table_quantized", [3, 2], [0, 1, 2, 3, 4, 5], false),
-      tensor("step", [], [0.5]),
-      stored("middle", [], [2], false),
-      stored("matrix_quantized", [2, 2], [-3, 4, 5, -6], true),
-      stored("zeros", [2], [1, 0], true),
-      tensor("scales", [2], [0.25, 2]),
-    ];
-    expect(await weightOf(model, "table")).toEqual([-1, -0.5, 0, 0.5, 1, 1.5]);
-    // One row for each output, [out, in].
-    expect(await weightOf(model, "matrix.weight")).toEqual([-1, 1, 8, -12]);
-    expect((await describeBytes(bytesOf(model))).config.hiddenSize).toBe(2);
-  });
-
-  test("in blocks of 4 bits, with and without zero points", async () => {
-    const model = small();
-    const attributes = [int("K", 32), int("N", 1), int("bits", 4), int("block_size", 16)];
-    const product = (...inputs: string[]) => {
-      const made = node("MatMulNBits", inputs, ["last_hidden_state"], attributes);
-      return { ...made, domain: "com.microsoft" };
-    };
-    model.initializer = [
-      tensor("table", [3, 32], new Array(96).fill(0)),
-      stored("matrix_Q4", [1, 2, 8], [0x21, ...new Array(7).fill(0x88), 0xf0, ...new Array(7).fill(0x88)], false),
-      tensor("scales", [1, 2], [0.5, 2]),
-      stored("middles", [1, 1], [0x31], false),
-    ];
-    model.node[1] = product("words", "matrix_Q4", "scales");
-    const even = await weightOf(model, "matrix.weight");
-    expect([even[0], even[1], even[2], even[16], even[17]]).toEqual([-3.5, -3, 0, -16, 14]);
-    model.node[1] = product("words", "matrix_Q4", "scales", "middles");
-    const own = await weightOf(model, "matrix.weight");
-    expect([own[0], own[1], own[2], own[16], own[17]]).toEqual([0, 0.5, 3.5, -6, 24]);
-    model.node[1] = product("words", "matrix_Q4", "middles");
-    await expect(open(bytesOf(model))).rejects.toThrow(
-      /keeps a weight \[1, 32\] of 4 bits in a way that is not supported/,
-    );
-  });
-
-  test("that the graph casts, scales, shifts and transposes", async () => {
-    const model = small();
-    model.node = [
-      node("Gather", ["table", "input_ids"], ["words"]),
-      node("Cast", ["bytes"], ["real"], [int("to", 1)]),
-      node("Sub", ["real", "middle"], ["moved"]),
-      node("Mul", ["moved", "scales"], ["scaled"]),
-      node("Transpose", ["scaled"], ["m"]),
-      node("MatMul", ["words", "m"], ["last_hidden_state"]),
-    ];
-    model.initializer[1] = stored("bytes", [3, 4], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], true);
-    model.initializer.push(tensor("middle", [], [1]), tensor("scales", [3, 1], [1, 10, 100]));
-    const source = await open(bytesOf(model));
-    expect([...source.tensors].map(([name, { shape }]) => [name, shape])).toContainEqual(["m.weight", [3, 4]]);
-    expect(await weightOf(model, "m.weight")).toEqual([0, 1, 2, 3, 40, 50, 60, 70, 800, 900, 1000, 1100]);
-  });
-
-  test("in blocks along an axis", async () => {
-    const model = small();
-    model.node[1] = node(
-      "DequantizeLinear",
-      ["bytes", "scales", "zeros"],
-      ["m"],
-      [int("axis", 0), int("block_size", 2)],
-    );
-    model.node[2] = node("MatMul", ["words", "m"], ["last_hidden_state"]);
-    model.initializer[1] = stored("bytes", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8], true);
-    model.initializer.push(tensor("scales", [2, 2], [1, 10, 100, 1000]), stored("zeros", [2, 2], [0, 0, 0, 8], true));
-    expect(await weightOf(model, "m.weight")).toEqual([1, 3, 500, 700, 20, 40, -2000, 0]);
   });
 });
 

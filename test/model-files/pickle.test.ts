@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.ts";
+import { bytesSource } from "../../src/files/byte-source.ts";
 import { fileSource, folderFiles } from "../../src/model-files/file-source-node.ts";
 import { openModelFolder } from "../../src/model-files/model-folder.ts";
 import { openPickle } from "../../src/model-files/pickle-node.ts";
@@ -67,6 +68,30 @@ describe("openPickle", () => {
       }
     }
     await rm(folder, { recursive: true });
+  });
+
+  /** A file of torch.save before PyTorch 1.6 with one tensor of one number. @param parts instructions that push its names */
+  const legacy = ({ module = text("torch._utils"), key = text("k"), name = text("w"), listed = text("k") }): Buffer => {
+    const storage = `(${text("storage")}ctorch\nFloatStorage\n${key}${text("cpu")}K\x01tQ`;
+    const tensor = `${module}${text("_rebuild_tensor_v2")}\x93(${storage}K\0K\x01\x85K\x01\x85tR`;
+    const magic = "\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19";
+    const pickles = [magic, "M\xe9\x03", "}", `}${name}${tensor}s`, `]${listed}a`];
+    return Buffer.from(`${pickles.map((each) => `\x80\x02${each}.`).join("")}${"\0".repeat(12)}`, "latin1");
+  };
+  const text = (content: string): string => `U${String.fromCharCode(content.length)}${content}`;
+  /** A tuple of a tuple twice, of which each is one of a tuple twice, and so on: as text, 2^40 characters. */
+  const nested = `)${Array.from({ length: 40 }, (_, i) => `q${String.fromCharCode(i)}h${String.fromCharCode(i)}\x86`).join("")}`;
+
+  it.each([
+    ["a function", { module: nested }, /a name that is no text at byte \d+/],
+    ["a storage", { key: nested }, /an invalid storage at byte \d+/],
+    ["a tensor", { name: nested }, /a tensor's name is no text/],
+    ["a storage in the list", { listed: nested }, /it names a storage in another way/],
+  ])("rejects %s whose name is an endless tuple", async (_what, parts, message) => {
+    expect((await openPickle(bytesSource("made.bin", legacy({})))).tensors.has("w")).toBe(true);
+    const opened = openPickle(bytesSource("made.bin", legacy(parts)));
+    await expect(opened).rejects.toThrow(UserError);
+    await expect(opened).rejects.toThrow(message);
   });
 
   it("reads shards by their index", async () => {

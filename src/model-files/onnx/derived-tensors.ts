@@ -1,4 +1,5 @@
-import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { float32, sizeOf } from "../../graph/tensor.ts";
+import { computedTensor } from "./computed-tensor.ts";
 import type { Network, NetworkNode, NetworkTensor } from "./network.ts";
 
 /**
@@ -34,23 +35,6 @@ const DERIVED: Readonly<Record<string, Derive>> = {
   Div: elementwise((a, b) => a / b),
 };
 
-/** Creates a tensor whose elements `compute` fills in. */
-function computedTensor(
-  shape: readonly number[],
-  inputs: readonly NetworkTensor[],
-  compute: (inputs: readonly Tensor<"float32">[], result: Float32Array) => void,
-): NetworkTensor {
-  return {
-    dtype: "F32",
-    shape,
-    async read() {
-      const result = float32(shape);
-      compute(await Promise.all(inputs.map((input) => input.read())), result.data);
-      return result;
-    },
-  };
-}
-
 /** Returns the strides of a shape, broadcast to `rank` axes: 0 on broadcast axes. */
 function strides(shape: readonly number[], rank: number): number[] {
   const own = new Array<number>(rank).fill(0);
@@ -81,13 +65,15 @@ function transposeTensor({ attributes }: NetworkNode, [x]: readonly NetworkTenso
   if (new Set(perm).size !== shape.length || perm.some((axis) => shape[axis] === undefined)) return undefined;
   const from = strides(shape, shape.length);
   const to = perm.map((axis) => shape[axis]!);
-  return computedTensor(to, [x!], ([values], result) => {
+  return computedTensor(to, [x!], ([values]) => {
+    const result = float32(to);
     let i = 0;
     for (const position of positions(
       to,
       perm.map((axis) => from[axis]!),
     ))
-      result[i++] = values!.data[position]!;
+      result.data[i++] = values!.data[position]!;
+    return result;
   });
 }
 
@@ -100,12 +86,16 @@ function elementwise(compute: (a: number, b: number) => number): Derive {
     const sizes = [a!, b!].map(({ shape }) => [...new Array<number>(rank - shape.length).fill(1), ...shape]);
     const shape = sizes[0]!.map((size, axis) => (size === 1 ? sizes[1]![axis]! : size));
     if (sizes[1]!.some((size, axis) => size !== 1 && size !== shape[axis])) return undefined;
-    return computedTensor(shape, [a!, b!], ([left, right], result) => {
+    // Two vectors of a small file could span a tensor of any size.
+    if (sizeOf(shape) > Math.max(sizeOf(a!.shape), sizeOf(b!.shape))) return undefined;
+    return computedTensor(shape, [a!, b!], ([left, right]) => {
+      const result = float32(shape);
       const others = positions(shape, strides(b!.shape, rank));
       let i = 0;
       for (const position of positions(shape, strides(a!.shape, rank))) {
-        result[i++] = compute(left!.data[position]!, right!.data[others.next().value as number]!);
+        result.data[i++] = compute(left!.data[position]!, right!.data[others.next().value as number]!);
       }
+      return result;
     });
   };
 }

@@ -1,5 +1,6 @@
 import { UserError } from "../../errors.ts";
-import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { float32, sizeOf } from "../../graph/tensor.ts";
+import { computedTensor } from "./computed-tensor.ts";
 import type { Network, NetworkNode, NetworkTensor, NodeAttribute } from "./network.ts";
 import { Wiring } from "./wiring.ts";
 
@@ -53,7 +54,9 @@ function integerProduct(node: NetworkNode, { wiring, tensors }: Weights): Networ
   const matrix = tensors.get(stored);
   if (rounds?.op !== "DynamicQuantizeLinear" || !matrix || scale === undefined) return undefined;
   const weight = plainName(stored);
-  tensors.set(weight, scaled(matrix, tensors.get(scale)!, tensors.get(zero), { axis: 1 }));
+  const exact = scaled(matrix, tensors.get(scale)!, tensors.get(zero), { axis: 1 });
+  if (!exact) return undefined;
+  tensors.set(weight, exact);
   const name = integer.name.replace(/_quant$/, "");
   return [{ ...node, op: "MatMul", name, inputs: [rounds.inputs[0]!, weight], attributes: {}, module: integer.module }];
 }
@@ -67,26 +70,20 @@ function dequantized(node: NetworkNode, { wiring, tensors }: Weights): NetworkNo
   const { axis = 1, block_size = 0 } = node.attributes;
   const own = tensors.get(stored);
   if (own) {
-    tensors.set(
-      node.outputs[0]!,
-      scaled(own, factor, tensors.get(zero), { axis: Number(axis), block: Number(block_size) }),
-    );
+    const exact = scaled(own, factor, tensors.get(zero), { axis: Number(axis), block: Number(block_size) });
+    if (!exact) return undefined;
+    tensors.set(node.outputs[0]!, exact);
     return [];
   }
   if (maker?.op === "QuantizeLinear") return [{ ...node, op: "Identity", inputs: [maker.inputs[0]!], attributes: {} }];
   const table = maker?.op === "Gather" ? tensors.get(maker.inputs[0]!) : undefined;
   if (!table || sizeOf(factor.shape) !== 1) return undefined;
   const weight = plainName(maker!.inputs[0]!);
-  tensors.set(weight, scaled(table, factor, tensors.get(zero), {}));
+  const exact = scaled(table, factor, tensors.get(zero), {});
+  if (!exact) return undefined;
+  tensors.set(weight, exact);
   return [{ ...maker!, inputs: [weight, maker!.inputs[1]!], outputs: node.outputs }];
 }
-
-/** Creates a tensor that `make` computes. */
-const lazyTensor = (shape: readonly number[], make: () => Promise<Tensor<"float32">>): NetworkTensor => ({
-  dtype: "F32",
-  shape,
-  read: make,
-});
 
 /** `(stored - zero) · scale`, with one scale, one for each index of an axis, or one for each block of it. */
 function scaled(
@@ -94,10 +91,10 @@ function scaled(
   scale: NetworkTensor,
   zero: NetworkTensor | undefined,
   { axis = 0, block = 0 }: { axis?: number; block?: number },
-): NetworkTensor {
+): NetworkTensor | undefined {
   const { shape } = stored;
-  return lazyTensor(shape, async () => {
-    const [values, scales, zeros] = [(await stored.read()).data, (await scale.read()).data, (await zero?.read())?.data];
+  return computedTensor(shape, zero ? [stored, scale, zero] : [stored, scale], (read) => {
+    const [values, scales, zeros] = read.map(({ data }) => data) as [Float32Array, Float32Array, Float32Array?];
     const at = axis < 0 ? axis + shape.length : axis;
     const size = shape[at] ?? 1;
     const inner = sizeOf(shape.slice(at + 1));
@@ -137,38 +134,33 @@ function blockProduct(node: NetworkNode, { tensors, location }: Weights): Networ
     sizeOf(scales.shape) === rows * perRow;
   const zerosFit =
     zero === "" || (zeros?.dtype === "U8" && sizeOf(zeros.shape) === rows * Math.ceil((perRow * bits) / 8));
-  if (!fits || !zerosFit || (bits !== 4 && bits !== 8) || order !== "") {
+  const refuse = (): never => {
     throw new UserError(
       `${location}: node "${node.name}" keeps a weight [${rows}, ${columns}] of ${bits} bits in a way that is not supported; take the model in float32`,
     );
-  }
+  };
+  if (!fits || !zerosFit || (bits !== 4 && bits !== 8) || order !== "") return refuse();
   const numbers = (bytes: Float32Array, i: number, perLine: number, lineBytes: number): number => {
     if (bits === 8) return bytes[i]!;
     const byte = bytes[Math.floor(i / perLine) * lineBytes + Math.floor((i % perLine) / 2)]!;
     return (i % perLine) % 2 === 0 ? byte & 15 : byte >> 4;
   };
   const weight = plainName(stored);
-  tensors.set(
-    weight,
-    lazyTensor([columns, rows], async () => {
-      const [values, factors, middles] = [
-        (await packed.read()).data,
-        (await scales.read()).data,
-        (await zeros?.read())?.data,
-      ];
-      const matrix = float32([columns, rows]);
-      const zeroBytes = Math.ceil((perRow * bits) / 8);
-      for (let row = 0; row < rows; row++) {
-        for (let column = 0; column < columns; column++) {
-          const group = row * perRow + Math.floor(column / block);
-          const value = numbers(values, group * block + (column % block), block, (block * bits) / 8);
-          const middle = middles ? numbers(middles, group, perRow, zeroBytes) : 2 ** (bits - 1);
-          matrix.data[column * rows + row] = (value - middle) * factors[group]!;
-        }
+  const exact = computedTensor([columns, rows], zeros ? [packed, scales, zeros] : [packed, scales], (read) => {
+    const [values, factors, middles] = read.map(({ data }) => data) as [Float32Array, Float32Array, Float32Array?];
+    const matrix = float32([columns, rows]);
+    const zeroBytes = Math.ceil((perRow * bits) / 8);
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const group = row * perRow + Math.floor(column / block);
+        const value = numbers(values, group * block + (column % block), block, (block * bits) / 8);
+        const middle = middles ? numbers(middles, group, perRow, zeroBytes) : 2 ** (bits - 1);
+        matrix.data[column * rows + row] = (value - middle) * factors[group]!;
       }
-      return matrix;
-    }),
-  );
+    }
+    return matrix;
+  });
+  tensors.set(weight, exact ?? refuse());
   const name = node.name.replace(/_Q\d+\w*$/, "");
   const product = bias === "" ? node.outputs : [`${node.outputs[0]}:product`];
   const result = { op: "MatMul", name, inputs: [x, weight], outputs: product, attributes: {}, module: node.module };

@@ -7,6 +7,8 @@ export interface NetworkTensor {
   shape: readonly number[];
   /** Its elements if it is a single number or a short list of integers: shapes, axes, indices. */
   values?: readonly number[] | undefined;
+  /** Number of tensors that a read reads, this one included, if it is computed from others. */
+  reads?: number;
   /**
    * Reads the tensor as float32, in an array of the caller's own.
    * @throws UserError if the file ends too early.

@@ -70,8 +70,11 @@ export async function readNetworkTensor(
   const type = { name, dtype, shape };
   if (listed.length > 0) {
     if (listed.length !== size) file.damaged(`tensor "${name}" has ${listed.length} numbers of ${size}`);
-    const values = isKnown(dtype, size) ? listed : undefined;
-    return { ...type, values, read: async () => float32(shape, Float32Array.from(listed)) };
+    // Halves are listed by their bits.
+    const isHalf = ELEMENT_BYTES[dtype] === 2;
+    const numbers = isHalf ? Array.from(decodeStored(dtype, Uint16Array.from(listed).buffer)) : listed;
+    const values = isKnown(dtype, size) ? numbers : undefined;
+    return { ...type, values, read: async () => float32(shape, Float32Array.from(numbers)) };
   }
   const stored = message.external.size > 0 ? await outside(message, location, open) : inside(file, message);
   const bytes = size * ELEMENT_BYTES[dtype];
