@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import { resolveDataset } from "../model-files/hub-node.ts";
 import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
-import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
+import { columnsFor, examplesOf, readExamplesLike } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
 import type { List } from "../tasks/list.ts";
 import { type Columns, namedColumns } from "../tasks/rows.ts";
@@ -39,7 +39,7 @@ export interface DatasetTaskOptions extends Partial<SmallClassOptions> {
  * Loads a data set of the hub as a task: its split `train`, and all named `validation…` or `dev`. Classes keep the data
  * set's names and order. Configurations of GLUE (`owner/glue`) become GLUE's tasks with GLUE's metrics, others
  * `custom`.
- * @throws UserError if the data set does not exist, has no training rows, or lacks a column.
+ * @throws UserError if the data set does not exist, has no training rows, lacks a column, or its splits hold different types of rows.
  */
 export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptions = {}): Promise<TaskData> {
   const { dataset, configuration, seed = 42 } = options;
@@ -66,7 +66,7 @@ export async function loadDatasetTask(options: DatasetTaskOptions, hub: HubOptio
   }
   const examples = (held: ParquetTable): List<Example> =>
     kind.table
-      ? numbered(kind.table.read(held, columns, task.labels).examples)
+      ? readExamplesLike(task, kind.table, held, columns)
       : examplesOf(held, columnsFor(kind, held, columns), kind, task.labels);
   const validation = [];
   for (const [split, paths] of splits) {

@@ -108,6 +108,14 @@ function cellOf(value: unknown, classNames: readonly string[] | undefined): unkn
   if (Array.isArray(value)) return value.map((each) => cellOf(each, classNames));
   // A text; some writers do not declare its type.
   if (value instanceof Uint8Array) return new TextDecoder().decode(value);
-  const plain = typeof value === "bigint" ? Number(value) : value;
+  const plain = withoutBigints(value);
   return classNames && typeof plain === "number" ? classNames[plain] : plain;
+}
+
+/** A value with numbers instead of bigints, which JSON lacks; bytes inside structs stay. */
+function withoutBigints(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(withoutBigints);
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, withoutBigints(each)]));
 }

@@ -135,7 +135,7 @@ const parsers: Record<TableFormat, (file: string, options: TableOptions) => RowP
   },
 
   tsv(file, { header, skipShort, everyLine }) {
-    const lines = new LineSplitter(everyLine);
+    const lines = new LineSplitter(everyLine, file);
     const rowsOf = (found: readonly Line[]): CsvRow[] =>
       found.map(({ line, content }) => ({ line, cells: isBlank(content) ? [] : content.split("\t") }));
     const parts = {
@@ -146,7 +146,7 @@ const parsers: Record<TableFormat, (file: string, options: TableOptions) => RowP
   },
 
   jsonl(file, { everyLine }) {
-    const lines = new LineSplitter(everyLine);
+    const lines = new LineSplitter(everyLine, file);
     const columns: string[] = [];
     const places = new Map<string, number>();
     const rowOf = ({ line, content }: Line): TextRow => {
@@ -166,8 +166,8 @@ const parsers: Record<TableFormat, (file: string, options: TableOptions) => RowP
 
   conll: (file) => new SentenceParser(file),
 
-  lines(_file, { everyLine }) {
-    const lines = new LineSplitter(everyLine);
+  lines(file, { everyLine }) {
+    const lines = new LineSplitter(everyLine, file);
     const rowOf = ({ line, content }: Line): TextRow => ({ line, cells: [content] });
     return {
       columns: ["text"],
@@ -215,13 +215,14 @@ function jsonObject(content: string, place: string): object {
 /** Sentences of a CoNLL file, each of which is a row of words and a row of tags. */
 class SentenceParser implements RowParser {
   readonly #file: string;
-  readonly #lines = new LineSplitter();
+  readonly #lines: LineSplitter;
   #sentence: { line: number; cells: [string[], string[]] } | undefined;
   #width = 0;
   #previous = 0;
 
   constructor(file: string) {
     this.#file = file;
+    this.#lines = new LineSplitter(false, file);
   }
 
   get columns(): string[] {

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { UserError, withCode } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
-import { columnsFor, examplesOf, numbered } from "../tasks/examples.ts";
+import { columnsFor, examplesOf, readExamplesLike } from "../tasks/examples.ts";
 import type { List } from "../tasks/list.ts";
 import { type Columns, namedColumns, type Table } from "../tasks/rows.ts";
 import { type SmallClassOptions, withoutSmallClasses } from "../tasks/small-classes.ts";
@@ -60,7 +60,8 @@ export async function loadTableTask(options: TableTaskOptions): Promise<TaskData
   if (validation === undefined) {
     return withOrigin(holdOut(withoutSmallClasses(task, options), validationSplit ?? 0.1, seed), read);
   }
-  const held = await readExamples(validation, named, task.kind, task.labels, { labelled: true });
+  const like = { labelled: true, taskOptions: task.options };
+  const held = await readExamples(validation, named, task.kind, task.labels, like);
   const files = (await isFolder(validation)) ? read : [...read, validation];
   const both = { ...task, validation: [{ name: "validation", examples: held }] };
   return withOrigin(withoutSmallClasses(both, options), files);
@@ -81,6 +82,8 @@ function withOrigin(task: TaskData, read: readonly string[]): TaskData {
 
 interface ReadOptions {
   labelled?: boolean;
+  /** Options of the task, whose type of rows labelled examples must have (default: any type). */
+  taskOptions?: TaskData["options"];
   onRead?: OnRead | undefined;
 }
 
@@ -88,7 +91,7 @@ interface ReadOptions {
  * Reads examples for a task with known labels, for evaluation or prediction. Unless they are `labelled` (the default if
  * a label column is named), there is one for each line, including blank ones. A `.txt` file holds one text per line;
  * with labels, if the kind labels words, one word and its tag per line.
- * @throws UserError as `loadTableTask`, and if a label is not among `labels`.
+ * @throws UserError as `loadTableTask`, and if a label is not among `labels` or the rows are of another type than the task's.
  */
 export async function readExamples(
   file: string,
@@ -116,13 +119,14 @@ async function rowsOf(
   named: Partial<Columns>,
   kind: string,
   labels: readonly string[],
-  { labelled = named.label !== undefined, onRead }: ReadOptions,
+  { labelled = named.label !== undefined, taskOptions, onRead }: ReadOptions,
 ): Promise<{ examples: List<Example>; table: Table }> {
   const source = await readSource(file, named, kind, labelled, { classes: labels, onRead });
   const found = findTaskKind(kind);
   const { ofFolder, table } = source;
   if (found.table && labelled) {
-    const examples = numbered(found.table.read(table, source.named, labels).examples);
+    const task = { labels, options: taskOptions };
+    const examples = readExamplesLike(task, found.table, table, source.named);
     return { examples: resolvePaths(file, examples, kind, ofFolder), table };
   }
   if (!found.columnsIn) refuseUnnamedColumns(table, source.named, labelled);

@@ -6,13 +6,13 @@ import { readExamples } from "./table-node.ts";
 import type { OnRead } from "./text-pieces-node.ts";
 
 /**
- * Reads the texts of a file, one for each line or row, including blank ones, like {@link titledTexts}.
+ * Reads the texts of a file, one for each line or row that is not blank, like {@link titledTexts}.
  * @param column of the text in a file with columns (default: `text`)
  * @throws UserError if the file cannot be read or has no such column.
  */
 export async function readTexts(file: string, column = "text", onRead?: OnRead): Promise<string[]> {
   const format = await fileFormat(file);
-  const table = await readTable(file, format, { everyLine: true, onRead });
+  const table = await readTable(file, format, { onRead });
   return titledTexts(table, format === "lines" ? "text" : column);
 }
 
@@ -35,9 +35,9 @@ export async function readInputs(
   return examples.map(({ text }) => text);
 }
 
-/** Returns a table's texts, each after its `title`, if there is such a column (the layout of BEIR, arXiv 2104.08663). */
+/** Returns a table's texts, each after its `title`, if there is such a further column (the layout of BEIR, arXiv 2104.08663). */
 export function titledTexts(table: Table, column: string): string[] {
-  const titles = table.columns.includes("title") ? columnOf(table, "title") : undefined;
+  const titles = column !== "title" && table.columns.includes("title") ? columnOf(table, "title") : undefined;
   return columnOf(table, column).map((cell, row) =>
     [titles ? textOf(titles.at(row)!) : "", textOf(cell)].filter(Boolean).join(" "),
   );

@@ -39,6 +39,8 @@ const REPEATS = 6;
 /** Maximum milliseconds before a retry, and the maximum that a server may request. */
 const LONGEST_WAIT = 60_000;
 const LONGEST_REST = 600_000;
+/** Statuses of a request whose text is too long, or refused by a filter. */
+const REFUSED_TEXTS: readonly number[] = [400, 413, 422];
 /** Maximum size of an answer in bytes. */
 const MAX_BYTES = 2 ** 20;
 /** Maximum number of tokens of an answer: a label's name, and what the model may think before it. */
@@ -144,7 +146,9 @@ export class ChatClient {
       });
     }
     if ([408, 409, 429].includes(status) || status >= 500) return { again: what, after: this.#restIn(headers, what) };
-    return this.#leaveOut(text) ? { again: what, after: 0 } : { refused: what };
+    if (this.#leaveOut(text)) return { again: what, after: 0 };
+    if (REFUSED_TEXTS.includes(status)) throw new UnansweredError(what);
+    return { refused: what };
   }
 
   /** Removes a setting that an error message names, or renames it as newer models require. @returns whether there was one */

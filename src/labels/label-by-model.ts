@@ -95,7 +95,7 @@ export async function labelByModel(
       unanswered.set(text, error.message);
       if (++failures < GIVEN_UP) return;
       throw new UserError(
-        `the server at ${endpoint.url} does not answer (${error.message}); run the same command again to continue when it does`,
+        `the server at ${endpoint.url} does not answer (${error.message}); check --model, and run the same command again to continue when it does`,
       );
     }
   };
@@ -109,8 +109,10 @@ export async function labelByModel(
       broken.abort(error);
     }
   };
-  // A single request first: it shows whether the server answers, and which settings it accepts.
-  await work(1);
+  const isOver = (): boolean => next === asked.length || broken.signal.aborted || signal?.aborted === true;
+  // Single requests until one is answered: it shows whether the server answers, and which settings it accepts.
+  do await work(1);
+  while (failures > 0 && !isOver());
   await Promise.all(Array.from({ length: concurrency }, () => work(asked.length)));
   broken.signal.throwIfAborted();
   signal?.throwIfAborted();

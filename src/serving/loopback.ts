@@ -2,10 +2,14 @@ import type { ServerType } from "@hono/node-server";
 import { UserError } from "../errors.ts";
 
 /** Hosts in requests to a local server. Pages of other sites whose name resolves to 127.0.0.1 still send that name. */
-export const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
+export const LOOPBACK = /^(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?$/i;
 
 /** Whether a server on this address answers this machine alone. */
 export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
+
+/** The URL of a server, whose address is in brackets if it has colons. */
+export const urlAt = (host: string, port: number): string =>
+  `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 
 /**
  * Listens on 127.0.0.1, or on another address of this machine.

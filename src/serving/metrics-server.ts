@@ -1,7 +1,7 @@
 import { createAdaptorServer } from "@hono/node-server";
 import { Hono } from "hono";
 import { UserError } from "../errors.ts";
-import { close, listen } from "./loopback.ts";
+import { close, listen, urlAt } from "./loopback.ts";
 import { PROMETHEUS_TYPE, type PrometheusMetrics } from "./prometheus.ts";
 
 /** Address to listen at. */
@@ -37,5 +37,5 @@ export async function serveMetrics(
     serverOptions: { headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 },
   });
   const bound = await listen(server, port, { host, remedy: "give another --metrics address" });
-  return { url: `http://${host}:${bound}`, close: () => close(server) };
+  return { url: urlAt(host, bound), close: () => close(server) };
 }

@@ -122,6 +122,8 @@ export class ModelService {
       this.#answered(request.model, times, used.prompt_tokens);
       const shown = answers.map(({ text, reason, tokens }) => ({ text, reason, logprobs: logprobsOf(tokens, model) }));
       return context.json(asked.form.body(request.model, shown, used));
+    } catch (error) {
+      throw unlessClosing(error, options);
     } finally {
       end();
     }
@@ -203,12 +205,16 @@ export class ModelService {
       this.#count.answers({ model: name });
       return result;
     } catch (error) {
-      throw signal.aborted ? new RequestError(503, "the server is closing") : error;
+      throw unlessClosing(error, { signal });
     } finally {
       end();
     }
   }
 }
+
+/** An error, or instead the one to answer with if a signal ended the work: the client may ask again. */
+const unlessClosing = (error: unknown, { signal }: Pick<AnswersOptions, "signal">): unknown =>
+  signal?.aborted ? new RequestError(503, "the server is closing") : error;
 
 const answerCounters = (metrics: PrometheusMetrics) => ({
   answers: metrics.counter("aflora_answers_total", "Answered requests by model."),

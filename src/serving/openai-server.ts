@@ -3,7 +3,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { UserError } from "../errors.ts";
 import { checkKey, checkOrigin } from "./access.ts";
-import { close, isLoopback, listen } from "./loopback.ts";
+import { close, isLoopback, listen, urlAt } from "./loopback.ts";
 import { DEFECT, ModelService, type ServedModels } from "./model-service.ts";
 import { RequestError, refusalBody } from "./openai-requests.ts";
 import { addComputingRoutes, addModelRoutes, addWritingRoutes } from "./openai-routes.ts";
@@ -54,7 +54,7 @@ export async function serveModels(models: ServedModels, options: ServeOptions): 
   });
   const port = await listen(server, options.port, { host });
   return {
-    url: `http://${host}:${port}/v1`,
+    url: `${urlAt(host, port)}/v1`,
     async close() {
       closing.abort();
       await close(server);

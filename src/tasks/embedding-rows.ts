@@ -24,6 +24,14 @@ const METRICS: Record<EmbeddingRows, readonly string[]> = {
   classes: ["precision_at_1", "map_at_100"],
 };
 
+/** Types of rows, in words. */
+export const NAMES_OF_ROWS: Record<EmbeddingRows, string> = {
+  pairs: "pairs or triplets",
+  scored: "pairs with a score",
+  labelled: "pairs with 0 or 1",
+  classes: "texts with a class",
+};
+
 /** Columns from which examples are made. */
 interface EmbeddingColumns {
   rows: EmbeddingRows;
@@ -37,8 +45,9 @@ interface EmbeddingColumns {
  * `sentence2`, `score`), of pairs labelled 0 or 1 (`label`), or of texts with a class (`text`, `label`).
  */
 export const embeddingRows: TableReading = {
-  read(table, columns, labels) {
-    const { rows, texts, label } = findColumns(table, columns);
+  holds: NAMES_OF_ROWS,
+  read(table, columns, labels, known) {
+    const { rows, texts, label } = findColumns(table, columns, known);
     const cells = texts.map((column) => columnOf(table, column));
     const labelled = label === undefined ? undefined : columnOf(table, label);
     const classes =
@@ -57,7 +66,8 @@ export const embeddingRows: TableReading = {
   },
 };
 
-function findColumns(table: Table, named: Partial<Columns>): EmbeddingColumns {
+/** @param known type of the task's rows, if it is known */
+function findColumns(table: Table, named: Partial<Columns>, known: unknown): EmbeddingColumns {
   const has = (name: string): boolean => table.columns.includes(name);
   const first = named.text ?? ["anchor", "sentence1", "text"].find(has);
   const second = named.textPair ?? (named.text === undefined ? ["positive", "sentence2"].find(has) : undefined);
@@ -65,7 +75,9 @@ function findColumns(table: Table, named: Partial<Columns>): EmbeddingColumns {
   if (first !== undefined && second !== undefined) {
     const negatives = table.columns.filter((name) => /^negative(_\d+)?$/.test(name));
     if (label === undefined || negatives.length > 0) return { rows: "pairs", texts: [first, second, ...negatives] };
-    return { rows: isBinary(table, label) ? "labelled" : "scored", texts: [first, second], label };
+    // A few scores may happen to be 0 or 1.
+    const isLabelled = known !== "scored" && isBinary(table, label);
+    return { rows: isLabelled ? "labelled" : "scored", texts: [first, second], label };
   }
   if (first !== undefined && label !== undefined) return { rows: "classes", texts: [first], label };
   throw new UserError(

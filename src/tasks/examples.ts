@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { inSlices } from "../runtime/slices.ts";
 import { Turns } from "../runtime/turns.ts";
 import type { Tokenizer } from "../tokenization/tokenizer.ts";
@@ -5,7 +6,7 @@ import type { Example, Prediction, TaskData } from "./example.ts";
 import { type Like, type List, listOf, mapped } from "./list.ts";
 import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";
 import { shuffled } from "./split.ts";
-import type { EncodedExample, TaskKind, TrainingExample } from "./task-kind.ts";
+import type { EncodedExample, TableReading, TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
 /** Adds positions to examples. */
@@ -46,6 +47,26 @@ export function examplesOf(
     if (labelled) requireText(example, text);
     return example;
   });
+}
+
+/**
+ * Makes examples from a table with columns of the kind's own, for a task whose labels and options are known.
+ * @throws UserError like the reading, and if the table's rows are of another type than the task's.
+ */
+export function readExamplesLike(
+  { labels, options = {} }: { labels: readonly string[]; options?: TaskData["options"] },
+  reading: TableReading,
+  table: Table,
+  given: Partial<Columns>,
+): Example[] {
+  const { rows } = options;
+  // A task without classes may meet rows with classes, which are only refused below.
+  const { examples, options: found } = reading.read(table, given, labels.length > 0 ? labels : undefined, rows);
+  if (rows === undefined || found.rows === rows) return numbered(examples);
+  const [held, learned] = [found.rows, rows].map((each) => reading.holds?.[String(each)] ?? String(each));
+  throw new UserError(
+    `${table.source} holds ${held}, but the task's training file ${learned}; give a file with the same columns as the training file`,
+  );
 }
 
 /** One text of a pair may be empty, as some in QQP are. */

@@ -10,6 +10,7 @@ import type { List } from "./list.ts";
 import type { Objective } from "./losses/objective.ts";
 import type { Media } from "./media.ts";
 import type { PairScores } from "./metrics/pair-scores.ts";
+import type { SearchOutcome } from "./metrics/retrieval-metrics.ts";
 import type { Cell, Columns, ExampleCells, Table } from "./rows.ts";
 
 /** A text that goes through the model separately. */
@@ -170,15 +171,19 @@ export interface Recognition {
 
 /** Reads a table with columns of the kind's own. */
 export interface TableReading {
+  /** Types of rows in words, by the option `rows` that {@link read} returns (default: all tables have the same type). */
+  readonly holds?: Readonly<Record<string, string>>;
   /**
    * @param columns names that the user gave
    * @param labels of the task, if they are known
+   * @param rows the task's option `rows`, if it is known, for tables that fit several values
    * @throws UserError if columns are missing, or a row has no text or no valid label.
    */
   read(
     table: Table,
     columns: Partial<Columns>,
     labels?: readonly string[],
+    rows?: unknown,
   ): { examples: Omit<Example, "index">[]; labels: string[]; metrics: string[]; options: Record<string, unknown> };
 }
 
@@ -321,6 +326,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   sameAnswers?(examples: readonly Example[], labels: readonly string[]): Prediction[];
   /** Held-out examples as a search, to compare with other search methods; undefined if these examples are no search. */
   searchIn?(examples: readonly Example[]): HeldOutSearch | undefined;
+  /** Search results of each query, for kinds with search metrics, which are means over the queries. */
+  outcomesOf?(predictions: readonly Prediction[], examples: readonly Example[]): SearchOutcome[];
   /** Scores of pairs that belong together and of others, for a report. */
   pairScoresOf?(predictions: readonly Prediction[], examples: readonly Example[]): PairScores;
   /** How generated answers are scored (default: line by line, without baselines). */

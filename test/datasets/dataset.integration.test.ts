@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadDatasetTask } from "../../src/datasets/dataset-node.ts";
 import { readParquet } from "../../src/datasets/parquet-node.ts";
@@ -9,6 +10,12 @@ import type { HubOptions } from "../../src/model-files/hub-repository-node.ts";
 import type { Example } from "../../src/tasks/example.ts";
 import { LocalHub } from "../support/local-hub.ts";
 import { parquetFile as path } from "../support/parquet.ts";
+
+/** A parquet file of one row. */
+const rowOf = (row: Record<string, string | number>): Buffer =>
+  Buffer.from(
+    parquetWriteBuffer({ columnData: Object.entries(row).map(([name, value]) => ({ name, data: [value] })) }),
+  );
 
 describe("loadDatasetTask", () => {
   const local = new LocalHub();
@@ -36,6 +43,14 @@ describe("loadDatasetTask", () => {
       { kind: "dataset", name: "owner/test-only", files: { "test.parquet": unlabelled } },
       { kind: "dataset", name: "owner/pictures", files: { "train.parquet": await readFile(path("pictures")) } },
       { kind: "dataset", name: "owner/paths", files: { "train.parquet": await readFile(path("paths")) } },
+      {
+        kind: "dataset",
+        name: "owner/mixed",
+        files: {
+          "train.parquet": rowOf({ anchor: "a", positive: "b" }),
+          "validation.parquet": rowOf({ sentence1: "a", sentence2: "b", score: 0.5 }),
+        },
+      },
       { kind: "dataset", name: "owner/damaged", files: { "train.parquet": "no parquet" } },
     );
   });
@@ -117,6 +132,10 @@ describe("loadDatasetTask", () => {
     };
     await refused("owner/unlabelled", /split train, line 1: no label in column "label"/);
     await refused("owner/test-only", /no split "train"/);
+    await refused(
+      "owner/mixed",
+      /split validation holds pairs with a score, but the task's training file pairs or triplets/,
+    );
     await refused("owner/damaged", /owner\/damaged, split train: cannot read .*parquet/);
     await refused("owner/tagged", /has the columns id, tokens, ner_tags; name the column of the text with --text/, {
       label: "id",

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { dirname, join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseTable } from "../../src/datasets/parse-table.ts";
+import { readIdentifiedTexts } from "../../src/datasets/retrieval-set-node.ts";
 import { loadTableTask, readExamples } from "../../src/datasets/table-node.ts";
+import { readTexts } from "../../src/datasets/texts-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { parquetFile } from "../support/parquet.ts";
 
@@ -226,6 +228,26 @@ describe("readExamples", () => {
     const examples = await readExamples(table, { text: "text", label: "label" }, "classification", ["good", "bad"]);
     expect(examples.map(({ label }) => label)).toEqual([0, 1, 0, 1]);
   });
+
+  it("reads scores that happen to be 0 or 1 as scores, as those of the training file", async () => {
+    const pairs = (scores: number[]) => jsonl(scores.map((score) => ({ sentence1: "a", sentence2: "b", score })));
+    const train = await file("scores.jsonl", pairs([0.5, 1]));
+    const task = await loadTableTask({ train, validation: await file("ends.jsonl", pairs([0, 1])), kind: "embedding" });
+    expect(task.validation[0]!.examples.map(({ label }) => label)).toEqual([0, 1]);
+  });
+
+  it("reads a corpus alike to embed and to search it: without blank lines, and each title once", async () => {
+    const corpora = {
+      "corpus.txt": ["one\n\n  \ntwo\n", "text", ["one", "two"]],
+      "corpus.csv": ["id,title,text\n1,Cats,purr\n,,\n2,,bark\n", "text", ["Cats purr", "bark"]],
+      "titles.jsonl": ['{"title":"Cats","text":"purr"}\n\n{"title":"Dogs"}\n', "title", ["Cats", "Dogs"]],
+    } as const;
+    for (const [name, [content, column, expected]] of Object.entries(corpora)) {
+      const corpus = await file(name, content);
+      expect(await readTexts(corpus, column)).toEqual(expected);
+      expect((await readIdentifiedTexts(corpus, column)).map(({ text }) => text)).toEqual(expected);
+    }
+  });
 });
 
 describe("rejects bad input in one sentence", () => {
@@ -337,6 +359,31 @@ describe("rejects bad input in one sentence", () => {
     await refuses(
       load("train.csv", rows, { validation }),
       'dev.csv, line 3: unknown label "godo" in column "label"; the task\'s labels are bad, good; did you mean "good"?',
+    );
+  });
+
+  const SCORED = { sentence1: "a", sentence2: "b", score: 0.5 };
+  const LISTS = { query: "a", passage: "b", negative: "c" };
+  const PAIRS = { prompt: "a", chosen: "b", rejected: "c" };
+  it.each([
+    ["embedding", { anchor: "a", positive: "b" }, SCORED, "pairs with a score", "pairs or triplets"],
+    ["embedding", { ...SCORED, score: 1 }, SCORED, "pairs with a score", "pairs with 0 or 1"],
+    ["embedding", SCORED, { text: "a", label: "x" }, "texts with a class", "pairs with a score"],
+    ["reranker", { query: "a", passage: "b", label: 1 }, LISTS, "passages with negatives", "passages with a label"],
+    ["preference", PAIRS, { prompt: "a", completion: "b", label: true }, "answers with a label", "pairs of answers"],
+  ])("%s rows unlike those of the training file: %j, then %j", async (kind, row, other, held, learned) => {
+    const validation = await file("held.jsonl", jsonl([other, "label" in other ? { ...other, label: 0 } : other]));
+    await refuses(
+      load("learned.jsonl", jsonl([row, row]), { kind, validation }),
+      `held.jsonl holds ${held}, but the task's training file ${learned}; give a file with the same columns as the training file`,
+    );
+  });
+
+  it("a line without an end", async () => {
+    const long = " ".repeat(2 ** 24 + 1);
+    await refuses(
+      load("array.jsonl", `${jsonl([{ text: "a", label: "x" }])}[${long}`),
+      "array.jsonl, line 2: longer than 16,777,216 characters; write one row per line",
     );
   });
 

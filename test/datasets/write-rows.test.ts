@@ -54,6 +54,28 @@ test("rows of a parquet file with one large group come in parts, in their order"
   expect(rows.every(({ cells }, i) => cells.at(0) === i && cells.at(1) === texts[i])).toBe(true);
 });
 
+test("large integers inside lists and structs of a parquet file are numbers; bytes there stay", async () => {
+  const file = join(home, "structs.parquet");
+  const bytes = Uint8Array.of(137, 80);
+  parquetWriteFile({
+    filename: file,
+    columnData: [{ name: "about", data: [{ id: 7n, counts: [1n, 2n], from: { line: 3n, bytes } }] }],
+    schema: [
+      { name: "root", num_children: 1 },
+      { name: "about", num_children: 3, repetition_type: "REQUIRED" },
+      { name: "id", type: "INT64", repetition_type: "REQUIRED" },
+      { name: "counts", repetition_type: "REQUIRED", converted_type: "LIST", num_children: 1 },
+      { name: "list", repetition_type: "REPEATED", num_children: 1 },
+      { name: "element", type: "INT64", repetition_type: "REQUIRED" },
+      { name: "from", num_children: 2, repetition_type: "REQUIRED" },
+      { name: "line", type: "INT64", repetition_type: "REQUIRED" },
+      { name: "bytes", type: "BYTE_ARRAY", repetition_type: "REQUIRED" },
+    ],
+  });
+  const { rows } = await readTable(file, "parquet");
+  expect(rows.at(0)!.cells.at(0)).toEqual({ id: 7, counts: [1, 2], from: { line: 3, bytes } });
+});
+
 test("rows of a CSV file are text, with lists as JSON", async () => {
   const file = join(home, "out.CSV");
   await writeRows(file, table, ["label", "share"], CHOSEN);

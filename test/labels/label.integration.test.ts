@@ -161,6 +161,26 @@ describe("a server with failures", () => {
     expect(labelsOf(found).filter((label) => label === undefined)).toHaveLength(1);
   });
 
+  test.each([400, 413, 422])(
+    "a text that is refused first with %i has no label, also if no other is asked",
+    async (status) => {
+      const refuseFirst = (asked: Asked): Reply => (asked.text === TEXTS[0] ? error(status, "too long") : right(asked));
+      const found = await labelled(refuseFirst);
+      const refused = { label: undefined, agreement: 0, reason: `${status} too long` };
+      expect(found[0]).toEqual(refused);
+      expect(labelsOf(found).slice(1)).toEqual(RIGHT.slice(1));
+      await server!.close();
+      expect(await labelled(refuseFirst, { texts: TEXTS.slice(0, 1) })).toEqual([refused]);
+    },
+  );
+
+  test("that refuses every text is given up after three requests", async () => {
+    await expect(labelled(() => error(400, "no such model"))).rejects.toThrow(
+      /does not answer \(400 no such model\); check --model/,
+    );
+    expect(server!.asked).toHaveLength(3);
+  });
+
   test("unsupported settings are left out, or sent under their new name", async () => {
     const found = await labelled(({ body, text }) => {
       if ("max_tokens" in body)

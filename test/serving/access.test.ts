@@ -4,7 +4,10 @@ import { describe, expect, test } from "vitest";
 import { checkKey, checkOrigin } from "../../src/serving/access.ts";
 import { listen } from "../../src/serving/loopback.ts";
 import { RequestError } from "../../src/serving/openai-requests.ts";
+import { serveModels } from "../../src/serving/openai-server.ts";
 import { RequestQueue } from "../../src/serving/request-queue.ts";
+
+const LOCAL = ["127.0.0.1", "::1", "127.0.0.2"];
 
 /** Status of an answer to a request with such headers. */
 async function statusOf(headers: Record<string, string>, key?: string): Promise<number> {
@@ -19,9 +22,23 @@ async function statusOf(headers: Record<string, string>, key?: string): Promise<
 }
 
 describe("a local server", () => {
-  test.each(["127.0.0.1", "127.0.0.1:8080", "localhost:1", "LOCALHOST", "[::1]:80"])("answers at %s", async (host) => {
-    expect(await statusOf({ host })).toBe(200);
-    expect(await statusOf({ host, origin: `http://${host}` })).toBe(200);
+  test.each(["127.0.0.1", "127.0.0.1:8080", "127.0.0.2:1", "localhost:1", "LOCALHOST", "[::1]:80"])(
+    "answers at %s",
+    async (host) => {
+      expect(await statusOf({ host })).toBe(200);
+      expect(await statusOf({ host, origin: `http://${host}` })).toBe(200);
+    },
+  );
+
+  // macOS has no other addresses of this machine than these two, unless somebody adds them.
+  test.each(process.platform === "linux" ? LOCAL : LOCAL.slice(0, 2))("answers at its URL on %s", async (host) => {
+    const limits = { port: 0, maxNewTokens: 1, maxWaiting: 1, maxBodyBytes: 1 };
+    const server = await serveModels(new Map(), { ...limits, host });
+    try {
+      expect((await fetch(`${server.url}/models`)).status).toBe(200);
+    } finally {
+      await server.close();
+    }
   });
 
   test.each(["example.org", "127.0.0.1.example.org", "a127.0.0.1", "127.0.0.1:80:80", "localhost.", "127a0.0.1", ""])(

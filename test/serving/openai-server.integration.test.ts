@@ -545,6 +545,23 @@ describe("OpenAI's own client", () => {
     expect((await beside).choices[0]!.message.content).toBe(expected);
   });
 
+  test("is asked to retry if the server closes while it reads the prompts", async () => {
+    const closing = await serveModels(models, { ...LIMITS, maxWaiting: 1, maxBodyBytes: 1e8 });
+    // Words that it has not read before take longer.
+    const words = (from: number) => Array.from({ length: 20_000 }, (_, i) => (from + i * 64).toString(36)).join(" ");
+    const prompt = Array.from({ length: 64 }, (_, i) => words(1e9 + i));
+    let isRefused = false;
+    const refused = new OpenAI({ baseURL: closing.url, apiKey: "none", maxRetries: 0 }).completions
+      .create({ model: "answers", prompt })
+      .catch((error: unknown) => error)
+      .finally(() => {
+        isRefused = true;
+      });
+    while (!isRefused && (await fetch(new URL("/ready", closing.url))).ok);
+    await closing.close();
+    expect(await refused).toMatchObject({ status: 503, message: expect.stringContaining("the server is closing") });
+  });
+
   test("that disconnects in the middle of an answer blocks no other", async () => {
     const stream = await client.chat.completions.create({
       model: "answers",

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { computeMetrics } from "../../src/tasks/examples.ts";
 import { preference } from "../../src/tasks/kinds/preference.ts";
 import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { withReferenceValues } from "../../src/training/prediction/reference.ts";
@@ -79,4 +80,28 @@ test("the reference is computed only if the loss compares with it, and is writte
   data.forEach((value, i) => {
     expect(value).toBe(i % 5 === 3 ? -Math.floor(i / 5) - 1 : before[i]);
   });
+});
+
+test.each([
+  ["pairs", undefined, { reward_accuracy: 1, reward_margin: 2, reward_chosen: 1, reward_rejected: -1 }],
+  ["judged answers", 0, { reward_margin: -1, reward_chosen: 0, reward_rejected: 1 }],
+])("of %s, those of which an answer does not fit are left out of the metrics", (_, label, expected) => {
+  const long = textOf(Array.from({ length: 200 }, () => 1));
+  const examples = [long, "7"].map((answer, index) => ({
+    ...{ index, text: "1 2", textPair: answer, texts: ["8"] },
+    ...(label !== undefined && { label }),
+  }));
+  const predictions = examples.map((example) => {
+    const encoded = preference.encode(example, numbers, 100, { preferenceLoss: "dpo", beta: 1 });
+    const { targets, weights } = preference.targets(example, encoded, []);
+    // The first answer is more probable than before training, the second less.
+    const values = Float32Array.from(
+      targets.data.slice(0, encoded.rows!.length === 0 ? 0 : 2),
+      (_each, row) => 1 - 2 * row,
+    );
+    return preference.predict([], example, { ...encoded, targets, weights } as typeof encoded, values);
+  });
+  const metrics = Object.keys(expected);
+  const found = computeMetrics({ kind: "preference", labels: [], metrics }, predictions, examples);
+  for (const name of metrics) expect(found[name], name).toBeCloseTo(expected[name as keyof typeof expected]!, 6);
 });

@@ -5,16 +5,18 @@ import { UserError } from "../../errors.ts";
 import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadAskedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { embedStream } from "../../inference/retrieval/embed-texts.ts";
-import { vectorLine, writeVectors } from "../../inference/retrieval/vector-files-node.ts";
+import { type VectorParts, vectorLine, writeVectors } from "../../inference/retrieval/vector-files-node.ts";
 import { bundledUnless } from "../../model/bundled-model.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { embeddingKind } from "../../tasks/task-kinds.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
+import { INTERRUPTED } from "../run-training.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
 import { print } from "../terminal/print.ts";
 import { ProgressLine, whilePending, whileReading } from "../terminal/progress-line.ts";
+import { onStopSignal } from "../terminal/stop-signals.ts";
 
 const EXAMPLES = [
   'aflora embed "My card was charged twice"',
@@ -63,17 +65,12 @@ export function embedCommand(): Command {
         file === undefined
           ? undefined
           : await whileReading(file, (onRead) => readInputs(file, text, model.kind, onRead));
-      const given = texts.length > 0 ? texts : (read ?? stdinLines());
-      const of = Array.isArray(given) ? given.length : undefined;
-      progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts", of);
-      const parts = embedStream(model, given, { dimensions, onProgress: (done) => progress?.at(done) });
-      if (output === undefined) {
-        for await (const { texts: own, vectors } of parts) {
-          print(own.map((each, i) => vectorLine(each, vectors[i]!)).join(""));
-        }
-      } else {
-        await writeVectors(output, parts);
-      }
+      const given = texts.length > 0 ? texts : read;
+      progress = new ProgressLine("computing vectors", model.kind.reads ?? "texts", given?.length);
+      const onProgress = (done: number): void => progress?.at(done);
+      await writeUntilStopped(output, (signal) =>
+        embedStream(model, given ?? stdinLines(signal), { dimensions, signal, onProgress }),
+      );
     } finally {
       progress?.end();
       await model.release();
@@ -81,8 +78,29 @@ export function embedCommand(): Command {
   });
 }
 
-/** @throws UserError if stdin is a terminal */
-async function* stdinLines(): AsyncGenerator<string> {
+/** Writes vectors to a file, or as lines to stdout. Ctrl-C ends this, and removes the unfinished file. */
+async function writeUntilStopped(
+  output: string | undefined,
+  partsUntil: (signal: AbortSignal) => VectorParts,
+): Promise<void> {
+  const abort = new AbortController();
+  const stopListening = onStopSignal(() => abort.abort());
+  const parts = partsUntil(abort.signal);
+  try {
+    if (output !== undefined) return await writeVectors(output, parts);
+    for await (const { texts, vectors } of parts) {
+      print(texts.map((text, i) => vectorLine(text, vectors[i]!)).join(""));
+    }
+  } catch (error) {
+    if (!abort.signal.aborted || error !== abort.signal.reason) throw error;
+    process.exitCode = INTERRUPTED;
+  } finally {
+    stopListening();
+  }
+}
+
+/** Lines of stdin, at most until the signal. @throws UserError if stdin is a terminal */
+async function* stdinLines(signal: AbortSignal): AsyncGenerator<string> {
   if (process.stdin.isTTY) throw new UserError("nothing to embed: give texts, --file FILE, or text on stdin");
-  yield* createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+  yield* createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY, signal });
 }

@@ -7,21 +7,24 @@ const PART = 512;
 export interface EmbedTextsOptions {
   /** Size to which vectors are truncated. */
   dimensions?: number | undefined;
+  /** Aborts between two runs of the model's graph. */
+  signal?: AbortSignal | undefined;
   /** Receives the number of finished texts after each run of the model's graph. */
   onProgress?(done: number): void;
 }
 
-/** Yields vectors of texts part by part. @throws UserError like `FineTunedModel.embed` */
+/** Yields vectors of texts part by part. @throws UserError like `FineTunedModel.embed`; the signal's reason */
 export async function* embedStream(
   model: FineTunedModel,
   texts: AsyncIterable<string> | Iterable<string>,
-  { dimensions, onProgress }: EmbedTextsOptions = {},
+  { dimensions, signal, onProgress }: EmbedTextsOptions = {},
 ): AsyncGenerator<{ texts: string[]; vectors: Float32Array[] }> {
   let [part, done]: [string[], number] = [[], 0];
   const embed = async () => {
     const before = done;
     const vectors = await model.embed(part, {
       ...(dimensions !== undefined && { dimensions }),
+      ...(signal && { signal }),
       onDone: (finished) => onProgress?.(before + finished),
     });
     done += part.length;
@@ -33,6 +36,8 @@ export async function* embedStream(
     yield await embed();
     part = [];
   }
+  // A reader of texts may end when it is aborted, instead of throwing.
+  signal?.throwIfAborted();
   if (part.length > 0) yield await embed();
 }
 

@@ -1,7 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { UserError } from "../../errors.ts";
-import { writeAtomically } from "../../files/atomic-file-node.ts";
+import { writeAtomically, writeFully } from "../../files/atomic-file-node.ts";
 import { fileSource } from "../../model-files/file-source-node.ts";
 import { decimalsOf, VECTOR_COLUMN } from "../../tasks/vectors.ts";
 
@@ -30,7 +30,7 @@ export function vectorLine(text: string, vector: Float32Array): string {
 
 async function writeLines(file: FileHandle, parts: VectorParts): Promise<void> {
   for await (const { texts, vectors } of parts) {
-    await file.write(texts.map((text, i) => vectorLine(text, vectors[i]!)).join(""));
+    await file.appendFile(texts.map((text, i) => vectorLine(text, vectors[i]!)).join(""));
   }
 }
 
@@ -39,15 +39,15 @@ const NPY_HEADER = 128;
 const NPY_MAGIC = "\x93NUMPY\x01\x00";
 
 async function writeNpy(file: FileHandle, parts: VectorParts): Promise<void> {
-  let [rows, width, end] = [0, 0, NPY_HEADER];
+  let [rows, width] = [0, 0];
+  await writeFully(file, Buffer.alloc(NPY_HEADER));
   for await (const { vectors } of parts) {
     width = vectors[0]!.length;
     const joined = new Float32Array(vectors.length * width);
     vectors.forEach((vector, i) => {
       joined.set(vector, i * width);
     });
-    await file.write(new Uint8Array(joined.buffer), 0, joined.byteLength, end);
-    end += joined.byteLength;
+    await writeFully(file, new Uint8Array(joined.buffer));
     rows += vectors.length;
   }
   const about = `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, ${width}), }`;
@@ -55,6 +55,7 @@ async function writeNpy(file: FileHandle, parts: VectorParts): Promise<void> {
   header.write(NPY_MAGIC, 0, "latin1");
   header.writeUInt16LE(NPY_HEADER - 10, 8);
   header.write(`${about.padEnd(NPY_HEADER - 11)}\n`, 10, "latin1");
+  // The file has these bytes already, so a full disk does not cut this write off.
   await file.write(header, 0, NPY_HEADER, 0);
 }
 
@@ -112,7 +113,7 @@ class FileBytes extends ByteWriter {
   async flush(): Promise<void> {
     const bytes = this.getBytes().slice();
     this.index = 0;
-    await this.#file.write(bytes);
+    await writeFully(this.#file, bytes);
   }
 
   override finish(): Promise<void> {

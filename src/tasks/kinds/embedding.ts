@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
-import { embeddingRows, identicalPairs } from "../embedding-rows.ts";
+import { embeddingRows, identicalPairs, NAMES_OF_ROWS } from "../embedding-rows.ts";
 import { lineOfExample, MOST_SHOWN, predictedBesideTrue } from "../findings.ts";
 import { isPairs, outcomesOf, pairsAsSearch, searched } from "../held-out-search.ts";
 import {
@@ -135,6 +135,7 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     ];
   },
   searchIn: (examples) => (isPairs(examples) ? pairsAsSearch(examples) : undefined),
+  outcomesOf,
   pairScoresOf(predictions, examples) {
     // Scored pairs are not queries; a text with a class has a label, but no second text.
     if (!isPairs(examples) && examples[0]?.texts?.length) {
@@ -238,10 +239,3 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
 };
 
 const rowsOf = (name: EmbeddingLoss): readonly EmbeddingRows[] => EMBEDDING_LOSSES[name].rows;
-
-const NAMES_OF_ROWS: Record<EmbeddingRows, string> = {
-  pairs: "pairs or triplets",
-  scored: "pairs with a score",
-  labelled: "pairs with 0 or 1",
-  classes: "texts with a class",
-};

@@ -114,13 +114,15 @@ function scoredAnswers(
   });
 }
 
-/** Rewards of good and of other answers: by order in pairs, by label for judged answers. */
+/** Rewards of good and of other answers: by order in pairs, by label for judged answers. Those that did not fit are left out. */
 function rewardsOf(predictions: readonly Prediction[], examples: readonly Example[]): Record<"good" | "bad", number[]> {
   const rewards: Record<"good" | "bad", number[]> = { good: [], bad: [] };
   predictions.forEach(({ answers = [] }, i) => {
     const [own, other] = answers;
     const { label } = examples[i]!;
-    if (own) rewards[label === 0 ? "bad" : "good"].push(own.reward);
+    // Pairs are compared by their places in the lists, so a pair without tokens must be in neither.
+    if (!own?.tokens) return;
+    rewards[label === 0 ? "bad" : "good"].push(own.reward);
     if (other && label === undefined) rewards.bad.push(other.reward);
   });
   return rewards;
@@ -177,6 +179,7 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
   },
   defaultMetrics: METRICS.pairs,
   table: {
+    holds: { pairs: "pairs of answers", judged: "answers with a label" },
     read(table, columns) {
       const { rows, examples } = preferenceExamples(table, columns);
       return { examples, labels: [], metrics: METRICS[rows], options: { rows } };

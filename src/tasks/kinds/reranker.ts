@@ -40,6 +40,7 @@ const LOSSES: Record<string, { rows: string; objective: Objective }> = {
 
 /** Reads rows of a query and a passage with a label from 0 to 1 (`label` or `score`), or with irrelevant passages (`negative`, `negative_2`, …). */
 const rerankerRows: TableReading = {
+  holds: { labelled: "passages with a label", lists: "passages with negatives" },
   read(table, columns) {
     const { query, passage, negatives, label } = findColumns(table, columns);
     const [queries, passages] = [columnOf(table, query), columnOf(table, passage)];
@@ -188,6 +189,7 @@ export const reranker: TaskKind<RerankedText> = {
   },
   defaultMetrics: ["average_precision"],
   searchIn: passagesAsSearch,
+  outcomesOf: (predictions, examples) => rankingsOf(predictions, examples).map(outcomeOf),
   pairScoresOf(predictions, examples) {
     const rankings = rankingsOf(predictions, examples);
     // Without a query that has both relevant and other passages, nothing can be ranked.

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
@@ -9,7 +9,7 @@ import { evaluateSearch } from "../../../src/inference/retrieval/evaluate-search
 import { readNpy } from "../../../src/inference/retrieval/vector-files-node.ts";
 import { searchMetric } from "../../../src/tasks/metrics/retrieval-metrics.ts";
 import { unitVector } from "../../../src/tasks/vectors.ts";
-import { aflora, afloraHere, type Ended, expectRefusal } from "../../support/aflora.ts";
+import { Aflora, aflora, afloraHere, type Ended, expectRefusal } from "../../support/aflora.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { runtime } from "../../support/runtime.ts";
 import { tickets, writeTinyModel } from "../../support/tiny-model.ts";
@@ -181,6 +181,40 @@ describe("embed", () => {
     }
     const [short] = (await run("embed --run run --dimensions 8 --threads 1 late")).stdout.split("\n");
     expect(Math.hypot(...JSON.parse(short!).embedding)).toBeCloseTo(1, 5);
+  });
+
+  test("writes the vectors that search wants of a corpus with blank lines", async () => {
+    await writeFile(at("blank.txt"), `${messages[0]}\n\n${messages[1]}\n`);
+    expect((await run("embed --run run --file blank.txt --output blank.npy --threads 1")).code).toBe(0);
+    const search = `search --run run --corpus blank.txt --vectors blank.npy --threads 1 ${messages[1]!.split(" ")[0]}`;
+    const { code, stdout } = await run(search);
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(2);
+  });
+
+  // A limit on the size of files does what a full disk does: it lets the first part of a write through.
+  test.skipIf(process.platform === "win32").each(["jsonl", "npy", "parquet"])(
+    "leaves an earlier %s file as it was if the disk is full",
+    async (ending) => {
+      await writeFile(at(`full.${ending}`), "earlier");
+      const args = words(`embed --run run --file corpus.jsonl --output full.${ending} --threads 1`);
+      const { code, stderr } = await new Aflora(args, home, { shell: "ulimit -f 2" }).ended;
+      expect(stderr).toMatch(/cannot write full\.\w+: the file is larger than the system allows/);
+      expect(code).toBe(2);
+      expect(await readFile(at(`full.${ending}`), "utf8")).toBe("earlier");
+      expect((await readdir(home)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    },
+  );
+
+  test("leaves no part of a file after Ctrl-C", async () => {
+    const running = new Aflora(words("embed --run run --output stopped.npy --threads 1"), home);
+    // Stdin stays open, so that only Ctrl-C ends it.
+    running.process.stdin.write(`${messages.join("\n")}\n`);
+    const parts = async () => (await readdir(home)).filter((name) => name.startsWith("stopped.npy"));
+    await expect.poll(parts).toHaveLength(1);
+    running.process.kill("SIGINT");
+    expect(await running.ended).toMatchObject({ code: 130, stderr: "reading run\n" });
+    expect(await parts()).toEqual([]);
   });
 });
 
