@@ -196,7 +196,10 @@ async function answerScores(
   return scores;
 }
 
-/** Reads the examples that a source names, for a run's model. */
+/**
+ * Reads the examples that a source names, for a run's model.
+ * @throws UserError if they cannot be read, or if `ownSplits` asks for validation examples that the data does not have
+ */
 export async function splitsOf(
   run: string,
   source: EvaluationSource,
@@ -222,6 +225,12 @@ export async function splitsOf(
     source: source.data === undefined ? config.source : { task: name, data: source.data },
     run: settings,
   };
-  const { validation } = await loadTask(given, { offline: source.offline }, dataFingerprint);
+  const { validation, heldOut } = await loadTask(given, { offline: source.offline }, dataFingerprint);
+  // Drawn again from the training examples, most of which the run has trained on.
+  if (source.ownSplits && heldOut) {
+    throw new UserError(
+      `the data of the run in ${run} has no validation examples of its own; leave --own-splits out, or give --validation FILE`,
+    );
+  }
   return validation.map((split) => ({ ...split, examples: [...split.examples] }));
 }

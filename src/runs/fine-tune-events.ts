@@ -124,6 +124,9 @@ export async function* fineTuneEvents(
   given: Readonly<Record<string, unknown>>,
   options: RunControl = {},
 ): AsyncGenerator<RunEvent, void> {
+  if (options.resume && options.overwrite) {
+    throw new UserError("--resume continues a run and --overwrite replaces it; leave one of them out");
+  }
   const { output } = given;
   // Locks before anything of the run is read: another process may be resuming it. A new run has nothing to lock yet.
   const isRun = options.resume && typeof output === "string" && existsSync(join(output, "config.json"));
@@ -154,7 +157,7 @@ async function* fineTuneInFolder(
       onNote: (text) => emit({ kind: "note", text }),
     }),
   );
-  const { directory, config, saved, task, base, runtime, fineTuning, memory } = prepared;
+  const { config, saved, task, base, runtime, fineTuning, memory } = prepared;
   if (options.queue?.mixedProcessors && config.run.localSteps !== undefined) {
     await prepared.release();
     throw new UserError(
@@ -167,6 +170,7 @@ async function* fineTuneInFolder(
     await prepared.release();
     throw error;
   });
+  const { directory } = folder;
   // A device that fails at the run's first step leaves no folder behind either.
   const progress: Progress = {
     isKept: saved !== undefined || runtime.device.isEverywhere === true,
@@ -279,7 +283,7 @@ async function finishRun(
   end: TrainingEnd,
   { signal, refit, onProgress }: RunControl & { onProgress: OnProgress },
 ): Promise<RunEvent | undefined> {
-  const { directory, config, task, base, runtime, fineTuning, memory, dataFingerprint } = prepared;
+  const { config, task, base, runtime, fineTuning, memory, dataFingerprint } = prepared;
   const { freezable, blockCount: count } = fineTuning;
   const blocks =
     count > 0
@@ -303,21 +307,29 @@ async function finishRun(
     const result = summarise(config, end, { ...facts, onFloat32, adapterBytes, calibration, notes: allNotes });
     if (findings) await folder.writeFindings(findings);
     await folder.writeResult(result);
-    return { kind: "end", directory, result, notes };
+    return { kind: "end", directory: folder.directory, result, notes };
   } catch (error) {
     if (signal?.aborted && error === signal.reason) return undefined;
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
-      `${error.message}; training has ended and is saved: --resume ${directory} writes what is missing`,
+      `${error.message}; training has ended and is saved: --resume ${folder.directory} writes what is missing`,
       { cause: error },
     );
   }
 }
 
+/** Opens the logs and the folder. If the folder's default name is taken, as by a run of the same second, it gets a number. */
 async function openPlaces(prepared: RunOfFiles, overwrite: boolean): Promise<[RunLogs, RunFolder]> {
-  const { directory, config, saved } = prepared;
-  const logs = await RunLogs.open({ directory, config, resumes: saved !== undefined });
-  return [logs, await openFolder(prepared, overwrite)];
+  const { config, saved } = prepared;
+  const isNamed = config.run.output !== undefined;
+  for (let number = 1; ; number++) {
+    const directory = number === 1 ? prepared.directory : `${prepared.directory}-${number}`;
+    if (!isNamed && existsSync(directory)) continue;
+    const logs = await RunLogs.open({ directory, config, resumes: saved !== undefined });
+    if (isNamed || (await RunFolder.makeNew(directory))) {
+      return [logs, await openFolder({ ...prepared, directory }, overwrite)];
+    }
+  }
 }
 
 /** Opens the folder of a run to resume, or creates one with the run's options and data fingerprint. */

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rm, rmdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
 import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomic-file-node.ts";
 import { writeJsonFile } from "../files/json-file-node.ts";
@@ -35,6 +35,22 @@ export class RunFolder {
   }
 
   /**
+   * Makes a folder for a new run, if no process has made it before.
+   * @returns whether it is this call that made it
+   * @throws UserError if it cannot be made
+   */
+  static async makeNew(directory: string): Promise<boolean> {
+    try {
+      await mkdir(dirname(directory), { recursive: true });
+      await mkdir(directory);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EEXIST" && existsSync(directory)) return false;
+      throw notMade(directory, error as Error);
+    }
+  }
+
+  /**
    * Creates a run folder. `overwrite` replaces an old run; other files stay.
    * @throws UserError if the folder holds a run already, another process writes it, or it cannot be written
    */
@@ -44,10 +60,8 @@ export class RunFolder {
     data: DataFingerprint,
     overwrite: boolean,
   ): Promise<RunFolder> {
-    await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-      throw new UserError(`cannot make the run folder ${directory}: ${error.message}; choose another --output`, {
-        code: "cannot-write",
-      });
+    await mkdir(directory, { recursive: true }).catch((error: Error) => {
+      throw notMade(directory, error);
     });
     return RunFolder.#open(directory, await lockRun(directory), async () => {
       await removeOldRun(directory, overwrite);
@@ -173,6 +187,11 @@ export const RUN_FILES: readonly string[] = [
   TENSORBOARD,
   MLFLOW,
 ];
+
+const notMade = (directory: string, { message }: Error): UserError =>
+  new UserError(`cannot make the run folder ${directory}: ${message}; choose another --output`, {
+    code: "cannot-write",
+  });
 
 async function removeOldRun(directory: string, overwrite: boolean): Promise<void> {
   const files = RUN_FILES.filter((name) => existsSync(join(directory, name)));

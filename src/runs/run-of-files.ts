@@ -13,7 +13,7 @@ import { savedRun } from "./saved-run.ts";
 
 /** A run of this machine's files with the folder that it writes, ready to train. */
 export interface RunOfFiles extends PreparedFiles {
-  /** Absolute path of the run folder. */
+  /** Absolute path of the run folder. A default name that is taken gets a number when the folder is made. */
   directory: string;
   machine: Machine;
   /** Set if the run resumes; `found` is undefined if the run was cut off before its first checkpoint. */

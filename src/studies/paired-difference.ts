@@ -4,10 +4,12 @@ import { loadFineTunedModel } from "../inference/load-fine-tuned-model-node.ts";
 import type { EvaluationSource } from "../runs/evaluate-run.ts";
 import { splitsOf } from "../runs/evaluate-run.ts";
 import { runtimeFor } from "../runtime/runtime-for-node.ts";
-import type { Example, Prediction } from "../tasks/example.ts";
-import { computeMetrics } from "../tasks/examples.ts";
+import { Turns } from "../runtime/turns.ts";
+import { computeMetrics, prepareMetrics } from "../tasks/examples.ts";
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
-import { deviation } from "./statistics.ts";
+import { SEARCH_METRIC_NAMES, searchMetric } from "../tasks/metrics/retrieval-metrics.ts";
+import { findTaskKind } from "../tasks/task-kinds.ts";
+import { deviation, mean } from "./statistics.ts";
 
 /** Difference of two models' scores on the same examples, and how much of it the draw of the examples explains. */
 export interface PairedDifference {
@@ -34,37 +36,34 @@ const SEED = 0;
 /**
  * Compares two runs' models on the same examples of their task.
  * @param by metric (default: the task's first)
- * @throws UserError if a run or the data cannot be read
+ * @throws UserError if a run or the data cannot be read; the signal's reason
  */
 export async function pairedDifference(
   first: string,
   second: string,
   source: EvaluationSource,
   by?: string,
+  signal?: AbortSignal,
 ): Promise<PairedDifference> {
-  const a = await predictionsOf(first, source);
-  const b = await predictionsOf(second, source);
-  const { task, examples } = a;
-  const metric = by ?? task.metrics[0]!;
-  const scoreOf = (predictions: readonly Prediction[], of: readonly Example[]): number =>
-    computeMetrics(task, [...predictions], [...of])[metric]!;
+  const a = await predictionsOf(first, source, signal);
+  const b = await predictionsOf(second, source, signal);
+  const metric = by ?? a.task.metrics[0]!;
+  const [{ count, scoreOf: ofA }, { scoreOf: ofB }] = [
+    await unitsOf(a, metric, signal),
+    await unitsOf(b, metric, signal),
+  ];
   const sign = lowerIsBetter(metric) ? -1 : 1;
   const random = xoroshiro128plus(SEED);
-  const gains = Array.from({ length: RESAMPLES }, () => {
-    const drawn = Array.from({ length: examples.length }, () => uniformInt(random, 0, examples.length - 1));
-    const of = drawn.map((i) => examples[i]!);
-    const [x, y] = [a, b].map(({ predictions }) =>
-      scoreOf(
-        drawn.map((i) => predictions[i]!),
-        of,
-      ),
-    );
-    return sign * (x! - y!);
+  const resamples = Array.from({ length: RESAMPLES }).keys();
+  const gains = await new Turns(signal).map(resamples, () => {
+    const drawn = Array.from({ length: count }, () => uniformInt(random, 0, count - 1));
+    return sign * (ofA(drawn) - ofB(drawn));
   });
-  const [x, y] = [scoreOf(a.predictions, examples), scoreOf(b.predictions, examples)];
+  const all = [...Array(count).keys()];
+  const [x, y] = [ofA(all), ofB(all)];
   return {
     metric,
-    examples: examples.length,
+    examples: a.examples.length,
     first: x,
     second: y,
     gain: sign * (x - y),
@@ -72,7 +71,35 @@ export async function pairedDifference(
   };
 }
 
-async function predictionsOf(run: string, source: EvaluationSource) {
+/** Units that a resample draws, and the score of a draw. */
+interface Units {
+  count: number;
+  scoreOf(drawn: readonly number[]): number;
+}
+
+/**
+ * Units of a model's predictions: the queries of a search metric, otherwise the examples. Each query is searched once. In a search
+ * among drawn examples, an example that is drawn twice would count once.
+ */
+async function unitsOf(
+  { task, examples, predictions }: Awaited<ReturnType<typeof predictionsOf>>,
+  metric: string,
+  signal: AbortSignal | undefined,
+): Promise<Units> {
+  const kind = findTaskKind(task.kind);
+  if (SEARCH_METRIC_NAMES.includes(metric) && kind.outcomesOf) {
+    await prepareMetrics(kind, predictions, examples, signal);
+    const values = kind.outcomesOf(predictions, examples).map((outcome) => searchMetric(metric, [outcome]));
+    return { count: values.length, scoreOf: (drawn) => mean(drawn.map((i) => values[i]!)) };
+  }
+  const scoreOf = (drawn: readonly number[]): number => {
+    const [found, of] = [drawn.map((i) => predictions[i]!), drawn.map((i) => examples[i]!)];
+    return computeMetrics({ ...task, metrics: [metric] }, found, of)[metric]!;
+  };
+  return { count: examples.length, scoreOf };
+}
+
+async function predictionsOf(run: string, source: EvaluationSource, signal: AbortSignal | undefined) {
   const model = await loadFineTunedModel(run, runtimeFor(source), { offline: source.offline });
   try {
     // One split represents all: those of a task are of one kind.
@@ -80,7 +107,7 @@ async function predictionsOf(run: string, source: EvaluationSource) {
     return {
       task: model.description.task,
       examples,
-      predictions: await model.predictLabels(examples, { onDone: source.onDone }),
+      predictions: await model.predictLabels(examples, { onDone: source.onDone, signal }),
     };
   } finally {
     await model.release();

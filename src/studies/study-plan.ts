@@ -114,6 +114,8 @@ class Planner {
   /** Methods and tasks with published settings, and those without. */
   readonly #published = new Set<string>();
   readonly #rowNotes = new Set<string>();
+  /** Whether there is validation data on which no score can be reported. */
+  #leavesOutValidation = false;
 
   constructor(study: Study) {
     this.#study = study;
@@ -138,7 +140,7 @@ class Planner {
     const first = await this.#checker.resolve(settings, task);
     await this.#checker.check(first, task.train.length);
     const file = own.validation === undefined ? undefined : String(own.validation);
-    const reported = this.#reported(holdOut, file, ownValidation);
+    const reported = this.#reported(task, holdOut, file, ownValidation);
     const apart = isApart(reported);
     const trials = await Promise.all(
       seeds.map(async (seed): Promise<Trial> => {
@@ -184,8 +186,18 @@ class Planner {
     return { head: "classifier", ...others };
   }
 
-  #reported(holdOut: number, file: string | undefined, ownValidation: number): Reported | undefined {
+  #reported(
+    { kind }: TaskData,
+    holdOut: number,
+    file: string | undefined,
+    ownValidation: number,
+  ): Reported | undefined {
     const { generate } = this.#study;
+    // Only training computes rewards, which may come from a program.
+    if (findTaskKind(kind).rollout) {
+      if (holdOut > 0 && (file !== undefined || ownValidation > 0)) this.#leavesOutValidation = true;
+      return undefined;
+    }
     const apart =
       holdOut === 0
         ? {}
@@ -210,7 +222,10 @@ class Planner {
   }
 
   notes(configurations: readonly Configuration[]): string[] {
-    return [howChosen(this.#study, configurations), ...this.#published, ...this.#rowNotes];
+    const why = this.#leavesOutValidation
+      ? "Rewards are computed in training only, so validation data is left out"
+      : "There is no other validation data";
+    return [howChosen(this.#study, configurations, why), ...this.#published, ...this.#rowNotes];
   }
 
   #sourceOf(config: RunConfig): Promise<Source> {
@@ -231,8 +246,11 @@ class Planner {
   }
 }
 
-/** Describes the examples that choose epochs and configurations, and whether scores are on others. */
-function howChosen({ holdOut }: Study, configurations: readonly Configuration[]): string {
+/**
+ * Describes the examples that choose epochs and configurations, and whether scores are on others.
+ * @param why why they are not, where they could be
+ */
+function howChosen({ holdOut }: Study, configurations: readonly Configuration[], why: string): string {
   if (holdOut === 0) {
     return configurations.some(({ holdsOut }) => holdsOut)
       ? "The best epoch of each run is chosen on the examples that give the scores, which each seed draws from the training examples."
@@ -241,7 +259,7 @@ function howChosen({ holdOut }: Study, configurations: readonly Configuration[])
   const share = `${Number((100 * holdOut).toPrecision(3))} % of the training examples, drawn by each seed`;
   return configurations.every(({ trials }) => isApart(trials[0]!.reported))
     ? `Epochs and configurations are chosen on ${share}; scores are reported on validation data that played no part in it.`
-    : `Epochs and configurations are chosen on ${share}. There is no other validation data: the chosen configurations are scored on the examples by which they were chosen, so their scores are too high.`;
+    : `Epochs and configurations are chosen on ${share}. ${why}: the chosen configurations are scored on the examples by which they were chosen, so their scores are too high.`;
 }
 
 /** Folder of a trial within that of its study. */

@@ -5,16 +5,16 @@ import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { UserError } from "../errors.ts";
 import { readJsonFile, writeJsonFile } from "../files/json-file-node.ts";
-import { optionOfRun, resolveConfig } from "../fine-tuning/run-options-node.ts";
+import { optionOfRun, type RunSettings, resolveConfig } from "../fine-tuning/run-options-node.ts";
 import { TUNED_METHODS } from "../methods/methods.ts";
 import { CHECKPOINTS } from "../runs/checkpoint-folder.ts";
 import { HIDDEN_STATES, RUN_FILES } from "../runs/run-folder.ts";
 import { type Factor, levelOf, parseFactor } from "./factors.ts";
 import { heldOutScore, orderOf, runStudy, type StudyProgress, type TrialRunner } from "./run-study.ts";
 import { ONCE_MORE, SHORTEST, withinMinutes } from "./search/within-minutes.ts";
-import type { Study, StudyOutcome, StudyPlan, TrialOutcome } from "./study.ts";
+import type { Study, StudyOutcome, StudyPlan, Trial, TrialOutcome } from "./study.ts";
 import { planStudy } from "./study-plan.ts";
-import { withMethod } from "./trial-options.ts";
+import { optionsOfMethod, withMethod } from "./trial-options.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -73,16 +73,22 @@ export async function tune(
     if (key in options) throw new UserError(`tune sets ${key} itself; leave it out`);
   }
   if ("maxSteps" in options) throw new UserError("tune chooses the length of runs in epochs; leave maxSteps out");
+  const recipes = new Map<string, RunSettings>();
   const study: Study = {
     title: "Trials, and the best settings",
     options: { ...withMethod(options), patience: PATIENCE },
-    factors: factorsBeside(options),
+    factors: factorsBeside(options, recipes),
     search: { algorithm: withinMinutes, options: { minutes } },
     seeds: [seed],
     metric,
     holdOut: 0.2,
   };
   const plan = await planStudy(study, signal);
+  const [first] = plan.configurations[0]!.trials as [Trial];
+  const varied = "method" in options ? [] : TUNED_METHODS.map(({ name }) => name);
+  for (const method of new Set([String(first.config.method), ...varied])) {
+    recipes.set(method, (await plan.resolve(optionsOfMethod({ ...first.config, method }))).run);
+  }
   const outcome = await runStudy(plan, folder, run, progress);
   const finished = outcome.trials.filter(({ status }) => status === "finished");
   const [defaults] = outcome.trials as [TrialOutcome];
@@ -99,15 +105,15 @@ export async function tune(
   };
 }
 
-/** The factors to draw, without those that are given. */
-function factorsBeside(given: Options): Factor[] {
-  const names = ["learningRate", "headLearningRate"].filter((name) => !(name in given));
+/** The factors to draw, without those that are given. @param recipes settings of each method for the examples and the model */
+function factorsBeside(given: Options, recipes: ReadonlyMap<string, RunSettings>): Factor[] {
+  const names = (["learningRate", "headLearningRate"] as const).filter((name) => !(name in given));
   const all: Factor[] = [
     parseFactor(
       "method",
       TUNED_METHODS.map(({ name }) => name),
     ),
-    ...(names.length > 0 ? [ratesFactor(names)] : []),
+    ...(names.length > 0 ? [ratesFactor(names, recipes)] : []),
     parseFactor("rank", RANKS),
     {
       name: "batchSize",
@@ -130,14 +136,17 @@ const one = (name: string, of: readonly number[], random: Parameters<Factor["dra
   levelOf(name, of[uniformInt(random, 0, of.length - 1)]!);
 
 /** Learning rates relative to the method's recipe. The head's rate is scaled along. */
-const ratesFactor = (names: readonly string[]): Factor => ({
+const ratesFactor = (
+  names: readonly ("learningRate" | "headLearningRate")[],
+  recipes: ReadonlyMap<string, RunSettings>,
+): Factor => ({
   name: names[0]!,
   levels: undefined,
   when: {},
   draw(random, options) {
     const decades = DECADES[0] + (DECADES[1] - DECADES[0]) * uniformFloat64(random);
-    const recipe: Options = { ...resolveConfig(runOptionsOf(options)).run };
-    const rates = names.map((name) => [name, Number((Number(recipe[name]) * 10 ** decades).toPrecision(2))]);
+    const recipe = recipes.get(String(options.method))!;
+    const rates = names.map((name) => [name, Number((recipe[name] * 10 ** decades).toPrecision(2))]);
     return { label: String(rates[0]![1]), options: Object.fromEntries(rates) };
   },
 });

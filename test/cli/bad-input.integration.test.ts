@@ -74,6 +74,11 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     "evaluate --run run --validation unknown.csv",
     'unknown.csv, line 3: unknown label "delivrey" in column "team"; the task\'s labels are billing, bug, delivery; did you mean "delivery"?',
   ],
+  [
+    "a project in a file",
+    "init chat tickets.csv",
+    "tickets.csv is a file; name a new folder, as in aflora init chat my-project",
+  ],
   ["a missing model folder", `${TRAIN} --model ./nowhere`, /nowhere/],
   [
     "a model folder without weights",
@@ -97,6 +102,16 @@ const cases: [what: string, command: string, sentence: string | RegExp][] = [
     /^cannot write .*tickets\.csv.*: its folder is a file; choose another place$/,
   ],
   ["an existing run folder", `${TRAIN} --output run`, /run already holds a run; --overwrite replaces it/],
+  [
+    "a run to resume in another folder",
+    "train --resume run --output out",
+    "--resume continues the run in its own folder, run; leave --output out",
+  ],
+  [
+    "a run to resume and to replace",
+    "train --resume run --overwrite",
+    "--resume continues a run and --overwrite replaces it; leave one of them out",
+  ],
   ["rank 0", `${TRAIN} --rank 0`, 'option --rank of method "lora": it must be above 0, not 0'],
   [
     "a learning rate that is no number",

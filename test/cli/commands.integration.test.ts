@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { cpus, tmpdir } from "node:os";
@@ -68,6 +68,26 @@ describe("train", () => {
       expect(folder).toMatch(/[/\\]runs[/\\](sst2|tickets)-lora-\d{4}-\d\d-\d\d-\d{6}$/);
       expect((await readRunRecords(folder!)).result).toBeDefined();
     }
+  });
+
+  test("gives runs of one second folders of their own without --output", async () => {
+    const at = (second: number): string =>
+      new Date(Date.now() + 1000 * second).toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
+    const seconds = Array.from({ length: 600 }, (_, second) => at(second));
+    for (const second of seconds)
+      await mkdir(join(home, "taken", "runs", `tickets-head-${second}`), { recursive: true });
+    const args = words(
+      "train --train ../tickets.csv --text message --label team --model ../model --method head --threads 1",
+    );
+    const runs = await Promise.all([0, 1].map(() => aflora(args, join(home, "taken"))));
+    const folders = runs.map(({ code, stdout, stderr }) => {
+      expect(code, stderr).toBe(0);
+      return /^run folder: (.*)$/m.exec(stdout)![1]!;
+    });
+    expect(new Set(folders).size).toBe(2);
+    for (const folder of folders) expect(folder).toMatch(/tickets-head-[\d-]+\d{6}-[23]$/);
+    const made = (await readdir(join(home, "taken", "runs"))).length;
+    expect(made).toBe(seconds.length + runs.length);
   });
 
   test("takes options from a file, in any spelling; flags win, with underscores too", async () => {
@@ -152,6 +172,18 @@ describe("predict --output", () => {
       { id: "2", body: "the app does not open", label: "", ...ANSWER },
     ]);
   });
+
+  test("gives its columns free names in a file that has answers already", async () => {
+    await writeFile(
+      join(home, "twice.csv"),
+      "body,label,predicted_label,probability\nthe app does not open,bug,billing,1\n",
+    );
+    const args = words("predict --run run --file twice.csv --text body --output again.csv");
+    expect(await afloraHere(args, home)).toMatchObject({ code: 0, stdout: "1 row written to again.csv\n" });
+    const [header] = (await readFile(join(home, "again.csv"), "utf8")).split("\n");
+    expect(header).toBe("body,label,predicted_label,probability,predicted_label_2,predicted_probability");
+  });
+
   const ANSWER = { predicted_label: expect.stringMatching(/billing|bug|delivery/), probability: expect.any(Number) };
 
   test.each([
@@ -196,6 +228,12 @@ describe("evaluate", () => {
     expect([...page.matchAll(/the app does not open,/g)]).toHaveLength(rows.length);
     const refused = await afloraHere(words("evaluate --run run --output mistakes.xlsx"), home);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("its name must end in")]);
+  });
+
+  test("--own-splits is refused if the data has no validation rows: others of the training rows would be drawn", async () => {
+    const { code, stdout, stderr } = await afloraHere(words("evaluate --run run --own-splits"), home);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/the run in run has no validation examples of its own; leave --own-splits out/);
   });
 
   test("or of other data; --json has the numbers", async () => {

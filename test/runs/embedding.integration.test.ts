@@ -11,6 +11,7 @@ import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import type { RunStart } from "../../src/runs/fine-tune-events.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
+import { pairedDifference } from "../../src/studies/paired-difference.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
@@ -136,6 +137,31 @@ describe("pairs", () => {
     ]) {
       expect(page).toContain(text);
     }
+  });
+
+  test("two runs are compared by resampling the queries, each searched once; an abort ends it", async () => {
+    const given = { ...QUICK, model, train: at("pairs.jsonl"), validation: at("pairs.jsonl"), output: at("short") };
+    await fineTune({ ...given, epochs: 1 });
+    const valuesOf = async (directory: string): Promise<readonly number[]> => {
+      const { scores, result } = await readRunRecords(directory);
+      return scores.find(({ epoch }) => epoch === result!.bestEpoch)!.values;
+    };
+    const [long, short] = [await valuesOf(run()), await valuesOf(at("short"))];
+    const gains = long.map((value, i) => value - short[i]!);
+    const gain = gains.reduce((sum, each) => sum + each / gains.length, 0);
+    const variance = gains.reduce((sum, each) => sum + (each - gain) ** 2 / gains.length, 0);
+    const found = await pairedDifference(run(), at("short"), { threads: 1 });
+    expect(found).toMatchObject({ metric: "ndcg_at_10", gain: expect.closeTo(gain, 3) });
+    // Of 500 resamples, the estimate is within 10 % of the mean's standard error.
+    expect(Math.abs(found.standardError / Math.sqrt(variance / gains.length) - 1)).toBeLessThan(0.1);
+
+    const abort = new AbortController();
+    let models = 0;
+    const onDone = (done: number, of: number): void => {
+      if (done === of && ++models === 2) abort.abort();
+    };
+    const comparing = pairedDifference(run(), at("short"), { threads: 1, onDone }, undefined, abort.signal);
+    await expect(comparing).rejects.toThrow("This operation was aborted");
   });
 
   test("are embedded and cut as the model's folder defines", async () => {

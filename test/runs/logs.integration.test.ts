@@ -155,6 +155,26 @@ test("a run that is paused and resumed has one log in TensorBoard and in MLflow"
   expect(rates).toEqual(steps.map(({ step, learningRate }) => [step + 1, Math.fround(learningRate)]));
 });
 
+test("a resumed run whose run on the server was deleted begins another there", async () => {
+  const server = new Mlflow();
+  await server.start();
+  const { url } = server;
+  const output = join(home, "deleted");
+  await fineTune({ ...options, output, log: `mlflow=${url}` }, { stopAfter: 1 });
+  server.runs.clear();
+  const notes: string[] = [];
+  await fineTune(
+    { output },
+    { resume: true, onEvent: (event) => void (event.kind === "note" && notes.push(event.text)) },
+  );
+  server.stop();
+  const [[id, logged]] = [...server.runs] as [[string, Logged]];
+  expect(logged.status).toBe("FINISHED");
+  expect(logged.metrics.some(({ key }) => key === "train/loss")).toBe(true);
+  expect(notes.filter((note) => note.includes("MLflow"))).toEqual([]);
+  expect(JSON.parse(await readFile(join(output, "mlflow.json"), "utf8"))).toEqual({ url, runId: id });
+});
+
 test("a server that goes away does not end the run, and the run says it once", async () => {
   const server = new Mlflow();
   await server.start();

@@ -41,6 +41,18 @@ test.each([
   }
 });
 
+test("of many that want to make one new run folder, one makes it", async () => {
+  for (let round = 0; round < 20; round++) {
+    const path = join(directory, "runs", String(round));
+    const made = await Promise.all(Array.from({ length: 32 }, () => RunFolder.makeNew(path)));
+    expect(made.filter(Boolean)).toHaveLength(1);
+  }
+  await writeFile(join(directory, "file"), "");
+  await expect(RunFolder.makeNew(join(directory, "file", "run"))).rejects.toThrow(
+    /^cannot make the run folder .*--output$/,
+  );
+});
+
 test("a lock ends with its process, and holds against other processes by any path to the folder", async () => {
   const lock = new URL("../../src/runs/run-lock.ts", import.meta.url).href;
   const program = `import { lockRun } from ${JSON.stringify(lock)}; await lockRun(process.argv[1]); console.log("held"); setInterval(() => {}, 1000);`;

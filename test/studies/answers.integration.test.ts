@@ -1,13 +1,16 @@
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { storyOf } from "../../src/cli/commands/tune.ts";
 import { studyCsv } from "../../src/reports/study-tables.ts";
-import { runStudy } from "../../src/studies/run-study.ts";
+import { runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
 import { trialsOfStudy } from "../../src/studies/scored-trial.ts";
+import type { TrialOutcome } from "../../src/studies/study.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
 import { studyResults } from "../../src/studies/study-results.ts";
+import { tune } from "../../src/studies/tune.ts";
 import { aflora } from "../support/aflora.ts";
 import { writeJsonl, writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 import { tickets, writeCsv } from "../support/tiny-model.ts";
@@ -67,6 +70,43 @@ test("aflora study --generate answers the file that played no part in the choice
   const { trials, tasks } = JSON.parse(await readFile(join(folder, "apart", "study.json"), "utf8"));
   expect(Object.keys(trials[0].scores)).toContain("last_number");
   expect(tasks[0].reportedSeparately).toBe(true);
+});
+
+describe("rewards, which only training computes", () => {
+  const rewards = { kind: "reward-learning", reward: "length", rewardWords: 2, numGenerations: 2, maxNewTokens: 4 };
+  const prompts = ["one cat?", "two mats?", "three days?", "four cats?", "one mat?", "two days?"];
+  let given: Record<string, unknown>;
+  beforeAll(async () => {
+    const train = await writeJsonl(
+      join(folder, "prompts.jsonl"),
+      prompts.map((prompt) => ({ prompt })),
+    );
+    given = { ...options, train, validation: train, ...rewards };
+  });
+
+  test("a study reports the runs' own rewards, and notes that it leaves the validation data out", async () => {
+    const { outcome, results } = await run({ options: { ...given, epochs: 1 } }, "rewards");
+    expect(outcome.trials.map(({ status }) => status)).toEqual(["finished", "finished"]);
+    expect(results.notes[0]).toMatch(
+      /Rewards are computed in training only, so validation data is left out: .* too high/,
+    );
+    for (const { trial, records } of outcome.trials) {
+      expect(trial.reported).toBeUndefined();
+      expect(records!.result!.rollout!.answers).toBeGreaterThan(0);
+    }
+  });
+
+  test("tune compares the winner with the defaults by the runs' own rewards", async () => {
+    let begun = 0;
+    const few: TrialRunner = async (job) => (job.resume || ++begun <= 3 ? hereRunner(job) : { failed: "for a test" });
+    // So much time that none is short, whatever the machine.
+    const found = await tune({ options: given, minutes: 100, output: join(folder, "tuned"), seed: 1 }, few, {});
+    const other = found.outcome.trials.find((each) => each.status === "finished" && each !== found.defaults)!;
+    const rewardOf = ({ records }: TrialOutcome): string => records!.result!.metrics.reward!.toFixed(4);
+    expect(await storyOf(found, other, given)).toContain(
+      `There its reward is ${rewardOf(other)}, against ${rewardOf(found.defaults)} for the defaults.`,
+    );
+  });
 });
 
 test("a model that generates no answers is refused before anything is trained", async () => {

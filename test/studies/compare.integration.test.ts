@@ -12,12 +12,15 @@ import { type HeldOutScore, heldOutScore, runStudy, type TrialRunner } from "../
 import { trialsOfStudy } from "../../src/studies/scored-trial.ts";
 import { nextPlace } from "../../src/studies/search/learning-rates.ts";
 import type { StudyOutcome } from "../../src/studies/study.ts";
+import { parseStudy } from "../../src/studies/study-file.ts";
 import { planStudy } from "../../src/studies/study-plan.ts";
 import { studyResults, type TrialRow } from "../../src/studies/study-results.ts";
+import { tune } from "../../src/studies/tune.ts";
 import { GLUE_TASKS } from "../../src/tasks/glue.ts";
 import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 import { Aflora, aflora, afloraHere, expectRefusal } from "../support/aflora.ts";
 import { appearance } from "../support/appearance.ts";
+import { pictureModel, savePicture } from "../support/pictures.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { hereRunner } from "./here-runner.ts";
 
@@ -188,6 +191,37 @@ describe("a search for learning rates", () => {
       const before = places.slice(0, i);
       expect(nextPlace(before, clamp(before))).toBe(place);
     }
+  });
+
+  test("begins at the rate for pictures, not at that for texts, and so does tune", async () => {
+    for (const [name, level] of Object.entries({ dark: 40, bright: 200 })) {
+      for (let i = 0; i < 10; i++) {
+        const data = Uint8Array.from({ length: 12 * 12 * 3 }, (_, at) => level + ((at * (i + 3)) % 40));
+        await savePicture(join(folder, "photos", name, `${i}.png`), { height: 12, width: 12, data });
+      }
+    }
+    const photos = {
+      model: pictureModel("vit"),
+      train: join(folder, "photos"),
+      epochs: 2,
+      threads: 1,
+      headStart: "new",
+    };
+    const vary = { method: ["aflora", "lora"] };
+    const plan = await planStudy(parseStudy({ options: photos, vary, search: "learning-rates", trials: 1 }, "rates"));
+    const failing: TrialRunner = async () => ({ failed: "for a test" });
+    const ofStudy = tried(await runStudy(plan, join(folder, "rates"), failing));
+    expect(ofStudy.map(({ trial }) => trial.config.learningRate)).toEqual([0.001, 0.0004]);
+
+    let begun = 0;
+    const defaultsAlone: TrialRunner = async (job) => (++begun === 1 ? hereRunner(job) : { failed: "for a test" });
+    const tuned = { options: { ...photos, method: "aflora" }, minutes: 100, output: join(folder, "tuned"), seed: 1 };
+    const { outcome } = await tune(tuned, defaultsAlone, {});
+    const rates = outcome.trials.flatMap(({ trial }) => (trial.config.learningRate as number | undefined) ?? []);
+    expect(rates.length).toBeGreaterThan(10);
+    // From half a decade below 1e-3 to one above; those around 1e-2 would reach 1e-1.
+    expect(Math.min(...rates)).toBeGreaterThanOrEqual(0.0003);
+    expect(Math.max(...rates)).toBeLessThanOrEqual(0.01);
   });
 
   test("leaves the validation data of a GLUE task alone", async () => {

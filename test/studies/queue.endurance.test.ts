@@ -45,8 +45,8 @@ const planOf = (more: Record<string, unknown> = {}): Promise<StudyPlan> =>
 
 const onQueue = (queue: TrialQueue, signal = new AbortController().signal) => queueRunner(queue, signal);
 
-const worker = (url: string, directory: string, cwd = folder): Aflora => {
-  const args = ["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3"];
+const worker = (url: string, directory: string, cwd = folder, more: readonly string[] = []): Aflora => {
+  const args = ["work", "--queue", url, "--dir", directory, "--threads", "1", "--lost-after", "3", ...more];
   const one = new Aflora(args, cwd);
   started.push(one);
   return one;
@@ -169,6 +169,19 @@ describe.skipIf(noValkey !== undefined)(
       const { code, stderr } = await study.ended;
       expect(stderr).toMatch(/interrupted; run the same command again to continue/);
       expect(code).toBe(130);
+    });
+
+    test("a worker that finds its server gone says so, and ends with exit code 2", async () => {
+      const gone = await mkdtemp(join(folder, "gone-"));
+      const other = await Valkey.start(gone);
+      const one = worker(other.url, join(gone, "work"), folder, ["--until-idle", "1s", "--metrics", "0"]);
+      await one.says(/waiting for trials and runs at/);
+      await other.stop();
+      const { code, stderr } = await one.ended;
+      expect(stderr).toMatch(
+        /\nerror: the queue's server at redis:\S+ does not answer; start it, or check the address\n$/,
+      );
+      expect(code).toBe(2);
     });
 
     test("halving: the next worker of a trial resumes from the run of the one before", async () => {

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { cp, readdir, writeFile } from "node:fs/promises";
+import { cp, readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Argument, Command } from "commander";
@@ -26,7 +26,10 @@ export function initCommand(): Command {
     .argument("[folder]", "new folder for the project (default: my-<kind>)");
   return addExamples(command, EXAMPLES, NOTE).action(async (kind: string, folder = `my-${kind}`) => {
     const directory = resolve(folder);
-    if (existsSync(directory) && (await readdir(directory)).length > 0)
+    const found = await stat(directory).catch(() => undefined);
+    if (found && !found.isDirectory())
+      throw new UserError(`${folder} is a file; name a new folder, as in aflora init ${kind} my-project`);
+    if (found && (await readdir(directory)).length > 0)
       throw new UserError(`${folder} already has files; name a new folder, as in aflora init ${kind} my-project`);
     await makeFolder(directory);
     await cp(inPackage(`templates/${kind}`), directory, { recursive: true });

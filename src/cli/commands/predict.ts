@@ -127,9 +127,7 @@ class Answers {
     if (output === undefined) return;
     const { columns } = this.#table!;
     const names = Object.keys(this.#cells[0]!);
-    // A file with labels of its own keeps them.
-    const added = names.map((name) => (columns.includes(name) ? `predicted_${name}` : name));
-    refuseOutput(this.#table!, output, added);
+    const added = freeNames(names, columns);
     await writeRows(
       output,
       this.#table!,
@@ -138,6 +136,17 @@ class Answers {
     );
     print(`${counted(this.#cells.length, "row")} written to ${output}\n`);
   }
+}
+
+/** Names for columns beside those of a file, which keeps its own: `label`, or else `predicted_label`, `predicted_label_2` and so on. */
+function freeNames(names: readonly string[], columns: readonly string[]): string[] {
+  const taken = new Set(columns);
+  return names.map((name) => {
+    let free = name;
+    for (let number = 1; taken.has(free); number++) free = `predicted_${name}${number > 1 ? `_${number}` : ""}`;
+    taken.add(free);
+    return free;
+  });
 }
 
 async function label(

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
 import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
@@ -73,6 +74,8 @@ export function trainCommand(): Command {
     }
     if (mixedProcessors && queue === undefined)
       throw new UserError("--mixed-processors requires --queue; add it, or leave --mixed-processors out");
+    if (typeof resume === "string" && flags.output !== undefined && resolve(resume) !== resolve(String(flags.output)))
+      throw new UserError(`--resume continues the run in its own folder, ${resume}; leave --output out`);
     const file = config === undefined ? {} : await readConfigFile(config as string);
     const outcome = await runTraining(
       { ...file, ...flags, ...(typeof resume === "string" && { output: resume }) },

@@ -5,7 +5,7 @@ import { writeAtomically } from "../../files/atomic-file-node.ts";
 import type { EvaluationSource } from "../../runs/evaluate-run.ts";
 import { readFinishedRun } from "../../runs/read-run.ts";
 import { besideChance, type PairedDifference, pairedDifference } from "../../studies/paired-difference.ts";
-import { heldOutScore } from "../../studies/run-study.ts";
+import { type HeldOutScore, heldOutScore } from "../../studies/run-study.ts";
 import { trialsOfStudy } from "../../studies/scored-trial.ts";
 import type { Study, TrialOutcome } from "../../studies/study.ts";
 import { studyResults } from "../../studies/study-results.ts";
@@ -65,28 +65,28 @@ export function tuneCommand(): Command {
         { options, minutes, output, seed, metric, signal: abort.signal },
         (job) => runJob(job, abort.signal, lines),
         lines,
-      ).catch((error: unknown) => {
-        if (error === abort.signal.reason) return undefined;
-        throw error;
-      });
-      if (abort.signal.aborted || !found?.winner) {
-        lines.log(
-          abort.signal.aborted ? "interrupted; run the same command again to continue" : "no trial finished in time",
-        );
-        process.exitCode = abort.signal.aborted ? INTERRUPTED : 1;
+      );
+      abort.signal.throwIfAborted();
+      if (!found.winner) {
+        lines.log("no trial finished in time");
+        process.exitCode = 1;
         return;
       }
       lines.stop();
       const { plan, outcome, winner, again } = found;
       await keepWinner(again ?? winner, output);
       const trials = trialsOfStudy(plan, outcome);
-      const about = await storyOf(found, winner, options);
+      const about = await storyOf(found, winner, options, abort.signal);
       const results = studyResults({ ...plan.study, about, notes: plan.notes }, trials);
       const { renderStudy, writeStudyPages } = await import("../../reports/study.ts");
       await writeStudyPages(searchFolder(output), results, trials);
       await writeAtomically(join(output, "tune.html"), (file) => file.writeFile(renderStudy(results, trials)));
       const { result } = await readFinishedRun(output);
       print(`${about}\n${summary(output, result)}\nwhat was tried: ${join(output, "tune.html")}\n`);
+    } catch (error) {
+      if (!abort.signal.aborted || error !== abort.signal.reason) throw error;
+      lines.log("interrupted; run the same command again to continue");
+      process.exitCode = INTERRUPTED;
     } finally {
       stopListening();
       lines.stop();
@@ -95,10 +95,11 @@ export function tuneCommand(): Command {
 }
 
 /** Describes the winner, whether its gain is beyond chance, and the score of the kept run. */
-async function storyOf(
+export async function storyOf(
   { plan: { study }, outcome, winner: _, again, defaults, shortenedFrom }: TuneOutcome,
   winner: TrialOutcome,
   options: Record<string, unknown>,
+  signal?: AbortSignal,
 ): Promise<string> {
   const tried = outcome.trials.filter(({ configuration }) => configuration.stage === undefined).length;
   const shortened =
@@ -107,18 +108,28 @@ async function storyOf(
       : ` (${counted(Number(defaults.trial.config.epochs), "epoch")} instead of ${shortenedFrom})`;
   const { reported } = winner.trial;
   const source = { ...reported, ...howToCompute(options) };
+  const told = { tried, label: winner.configuration.label, shortened };
+  const byReward = winner !== defaults && winner.records?.result?.rollout !== undefined;
   const difference =
-    winner === defaults ? undefined : await compared(winner.directory, defaults.directory, source, study.metric);
-  const { label } = winner.configuration;
-  const story = storyOfWinner({ tried, label, shortened, difference, reportedSeparately: reported !== undefined });
+    winner === defaults || byReward
+      ? undefined
+      : await compared([winner.directory, defaults.directory], source, study.metric, signal);
+  const story = byReward
+    ? storyByReward(told, heldOutScore(winner, study)!, heldOutScore(defaults, study)!)
+    : storyOfWinner({ ...told, difference, reportedSeparately: reported !== undefined });
   return again ? `${story} ${storyOfKept(again, study)}` : story;
 }
 
 /** Compares the winner with the defaults, with progress. */
-function compared(winner: string, defaults: string, source: EvaluationSource, metric: string | undefined) {
+function compared(
+  [winner, defaults]: [string, string],
+  source: EvaluationSource,
+  metric: string | undefined,
+  signal: AbortSignal | undefined,
+) {
   const progress = new ProgressLine("comparing the winner with the defaults", "examples");
   const onDone = (done: number, of: number): void => progress.at(done, { of });
-  return pairedDifference(winner, defaults, { ...source, onDone }, metric).finally(() => progress.end());
+  return pairedDifference(winner, defaults, { ...source, onDone }, metric, signal).finally(() => progress.end());
 }
 
 /** Describes the score of the winner that was trained once more. */
@@ -142,14 +153,21 @@ interface Flags {
   [option: string]: unknown;
 }
 
-/** Describes the winner, and whether its gain is beyond chance. */
-function storyOfWinner(of: {
+/** Facts about the winner. */
+interface Told {
   tried: number;
   label: string;
   shortened: string;
-  difference: PairedDifference | undefined;
-  reportedSeparately: boolean;
-}): string {
+}
+
+/** Describes a winner that learned from rewards. Only training computes them, so its gain cannot be measured again. */
+function storyByReward({ tried, label, shortened }: Told, first: HeldOutScore, second: HeldOutScore): string {
+  const scores = `${first.metric} is ${first.score.toFixed(4)}, against ${second.score.toFixed(4)} for the defaults${shortened}`;
+  return `Of ${counted(tried, "setting")} this one did best on the held-out examples: ${label}. There its ${scores}. The best of several on the same examples is partly luck.`;
+}
+
+/** Describes the winner, and whether its gain is beyond chance. */
+function storyOfWinner(of: Told & { difference: PairedDifference | undefined; reportedSeparately: boolean }): string {
   const { label, shortened, difference, reportedSeparately } = of;
   if (of.tried === 1) {
     return `There was time for only one setting, the defaults of aflora train${shortened}: ${label}.`;

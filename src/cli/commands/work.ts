@@ -90,11 +90,12 @@ export function workCommand(): Command {
         onWork: (done) => measured.add(done),
       });
       log(ENDED[why]);
-      // The client would look for a missing server forever.
-      process.exit(why === "asked" ? INTERRUPTED : 0);
+      process.exitCode = why === "asked" ? INTERRUPTED : 0;
     } finally {
       stopListening();
       await server?.close();
+      // The client would look for a missing server forever. An error is printed before, and sets the exit code.
+      setImmediate(() => process.exit());
     }
   });
 }

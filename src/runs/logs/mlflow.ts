@@ -207,14 +207,24 @@ class MlflowLog implements RunLog {
     this.#said.add(what);
   }
 
-  /** Creates the run on the server, or continues the one that the run folder names. */
+  /** Continues a run. @returns false if the server no longer has it @throws Error if the server does not answer */
+  async #continues(runId: string): Promise<boolean> {
+    try {
+      await this.#server.ask("runs/update", { run_id: runId, status: "RUNNING" });
+      return true;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return false;
+    }
+  }
+
+  /** Creates the run on the server, or continues the one that the run folder names, if the server has it. */
   async #beginRun(): Promise<void> {
     const { directory, config, resumes } = this.#run;
     const { url } = this.#server;
     const place = join(directory, MLFLOW);
     const saved = resumes ? savedRun.safeParse(await readJsonFile(place)).data : undefined;
-    if (saved?.url === url) {
-      await this.#server.ask("runs/update", { run_id: saved.runId, status: "RUNNING" });
+    if (saved?.url === url && (await this.#continues(saved.runId))) {
       this.#runId = saved.runId;
       return;
     }

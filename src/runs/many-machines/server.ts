@@ -79,7 +79,10 @@ export async function unlessFull<T>(address: string, act: () => Promise<T>): Pro
   try {
     return await act();
   } catch (error) {
-    if (!/OOM|maxmemory/.test(String((error as Error).message))) throw error;
+    // A transaction that is aborted has the reasons beside it.
+    const { message, previousErrors = [] } = error as Error & { previousErrors?: Error[] };
+    if (![message, ...previousErrors.map((each) => each.message)].some((each) => /OOM|maxmemory/.test(each)))
+      throw error;
     throw new UserError(
       `the queue's server at ${address} is full; give it more memory (maxmemory) or remove what it holds`,
     );

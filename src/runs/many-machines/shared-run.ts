@@ -103,7 +103,6 @@ export class SharedRun implements OtherMachines {
     run: RunOfFiles,
     options: SharedRunOptions = {},
   ): Promise<SharedRun> {
-    const [waiting, asking] = [connectAgain(client), connectAgain(client)];
     const { settings, runtime, fineTuning, loaded } = run;
     const files = await describeFiles(loaded);
     const { description } = fineTuning;
@@ -119,8 +118,13 @@ export class SharedRun implements OtherMachines {
       threads: runtime.threads,
     };
     const id = randomBytes(16).toString("hex");
+    const [waiting, asking] = [connectAgain(client), connectAgain(client)];
     const shared = new SharedRun({ client, waiting, asking, address }, { ...options, id, order });
-    await shared.#announce();
+    await shared.#announce().catch(async (error: unknown) => {
+      // Its connections would keep the process alive.
+      await shared.release();
+      throw error;
+    });
     void sendFiles(asking, client, id, loaded);
     options.onNote?.(`workers compute its steps, through ${address}: aflora work --queue ${address}`);
     return shared;
@@ -250,12 +254,12 @@ export class SharedRun implements OtherMachines {
     }
   }
 
-  /** Announces the run, and renews its keys. */
+  /** Announces the run, and renews its keys. @throws UserError if the server is full */
   async #announce(): Promise<void> {
     const lists = [this.#keys.shards, this.#keys.results, this.#keys.wanted];
     const multi = this.#client.multi().sadd(RUNS, this.#id).set(this.#keys.order, this.#order, "EX", LIFE);
     for (const key of [...lists, ...this.#stored.keys()]) multi.expire(key, LIFE);
-    await multi.exec();
+    await unlessFull(this.#address, () => multi.exec());
   }
 
   async #offer(shards: readonly Offered[]): Promise<void> {

@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
-import { resolveConfig } from "../../fine-tuning/run-options-node.ts";
 import { gridOf } from "../factors.ts";
 import type { Configuration, Round, SearchAlgorithm, SearchResults, Study, StudyPlan, Wanted } from "../study.ts";
 import { trialsOf } from "./grid.ts";
@@ -70,10 +69,12 @@ interface Line {
 
 async function* roundsOf(plan: StudyPlan, results: SearchResults, trials: number): AsyncGenerator<Round, void, void> {
   const { study } = plan;
-  const lines = plan.configurations.map((configuration): Line => {
-    const { learningRate, headLearningRate } = resolveConfig(configuration.trials[0]!.config).run;
-    return { configuration, recipe: { learningRate, headLearningRate }, tried: new Map() };
-  });
+  const lines = await Promise.all(
+    plan.configurations.map(async (configuration): Promise<Line> => {
+      const { learningRate, headLearningRate } = (await plan.resolve(configuration.trials[0]!.config)).run;
+      return { configuration, recipe: { learningRate, headLearningRate }, tried: new Map() };
+    }),
+  );
   const tuned = { stage: STAGE, seeds: [study.seeds[0]!], holdOut: study.holdOut || HELD_OUT };
   for (let i = 0; i < trials; i++) {
     const next = lines.map(async (line) => {

@@ -281,6 +281,26 @@ describe.skipIf(noValkey !== undefined)(
       client.disconnect();
     });
 
+    test("a server that is full is named, and no connection to it stays open", async () => {
+      const directory = join(folder, "full");
+      await mkdir(directory);
+      const full = await Valkey.start(directory, ["--maxmemory", "1"]);
+      const given = { ...runs, model: files.encoder, train: files.tickets, text: "message", label: "team" };
+      const run = fineTune({ ...given, output: join(folder, "full-run") }, { queue: { url: full.url } });
+      await expect(run).rejects.toThrow(/^the queue's server at redis:\S+ is full; give it more memory/);
+      const client = full.client();
+      await expect
+        .poll(
+          async () =>
+            String(await client.client("LIST"))
+              .trim()
+              .split("\n").length,
+        )
+        .toBe(1);
+      client.disconnect();
+      await full.stop();
+    });
+
     test("a password that the server changes meanwhile is noted, and the connection waits for the old one", async () => {
       const directory = join(folder, "secret");
       await mkdir(directory);
