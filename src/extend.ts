@@ -122,6 +122,7 @@ export {
 } from "./tasks/losses/objective.ts";
 export type { Media } from "./tasks/media.ts";
 export type { PairScores } from "./tasks/metrics/pair-scores.ts";
+export type { SearchOutcome } from "./tasks/metrics/retrieval-metrics.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
 /** Functions that read cells of tables, such as a kind's labels. */
 export * as rows from "./tasks/rows.ts";
