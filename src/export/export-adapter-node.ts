@@ -87,7 +87,9 @@ export async function exportAdapter(
       : base.weights;
     const sizes = Array.from(weights.values(), ({ data }) => data.byteLength);
     onStage(`writing ${name}`, format.merges ? { bytes: sizes.reduce((sum, size) => sum + size, 0) } : {});
-    const job = { folder, base, adapter, fitted, weights, options, runtime, examples, expected, onWriting };
+    // Merged weights have the adapter's head.
+    const compared = format.merges ? { ...base, newWeights: [] } : base;
+    const job = { folder, base: compared, adapter, fitted, weights, options, runtime, examples, expected, onWriting };
     const agreement = await format.write({
       ...job,
       async onWritten() {
