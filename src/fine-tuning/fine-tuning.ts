@@ -4,7 +4,7 @@ import type { Schedule } from "../methods/method.ts";
 import type { Adapter, AdapterDescription } from "../model/adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { chanceLoss } from "../tasks/chance-loss.ts";
-import { findTaskKind } from "../tasks/task-kinds.ts";
+import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { runLength } from "../training/batches/batch-order.ts";
 import { sizeOf } from "../training/batches/micro-batches.ts";
 import { singleTexts } from "../training/batches/single-texts.ts";
@@ -26,8 +26,7 @@ export type TrainControl = Pick<TrainOptions, "openSpill" | "stopAfter" | "timeU
 const NOTHING_TRAINS =
   "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
 
-const NOTHING_TO_FIT =
-  "--epochs 0 only fits a head, and this run's head starts from random values; give more epochs, or --head-start fitted";
+const NOTHING_TO_FIT = "--epochs 0 only fits a head, and this run's head starts from random values; give more epochs";
 
 /** Largest observed ratio of memory used to the estimate: ONNX Runtime leaves gaps, and garbage is collected late. */
 const MARGIN = 1.25;
@@ -68,7 +67,10 @@ export class FineTuning {
     this.sample = kind.countedParts?.(sample.encoded[0]!, base.tokenizer);
     const length = runLength(settings, train.encoded.length);
     this.totalSteps = length.totalSteps;
-    if (this.totalSteps === 0 && !this.#startCounts) throw new UserError(NOTHING_TO_FIT);
+    if (this.totalSteps === 0 && !this.#startCounts) {
+      const canFit = !plan.start && objectiveOf(task).linearLoss !== undefined;
+      throw new UserError(`${NOTHING_TO_FIT}${canFit ? ", or --head-start fitted" : ""}`);
+    }
     this.freezable = this.#model.adaptation.freezable ?? [];
     const { schedule, blocks } = runSchedule(method, { model: this.#model, settings }, length, resume?.method);
     this.#schedule = schedule;

@@ -277,8 +277,13 @@ type Resolved =
   | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
   | ("learningRate" | "headLearningRate");
 
-const FITTED_BIAS =
-  "--head classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out --head, or --head-start fitted and --contrastive";
+/** Refuses a new run whose fitted head would lose its bias. @throws UserError */
+export function checkHead({ head, headStart, contrastive }: FineTuningSettings): void {
+  if (head !== "classifier" || (headStart !== "fitted" && !contrastive)) return;
+  throw new UserError(
+    "--head classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out --head, or --head-start fitted and --contrastive",
+  );
+}
 
 /** Fills in settings that are not given: the paper's for the task, those that suit the size of the data, the kind's, or the method's. */
 export function withRecipe<Given extends z.output<typeof trainingOptions>>(
@@ -298,7 +303,6 @@ export function withRecipe<Given extends z.output<typeof trainingOptions>>(
   const isOpen = given.batchSize === undefined && given.learningRate === undefined;
   const suitsContrast = from.suitsContrast === true && headStart === "fitted" && !isFitted;
   const contrastive = given.contrastive ?? (suitsContrast && isOpen);
-  if (given.head === "classifier" && (headStart === "fitted" || contrastive)) throw new UserError(FITTED_BIAS);
   // The number of examples counts only for kinds whose head can be fitted; the others have recipes.
   const startsFitted = headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
   const recipe = {

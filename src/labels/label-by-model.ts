@@ -95,7 +95,8 @@ export async function labelByModel(
       unanswered.set(text, error.message);
       if (++failures < GIVEN_UP) return;
       throw new UserError(
-        `the server at ${endpoint.url} does not answer (${error.message}); check --model, and run the same command again to continue when it does`,
+        `the server at ${endpoint.url} does not answer (${error.message}); check --endpoint and --model, and run the same command again to continue when it does`,
+        { code: "network" },
       );
     }
   };

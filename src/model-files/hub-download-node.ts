@@ -87,14 +87,23 @@ async function holdBlob(blob: string, onBytes: OnBytes, signal: AbortSignal | un
   const repository = dirname(dirname(blob));
   // As other Hugging Face tools name it. It is never removed: two loads could each hold a file of that name.
   const lock = join(dirname(repository), ".locks", basename(repository), `${basename(blob)}.lock`);
-  await makeFolder(dirname(lock));
-  await written(lock, async () => (await open(lock, "a")).close());
   for (;;) {
     signal?.throwIfAborted();
-    const release = await holdFolder(lock);
+    const release = await lockOf(lock);
     if (release) return release;
     onBytes((await sizeOf(partOf(blob))) ?? 0, 0);
     await pause(POLL, signal);
+  }
+}
+
+/** Takes a lock; undefined if another load holds it. Some disks and systems have no locks: there, a download needs none. */
+async function lockOf(lock: string): Promise<Release | undefined> {
+  try {
+    await makeFolder(dirname(lock));
+    await (await open(lock, "a")).close();
+    return await holdFolder(lock);
+  } catch {
+    return async () => {};
   }
 }
 

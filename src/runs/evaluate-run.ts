@@ -226,10 +226,11 @@ export async function splitsOf(
     run: settings,
   };
   const { validation, heldOut } = await loadTask(given, { offline: source.offline }, dataFingerprint);
-  // Drawn again from the training examples, most of which the run has trained on.
-  if (source.ownSplits && heldOut) {
+  // Drawn from the training examples, of which the run has trained on those that it did not hold out itself.
+  const isTrainedOn = config.run.validationSplit !== undefined || model.description.refit === true;
+  if (source.ownSplits && heldOut && isTrainedOn) {
     throw new UserError(
-      `the data of the run in ${run} has no validation examples of its own; leave --own-splits out, or give --validation FILE`,
+      `${source.data ?? `the data of the run in ${run}`} has no validation examples of its own; leave --own-splits out, or give --validation FILE`,
     );
   }
   return validation.map((split) => ({ ...split, examples: [...split.examples] }));

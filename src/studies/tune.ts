@@ -6,7 +6,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { UserError } from "../errors.ts";
 import { readJsonFile, writeJsonFile } from "../files/json-file-node.ts";
 import { optionOfRun, type RunSettings, resolveConfig } from "../fine-tuning/run-options-node.ts";
-import { TUNED_METHODS } from "../methods/methods.ts";
+import { findMethod, TUNED_METHODS } from "../methods/methods.ts";
 import { CHECKPOINTS } from "../runs/checkpoint-folder.ts";
 import { HIDDEN_STATES, RUN_FILES } from "../runs/run-folder.ts";
 import { type Factor, levelOf, parseFactor } from "./factors.ts";
@@ -145,7 +145,7 @@ const ratesFactor = (
   when: {},
   draw(random, options) {
     const decades = DECADES[0] + (DECADES[1] - DECADES[0]) * uniformFloat64(random);
-    const recipe = recipes.get(String(options.method))!;
+    const recipe = recipes.get(findMethod(String(options.method)).name)!;
     const rates = names.map((name) => [name, Number((recipe[name] * 10 ** decades).toPrecision(2))]);
     return { label: String(rates[0]![1]), options: Object.fromEntries(rates) };
   },
@@ -169,7 +169,9 @@ function winnerOf(finished: readonly TrialOutcome[], study: Study): TrialOutcome
     const score = outcome.configuration.stage === undefined ? heldOutScore(outcome, study) : undefined;
     return score ? [{ outcome, ...score }] : [];
   });
-  return scored.toSorted((a, b) => orderOf(study, a.metric)(a.score, b.score) || a.loss - b.loss)[0]?.outcome;
+  const [best] = scored.toSorted((a, b) => orderOf(study, a.metric)(a.score, b.score) || a.loss - b.loss);
+  // If all rewards failed, no trial has a score.
+  return best?.outcome ?? finished.find(({ configuration }) => configuration.stage === undefined);
 }
 
 /** Moves the winner's run into the output folder, as `aflora train` would have written it. */

@@ -60,8 +60,9 @@ export function readExamplesLike(
   given: Partial<Columns>,
 ): Example[] {
   const { rows } = options;
-  // A task without classes may meet rows with classes, which are only refused below.
-  const { examples, options: found } = reading.read(table, given, labels.length > 0 ? labels : undefined, rows);
+  // A task without classes may meet rows with classes, which are refused below if the task's rows are known.
+  const known = labels.length > 0 || rows === undefined ? labels : undefined;
+  const { examples, options: found } = reading.read(table, given, known, rows);
   if (rows === undefined || found.rows === rows) return numbered(examples);
   const [held, learned] = [found.rows, rows].map((each) => reading.holds?.[String(each)] ?? String(each));
   throw new UserError(

@@ -153,9 +153,10 @@ export class RunProgress {
 
 /** Results of fitting the head that a run which resumes needs: it does not fit the head again. */
 function foundByHead({ model, task }: Pick<TrainOptions, "model" | "task">) {
-  const [{ features: headFeatures }, { options: taskOptions }] = [model, task];
-  const hasThreshold = findTaskKind(task.kind).threshold !== undefined;
-  return { ...(headFeatures && { headFeatures }), ...(hasThreshold && taskOptions && { taskOptions }) };
+  const { features: headFeatures } = model;
+  const { threshold, options } = findTaskKind(task.kind);
+  const asked = Object.entries(task.options ?? {}).filter(([name]) => name in (options?.shape ?? {}));
+  return { ...(headFeatures && { headFeatures }), ...(threshold && { taskOptions: Object.fromEntries(asked) }) };
 }
 
 function addTotals(sum: RolloutTotals | undefined, step: RolloutTotals): RolloutTotals {

@@ -176,7 +176,7 @@ describe("a server with failures", () => {
 
   test("that refuses every text is given up after three requests", async () => {
     await expect(labelled(() => error(400, "no such model"))).rejects.toThrow(
-      /does not answer \(400 no such model\); check --model/,
+      /does not answer \(400 no such model\); check --endpoint and --model/,
     );
     expect(server!.asked).toHaveLength(3);
   });

@@ -115,7 +115,7 @@ export async function storyOf(
       ? undefined
       : await compared([winner.directory, defaults.directory], source, study.metric, signal);
   const story = byReward
-    ? storyByReward(told, heldOutScore(winner, study)!, heldOutScore(defaults, study)!)
+    ? storyByReward(told, heldOutScore(winner, study)!, heldOutScore(defaults, study))
     : storyOfWinner({ ...told, difference, reportedSeparately: reported !== undefined });
   return again ? `${story} ${storyOfKept(again, study)}` : story;
 }
@@ -134,7 +134,9 @@ function compared(
 
 /** Describes the score of the winner that was trained once more. */
 function storyOfKept(kept: TrialOutcome, study: Study): string {
-  const { metric, score } = heldOutScore(kept, study)!;
+  const found = heldOutScore(kept, study);
+  if (!found) return "The run that is kept was trained with these settings once more, on nine tenths of the examples.";
+  const { metric, score } = found;
   const reported = kept.reported?.metrics[metric];
   const there =
     reported === undefined ? "" : `, and ${reported.toFixed(4)} on the examples that played no part in the choice`;
@@ -161,8 +163,9 @@ interface Told {
 }
 
 /** Describes a winner that learned from rewards. Only training computes them, so its gain cannot be measured again. */
-function storyByReward({ tried, label, shortened }: Told, first: HeldOutScore, second: HeldOutScore): string {
-  const scores = `${first.metric} is ${first.score.toFixed(4)}, against ${second.score.toFixed(4)} for the defaults${shortened}`;
+function storyByReward({ tried, label, shortened }: Told, first: HeldOutScore, second?: HeldOutScore): string {
+  const other = second ? `against ${second.score.toFixed(4)} for` : "and all rewards failed for";
+  const scores = `${first.metric} is ${first.score.toFixed(4)}, ${other} the defaults${shortened}`;
   return `Of ${counted(tried, "setting")} this one did best on the held-out examples: ${label}. There its ${scores}. The best of several on the same examples is partly luck.`;
 }
 

@@ -62,6 +62,8 @@ export const refit: Stage<RunEnding, EndOptions> = {
   needs: ({ plan, end }, { again = true }) => again && end.best !== undefined && fewHeld(plan.task).length > 0,
   async run(ending, options) {
     const { plan, end, adapter } = ending;
+    const stays = end.best!.step === 0 ? plan.start || !canFitHead(plan) : !isTrainedAgain(ending);
+    if (stays) return ending;
     const base = await untrainedBase(ending, options);
     const onAll = { ...plan, base, encoded: trainOnAll(plan.encoded) };
     const learned = await (end.best!.step === 0 ? headOfAll(onAll, options) : trainedOnAll(onAll, ending, options));
@@ -80,9 +82,14 @@ async function untrainedBase({ plan, fineTuning }: RunEnding, { readFloat32 }: E
   return trainsBackbone ? readFloat32(plan.task) : plan.base;
 }
 
-async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors<"float32"> | undefined> {
-  if (onAll.start || !canFitHead(onAll)) return undefined;
+async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors<"float32">> {
   return (await fitPlannedHead(onAll, options)).weights;
+}
+
+/** Whether a run that learned something is repeated: a contrastive one that reached its end, others if their classes are small. */
+function isTrainedAgain({ plan: { task, settings }, fineTuning, end }: RunEnding): boolean {
+  if (settings.contrastive) return end.state.step === fineTuning.totalSteps;
+  return fineTuning.startsFitted && hasSmallClasses(task);
 }
 
 /** Standard errors of a difference within which chance explains it. */
@@ -103,13 +110,11 @@ export const stepsToRepeat = ({
 /** Trains on all examples as the run did: a contrastive run to its end, others for {@link stepsToRepeat}. */
 async function trainedOnAll(
   onAll: RunPlan,
-  { plan: { task }, fineTuning, end }: RunEnding,
+  { fineTuning, end }: RunEnding,
   { signal, onProgress }: StageOptions,
 ): Promise<Tensors<"float32"> | undefined> {
   const { settings, encoded, runtime } = onAll;
   const { contrastive } = settings;
-  const endedEarly = end.state.step < fineTuning.totalSteps;
-  if (contrastive ? endedEarly : !(fineTuning.startsFitted && hasSmallClasses(task))) return undefined;
   const { totalSteps } = runLength(settings, encoded.train.encoded.length);
   const share = contrastive ? 1 : stepsToRepeat(end) / fineTuning.totalSteps;
   const steps = Math.max(1, Math.round(share * totalSteps));

@@ -63,7 +63,7 @@ function checkApart({ holdOut }: Study, configurations: readonly Configuration[]
 /** Results of a configuration by learning rate, in half decades relative to the recipe's rate. */
 interface Line {
   configuration: Configuration;
-  recipe: { learningRate: number; headLearningRate: number };
+  recipe: { learningRate: number; headLearningRate: number; contrastive: boolean };
   tried: Map<number, Configuration>;
 }
 
@@ -71,8 +71,8 @@ async function* roundsOf(plan: StudyPlan, results: SearchResults, trials: number
   const { study } = plan;
   const lines = await Promise.all(
     plan.configurations.map(async (configuration): Promise<Line> => {
-      const { learningRate, headLearningRate } = (await plan.resolve(configuration.trials[0]!.config)).run;
-      return { configuration, recipe: { learningRate, headLearningRate }, tried: new Map() };
+      const { run } = await plan.resolve(configuration.trials[0]!.config);
+      return { configuration, recipe: run, tried: new Map() };
     }),
   );
   const tuned = { stage: STAGE, seeds: [study.seeds[0]!], holdOut: study.holdOut || HELD_OUT };
@@ -97,7 +97,13 @@ function withRate({ configuration: { values, options }, recipe }: Line, place: n
   // Rounded for readable tables.
   const scaled = (rate: number): number => Number((rate * 10 ** (place / 2)).toPrecision(2));
   const rates = { learningRate: scaled(recipe.learningRate), headLearningRate: scaled(recipe.headLearningRate) };
-  return { values, options: { ...options, ...rates }, found: { learningRate: String(rates.learningRate) } };
+  // With a given rate, a run would train without contrast, for which the recipe's rate is not meant.
+  const contrastive = recipe.contrastive && { contrastive: true };
+  return {
+    values,
+    options: { ...options, ...rates, ...contrastive },
+    found: { learningRate: String(rates.learningRate) },
+  };
 }
 
 /** The best place so far; undefined if no trial has finished. */
