@@ -226,9 +226,8 @@ export async function splitsOf(
     run: settings,
   };
   const { validation, heldOut } = await loadTask(given, { offline: source.offline }, dataFingerprint);
-  // Drawn from the training examples, of which the run has trained on those that it did not hold out itself.
-  const isTrainedOn = config.run.validationSplit !== undefined || model.description.refit === true;
-  if (source.ownSplits && heldOut && isTrainedOn) {
+  // These were drawn from the training examples: other ones than the run held out, if it held out another share.
+  if (source.ownSplits && heldOut) {
     throw new UserError(
       `${source.data ?? `the data of the run in ${run}`} has no validation examples of its own; leave --own-splits out, or give --validation FILE`,
     );
