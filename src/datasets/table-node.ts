@@ -82,7 +82,7 @@ function withOrigin(task: TaskData, read: readonly string[]): TaskData {
 
 interface ReadOptions {
   labelled?: boolean;
-  /** Options of the task, whose type of rows labelled examples must have (default: any type). */
+  /** The task's options. If they name a type of rows, labelled examples must be of that type. */
   taskOptions?: TaskData["options"];
   onRead?: OnRead | undefined;
 }

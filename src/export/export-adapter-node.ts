@@ -30,7 +30,7 @@ export interface ExportReport extends ExportAgreement {
   notes: readonly string[];
 }
 
-/** Largest accepted difference between the logits of an exported model and those of the run, as a share of the largest logit if above 1. */
+/** Largest accepted difference between the logits of an exported model and those of the run; a share of the largest logit if that is above 1. */
 const TOLERANCE = 1e-4;
 
 /** Receives the next stage in a few words, and its expected size if known: bytes to write in float32, or seconds. */
@@ -49,7 +49,8 @@ interface ExportHooks {
  * @param given examples to compare on
  * @param hooks `onStage` receives the next stage, `onWriting` the progress of the weights. With `takesWeights`, the export owns the base
  * model and frees its weights as soon as they are written, if the format compares without them
- * @throws UserError if the output folder is not empty or cannot be written, an option does not belong to the format, or the format cannot hold the method
+ * @throws UserError if the output folder is not empty or cannot be written, an option does not belong to the format, or the format
+ * cannot hold the method
  */
 export async function exportAdapter(
   base: BaseModel,

@@ -277,8 +277,8 @@ type Resolved =
   | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
   | ("learningRate" | "headLearningRate");
 
-/** Refuses a new run whose fitted head would lose its bias. @throws UserError */
-export function checkHead({ head, headStart, contrastive }: FineTuningSettings): void {
+/** @throws UserError if a new run would fit a head and then lose the bias of its last layer, which does not train */
+export function refuseFittedBias({ head, headStart, contrastive }: FineTuningSettings): void {
   if (head !== "classifier" || (headStart !== "fitted" && !contrastive)) return;
   throw new UserError(
     "--head classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out --head, or --head-start fitted and --contrastive",

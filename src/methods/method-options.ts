@@ -25,7 +25,10 @@ export interface MethodOptions {
   head: object;
 }
 
-/** Options that include a method (default: `aflora` for texts if the head is fitted and the model has at most six blocks, otherwise `lora`) and the options of that method. */
+/**
+ * Options that include a method and its options. By default, the method is `aflora` for texts if the head is fitted and the model has at
+ * most six blocks, otherwise `lora`.
+ */
 export type WithMethod<Others> =
   | { [Name in keyof MethodOptions]: Others & { method: Name } & MethodOptions[Name] }[keyof MethodOptions]
   | (Others & { method?: undefined } & (MethodOptions["aflora"] | MethodOptions["lora"]));

@@ -96,7 +96,7 @@ async function holdBlob(blob: string, onBytes: OnBytes, signal: AbortSignal | un
   }
 }
 
-/** Takes a lock; undefined if another load holds it. Some disks and systems have no locks: there, a download needs none. */
+/** Takes a lock. @returns undefined if another load holds it; a release that does nothing if the disk or the system has no locks */
 async function lockOf(lock: string): Promise<Release | undefined> {
   try {
     await makeFolder(dirname(lock));

@@ -173,7 +173,7 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   const [metric, value] = Object.entries(evaluation.metrics)[0]!;
   const before = firstMetric(best);
   if (Object.is(value, before)) return evaluation.loss <= best.loss;
-  // A correlation of equal predictions is NaN, and so is a mean of rewards that all failed: any number is better.
+  // The correlation of equal predictions is NaN, as is the mean reward if all rewards failed. Any number is better.
   if (Number.isNaN(before)) return true;
   return lowerIsBetter(metric) ? value < before : value > before;
 }

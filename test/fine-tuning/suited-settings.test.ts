@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { suitedSettings } from "../../src/fine-tuning/suited-settings.ts";
 import { suitedTo } from "../../src/fine-tuning/suited-to.ts";
-import { checkHead, trainingOptions, withRecipe } from "../../src/fine-tuning/training-options.ts";
+import { refuseFittedBias, trainingOptions, withRecipe } from "../../src/fine-tuning/training-options.ts";
 import { findMethod } from "../../src/methods/methods.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
@@ -80,7 +80,9 @@ test("a head that comes from an adapter takes steps, because it is not fitted ag
 test("a fitted head is refused if only the matrix of its last layer trains", () => {
   expect(resolved({ head: "classifier" })).toMatchObject({ headStart: "new", contrastive: false });
   for (const asked of [{ headStart: "fitted" }, { contrastive: true }])
-    expect(() => checkHead(resolved({ head: "classifier", ...asked }))).toThrow(/--head classifier keeps the bias/);
+    expect(() => refuseFittedBias(resolved({ head: "classifier", ...asked }))).toThrow(
+      /--head classifier keeps the bias/,
+    );
 });
 
 test("a head alone takes no steps, and kinds with a recipe or a loss of batches keep their settings", () => {

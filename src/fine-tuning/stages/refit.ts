@@ -8,7 +8,7 @@ import { stageProgress } from "../../training/progress.ts";
 import { isClearlyWorse } from "../../training/run-progress.ts";
 import { trainOnAll } from "../encoded-task.ts";
 import { FineTuning } from "../fine-tuning.ts";
-import { canFitHead, type RunPlan } from "../run-plan.ts";
+import type { RunPlan } from "../run-plan.ts";
 import type { FineTuningSettings } from "../training-options.ts";
 import { contrast } from "./contrast.ts";
 import { fitPlannedHead, fittedHead } from "./fitted-head.ts";
@@ -61,12 +61,14 @@ export const refit: Stage<RunEnding, EndOptions> = {
   name: "refit",
   needs: ({ plan, end }, { again = true }) => again && end.best !== undefined && fewHeld(plan.task).length > 0,
   async run(ending, options) {
-    const { plan, end, adapter } = ending;
-    const stays = end.best!.step === 0 ? plan.start || !canFitHead(plan) : !isTrainedAgain(ending);
-    if (stays) return ending;
+    const { plan, fineTuning, end, adapter } = ending;
+    const keptHead = end.best!.step === 0;
+    if (!(keptHead ? fineTuning.startsFitted : isTrainedAgain(ending))) return ending;
     const base = await untrainedBase(ending, options);
     const onAll = { ...plan, base, encoded: trainOnAll(plan.encoded) };
-    const learned = await (end.best!.step === 0 ? headOfAll(onAll, options) : trainedOnAll(onAll, ending, options));
+    const learned = keptHead
+      ? (await fitPlannedHead(onAll, options)).weights
+      : await trainedOnAll(onAll, ending, options);
     if (!learned) return ending;
     const { temperature } = adapter.description;
     const all = new Map([...adapter.parameters, ...learned]);
@@ -80,10 +82,6 @@ export const refit: Stage<RunEnding, EndOptions> = {
 async function untrainedBase({ plan, fineTuning }: RunEnding, { readFloat32 }: EndOptions): Promise<BaseModel> {
   const { trainsBackbone } = fineTuning.training.model.adaptation;
   return trainsBackbone ? readFloat32(plan.task) : plan.base;
-}
-
-async function headOfAll(onAll: RunPlan, options: StageOptions): Promise<Tensors<"float32">> {
-  return (await fitPlannedHead(onAll, options)).weights;
 }
 
 /** Whether a run that learned something is repeated: a contrastive one that reached its end, others if their classes are small. */
