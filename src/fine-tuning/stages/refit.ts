@@ -59,14 +59,12 @@ export function refitSteps(
  */
 export const refit: Stage<RunEnding, EndOptions> = {
   name: "refit",
-  needs: ({ plan, end }, { again = true }) => again && end.best !== undefined && fewHeld(plan.task).length > 0,
+  needs: (ending, { again = true }) => again && fewHeld(ending.plan.task).length > 0 && isLearnedAgain(ending),
   async run(ending, options) {
-    const { plan, fineTuning, end, adapter } = ending;
-    const keptHead = end.best!.step === 0;
-    if (!(keptHead ? fineTuning.startsFitted : isTrainedAgain(ending))) return ending;
+    const { plan, end, adapter } = ending;
     const base = await untrainedBase(ending, options);
     const onAll = { ...plan, base, encoded: trainOnAll(plan.encoded) };
-    const learned = keptHead
+    const learned = keepsStart(end)
       ? (await fitPlannedHead(onAll, options)).weights
       : await trainedOnAll(onAll, ending, options);
     if (!learned) return ending;
@@ -84,8 +82,13 @@ async function untrainedBase({ plan, fineTuning }: RunEnding, { readFloat32 }: E
   return trainsBackbone ? readFloat32(plan.task) : plan.base;
 }
 
-/** Whether a run that learned something is repeated: a contrastive one that reached its end, others if their classes are small. */
-function isTrainedAgain({ plan: { task, settings }, fineTuning, end }: RunEnding): boolean {
+/** Whether no step scored higher than the model that the run began with. */
+const keepsStart = ({ best }: TrainingEnd): boolean => best?.step === 0;
+
+/** Whether the kept model is learned again: a fitted head, a contrastive run that reached its end, others if their classes are small. */
+function isLearnedAgain({ plan: { task, settings }, fineTuning, end }: RunEnding): boolean {
+  if (!end.best) return false;
+  if (keepsStart(end)) return fineTuning.startsFitted;
   if (settings.contrastive) return end.state.step === fineTuning.totalSteps;
   return fineTuning.startsFitted && hasSmallClasses(task);
 }
