@@ -1,5 +1,6 @@
 import { parseCsv } from "../src/datasets/parse-csv.ts";
 import { markdownTable } from "../src/reports/markdown-table.ts";
+import { difference } from "../src/reports/quantities.ts";
 import { grouped, spreadOf } from "../src/studies/statistics.ts";
 
 interface Score {
@@ -74,9 +75,9 @@ function cellOf(scores: ReadonlyMap<string, number>, reference: ReadonlyMap<stri
     return other === undefined ? [] : [score - other];
   });
   if (differences.length === 0) return mean;
-  const { mean: difference, deviation, count } = spreadOf(differences);
+  const { mean: ahead, deviation, count } = spreadOf(differences);
   const error = deviation === undefined ? "" : ` ± ${(deviation / Math.sqrt(count)).toFixed(3)}`;
-  return `${mean} (${difference < 0 ? "" : "+"}${difference.toFixed(3)}${error})`;
+  return `${mean} (${difference(ahead, 3)}${error})`;
 }
 
 function scoresIn(csv: string): Score[] {

@@ -1,6 +1,6 @@
 import { parseCsv } from "../src/datasets/parse-csv.ts";
 import { markdownTable } from "../src/reports/markdown-table.ts";
-import { number, prefixed, spread } from "../src/reports/quantities.ts";
+import { difference, number, prefixed, spread } from "../src/reports/quantities.ts";
 import { grouped, isBeyondChance, mean, median, spreadOf } from "../src/studies/statistics.ts";
 import { withDraws } from "./draw-tables.ts";
 
@@ -127,11 +127,11 @@ function differenceOf(own: readonly Trial[], other: readonly Trial[]): string {
     return beside ? [score - beside.score] : [];
   });
   if (differences.length === 0) return "–";
-  const difference = spreadOf(differences);
-  const sign = difference.mean < 0 ? "" : "+";
-  if (difference.deviation === undefined) return `${sign}${difference.mean.toFixed(4)}`;
-  const error = difference.deviation / Math.sqrt(difference.count);
-  return `${sign}${difference.mean.toFixed(4)} ± ${error.toFixed(4)}${isBeyondChance(difference) ? " *" : ""}`;
+  const paired = spreadOf(differences);
+  const ahead = difference(paired.mean, 4);
+  if (paired.deviation === undefined) return ahead;
+  const error = paired.deviation / Math.sqrt(paired.count);
+  return `${ahead} ± ${error.toFixed(4)}${isBeyondChance(paired) ? " *" : ""}`;
 }
 
 /** The learning rates that each setting tried, with the score on its held-out examples, and on those that chose nothing. */

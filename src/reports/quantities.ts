@@ -52,6 +52,15 @@ export function counted(count: number, one: string, several = `${one}s`): string
   return `${number(count)} ${count === 1 ? one : several}`;
 }
 
+/** A difference with its sign and a fixed number of decimal places, such as `+0.0168`; zero has no sign. */
+export function difference(value: number, places: number): string {
+  return value.toLocaleString("en-US", {
+    signDisplay: "exceptZero",
+    minimumFractionDigits: places,
+    maximumFractionDigits: places,
+  });
+}
+
 /** A mean over seeds, with its standard deviation if there are several. */
 export function spread({ mean, deviation }: Spread): string {
   return deviation === undefined ? number(mean) : `${number(mean)} ± ${short(deviation)}`;
