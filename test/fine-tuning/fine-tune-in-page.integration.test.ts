@@ -101,6 +101,23 @@ test("a run that is stopped keeps its best epoch, which is not trained once more
   expect(await stopped((event) => event.kind === "progress" && event.stage === again)).toBeUndefined();
 });
 
+test("a contrastive run whose patience is exhausted is not trained once more on all rows", async () => {
+  const few = {
+    ...config,
+    train: csvOf(tickets(2)),
+    epochs: 6,
+    contrastive: true,
+    learningRate: 0.3,
+    evaluateEvery: 2,
+  };
+  const refitOf = async (patience?: number) => {
+    const { finished } = await fineTuneInPage({ ...few, patience }, { runtime });
+    return finished!.adapter.description.refit;
+  };
+  expect(await refitOf()).toBe(true);
+  expect(await refitOf(1)).toBeUndefined();
+});
+
 test("aborted while a head is fitted it ends without one, and without a failure", async () => {
   const abort = new AbortController();
   const read: number[] = [];

@@ -196,7 +196,7 @@ test("classes with few texts are learned by contrast if the model embeds sentenc
   expect(found).toMatchObject({ metrics: { accuracy: 1 }, trainedOn: true });
   expect(result!.notes.join()).toContain("trained once more on all");
 
-  // What is kept is what training on all rows comes to, the held-out ones last.
+  // The kept model equals one that was trained on all rows, the held-out ones last.
   const rows = await allRowsOf(directory);
   const evaluateEvery = Math.ceil(rows.count / batchSize) * epochs;
   expect(timed.refitSteps).toBe(evaluateEvery);
