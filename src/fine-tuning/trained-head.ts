@@ -5,7 +5,7 @@ export type HeadChoice = "new" | "all" | "classifier";
 
 /**
  * Returns whether a weight of the head trains (`--head`): `new` trains the weights that the checkpoint lacks and the last layer, `all`
- * every weight, and `classifier` only the last layer's matrix, as in the paper. The head of a language model never trains: it belongs
+ * every weight, and `classifier` only the last layer, as in the paper's released code (`run_glue.py`). The head of a language model never trains: it belongs
  * to the pretrained model.
  */
 export function headTrains(
@@ -14,7 +14,7 @@ export function headTrains(
 ): (name: string) => boolean {
   const { classifier } = trace;
   if (classifier === undefined) return () => false;
-  if (choice === "classifier") return (name) => name === `${classifier}.weight`;
+  if (choice === "classifier") return (name) => name.startsWith(`${classifier}.`);
   if (choice === "all") return () => true;
   const made = new Set(newWeights.map(({ name }) => name));
   return (name) => made.has(name) || name.startsWith(`${classifier}.`);

@@ -29,7 +29,7 @@ export function setting(
   return { epochs, batchSize, learningRate, headLearningRate };
 }
 
-/** Converts a task's published setting to options. Only the last layer's matrix of a classifier's head trains, as in the papers. */
+/** Converts a task's published setting to options. Only the last layer of a classifier's head trains, as in the released code. */
 export const publishedOptions = (setting: PublishedSetting): Record<string, unknown> => ({
   head: "classifier",
   ...setting,
