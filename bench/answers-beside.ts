@@ -7,13 +7,13 @@
  * DOCUMENTS is a file of DialogSum's with a `dialogue` in each line, FORMAT float32, q4_1, q4_0 or q8_0 (float32), PROMPTS their number (200).
  */
 import { existsSync, readFileSync } from "node:fs";
+import { ANSWER_FORMATS } from "../src/architectures/base-format.ts";
 import { AnswerRows, type PromptRows } from "../src/inference/generation/answer-rows.ts";
 import { promptRows } from "../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../src/inference/generation/generation-options.ts";
 import { SharedWriter } from "../src/inference/generation/shared-writer.ts";
 import type { TextReader } from "../src/inference/generation/text-reader.ts";
 import { PARALLEL_ANSWERS } from "../src/inference/write-answers.ts";
-import { ANSWER_FORMATS } from "../src/models/base-format.ts";
 import { writerWithLora } from "./answers-model.ts";
 import { oneOf, refuse } from "./arguments.ts";
 

@@ -1,8 +1,8 @@
+import type { BaseFormat } from "../src/architectures/base-format.ts";
+import { initialParameters, layerWeights } from "../src/base-models/fitted-adapter.ts";
+import { loadBaseModel } from "../src/base-models/load-base-model-node.ts";
 import { CachedDecoder } from "../src/inference/generation/cached-decoder.ts";
 import { lora } from "../src/methods/lora.ts";
-import { initialParameters, layerWeights } from "../src/model/fitted-adapter.ts";
-import { loadBaseModel } from "../src/model/load-base-model-node.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 
 /** A language model of a GGUF file with a LoRA adapter (r = 8) that has not learned anything. */

@@ -11,8 +11,8 @@
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { BASE_FORMATS } from "../src/architectures/base-format.ts";
 import { fineTune } from "../src/fine-tune.ts";
-import { BASE_FORMATS } from "../src/models/base-format.ts";
 import { readRunRecords } from "../src/runs/read-run.ts";
 import { type Spread, spreadOf } from "../src/studies/statistics.ts";
 import { oneOf, refuse } from "./arguments.ts";

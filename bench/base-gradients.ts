@@ -5,13 +5,13 @@
  *     npm run bench:base
  */
 import { fileURLToPath } from "node:url";
+import { BASE_FORMATS, type BaseFormat } from "../src/architectures/base-format.ts";
+import { BUNDLED_MODEL } from "../src/base-models/bundled-model.ts";
+import { initialParameters, layerWeights } from "../src/base-models/fitted-adapter.ts";
+import { loadBaseModel } from "../src/base-models/load-base-model-node.ts";
 import { loadGlueTask } from "../src/datasets/glue-node.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
-import { BUNDLED_MODEL } from "../src/model/bundled-model.ts";
-import { initialParameters, layerWeights } from "../src/model/fitted-adapter.ts";
-import { loadBaseModel } from "../src/model/load-base-model-node.ts";
-import { BASE_FORMATS, type BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { trainingExamples } from "../src/tasks/examples.ts";
 import { crossEntropy } from "../src/tasks/losses/objective.ts";

@@ -3,10 +3,11 @@
  *
  *     npm run bench:weights
  */
+
+import { BASE_FORMATS, type BaseFormat, storedLeaves } from "../src/architectures/base-format.ts";
+import type { WeightSpec } from "../src/architectures/model-parts.ts";
 import { Graph } from "../src/graph/graph.ts";
 import { sizeOf, type Tensor } from "../src/graph/tensor.ts";
-import { BASE_FORMATS, type BaseFormat, storedLeaves } from "../src/models/base-format.ts";
-import type { WeightSpec } from "../src/models/model-parts.ts";
 import { CONFIG_NAMES, shapeOfModel } from "./random-model.ts";
 
 const bytesOf = ({ dtype, shape }: Pick<Tensor, "dtype" | "shape">): number =>

@@ -5,8 +5,8 @@
  *     npm run bench:blocks -- [MODEL [BASE [ROWSxLENGTH [THREADS]]]]
  */
 import { availableParallelism } from "node:os";
+import { BASE_FORMATS, type BaseFormat } from "../src/architectures/base-format.ts";
 import { aflora } from "../src/methods/aflora.ts";
-import { BASE_FORMATS, type BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import { BoundaryStates } from "../src/training/frozen-blocks/boundary-states.ts";

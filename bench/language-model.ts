@@ -13,7 +13,7 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { BASE_FORMATS } from "../src/models/base-format.ts";
+import { BASE_FORMATS } from "../src/architectures/base-format.ts";
 import { oneOf, pythonOf, refuse } from "./arguments.ts";
 import { Contestant, inTurn, ROUNDS, tableOf } from "./contestant.ts";
 import { LARGE_SETTINGS, measureLarge } from "./large-step.ts";

@@ -1,6 +1,6 @@
+import type { BaseFormat } from "../src/architectures/base-format.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import { scheduleFor } from "../src/methods/methods.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { AdamW } from "../src/training/optimizer/adamw.ts";
 import { clippingFactor, globalNorm } from "../src/training/optimizer/gradient-norm.ts";

@@ -5,9 +5,9 @@
  *     npm run bench:lengths -- GLUE_FOLDER
  */
 import { fileURLToPath } from "node:url";
+import { loadBaseModel } from "../src/base-models/load-base-model-node.ts";
 import { loadGlueTask } from "../src/datasets/glue-node.ts";
 import { aflora } from "../src/methods/aflora.ts";
-import { loadBaseModel } from "../src/model/load-base-model-node.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";

@@ -10,13 +10,13 @@
  */
 import { dirname, join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { type NetworkInput, writeWholeNetwork } from "../src/architectures/onnx/whole-network.ts";
+import { fileSource, folderFiles } from "../src/checkpoints/file-source-node.ts";
+import { openOnnx } from "../src/checkpoints/onnx/onnx-format.ts";
 import { UserError } from "../src/errors.ts";
 import { Graph } from "../src/graph/graph.ts";
 import { float32, int64, type Tensor as OwnTensor, sizeOf } from "../src/graph/tensor.ts";
 import { loadEmbedder } from "../src/inference/load-embedder-node.ts";
-import { fileSource, folderFiles } from "../src/model-files/file-source-node.ts";
-import { openOnnx } from "../src/model-files/onnx/onnx-format.ts";
-import { type NetworkInput, writeWholeNetwork } from "../src/models/onnx/whole-network.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { refuse } from "./arguments.ts";
 import { Random } from "./random.ts";

@@ -1,6 +1,6 @@
+import type { BaseFormat } from "../src/architectures/base-format.ts";
 import { float32 } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
 import { webRuntime } from "../src/runtime/runtime-web.ts";
 import type { Runtime } from "../src/runtime/session.ts";
 import { layOut } from "../src/training/batches/model-inputs.ts";

@@ -8,9 +8,9 @@
  */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import type { BaseFormat } from "../src/architectures/base-format.ts";
 import { generateTokens } from "../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../src/inference/generation/generation-options.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
 import { writerWithLora } from "./answers-model.ts";
 import { NEW_TOKENS, PROMPT_TOKENS, type WritingMode } from "./writing-modes.ts";
 

@@ -5,8 +5,8 @@
  */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import type { BaseFormat } from "../src/architectures/base-format.ts";
 import { loadEmbedder } from "../src/inference/load-embedder-node.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 
 const [name, base, file, threads] = process.argv.slice(2) as [string, BaseFormat, string, string];

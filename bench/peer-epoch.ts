@@ -5,8 +5,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BASE_FORMATS } from "../src/architectures/base-format.ts";
 import { fineTune } from "../src/fine-tune.ts";
-import { BASE_FORMATS } from "../src/models/base-format.ts";
 import { oneOf } from "./arguments.ts";
 
 const [data = "", task = "", threads, base = "float32"] = process.argv.slice(2);

@@ -4,8 +4,8 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { BUNDLED_MODEL } from "../src/model/bundled-model.ts";
-import { modelDirectory } from "../src/model/load-base-model-node.ts";
+import { BUNDLED_MODEL } from "../src/base-models/bundled-model.ts";
+import { modelDirectory } from "../src/base-models/load-base-model-node.ts";
 import { median } from "./random-model.ts";
 
 /** Files of the tasks' training examples, in the folder of all data. */

@@ -5,11 +5,11 @@
  *     tsx peer-generation.ts MODEL BASE PROMPT_TOKENS NEW_TOKENS THREADS
  */
 import { createInterface } from "node:readline";
+import type { BaseFormat } from "../src/architectures/base-format.ts";
 import { CachedDecoder } from "../src/inference/generation/cached-decoder.ts";
 import { generateTokens } from "../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../src/inference/generation/generation-options.ts";
 import { lora } from "../src/methods/lora.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { adapted, batchOf, type ConfigName, randomModel } from "./random-model.ts";
 

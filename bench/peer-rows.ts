@@ -4,11 +4,12 @@
  *
  *     tsx peer-rows.ts train|encode FILE THREADS
  */
+
+import { BUNDLED_MODEL } from "../src/base-models/bundled-model.ts";
+import { openModel } from "../src/base-models/load-base-model-node.ts";
 import { loadTableTask } from "../src/datasets/table-node.ts";
-import { encodeTask } from "../src/fine-tuning/encoded-task.ts";
-import { prepareFromFiles } from "../src/fine-tuning/prepare-from-files-node.ts";
-import { BUNDLED_MODEL } from "../src/model/bundled-model.ts";
-import { openModel } from "../src/model/load-base-model-node.ts";
+import { encodeTask } from "../src/preparation/encoded-task.ts";
+import { prepareFromFiles } from "../src/preparation/prepare-from-files-node.ts";
 
 export interface RowsMeasure {
   /** From the start of the process to the first step, or to the last encoded row. */

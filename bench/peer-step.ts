@@ -4,8 +4,8 @@
  * start it.
  */
 import { createInterface } from "node:readline";
+import type { BaseFormat } from "../src/architectures/base-format.ts";
 import { findMethod } from "../src/methods/methods.ts";
-import type { BaseFormat } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { adapted, type ConfigName, randomModel, taskOf } from "./random-model.ts";

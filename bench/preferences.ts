@@ -9,10 +9,10 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { loadBaseModel } from "../src/base-models/load-base-model-node.ts";
 import { fineTune } from "../src/fine-tune.ts";
 import { FineTunedModel } from "../src/inference/fine-tuned-model.ts";
 import { head } from "../src/methods/head.ts";
-import { loadBaseModel } from "../src/model/load-base-model-node.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { languageModel } from "../src/tasks/kinds/language-model.ts";

@@ -7,9 +7,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { BASE_FORMATS } from "../src/architectures/base-format.ts";
 import { float32 } from "../src/graph/tensor.ts";
 import { findMethod } from "../src/methods/methods.ts";
-import { BASE_FORMATS } from "../src/models/base-format.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { layOut } from "../src/training/batches/model-inputs.ts";
 import { DropoutMasks } from "../src/training/dropout/dropout-masks.ts";

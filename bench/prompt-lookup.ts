@@ -6,9 +6,10 @@
  *
  * FORMAT is float32, q4_1, q4_0 or q8_0 (float32), ANSWERS how many examples are answered (50), ROUNDS how often (3).
  */
+
+import { ANSWER_FORMATS } from "../src/architectures/base-format.ts";
 import { PromptLookup } from "../src/inference/generation/prompt-lookup.ts";
 import { loadFineTunedModel } from "../src/inference/load-fine-tuned-model-node.ts";
-import { ANSWER_FORMATS } from "../src/models/base-format.ts";
 import { splitsOf } from "../src/runs/evaluate-run.ts";
 import { runtimeFor } from "../src/runtime/runtime-for-node.ts";
 import { oneOf, refuse } from "./arguments.ts";

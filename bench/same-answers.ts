@@ -8,11 +8,11 @@
  * (100).
  */
 import { existsSync, readFileSync } from "node:fs";
+import { ANSWER_FORMATS } from "../src/architectures/base-format.ts";
 import type { CachedDecoder } from "../src/inference/generation/cached-decoder.ts";
 import { generateTokens } from "../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../src/inference/generation/generation-options.ts";
 import type { TextReader } from "../src/inference/generation/text-reader.ts";
-import { ANSWER_FORMATS } from "../src/models/base-format.ts";
 import { writerWithLora } from "./answers-model.ts";
 import { oneOf, refuse } from "./arguments.ts";
 import { PROMPT_TOKENS } from "./writing-modes.ts";

@@ -9,9 +9,9 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { TensorToWrite } from "../src/model-files/safetensors.ts";
-import { openSafetensorsFile, writeSafetensors } from "../src/model-files/safetensors-node.ts";
-import { SENTENCE_FILES } from "../src/model-files/sentence-modules.ts";
+import type { TensorToWrite } from "../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../src/checkpoints/safetensors-node.ts";
+import { SENTENCE_FILES } from "../src/checkpoints/sentence-modules.ts";
 import { epochOrder } from "../src/training/batches/batch-order.ts";
 
 const SAMPLE_SEED = 42;

@@ -13,7 +13,7 @@ const FLOORS = [
   { name: "Commands, servers, pages", first: "serving" },
   { name: "Runs on disk", first: "runs" },
   { name: "Training and answers", first: "training" },
-  { name: "Model, method, data", first: "model-files" },
+  { name: "Model, method, data", first: "checkpoints" },
   { name: "Computation", first: "files" },
 ];
 const [WIDTH, NAME, FLOOR, GAP, SIZE] = [880, 215, 58, 10, 14];

@@ -1,8 +1,8 @@
-import type { Adapter } from "./model/adapter.ts";
-import type { BaseModel } from "./model/base-model.ts";
-import type { BaseOptions } from "./model/open-adapter-node.ts";
-import type { HubOptions } from "./model-files/hub-repository-node.ts";
-import type { BaseFormat } from "./models/base-format.ts";
+import type { BaseFormat } from "./architectures/base-format.ts";
+import type { Adapter } from "./base-models/adapter.ts";
+import type { BaseModel } from "./base-models/base-model.ts";
+import type { BaseOptions } from "./base-models/open-adapter-node.ts";
+import type { HubOptions } from "./checkpoints/hub-repository-node.ts";
 
 // A program imports these functions at its start. Each one loads its code when the program calls it.
 
@@ -20,7 +20,7 @@ export async function loadBaseModel(
   name: string,
   { base: format, ...hub }: HubOptions & { base?: BaseFormat | undefined } = {},
 ): Promise<BaseModel> {
-  const { loadBaseModel: load } = await import("./model/load-base-model-node.ts");
+  const { loadBaseModel: load } = await import("./base-models/load-base-model-node.ts");
   return load(name, undefined, 0, { ...hub, format });
 }
 
@@ -35,6 +35,6 @@ export async function loadBaseModel(
  * ```
  */
 export async function openAdapter(directory: string, options?: BaseOptions): Promise<Adapter> {
-  const { openAdapter: open } = await import("./model/open-adapter-node.ts");
+  const { openAdapter: open } = await import("./base-models/open-adapter-node.ts");
   return open(directory, options);
 }

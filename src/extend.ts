@@ -7,6 +7,38 @@
  * @module aflora/extend
  */
 
+export type {
+  Architecture,
+  DecoderArchitecture,
+  EncoderArchitecture,
+  EncoderDecoderArchitecture,
+  Head,
+  HeadName,
+  Heads,
+  ModelConfig,
+} from "./architectures/architecture.ts";
+export { type AttentionOptions, attention, causalBias, maskBias } from "./architectures/attention.ts";
+export { labelCountOf, parseConfig } from "./architectures/config.ts";
+export { registerArchitecture } from "./architectures/families.ts";
+export type { DenseOptions, DropoutLayer, ForwardContext, ForwardHooks } from "./architectures/forward-context.ts";
+export type { HeadFeatures } from "./architectures/heads.ts";
+export type { LengthTable, TableAxis } from "./architectures/length-table.ts";
+export type { LinearModule, ModuleRole, PictureSize, SoundWindows, WeightSpec } from "./architectures/model-parts.ts";
+export type { Pooling, PoolingMode } from "./architectures/pooling.ts";
+export type { RotaryPositions } from "./architectures/rotary.ts";
+export type {
+  AttendedHeads,
+  Encoded,
+  KeyStream,
+  StreamInputs,
+  TokenStream,
+} from "./architectures/streams/token-stream.ts";
+export type { ModelTrace } from "./architectures/trace.ts";
+export type { Adapter, AdapterDescription } from "./base-models/adapter.ts";
+export type { BaseModel, HeadTask } from "./base-models/base-model.ts";
+export type { FittedAdapter } from "./base-models/fitted-adapter.ts";
+export type { MediaReader } from "./base-models/read-media.ts";
+export type { ModelFiles } from "./checkpoints/model-files.ts";
 export type { ExportAgreement, ExportFormat, ExportJob } from "./export/export-format.ts";
 export { type ExportFormats, registerExportFormat } from "./export/export-formats-node.ts";
 export type { ByteSource } from "./files/byte-source.ts";
@@ -38,6 +70,9 @@ export {
   type TensorData,
   type Tensors,
 } from "./graph/tensor.ts";
+export type { Augmentation } from "./inputs/augment-picture.ts";
+export type { ChatTemplate, ChatTemplateOptions, TextSpan } from "./inputs/chat-template.ts";
+export type { Encoding, SpecialToken, Tokenizer, WordEncoding } from "./inputs/tokenizer.ts";
 export type { FreezableMatrix, FreezeRule, FreezingState } from "./methods/freezing/controller.ts";
 export type { FreezeCurve } from "./methods/freezing/schedule.ts";
 export type { FreezeScore } from "./methods/freezing/score.ts";
@@ -59,32 +94,6 @@ export { registerMethod } from "./methods/methods.ts";
 export type { NamedLayer, PeftAdapter, PeftForm, PeftLayer, PeftReading, PeftTranslation } from "./methods/peft.ts";
 export type { PublishedSetting, PublishedSettings } from "./methods/published.ts";
 export { selectModules } from "./methods/target-modules.ts";
-export type { Adapter, AdapterDescription } from "./model/adapter.ts";
-export type { BaseModel, HeadTask } from "./model/base-model.ts";
-export type { FittedAdapter } from "./model/fitted-adapter.ts";
-export type { MediaReader } from "./model/read-media.ts";
-export type { ModelFiles } from "./model-files/model-files.ts";
-export type {
-  Architecture,
-  DecoderArchitecture,
-  EncoderArchitecture,
-  EncoderDecoderArchitecture,
-  Head,
-  HeadName,
-  Heads,
-  ModelConfig,
-} from "./models/architecture.ts";
-export { type AttentionOptions, attention, causalBias, maskBias } from "./models/attention.ts";
-export { labelCountOf, parseConfig } from "./models/config.ts";
-export { registerArchitecture } from "./models/families.ts";
-export type { DenseOptions, DropoutLayer, ForwardContext, ForwardHooks } from "./models/forward-context.ts";
-export type { HeadFeatures } from "./models/heads.ts";
-export type { LengthTable, TableAxis } from "./models/length-table.ts";
-export type { LinearModule, ModuleRole, PictureSize, SoundWindows, WeightSpec } from "./models/model-parts.ts";
-export type { Pooling, PoolingMode } from "./models/pooling.ts";
-export type { RotaryPositions } from "./models/rotary.ts";
-export type { AttendedHeads, Encoded, KeyStream, StreamInputs, TokenStream } from "./models/streams/token-stream.ts";
-export type { ModelTrace } from "./models/trace.ts";
 export type { DataOptions } from "./runs/fine-tune-config.ts";
 export type { CompiledGraph, KeptTensor } from "./runtime/compiled-graph.ts";
 export type { Device, DeviceFacts, Devices, PageDevice, System } from "./runtime/device.ts";
@@ -153,8 +162,5 @@ export type { TaskOptions } from "./tasks/task-options.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { TextLikelihood } from "./tasks/written-tokens.ts";
-export type { Augmentation } from "./tokenization/augment-picture.ts";
-export type { ChatTemplate, ChatTemplateOptions, TextSpan } from "./tokenization/chat-template.ts";
-export type { Encoding, SpecialToken, Tokenizer, WordEncoding } from "./tokenization/tokenizer.ts";
 export type { MemoryEstimate } from "./training/memory-estimate.ts";
 export type { Novelty } from "./training/novelty/novelty.ts";

@@ -1,7 +1,7 @@
+import type { HubOptions } from "./checkpoints/hub-repository-node.ts";
 import { namingOptions } from "./errors.ts";
 import type { ExportReport } from "./export/export-adapter-node.ts";
 import type { ExportOptions } from "./export/export-formats-node.ts";
-import type { HubOptions } from "./model-files/hub-repository-node.ts";
 import type { EvaluationSource, RunEvaluation } from "./runs/evaluate-run.ts";
 import type { RunRecords } from "./runs/read-run.ts";
 import type { DeviceName } from "./runtime/device.ts";

@@ -12,6 +12,11 @@
  */
 
 export { loadBaseModel, openAdapter } from "./adapters.ts";
+export type { BaseFormat } from "./architectures/base-format.ts";
+export { BUNDLED_MODEL } from "./base-models/bundled-model.ts";
+export type { BaseOptions } from "./base-models/open-adapter-node.ts";
+export type { DownloadProgress } from "./checkpoints/hub-download-node.ts";
+export type { HubOptions } from "./checkpoints/hub-repository-node.ts";
 export { UserError, type UserErrorCode } from "./errors.ts";
 export type { ExportReport } from "./export/export-adapter-node.ts";
 export type { ExportOptions } from "./export/export-formats-node.ts";
@@ -25,16 +30,12 @@ export type { TokenLikelihood } from "./inference/generation/token-likelihood.ts
 export type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
 export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";
 export type { Answer, AnswerEnd, AnswerOptions, AnswersOptions } from "./inference/write-answers.ts";
+export type { ChatMessage } from "./inputs/chat-template.ts";
 export type { ChatEndpoint } from "./labels/chat-client.ts";
 export { classifyByLabels, type LabelScore } from "./labels/classify-by-labels.ts";
 export { type LabelByModelOptions, type LabelVote, labelByModel, type TextVerdict } from "./labels/label-by-model.ts";
 export type { NamedLabel } from "./labels/named-labels.ts";
 export { type FreezingConfig, FreezingController } from "./methods/freezing/controller.ts";
-export { BUNDLED_MODEL } from "./model/bundled-model.ts";
-export type { BaseOptions } from "./model/open-adapter-node.ts";
-export type { DownloadProgress } from "./model-files/hub-download-node.ts";
-export type { HubOptions } from "./model-files/hub-repository-node.ts";
-export type { BaseFormat } from "./models/base-format.ts";
 export { loadEmbedder, loadFineTunedModel } from "./predict.ts";
 /** Types of the events of a run, and of the files in its folder. */
 export type * as records from "./records.ts";
@@ -50,4 +51,3 @@ export { scoreAnswers } from "./tasks/metrics/answers.ts";
 export { rouge } from "./tasks/metrics/rouge.ts";
 export type { Prompt } from "./tasks/prompt.ts";
 export type { RewardFunction } from "./tasks/reward-functions.ts";
-export type { ChatMessage } from "./tokenization/chat-template.ts";

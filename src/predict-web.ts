@@ -9,20 +9,20 @@
  * @module aflora/predict/web
  */
 
+import type { BaseFormat } from "./architectures/base-format.ts";
+import { type ModelFiles, urlFiles } from "./checkpoints/model-files.ts";
+import { filesWithOnnx } from "./checkpoints/onnx/one-file.ts";
 import type { FineTunedModel } from "./inference/fine-tuned-model.ts";
 import { loadFromFiles } from "./inference/load-from-files.ts";
-import { type ModelFiles, urlFiles } from "./model-files/model-files.ts";
-import { filesWithOnnx } from "./model-files/onnx/one-file.ts";
-import type { BaseFormat } from "./models/base-format.ts";
 import { answeringRuntime, type WebPlace } from "./runtime/runtime-web.ts";
 
+export { ggufFiles } from "./checkpoints/gguf/gguf-files.ts";
+export { type ModelFiles, memoryFiles, urlFiles } from "./checkpoints/model-files.ts";
 export { UserError, type UserErrorCode } from "./errors.ts";
 export { blobSource } from "./files/byte-source.ts";
 export type { ComputeOptions, FineTunedModel } from "./inference/fine-tuned-model.ts";
 export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";
 export type { Answer, AnswerEnd, AnswerOptions, AnswersOptions } from "./inference/write-answers.ts";
-export { ggufFiles } from "./model-files/gguf/gguf-files.ts";
-export { type ModelFiles, memoryFiles, urlFiles } from "./model-files/model-files.ts";
 export type { WebPlace } from "./runtime/runtime-web.ts";
 
 /** Parts of a model, and where it computes. */

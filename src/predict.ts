@@ -11,11 +11,11 @@
  * @module aflora/predict
  */
 
+import type { BaseFormat } from "./architectures/base-format.ts";
+import type { HubOptions } from "./checkpoints/hub-repository-node.ts";
 import { namingOptions } from "./errors.ts";
 import type { FineTunedModel } from "./inference/fine-tuned-model.ts";
 import type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
-import type { HubOptions } from "./model-files/hub-repository-node.ts";
-import type { BaseFormat } from "./models/base-format.ts";
 import type { RuntimePlace } from "./runtime/runtime-node.ts";
 import type { Runtime } from "./runtime/session.ts";
 

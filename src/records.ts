@@ -3,13 +3,13 @@
  * @module
  */
 
-export type { DataFingerprint } from "./fine-tuning/data-fingerprint-node.ts";
-export type { RunMemory } from "./fine-tuning/memory-fit-node.ts";
-export type { DataSource, RunConfig, RunSettings } from "./fine-tuning/run-options-node.ts";
-export type { HeadChoice } from "./fine-tuning/trained-head.ts";
-export type { FineTuningSettings, MethodChoice } from "./fine-tuning/training-options.ts";
 export type { BlockCheck } from "./methods/freezing/block-controller.ts";
 export type { FreezingCheck } from "./methods/freezing/controller.ts";
+export type { DataFingerprint } from "./preparation/data-fingerprint-node.ts";
+export type { RunMemory } from "./preparation/memory-fit-node.ts";
+export type { DataSource, RunConfig, RunSettings } from "./preparation/run-options-node.ts";
+export type { HeadChoice } from "./preparation/trained-head.ts";
+export type { FineTuningSettings, MethodChoice } from "./preparation/training-options.ts";
 export type { ScoredAnswer } from "./runs/evaluate-run.ts";
 export type { RunStart } from "./runs/fine-tune-events.ts";
 export type { EvaluationRecord, FreezingRecord, FrozenBlocksResult, ScoresRecord, StepRecord } from "./runs/records.ts";

@@ -9,8 +9,20 @@
  * @module aflora/web
  */
 
+export { type Adapter, adapterBytes, readAdapter } from "./base-models/adapter.ts";
+export { type BaseOptions, type FormatChoice, readBaseModel, type StoredWeights } from "./base-models/base-model.ts";
+export type { Decoders } from "./base-models/media-reader.ts";
+export { ggufFiles } from "./checkpoints/gguf/gguf-files.ts";
+export { type ModelFiles, memoryFiles, urlFiles } from "./checkpoints/model-files.ts";
 export { UserError, type UserErrorCode } from "./errors.ts";
 export { blobSource } from "./files/byte-source.ts";
+export { FineTunedModel } from "./inference/fine-tuned-model.ts";
+export type { DecodePicture } from "./inputs/image-processor.ts";
+export type { RawPicture } from "./inputs/resize-picture.ts";
+export type { DecodeSound, RawSound } from "./inputs/wav.ts";
+export type { MethodDefinition } from "./methods/method.ts";
+export type { MethodOptions } from "./methods/method-options.ts";
+export { registerMethod } from "./methods/methods.ts";
 export {
   fineTuneEventsInPage as fineTuneEvents,
   fineTuneInPage as fineTune,
@@ -22,26 +34,14 @@ export {
   type PageRunEvent as RunEvent,
   type PageRunStart as RunStart,
   type TableText,
-} from "./fine-tuning/fine-tune-in-page.ts";
-export type { FinishedRun } from "./fine-tuning/prepare-run.ts";
-export { FineTunedModel } from "./inference/fine-tuned-model.ts";
-export type { MethodDefinition } from "./methods/method.ts";
-export type { MethodOptions } from "./methods/method-options.ts";
-export { registerMethod } from "./methods/methods.ts";
-export { type Adapter, adapterBytes, readAdapter } from "./model/adapter.ts";
-export { type BaseOptions, type FormatChoice, readBaseModel, type StoredWeights } from "./model/base-model.ts";
-export type { Decoders } from "./model/media-reader.ts";
-export { ggufFiles } from "./model-files/gguf/gguf-files.ts";
-export { type ModelFiles, memoryFiles, urlFiles } from "./model-files/model-files.ts";
+} from "./preparation/fine-tune-in-page.ts";
+export type { FinishedRun } from "./preparation/prepare-run.ts";
 export { pageDevices, type WebPlace, webRuntime } from "./runtime/runtime-web.ts";
 export { Runtime } from "./runtime/session.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";
 export type { TaskOptions } from "./tasks/task-options.ts";
 export type { TaskPredictions } from "./tasks/task-predictions.ts";
-export type { DecodePicture } from "./tokenization/image-processor.ts";
-export type { RawPicture } from "./tokenization/resize-picture.ts";
-export type { DecodeSound, RawSound } from "./tokenization/wav.ts";
 export type { Evaluation } from "./training/evaluation/evaluate.ts";
 export type { CheckpointEvent, NoteEvent, TrainingEnd, TrainingEvent } from "./training/events.ts";
 export type { AdamWState } from "./training/optimizer/adamw.ts";

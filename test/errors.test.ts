@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { z } from "zod";
+import { fileSource } from "../src/checkpoints/file-source-node.ts";
 import { inWords, namingOptions, USER_ERROR_CODES, UserError, withCode } from "../src/errors.ts";
 import { writeFailure } from "../src/files/atomic-file-node.ts";
 import { urlSource } from "../src/files/url-source.ts";
 import { fineTune } from "../src/fine-tune.ts";
 import { loadFineTunedModel } from "../src/inference/load-fine-tuned-model-node.ts";
-import { fileSource } from "../src/model-files/file-source-node.ts";
 import { readRunRecords } from "../src/runs/read-run.ts";
 
 test.each([

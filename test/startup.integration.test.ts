@@ -51,8 +51,8 @@ test('import "aflora" loads the runtime, and no code that reads models, trains, 
   expect(files).toContain("index.js");
   expect(packages).toContain("onnxruntime-node");
   expect(files.filter((file) => NOT_FOR_PREDICTIONS.test(file))).toEqual([]);
-  expect(files.filter((file) => /^(models|model|model-files|tokenization|training)\//.test(file))).toEqual([
-    "model/bundled-model.js",
+  expect(files.filter((file) => /^(architectures|base-models|checkpoints|inputs|training)\//.test(file))).toEqual([
+    "base-models/bundled-model.js",
   ]);
 });
 

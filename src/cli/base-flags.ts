@@ -1,8 +1,8 @@
+import { BASE_FORMATS, type BaseFormat } from "../architectures/base-format.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import type { BaseOptions } from "../base-models/open-adapter-node.ts";
 import { checkOptions } from "../errors.ts";
-import { askingOptions } from "../fine-tuning/run-options-node.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import type { BaseOptions } from "../model/open-adapter-node.ts";
-import { BASE_FORMATS, type BaseFormat } from "../models/base-format.ts";
+import { askingOptions } from "../preparation/run-options-node.ts";
 import { downloadLine } from "./terminal/download-line.ts";
 import { say } from "./terminal/print.ts";
 

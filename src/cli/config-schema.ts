@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { runOptions } from "../fine-tuning/run-options-node.ts";
 import { METHODS } from "../methods/methods.ts";
+import { runOptions } from "../preparation/run-options-node.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 
 /**

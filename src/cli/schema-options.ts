@@ -1,8 +1,8 @@
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import { runOptions } from "../fine-tuning/run-options-node.ts";
 import { METHODS } from "../methods/methods.ts";
+import { runOptions } from "../preparation/run-options-node.ts";
 import { decimalNumber } from "../tasks/decimal-number.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 import { kebabCase } from "./help.ts";

@@ -1,6 +1,6 @@
+import { resolveDataset } from "../checkpoints/hub-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { UserError } from "../errors.ts";
-import { resolveDataset } from "../model-files/hub-node.ts";
-import type { HubOptions } from "../model-files/hub-repository-node.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, readExamplesLike } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";

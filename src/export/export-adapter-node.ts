@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
+import type { Adapter } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import { fitAdapter } from "../base-models/fitted-adapter.ts";
 import { UserError } from "../errors.ts";
 import { makeFolder, writeFailure } from "../files/atomic-file-node.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { mergeWeights } from "../methods/merge.ts";
-import type { Adapter } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import { fitAdapter } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import { difference, type ExportAgreement } from "./export-format.ts";

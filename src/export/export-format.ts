@@ -1,8 +1,8 @@
 import type { z } from "zod";
+import type { Adapter } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import type { FittedAdapter } from "../base-models/fitted-adapter.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import type { Adapter } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import type { FittedAdapter } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 

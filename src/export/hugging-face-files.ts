@@ -1,12 +1,12 @@
+import { readsSource } from "../architectures/architecture-kinds.ts";
+import type { AdapterDescription } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import { readJson } from "../checkpoints/json-file.ts";
+import { readModelConfig } from "../checkpoints/model-folder.ts";
 import { readAll, readText } from "../files/byte-source.ts";
 import { readGenerationSettings } from "../inference/generation-settings.ts";
-import type { AdapterDescription } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import { readJson } from "../model-files/json-file.ts";
-import { readModelConfig } from "../model-files/model-folder.ts";
-import { readsSource } from "../models/architecture-kinds.ts";
+import { readVocabularyFiles } from "../inputs/read-vocabulary-files.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { readVocabularyFiles } from "../tokenization/read-vocabulary-files.ts";
 import { className, labelNames } from "./hugging-face.ts";
 import { type OutputFolder, writeJson } from "./output-folder.ts";
 

@@ -1,11 +1,11 @@
-import type { AdapterDescription } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../model/bundled-model.ts";
-import type { HeadName } from "../models/architecture.ts";
-import type { ModelDescription } from "../models/families.ts";
-import { readsPooled } from "../models/heads.ts";
-import type { LinearModule, WeightSpec } from "../models/model-parts.ts";
-import { isPretrained } from "../models/trace.ts";
+import type { HeadName } from "../architectures/architecture.ts";
+import type { ModelDescription } from "../architectures/families.ts";
+import { readsPooled } from "../architectures/heads.ts";
+import type { LinearModule, WeightSpec } from "../architectures/model-parts.ts";
+import { isPretrained } from "../architectures/trace.ts";
+import type { AdapterDescription } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../base-models/bundled-model.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
 /** Hugging Face Transformers' class of a fine-tuned model. */

@@ -1,11 +1,11 @@
+import { poolingOfFeatures, readsPooled } from "../architectures/heads.ts";
+import type { AdapterDescription } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
+import { openSafetensors, safetensorsBytes } from "../checkpoints/safetensors.ts";
+import { readSentenceModules, SENTENCE_FILES } from "../checkpoints/sentence-modules.ts";
+import { readTensors } from "../checkpoints/tensor-source.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import type { AdapterDescription } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import type { ModelFiles } from "../model-files/model-files.ts";
-import { openSafetensors, safetensorsBytes } from "../model-files/safetensors.ts";
-import { readSentenceModules, SENTENCE_FILES } from "../model-files/sentence-modules.ts";
-import { readTensors } from "../model-files/tensor-source.ts";
-import { poolingOfFeatures, readsPooled } from "../models/heads.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { labelNames } from "./hugging-face.ts";
 import { type OutputFolder, writeJson } from "./output-folder.ts";

@@ -1,6 +1,6 @@
+import type { Adapter } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
 import { didYouMean, UserError } from "../errors.ts";
-import type { Adapter } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { CompiledModel } from "./compiled-model.ts";
 import type { FineTunedModel } from "./fine-tuned-model.ts";

@@ -1,5 +1,5 @@
-import type { StoredWeights } from "../model/base-model.ts";
-import type { BaseFormat } from "../models/base-format.ts";
+import type { BaseFormat } from "../architectures/base-format.ts";
+import type { StoredWeights } from "../base-models/base-model.ts";
 import { availableMemory } from "../runtime/available-memory-node.ts";
 
 /** Formats whose answers are as close to those of float32 as the numbers in their files allow (`bench/same-answers.ts`), and faster. */

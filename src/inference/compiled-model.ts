@@ -1,7 +1,7 @@
+import type { BaseModel } from "../base-models/base-model.ts";
+import { type FittedAdapter, untrainedParameters } from "../base-models/fitted-adapter.ts";
 import { UserError } from "../errors.ts";
 import { areFinite, type Tensors } from "../graph/tensor.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import { type FittedAdapter, untrainedParameters } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Example } from "../tasks/example.ts";
 import { type List, MOST_KEPT } from "../tasks/list.ts";

@@ -1,5 +1,5 @@
+import type { AdapterDescription } from "../base-models/adapter.ts";
 import { UserError } from "../errors.ts";
-import type { AdapterDescription } from "../model/adapter.ts";
 import { decimalNumber } from "../tasks/decimal-number.ts";
 import { thresholdFor } from "../tasks/metrics/calibration.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";

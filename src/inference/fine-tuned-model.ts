@@ -1,10 +1,10 @@
+import { readsSource } from "../architectures/architecture-kinds.ts";
+import type { Adapter, AdapterDescription } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import { fitToPredict } from "../base-models/fitted-adapter.ts";
+import { readMedia } from "../base-models/read-media.ts";
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import type { Adapter, AdapterDescription } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import { fitToPredict } from "../model/fitted-adapter.ts";
-import { readMedia } from "../model/read-media.ts";
-import { readsSource } from "../models/architecture-kinds.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { Turns } from "../runtime/turns.ts";
 import type { TextPrediction } from "../tasks/built-in-kinds.ts";

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import type { BaseModel } from "../model/base-model.ts";
-import { readJson } from "../model-files/json-file.ts";
-import { readsSource } from "../models/architecture-kinds.ts";
-import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import { readsSource } from "../architectures/architecture-kinds.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import { readJson } from "../checkpoints/json-file.ts";
+import type { Tokenizer } from "../inputs/tokenizer.ts";
 import { type GenerationOptions, type GenerationTokens, MOST_BEAMS } from "./generation/generation-options.ts";
 
 /** Settings of generation from a model's own files. */

@@ -1,7 +1,7 @@
+import type { Adapter, AdapterDescription } from "../base-models/adapter.ts";
+import { type BaseModel, withHead } from "../base-models/base-model.ts";
+import { fitToPredict } from "../base-models/fitted-adapter.ts";
 import { findMethod, parseMethodOptions } from "../methods/methods.ts";
-import type { Adapter, AdapterDescription } from "../model/adapter.ts";
-import { type BaseModel, withHead } from "../model/base-model.ts";
-import { fitToPredict } from "../model/fitted-adapter.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { CompiledModel } from "./compiled-model.ts";

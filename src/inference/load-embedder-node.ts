@@ -1,8 +1,8 @@
-import { BUNDLED_MODEL } from "../model/bundled-model.ts";
-import { loadBaseModel } from "../model/load-base-model-node.ts";
-import { untunedAdapter } from "../model/untuned-adapter-node.ts";
-import type { HubOptions } from "../model-files/hub-repository-node.ts";
-import type { BaseFormat } from "../models/base-format.ts";
+import type { BaseFormat } from "../architectures/base-format.ts";
+import { BUNDLED_MODEL } from "../base-models/bundled-model.ts";
+import { loadBaseModel } from "../base-models/load-base-model-node.ts";
+import { untunedAdapter } from "../base-models/untuned-adapter-node.ts";
+import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { nodeRuntime, type RuntimePlace } from "../runtime/runtime-node.ts";
 import { Runtime } from "../runtime/session.ts";
 import { embeddingKind } from "../tasks/task-kinds.ts";

@@ -1,10 +1,10 @@
+import type { BaseFormat } from "../architectures/base-format.ts";
+import { ADAPTER_DESCRIPTION, readAdapter } from "../base-models/adapter.ts";
+import { openBaseModel, readBaseModel } from "../base-models/base-model.ts";
+import { adapterOfUntuned } from "../base-models/untuned-adapter.ts";
+import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError, withCode } from "../errors.ts";
 import { readAll } from "../files/byte-source.ts";
-import { ADAPTER_DESCRIPTION, readAdapter } from "../model/adapter.ts";
-import { openBaseModel, readBaseModel } from "../model/base-model.ts";
-import { adapterOfUntuned } from "../model/untuned-adapter.ts";
-import type { ModelFiles } from "../model-files/model-files.ts";
-import type { BaseFormat } from "../models/base-format.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 import { openExported } from "./open-exported.ts";

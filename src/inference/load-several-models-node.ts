@@ -1,9 +1,9 @@
 import { basename, resolve } from "node:path";
+import type { Adapter, AdapterDescription } from "../base-models/adapter.ts";
+import { type LoadedBaseModel, loadBaseModel } from "../base-models/load-base-model-node.ts";
+import { type BaseOptions, openAdapter } from "../base-models/open-adapter-node.ts";
+import { untunedAdapter } from "../base-models/untuned-adapter-node.ts";
 import { UserError } from "../errors.ts";
-import type { Adapter, AdapterDescription } from "../model/adapter.ts";
-import { type LoadedBaseModel, loadBaseModel } from "../model/load-base-model-node.ts";
-import { type BaseOptions, openAdapter } from "../model/open-adapter-node.ts";
-import { untunedAdapter } from "../model/untuned-adapter-node.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { AdapterHost } from "./adapter-host.ts";
 import { formatToAnswer } from "./answering-format-node.ts";

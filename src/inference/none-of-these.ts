@@ -1,5 +1,5 @@
+import type { Adapter } from "../base-models/adapter.ts";
 import { UserError } from "../errors.ts";
-import type { Adapter } from "../model/adapter.ts";
 import { noveltyThreshold } from "../training/novelty/novelty.ts";
 
 /** Label for a text that is unlike those of all classes. */

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
+import type { Encoding } from "../inputs/tokenizer.ts";
 import type { TextInput } from "../tasks/task-kind.ts";
-import type { Encoding } from "../tokenization/tokenizer.ts";
 
 /** A text to predict for, the two texts of a pair, or an example. Its words are split from the text unless they are given. */
 export type PredictionInput = string | readonly [text: string, textPair: string] | TextInput;

@@ -1,6 +1,6 @@
 import { checkOptions, UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { Tokenizer } from "../inputs/tokenizer.ts";
 import { AnswerRows, type LikelihoodOptions, type PromptRows } from "./generation/answer-rows.ts";
 import { AnswerText } from "./generation/answer-text.ts";
 import { beamSearch } from "./generation/beam-search.ts";

@@ -1,8 +1,8 @@
 import { z } from "zod";
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { UserError } from "../errors.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
 import { sizeOf } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import { FreezingController, type FreezingState } from "./freezing/controller.ts";
 import { freezesByDegrees } from "./freezing/schedule.ts";
 import { FREEZE_SCORES } from "./freezing/score.ts";

@@ -1,7 +1,7 @@
+import type { LinearModule } from "../architectures/model-parts.ts";
 import type { Value } from "../graph/graph.ts";
 import { add, detach, div, gemm, mul, padTo, reduceSum, slice, sqrt, sub, transpose } from "../graph/ops.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import type { AdapterParameter } from "./method.ts";
 
 /** Norm of each row of a matrix `[rows, width]`, `[rows]`. */

@@ -1,10 +1,10 @@
 import { z } from "zod";
+import type { LinearModule } from "../architectures/model-parts.ts";
+import { LinearExpression } from "../checkpoints/linear-expression.ts";
 import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { concat, gemm, neg } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { LinearExpression } from "../model-files/linear-expression.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import { decomposed, lengthParameters } from "./dora.ts";
 import { constant, downProjection } from "./initializers.ts";
 import { indices, spreadColumns, spreadRows } from "./matrix.ts";

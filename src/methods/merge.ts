@@ -1,7 +1,7 @@
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { gemm, transpose } from "../graph/ops.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Adaptation } from "./method.ts";
 

@@ -1,8 +1,8 @@
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import type { z } from "zod";
+import type { LinearModule } from "../architectures/model-parts.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import type { FreezingCheck } from "./freezing/controller.ts";
 import type { LowRank } from "./low-rank.ts";
 import type { PeftTranslation } from "./peft.ts";

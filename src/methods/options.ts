@@ -1,6 +1,6 @@
 import { z } from "zod";
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { UserError } from "../errors.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import type { RunLength } from "./method.ts";
 
 /** Layers to adapt, separated by commas on the command line. */

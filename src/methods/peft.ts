@@ -1,6 +1,6 @@
 import type { z } from "zod";
+import type { LinearModule } from "../architectures/model-parts.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 
 /** A layer with its full name in the model, `bert.encoder.layer.0.output.dense`. */
 export interface NamedLayer {

@@ -1,6 +1,6 @@
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { UserError } from "../errors.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import type { LowRank } from "./low-rank.ts";
 import { indices, scaleColumns, scaleRows, spreadColumns, spreadRows } from "./matrix.ts";
 import type { AdapterParameter } from "./method.ts";

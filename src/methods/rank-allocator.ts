@@ -1,6 +1,6 @@
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { UserError } from "../errors.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import { elementScores, type Importance, instantImportance, kthSmallest, updateAverages } from "./freezing/score.ts";
 import type { MethodState } from "./method.ts";
 

@@ -1,5 +1,5 @@
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { UserError } from "../errors.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 
 /**
  * Selects the linear layers that match `patterns`: a module's full name, its end (`query`, `output.dense`) or a pattern in

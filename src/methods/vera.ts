@@ -1,8 +1,8 @@
 import { z } from "zod";
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { UserError } from "../errors.ts";
 import { add, gemm, mul, sliceSize } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
 import { indices, scaleRows, takeColumns, takeRows } from "./matrix.ts";
 import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.ts";

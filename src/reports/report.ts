@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import { removeOldTemporaries, writeAtomically } from "../files/atomic-file-node.ts";
-import { flatOptions } from "../fine-tuning/run-options-node.ts";
+import { flatOptions } from "../preparation/run-options-node.ts";
 import { type FinishedRun, type RunRecords, readFinishedRun } from "../runs/read-run.ts";
 import { scoredData } from "../runs/run-data.ts";
 import { checkComparable, type ScoredTrial, trialsOfRuns } from "../studies/scored-trial.ts";

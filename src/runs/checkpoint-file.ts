@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { openSafetensorsFile, writeSafetensors } from "../checkpoints/safetensors-node.ts";
+import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import { openSafetensorsFile, writeSafetensors } from "../model-files/safetensors-node.ts";
-import { readTensors } from "../model-files/tensor-source.ts";
 import { restoreState, saveState } from "../training/saved-state.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import { type Machine, machineSchema } from "./machine.ts";

@@ -1,13 +1,13 @@
+import type { BaseFormat } from "../architectures/base-format.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
 import { readExamples } from "../datasets/table-node.ts";
 import { UserError } from "../errors.ts";
-import { refuseOtherData } from "../fine-tuning/data-fingerprint-node.ts";
-import { loadTask } from "../fine-tuning/load-task-node.ts";
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { loadFineTunedModel } from "../inference/load-fine-tuned-model-node.ts";
 import { baselinesOf } from "../inference/retrieval/baselines.ts";
 import type { AnswerOptions } from "../inference/write-answers.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import type { BaseFormat } from "../models/base-format.ts";
+import { refuseOtherData } from "../preparation/data-fingerprint-node.ts";
+import { loadTask } from "../preparation/load-task-node.ts";
 import type { DeviceName } from "../runtime/device.ts";
 import { runtimeFor } from "../runtime/runtime-for-node.ts";
 import { inSlices } from "../runtime/slices.ts";

@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import type { runOptions } from "../fine-tuning/run-options-node.ts";
 import type { WithMethod } from "../methods/method-options.ts";
+import type { runOptions } from "../preparation/run-options-node.ts";
 import type { TaskOptions } from "../tasks/task-options.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
 

@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { ADAPTER_WEIGHTS } from "../base-models/adapter.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
 import { UserError } from "../errors.ts";
 import { removeTemporaries } from "../files/atomic-file-node.ts";
-import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
-import { flatOptions, type RunConfig } from "../fine-tuning/run-options-node.ts";
-import { ADAPTER_WEIGHTS } from "../model/adapter.ts";
-import type { BaseModel } from "../model/base-model.ts";
-import type { DownloadProgress } from "../model-files/hub-download-node.ts";
+import type { RunMemory } from "../preparation/memory-fit-node.ts";
+import { flatOptions, type RunConfig } from "../preparation/run-options-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { RewardFunction } from "../tasks/reward-functions.ts";
 import type { NoteEvent, TrainingEnd } from "../training/events.ts";

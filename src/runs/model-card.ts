@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
+import type { AdapterDescription } from "../base-models/adapter.ts";
+import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../base-models/bundled-model.ts";
 import { labelNames, readmeOnHub } from "../export/hugging-face.ts";
-import type { AdapterDescription } from "../model/adapter.ts";
-import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../model/bundled-model.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { FinishedRun } from "./read-run.ts";
 

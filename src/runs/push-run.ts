@@ -1,12 +1,12 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openAdapter } from "../base-models/open-adapter-node.ts";
+import { HUB_NAME } from "../checkpoints/hub-node.ts";
+import { openUpload, type Uploaded } from "../checkpoints/hub-upload-node.ts";
 import { UserError } from "../errors.ts";
 import type { ExportFormat } from "../export/export-format.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
-import { openAdapter } from "../model/open-adapter-node.ts";
-import { HUB_NAME } from "../model-files/hub-node.ts";
-import { openUpload, type Uploaded } from "../model-files/hub-upload-node.ts";
 import { exportRun } from "./export-run.ts";
 import { baseOnHub, modelCard, type PushedFormat } from "./model-card.ts";
 import { readFinishedRun } from "./read-run.ts";

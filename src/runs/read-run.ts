@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { UserError, withCode } from "../errors.ts";
-import { type DataFingerprint, dataFingerprintSchema } from "../fine-tuning/data-fingerprint-node.ts";
-import { parseSavedConfig, type RunConfig } from "../fine-tuning/run-options-node.ts";
+import { type DataFingerprint, dataFingerprintSchema } from "../preparation/data-fingerprint-node.ts";
+import { parseSavedConfig, type RunConfig } from "../preparation/run-options-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
 import { freezingRecord, metricsRecord, runFindings, runResult, scoresRecord } from "./record-schemas.ts";
 import type {

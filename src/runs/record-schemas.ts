@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BASE_FORMATS } from "../models/base-format.ts";
+import { BASE_FORMATS } from "../architectures/base-format.ts";
 
 /** JSON has no NaN: it is written as null. */
 const measured = z.number().nullable();

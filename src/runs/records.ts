@@ -1,7 +1,7 @@
 export type { EvaluationRecord, FreezingRecord, MetricsRecord, ScoresRecord, StepRecord } from "../training/records.ts";
 
-import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
-import type { BaseFormat } from "../models/base-format.ts";
+import type { BaseFormat } from "../architectures/base-format.ts";
+import type { RunMemory } from "../preparation/memory-fit-node.ts";
 import type { Calibration } from "../training/calibration/calibrate.ts";
 import type { RolloutTotals } from "../training/records.ts";
 

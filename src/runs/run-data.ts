@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { type DataSource, namedTaskOf } from "../fine-tuning/run-options-node.ts";
+import { type DataSource, namedTaskOf } from "../preparation/run-options-node.ts";
 import { heldOutText } from "../tasks/split.ts";
 import type { RunRecords } from "./read-run.ts";
 

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
 import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomic-file-node.ts";
 import { writeJsonFile } from "../files/json-file-node.ts";
-import type { DataFingerprint } from "../fine-tuning/data-fingerprint-node.ts";
+import type { DataFingerprint } from "../preparation/data-fingerprint-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";

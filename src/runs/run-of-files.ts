@@ -1,11 +1,11 @@
 import { join, resolve } from "node:path";
-import { refuseOtherData } from "../fine-tuning/data-fingerprint-node.ts";
+import { refuseOtherData } from "../preparation/data-fingerprint-node.ts";
 import {
   type PreparedFiles,
   type PrepareFilesOptions,
   prepareFromFiles,
-} from "../fine-tuning/prepare-from-files-node.ts";
-import type { DataSource, RunConfig } from "../fine-tuning/run-options-node.ts";
+} from "../preparation/prepare-from-files-node.ts";
+import type { DataSource, RunConfig } from "../preparation/run-options-node.ts";
 import { type FoundCheckpoint, findCheckpoint } from "./checkpoint-folder.ts";
 import { type Machine, machineNote, thisMachine } from "./machine.ts";
 import { refuseUnlessTexts } from "./many-machines/shard.ts";

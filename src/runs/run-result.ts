@@ -1,6 +1,6 @@
-import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
-import type { RunConfig } from "../fine-tuning/run-options-node.ts";
-import type { BaseModel } from "../model/base-model.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
+import type { RunMemory } from "../preparation/memory-fit-node.ts";
+import type { RunConfig } from "../preparation/run-options-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import type { Calibration } from "../training/calibration/calibrate.ts";
 import type { Evaluation } from "../training/evaluation/evaluate.ts";

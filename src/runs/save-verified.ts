@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
+import type { Adapter } from "../base-models/adapter.ts";
+import { loadAdapter, saveAdapter } from "../base-models/adapter-folder-node.ts";
+import type { BaseModel } from "../base-models/base-model.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
-import type { Adapter } from "../model/adapter.ts";
-import { loadAdapter, saveAdapter } from "../model/adapter-folder-node.ts";
-import type { BaseModel } from "../model/base-model.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 

@@ -1,12 +1,12 @@
 import { UserError } from "../errors.ts";
-import type { DataFingerprint } from "../fine-tuning/data-fingerprint-node.ts";
+import type { DataFingerprint } from "../preparation/data-fingerprint-node.ts";
 import {
   flatOptions,
   MAY_DIFFER,
   type RunConfig,
   resolveConfig,
   withAbsolutePaths,
-} from "../fine-tuning/run-options-node.ts";
+} from "../preparation/run-options-node.ts";
 import { readRunRecords } from "./read-run.ts";
 
 /** Options of a run to resume. Options given again must be equal, except those that say where and how to compute. */

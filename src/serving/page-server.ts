@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import { createAdaptorServer } from "@hono/node-server";
 import { serveStatic } from "@hono/node-server/serve-static";
 import { Hono } from "hono";
+import { BUNDLED_MODEL } from "../base-models/bundled-model.ts";
+import { modelDirectory } from "../base-models/load-base-model-node.ts";
 import { UserError } from "../errors.ts";
 import { makeFolder } from "../files/atomic-file-node.ts";
-import { BUNDLED_MODEL } from "../model/bundled-model.ts";
-import { modelDirectory } from "../model/load-base-model-node.ts";
 import { close, LOOPBACK, listen } from "./loopback.ts";
 import { PAGE_POLICY } from "./page-policy.ts";
 

@@ -1,5 +1,5 @@
 import type { LikelyToken, TokenLikelihood } from "../inference/generation/token-likelihood.ts";
-import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { Tokenizer } from "../inputs/tokenizer.ts";
 
 /** Lower limit of log probabilities: JSON has no infinity. */
 const LEAST = -9999;

@@ -1,8 +1,8 @@
-import { evaluatedCount, startExamples } from "../fine-tuning/enough-examples.ts";
-import type { RunMemory } from "../fine-tuning/memory-fit-node.ts";
-import type { PrepareOptions, SampledRun } from "../fine-tuning/prepare-run.ts";
-import type { FineTuningSettings } from "../fine-tuning/training-options.ts";
 import { resolveDuration } from "../methods/options.ts";
+import { evaluatedCount, startExamples } from "../preparation/enough-examples.ts";
+import type { RunMemory } from "../preparation/memory-fit-node.ts";
+import type { PrepareOptions, SampledRun } from "../preparation/prepare-run.ts";
+import type { FineTuningSettings } from "../preparation/training-options.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import type { List } from "../tasks/list.ts";
 import { runLength } from "../training/batches/batch-order.ts";
@@ -66,8 +66,8 @@ export async function timeRun(
   };
   // Help of commands that only name this search needs no modules for training.
   const [{ prepareFromFiles }, { refitSteps }] = await Promise.all([
-    import("../fine-tuning/prepare-from-files-node.ts"),
-    import("../fine-tuning/stages/refit.ts"),
+    import("../preparation/prepare-from-files-node.ts"),
+    import("../preparation/stages/refit.ts"),
   ]);
   const { fineTuning, runtime, memory, task, method, release } = await prepareFromFiles(given, { signal, sample });
   try {

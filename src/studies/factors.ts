@@ -3,8 +3,8 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { z } from "zod";
 import { didYouMean, inWords, UserError } from "../errors.ts";
-import { MAY_DIFFER, optionOfRun, runOptions } from "../fine-tuning/run-options-node.ts";
 import { METHODS } from "../methods/methods.ts";
+import { MAY_DIFFER, optionOfRun, runOptions } from "../preparation/run-options-node.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 
 /** A value of an option, as in YAML. */

@@ -1,10 +1,10 @@
+import type { ModelDescription } from "../architectures/families.ts";
+import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../architectures/trace.ts";
 import { UserError } from "../errors.ts";
 import { countFlops, type Flops } from "../graph/flops.ts";
 import { Graph } from "../graph/graph.ts";
 import { gemm } from "../graph/ops.ts";
 import type { Adaptation, MethodDefinition } from "../methods/method.ts";
-import type { ModelDescription } from "../models/families.ts";
-import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../models/trace.ts";
 import { crossEntropy } from "../tasks/losses/objective.ts";
 import { layOut } from "../training/batches/model-inputs.ts";
 import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import { flatOptions } from "../fine-tuning/run-options-node.ts";
+import { flatOptions } from "../preparation/run-options-node.ts";
 import type { FinishedRun, RunRecords } from "../runs/read-run.ts";
 import { dataIdentity, scoredData, sourceName } from "../runs/run-data.ts";
 import { type Factor, labelOf, shown, type Values } from "./factors.ts";

@@ -1,5 +1,5 @@
-import { optionOfRun } from "../fine-tuning/run-options-node.ts";
 import { METHODS } from "../methods/methods.ts";
+import { optionOfRun } from "../preparation/run-options-node.ts";
 import { stepsPerEpoch } from "../training/batches/batch-order.ts";
 import { secondsOf, type Timing, timeRun } from "./estimate.ts";
 import { mean } from "./statistics.ts";

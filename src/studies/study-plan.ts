@@ -1,15 +1,15 @@
 import { join } from "node:path";
 import { didYouMean, UserError } from "../errors.ts";
-import { loadTask } from "../fine-tuning/load-task-node.ts";
+import { writesTexts } from "../inference/load-fine-tuned-model-node.ts";
+import { DEFAULT_METHODS, findMethod, METHODS } from "../methods/methods.ts";
+import { loadTask } from "../preparation/load-task-node.ts";
 import {
   optionOfRun,
   publishedOf,
   type RunConfig,
   resolveConfig,
   withAbsolutePaths,
-} from "../fine-tuning/run-options-node.ts";
-import { writesTexts } from "../inference/load-fine-tuned-model-node.ts";
-import { DEFAULT_METHODS, findMethod, METHODS } from "../methods/methods.ts";
+} from "../preparation/run-options-node.ts";
 import { sourceName } from "../runs/run-data.ts";
 import { shownNotes, taskNotes } from "../tasks/data-notes.ts";
 import type { TaskData } from "../tasks/example.ts";

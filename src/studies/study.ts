@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { DataSource, RunConfig } from "../fine-tuning/run-options-node.ts";
+import type { DataSource, RunConfig } from "../preparation/run-options-node.ts";
 import type { RunRecords } from "../runs/read-run.ts";
 import type { Choice, Factor } from "./factors.ts";
 import type { Reported, ReportedScores } from "./reported-scores.ts";

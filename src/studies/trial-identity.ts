@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { hashOf, sha256 } from "../fine-tuning/data-fingerprint-node.ts";
-import { flatOptions, MAY_DIFFER, optionOfRun, PATH_OPTIONS, type RunConfig } from "../fine-tuning/run-options-node.ts";
+import { BUNDLED_MODEL } from "../base-models/bundled-model.ts";
+import { resolveModelFolder } from "../base-models/load-base-model-node.ts";
+import { hashedFiles } from "../checkpoints/file-hashes-node.ts";
+import { folderFiles } from "../checkpoints/file-source-node.ts";
 import { findMethod } from "../methods/methods.ts";
-import { BUNDLED_MODEL } from "../model/bundled-model.ts";
-import { resolveModelFolder } from "../model/load-base-model-node.ts";
-import { hashedFiles } from "../model-files/file-hashes-node.ts";
-import { folderFiles } from "../model-files/file-source-node.ts";
+import { hashOf, sha256 } from "../preparation/data-fingerprint-node.ts";
+import { flatOptions, MAY_DIFFER, optionOfRun, PATH_OPTIONS, type RunConfig } from "../preparation/run-options-node.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { AsyncMemo } from "./async-memo.ts";
 

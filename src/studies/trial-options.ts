@@ -1,5 +1,5 @@
-import { optionOfRun } from "../fine-tuning/run-options-node.ts";
 import { findMethod, methodNameIn } from "../methods/methods.ts";
+import { optionOfRun } from "../preparation/run-options-node.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 

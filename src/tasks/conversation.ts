@@ -1,5 +1,5 @@
 import { didYouMean, type UserError } from "../errors.ts";
-import type { ChatMessage } from "../tokenization/chat-template.ts";
+import type { ChatMessage } from "../inputs/chat-template.ts";
 import { type Cell, cellError } from "./rows.ts";
 
 /** Known roles in a conversation. The model's chat template decides which of them the model supports. */

@@ -1,6 +1,6 @@
-import type { HeadFeatures } from "../models/heads.ts";
-import type { Augmentation } from "../tokenization/augment-picture.ts";
-import type { ChatMessage } from "../tokenization/chat-template.ts";
+import type { HeadFeatures } from "../architectures/heads.ts";
+import type { Augmentation } from "../inputs/augment-picture.ts";
+import type { ChatMessage } from "../inputs/chat-template.ts";
 import type { List } from "./list.ts";
 
 /** Values that a model reads for an example in addition to its tokens, such as a picture. */

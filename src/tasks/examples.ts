@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
+import type { Tokenizer } from "../inputs/tokenizer.ts";
 import { inSlices } from "../runtime/slices.ts";
 import { Turns } from "../runtime/turns.ts";
-import type { Tokenizer } from "../tokenization/tokenizer.ts";
 import type { Example, Prediction, TaskData } from "./example.ts";
 import { type Like, type List, listOf, mapped } from "./list.ts";
 import { type Cell, type Columns, cellError, columnOf, type Table } from "./rows.ts";

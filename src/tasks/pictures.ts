@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { PIXELS } from "../models/forward-context.ts";
-import { AUGMENTATIONS } from "../tokenization/augment-picture.ts";
+import { PIXELS } from "../architectures/forward-context.ts";
+import { AUGMENTATIONS } from "../inputs/augment-picture.ts";
 import type { Example, ModelInput } from "./example.ts";
 import type { EncodedExample, TaskOptionValues } from "./task-kind.ts";
 

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import type { ChatMessage } from "../tokenization/chat-template.ts";
+import type { ChatMessage } from "../inputs/chat-template.ts";
 import { conversationOf, messagesIn } from "./conversation.ts";
 import type { Example } from "./example.ts";
 import type { PreferenceRows } from "./losses/preference-losses.ts";

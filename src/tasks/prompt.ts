@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
-import type { ChatMessage } from "../tokenization/chat-template.ts";
-import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { ChatMessage } from "../inputs/chat-template.ts";
+import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
 import { separator } from "./written-text.ts";
 

@@ -1,7 +1,7 @@
 import { RE2JS } from "re2js";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
-import type { ChatMessage } from "../tokenization/chat-template.ts";
+import type { ChatMessage } from "../inputs/chat-template.ts";
 import type { Example } from "./example.ts";
 import type { TaskKind } from "./task-kind.ts";
 

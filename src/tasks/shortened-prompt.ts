@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { ChatMessage } from "../tokenization/chat-template.ts";
-import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { ChatMessage } from "../inputs/chat-template.ts";
+import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
 import { type LossOn, type WrittenText, writtenText } from "./written-text.ts";
 

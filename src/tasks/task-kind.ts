@@ -1,8 +1,8 @@
 import type { z } from "zod";
+import type { Architecture, HeadName, ModelConfig } from "../architectures/architecture.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Architecture, HeadName, ModelConfig } from "../models/architecture.ts";
-import type { Encoding, Tokenizer } from "../tokenization/tokenizer.ts";
+import type { Encoding, Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example, ModelInput, Prediction, TaskData } from "./example.ts";
 import type { Finding } from "./findings.ts";
 import type { HeldOutSearch } from "./held-out-search.ts";

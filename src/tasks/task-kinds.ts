@@ -1,6 +1,6 @@
 import { z } from "zod";
+import type { HeadName } from "../architectures/architecture.ts";
 import { checkOptions, UserError } from "../errors.ts";
-import type { HeadName } from "../models/architecture.ts";
 import { Registry } from "../registry.ts";
 import { BUILT_IN_KINDS, type TextPrediction } from "./built-in-kinds.ts";
 import type { TaskData } from "./example.ts";

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
-import type { ChatMessage, TextSpan } from "../tokenization/chat-template.ts";
-import type { Tokenizer } from "../tokenization/tokenizer.ts";
+import type { ChatMessage, TextSpan } from "../inputs/chat-template.ts";
+import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
 
 /** Parts of an example that count for the loss: all turns of the assistant, its last one, or the whole text. */

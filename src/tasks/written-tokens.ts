@@ -1,6 +1,6 @@
+import type { ModelConfig } from "../architectures/architecture.ts";
 import { concat, hits, logLikelihood } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { ModelConfig } from "../models/architecture.ts";
 import type { Example, Prediction } from "./example.ts";
 import { indexCrossEntropy } from "./losses/objective.ts";
 import type { EncodedExample, Metric, TaskKind } from "./task-kind.ts";

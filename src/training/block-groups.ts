@@ -1,4 +1,4 @@
-import type { LinearModule } from "../models/model-parts.ts";
+import type { LinearModule } from "../architectures/model-parts.ts";
 
 /** Limit on the elements that a group's matrices have together: 256 MiB of float32. A larger block is a group of its own. */
 const MOST_ELEMENTS = 2 ** 26;

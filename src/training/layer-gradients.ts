@@ -1,8 +1,8 @@
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { gemm } from "../graph/ops.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { constant } from "../methods/initializers.ts";
 import { type Adaptation, namesOf } from "../methods/method.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TrainingExample } from "../tasks/task-kind.ts";

@@ -1,5 +1,5 @@
+import type { LinearModule } from "../architectures/model-parts.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
-import type { LinearModule } from "../models/model-parts.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { cutMicroBatches, runBudget, sizeOf } from "./batches/micro-batches.ts";
 import { singleTexts } from "./batches/single-texts.ts";

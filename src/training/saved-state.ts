@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { HEAD_FEATURES } from "../architectures/heads.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
-import { HEAD_FEATURES } from "../models/heads.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** Groups of tensors in a saved state, by the prefix of their names. */

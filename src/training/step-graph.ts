@@ -1,16 +1,16 @@
+import type { HeadName } from "../architectures/architecture.ts";
+import type { BaseFormat } from "../architectures/base-format.ts";
+import type { ModelDescription } from "../architectures/families.ts";
+import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../architectures/forward-context.ts";
+import type { HeadFeatures } from "../architectures/heads.ts";
+import type { LinearModule, WeightSpec } from "../architectures/model-parts.ts";
+import type { StreamInputs } from "../architectures/streams/token-stream.ts";
+import { traceModel, writeEncoder, writeFeatures, writeModel } from "../architectures/trace.ts";
 import { type Dimension, product, quotient } from "../graph/dimension.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
 import { add, concat, gemm, mul, sumAll } from "../graph/ops.ts";
 import type { Adaptation, FrozenBlocks } from "../methods/method.ts";
-import type { HeadName } from "../models/architecture.ts";
-import type { BaseFormat } from "../models/base-format.ts";
-import type { ModelDescription } from "../models/families.ts";
-import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../models/forward-context.ts";
-import type { HeadFeatures } from "../models/heads.ts";
-import type { LinearModule, WeightSpec } from "../models/model-parts.ts";
-import type { StreamInputs } from "../models/streams/token-stream.ts";
-import { traceModel, writeEncoder, writeFeatures, writeModel } from "../models/trace.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 

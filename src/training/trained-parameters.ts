@@ -1,7 +1,7 @@
+import { traceModel } from "../architectures/trace.ts";
 import { UserError } from "../errors.ts";
 import { asFloat32, copyOf, sizeOf, type Tensors } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
-import { traceModel } from "../models/trace.ts";
 import type { ParameterGroup } from "./optimizer/adamw.ts";
 import type { StepRecord } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";

@@ -1,6 +1,6 @@
+import type { HeadFeatures } from "../architectures/heads.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
-import type { HeadFeatures } from "../models/heads.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import type { AdamWState } from "./optimizer/adamw.ts";
 import type { EvaluationRecord, RolloutTotals } from "./records.ts";

@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { resolveModel } from "../../src/checkpoints/hub-node.ts";
 import { UserError } from "../../src/errors.ts";
-import { resolveModel } from "../../src/model-files/hub-node.ts";
 
 const TOKEN = "hf_secret";
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";

@@ -4,6 +4,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fileSource, folderFiles } from "../../src/checkpoints/file-source-node.ts";
+import { type ModelFiles, memoryFiles, urlFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
 import {
   type ByteSource,
@@ -14,8 +16,6 @@ import {
   readText,
 } from "../../src/files/byte-source.ts";
 import { urlSource } from "../../src/files/url-source.ts";
-import { fileSource, folderFiles } from "../../src/model-files/file-source-node.ts";
-import { type ModelFiles, memoryFiles, urlFiles } from "../../src/model-files/model-files.ts";
 
 /** Longer than the first request. */
 const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => (i * 31) % 251);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import type { LinearModule } from "../../src/architectures/model-parts.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { resolveDuration } from "../../src/methods/options.ts";
-import type { LinearModule } from "../../src/models/model-parts.ts";
 
 test("the published settings for GLUE freeze nothing in the first epoch", () => {
   const { gsm8k, summarization, ...glue } = aflora.published!.tasks;

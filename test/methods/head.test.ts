@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { trainingOptions, withRecipe } from "../../src/fine-tuning/training-options.ts";
 import { head } from "../../src/methods/head.ts";
 import { lora } from "../../src/methods/lora.ts";
 import type { MethodDefinition } from "../../src/methods/method.ts";
+import { trainingOptions, withRecipe } from "../../src/preparation/training-options.ts";
 
 test("a head that was fitted leaves its own method nothing to train, and a new head has to be trained", () => {
   const epochs = (method: MethodDefinition, headStart: "fitted" | "new") =>

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import type { LinearModule } from "../../src/architectures/model-parts.ts";
 import { UserError } from "../../src/errors.ts";
 import { checkRank } from "../../src/methods/options.ts";
-import type { LinearModule } from "../../src/models/model-parts.ts";
 
 test.each([
   [4, 6],

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { findMethod } from "../../src/methods/methods.ts";
-import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
-import type { TensorSource } from "../../src/model-files/tensor-source.ts";
 import { learningRateFactor } from "../../src/training/optimizer/learning-rate.ts";
 import {
   Bench,

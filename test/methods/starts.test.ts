@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { LinearModule } from "../../src/architectures/model-parts.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
@@ -6,7 +7,6 @@ import { lora } from "../../src/methods/lora.ts";
 import { product, transposed } from "../../src/methods/matrix.ts";
 import type { MethodStart } from "../../src/methods/method.ts";
 import { startingProjections, usualSingularValue } from "../../src/methods/starts/starts.ts";
-import type { LinearModule } from "../../src/models/model-parts.ts";
 
 const [ROWS, WIDTH, RANK] = [9, 7, 2];
 const module: LinearModule = { name: "layer", role: "ffn", block: 0, inFeatures: WIDTH, outFeatures: ROWS };

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { initialParameters } from "../../src/base-models/fitted-adapter.ts";
 import { adalora } from "../../src/methods/adalora.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { head } from "../../src/methods/head.ts";
@@ -9,7 +10,6 @@ import { parseMethodOptions } from "../../src/methods/methods.ts";
 import { psoft } from "../../src/methods/psoft.ts";
 import { sora } from "../../src/methods/sora.ts";
 import { vera } from "../../src/methods/vera.ts";
-import { initialParameters } from "../../src/model/fitted-adapter.ts";
 import { Predictor } from "../../src/training/prediction/predictor.ts";
 import { runtime } from "../support/runtime.ts";
 import { batches, layersOf, smallBert } from "../support/small-bert.ts";

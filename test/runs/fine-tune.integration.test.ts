@@ -4,11 +4,11 @@ import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile 
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadAdapter } from "../../src/base-models/adapter-folder-node.ts";
 import { UserError } from "../../src/errors.ts";
 import { fineTune as fineTuneWithReport } from "../../src/fine-tune.ts";
-import { flatOptions } from "../../src/fine-tuning/run-options-node.ts";
 import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
-import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
+import { flatOptions } from "../../src/preparation/run-options-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import type { RunEvent, RunStart } from "../../src/runs/fine-tune-events.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";

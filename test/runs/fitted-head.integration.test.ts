@@ -2,8 +2,8 @@ import { access, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadTask } from "../../src/fine-tuning/load-task-node.ts";
-import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
+import { loadAdapter } from "../../src/base-models/adapter-folder-node.ts";
+import { loadTask } from "../../src/preparation/load-task-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { timeRun } from "../../src/studies/estimate.ts";

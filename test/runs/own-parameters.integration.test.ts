@@ -2,10 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { loadAdapter, saveAdapter } from "../../src/base-models/adapter-folder-node.ts";
 import { fineTune } from "../../src/fine-tune.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
-import { loadAdapter, saveAdapter } from "../../src/model/adapter-folder-node.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 

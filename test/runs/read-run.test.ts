@@ -3,7 +3,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
+import { resolveConfig } from "../../src/preparation/run-options-node.ts";
 import { readFinishedRun, readRunRecords } from "../../src/runs/read-run.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
 import { makeUp, writeRun } from "../support/made-up-run.ts";

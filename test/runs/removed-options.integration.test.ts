@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
 import { evaluateRun, fineTune, loadFineTunedModel, readRunRecords, writeReport } from "../../src/index.ts";
+import { resolveConfig } from "../../src/preparation/run-options-node.ts";
 import { runtime } from "../support/runtime.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 

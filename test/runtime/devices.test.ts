@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { BASE_FORMATS, type BaseFormat } from "../../src/architectures/base-format.ts";
 import { UserError } from "../../src/errors.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { add } from "../../src/graph/ops.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { BASE_FORMATS, type BaseFormat } from "../../src/models/base-format.ts";
 import type { DeviceName } from "../../src/runtime/device.ts";
 import { deviceNote, findDevices } from "../../src/runtime/devices-node.ts";
 import { availableDevices, nodeRuntime } from "../../src/runtime/runtime-node.ts";

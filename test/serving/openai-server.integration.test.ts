@@ -6,8 +6,8 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { loadFineTunedModel } from "../../src/inference/load-fine-tuned-model-node.ts";
+import type { ChatMessage } from "../../src/inputs/chat-template.ts";
 import { type OpenAiServer, serveModels } from "../../src/serving/openai-server.ts";
-import type { ChatMessage } from "../../src/tokenization/chat-template.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { runtime } from "../support/runtime.ts";
 import {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { Tokenizer } from "../../src/inputs/tokenizer.ts";
 import { completionLogprobs, shownLikelihoods } from "../../src/serving/token-logprobs.ts";
-import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 
 const encoder = new TextEncoder();
 /** Three tokens that write something, half a character among them, and one that ends answers. */

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
 import { METHODS } from "../../src/methods/methods.ts";
+import { resolveConfig } from "../../src/preparation/run-options-node.ts";
 import { studyMarkdown } from "../../src/reports/study-tables.ts";
 import { hasCheckpoint } from "../../src/runs/checkpoint-folder.ts";
 import { type ComparisonOptions, comparison } from "../../src/studies/compare.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { flatOptions, resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
+import { flatOptions, resolveConfig } from "../../src/preparation/run-options-node.ts";
 import { runStudy, type TrialRunner } from "../../src/studies/run-study.ts";
 import { trialsOfStudy } from "../../src/studies/scored-trial.ts";
 import { parseStudy } from "../../src/studies/study-file.ts";

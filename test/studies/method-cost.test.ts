@@ -1,9 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { describeModel } from "../../src/architectures/families.ts";
+import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
 import { totalFlops } from "../../src/graph/flops.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
-import { readFolderConfig } from "../../src/model-files/model-folder-node.ts";
-import { describeModel } from "../../src/models/families.ts";
 import { methodCosts } from "../../src/studies/method-cost.ts";
 
 const paper = describeModel(

@@ -1,6 +1,6 @@
 import { parseHTML } from "linkedom";
 import { expect, test } from "vitest";
-import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
+import { resolveConfig } from "../../src/preparation/run-options-node.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { measuredOn, settingsTable, summaryOf } from "../../src/reports/study-tables.ts";
 import type { FinishedRun } from "../../src/runs/read-run.ts";

@@ -3,9 +3,9 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadTask } from "../../src/fine-tuning/load-task-node.ts";
-import type { RunMemory } from "../../src/fine-tuning/memory-fit-node.ts";
-import { resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
+import { loadTask } from "../../src/preparation/load-task-node.ts";
+import type { RunMemory } from "../../src/preparation/memory-fit-node.ts";
+import { resolveConfig } from "../../src/preparation/run-options-node.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { studyPictures } from "../../src/reports/study-pictures.ts";
 import { studyCsv, studyMarkdown } from "../../src/reports/study-tables.ts";

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { DataFingerprint } from "../../src/fine-tuning/data-fingerprint-node.ts";
-import { flatOptions, type RunConfig, resolveConfig } from "../../src/fine-tuning/run-options-node.ts";
 import { findMethod, METHODS, parseMethodOptions } from "../../src/methods/methods.ts";
+import type { DataFingerprint } from "../../src/preparation/data-fingerprint-node.ts";
+import { flatOptions, type RunConfig, resolveConfig } from "../../src/preparation/run-options-node.ts";
 import type { EvaluationRecord, FreezingRecord, RunResult, ScoresRecord, StepRecord } from "../../src/runs/records.ts";
 
 export interface MadeUp {

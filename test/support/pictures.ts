@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
-import type { RawPicture } from "../../src/tokenization/resize-picture.ts";
+import type { RawPicture } from "../../src/inputs/resize-picture.ts";
 
 /** Small models of pictures, by oracle/pictures.py. */
 export const PICTURE_MODELS = ["vit", "dinov2", "clip"] as const;

@@ -1,8 +1,8 @@
+import type { HeadName } from "../../src/architectures/architecture.ts";
+import { type BaseFormat, isQuantized, quantizeWeight } from "../../src/architectures/base-format.ts";
+import type { ModelDescription } from "../../src/architectures/families.ts";
+import { traceModel } from "../../src/architectures/trace.ts";
 import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
-import type { HeadName } from "../../src/models/architecture.ts";
-import { type BaseFormat, isQuantized, quantizeWeight } from "../../src/models/base-format.ts";
-import type { ModelDescription } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
 
 /** What stands in place of a model's float32 weights under a base of this format. */
 export function quantizedOf(

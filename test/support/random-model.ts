@@ -1,8 +1,8 @@
+import { describeModel } from "../../src/architectures/families.ts";
+import { traceModel } from "../../src/architectures/trace.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 

@@ -1,12 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { describeModel } from "../../src/architectures/families.ts";
+import { readModelWeights } from "../../src/architectures/model-weights.ts";
+import { traceModel } from "../../src/architectures/trace.ts";
+import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
+import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { int32 } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
-import { openSafetensorsFile } from "../../src/model-files/safetensors-node.ts";
-import type { TensorSource } from "../../src/model-files/tensor-source.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { readModelWeights } from "../../src/models/model-weights.ts";
-import { traceModel } from "../../src/models/trace.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import type { AdaptedModel } from "../../src/training/step-graph.ts";
 

@@ -1,8 +1,8 @@
 import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { TensorToWrite } from "../../src/model-files/safetensors.ts";
-import { openSafetensorsFile, writeSafetensors } from "../../src/model-files/safetensors-node.ts";
+import type { TensorToWrite } from "../../src/checkpoints/safetensors.ts";
+import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 
 const BUNDLED = fileURLToPath(new URL("../../assets/all-MiniLM-L6-v2", import.meta.url));
 

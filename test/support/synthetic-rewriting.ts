@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { describeModel } from "../../src/architectures/families.ts";
+import { traceModel } from "../../src/architectures/trace.ts";
+import { writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
-import { writeSafetensors } from "../../src/model-files/safetensors-node.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
 
 const WORDS = "ant bee cat dog eel fox gnu hen jay owl".split(" ");
 const SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"];

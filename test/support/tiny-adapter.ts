@@ -1,10 +1,10 @@
+import type { Adapter } from "../../src/base-models/adapter.ts";
+import type { BaseModel } from "../../src/base-models/base-model.ts";
+import { adaptedShapes } from "../../src/base-models/fitted-adapter.ts";
+import { loadBaseModel } from "../../src/base-models/load-base-model-node.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
-import type { Adapter } from "../../src/model/adapter.ts";
-import type { BaseModel } from "../../src/model/base-model.ts";
-import { adaptedShapes } from "../../src/model/fitted-adapter.ts";
-import { loadBaseModel } from "../../src/model/load-base-model-node.ts";
 import type { Example } from "../../src/tasks/example.ts";
 
 /** Every low-rank method, small, and what PEFT has for it. */

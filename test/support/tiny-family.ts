@@ -1,8 +1,8 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openSafetensorsFile, writeSafetensors } from "../../src/model-files/safetensors-node.ts";
-import { readTensors } from "../../src/model-files/tensor-source.ts";
+import { openSafetensorsFile, writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 import { withFewerBlocks } from "./fewer-blocks.ts";
 
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];

@@ -1,11 +1,11 @@
 import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { describeModel } from "../../src/architectures/families.ts";
+import { traceModel } from "../../src/architectures/trace.ts";
+import { writeSafetensors } from "../../src/checkpoints/safetensors-node.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { constant, normal, randomFor } from "../../src/methods/initializers.ts";
-import { writeSafetensors } from "../../src/model-files/safetensors-node.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
 import { fineTune } from "./fine-tune.ts";
 
 const CHAT = fileURLToPath(new URL("../fixtures/chat/", import.meta.url));

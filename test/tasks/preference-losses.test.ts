@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { Tokenizer } from "../../src/inputs/tokenizer.ts";
 import { computeMetrics } from "../../src/tasks/examples.ts";
 import { preference } from "../../src/tasks/kinds/preference.ts";
-import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { withReferenceValues } from "../../src/training/prediction/reference.ts";
 import { openFixture, readJson } from "../support/small-bert.ts";
 import { replaySteps } from "./recorded-steps.ts";

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
+import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { copyOf } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
-import type { TensorSource } from "../../src/model-files/tensor-source.ts";
 import type { Objective } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { AdamW } from "../../src/training/optimizer/adamw.ts";

@@ -2,15 +2,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
 import { parseTable } from "../../src/datasets/parse-table.ts";
 import { UserError } from "../../src/errors.ts";
-import { modelFiles } from "../../src/model-files/model-folder-node.ts";
+import { loadTokenizer } from "../../src/inputs/load-tokenizer.ts";
+import type { Tokenizer } from "../../src/inputs/tokenizer.ts";
 import { sequenceToSequence } from "../../src/tasks/kinds/sequence-to-sequence.ts";
 import { scoreAnswers } from "../../src/tasks/metrics/answers.ts";
 import { sentencesOf } from "../../src/tasks/metrics/sentences.ts";
 import { recognizeTable } from "../../src/tasks/task-kinds.ts";
-import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
-import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 
 const tableOf = (...columns: string[]) =>

@@ -2,13 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { modelFiles } from "../../src/model-files/model-folder-node.ts";
+import { modelFiles } from "../../src/checkpoints/model-folder-node.ts";
+import { loadTokenizer } from "../../src/inputs/load-tokenizer.ts";
+import type { Tokenizer } from "../../src/inputs/tokenizer.ts";
 import type { Example } from "../../src/tasks/example.ts";
 import { languageModel } from "../../src/tasks/kinds/language-model.ts";
 import { sequenceToSequence } from "../../src/tasks/kinds/sequence-to-sequence.ts";
 import { shortenUntilFits } from "../../src/tasks/shortened-prompt.ts";
-import { loadTokenizer } from "../../src/tokenization/load-tokenizer.ts";
-import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { writeTinyEncoderDecoder } from "../support/synthetic-rewriting.ts";
 import { writeTinyLanguageModel } from "../support/tiny-language-model.ts";
 

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { loadAdapter } from "../../src/base-models/adapter-folder-node.ts";
 import { UserError } from "../../src/errors.ts";
-import { loadAdapter } from "../../src/model/adapter-folder-node.ts";
+import type { Tokenizer } from "../../src/inputs/tokenizer.ts";
 import { BUILT_IN_KINDS } from "../../src/tasks/built-in-kinds.ts";
 import type { Example } from "../../src/tasks/example.ts";
 import { trainingExamples } from "../../src/tasks/examples.ts";
@@ -12,7 +13,6 @@ import { tokenClassification } from "../../src/tasks/kinds/token-classification.
 import { lowerIsBetter } from "../../src/tasks/metrics/metric-direction.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind, recognizeHead, registerTaskKind, TASK_KINDS } from "../../src/tasks/task-kinds.ts";
-import type { Tokenizer } from "../../src/tokenization/tokenizer.ts";
 import { ordinalRegression } from "./ordinal-regression.ts";
 
 const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));

@@ -1,11 +1,11 @@
+import { initialParameters } from "../../src/base-models/fitted-adapter.ts";
 import { copyOf, float32, type Tensors } from "../../src/graph/tensor.ts";
+import type { Encoding } from "../../src/inputs/tokenizer.ts";
 import { type BlockFreezingSettings, withBlockFreezing } from "../../src/methods/block-freezing.ts";
 import type { MethodDefinition, MethodState, Schedule } from "../../src/methods/method.ts";
 import { parseMethodOptions, scheduleFor } from "../../src/methods/methods.ts";
-import { initialParameters } from "../../src/model/fitted-adapter.ts";
 import type { Example, TaskData } from "../../src/tasks/example.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
-import type { Encoding } from "../../src/tokenization/tokenizer.ts";
 import { runLength } from "../../src/training/batches/batch-order.ts";
 import type { TrainingEnd, TrainingEvent } from "../../src/training/events.ts";
 import { train } from "../../src/training/loop.ts";

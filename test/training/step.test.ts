@@ -1,12 +1,12 @@
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describeModel } from "../../src/architectures/families.ts";
+import { traceModel } from "../../src/architectures/trace.ts";
+import { initialParameters } from "../../src/base-models/fitted-adapter.ts";
 import { gemm, logSoftmax, mul, neg, sumAll } from "../../src/graph/ops.ts";
 import { float32, type Tensor } from "../../src/graph/tensor.ts";
 import { aflora } from "../../src/methods/aflora.ts";
 import { full } from "../../src/methods/full.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
-import { initialParameters } from "../../src/model/fitted-adapter.ts";
-import { describeModel } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
 import { binaryCrossEntropy, crossEntropy, type Objective, squaredError } from "../../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../../src/tasks/task-kind.ts";
 import { Predictor } from "../../src/training/prediction/predictor.ts";

@@ -1,7 +1,7 @@
-import type { PageFineTuneOutcome, PageRunStart } from "../../src/fine-tuning/fine-tune-in-page.ts";
+import { adapterBytes } from "../../src/base-models/adapter.ts";
 import { choosesClass } from "../../src/inference/confidence-threshold.ts";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
-import { adapterBytes } from "../../src/model/adapter.ts";
+import type { PageFineTuneOutcome, PageRunStart } from "../../src/preparation/fine-tune-in-page.ts";
 import type { RunResult } from "../../src/runs/records.ts";
 import { summarise } from "../../src/runs/run-result.ts";
 import { pageMemory } from "./page-memory.ts";

@@ -1,12 +1,12 @@
+import { describeModel, hasFamily, type ModelDescription } from "../../src/architectures/families.ts";
+import { traceModel } from "../../src/architectures/trace.ts";
+import { refuseOtherModel } from "../../src/base-models/base-model.ts";
+import { processorFor } from "../../src/base-models/media-reader.ts";
+import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
+import { readModelConfig, readNetwork } from "../../src/checkpoints/model-folder.ts";
 import { UserError } from "../../src/errors.ts";
-import { defaultMethod } from "../../src/fine-tuning/default-method.ts";
 import { sizeOf } from "../../src/graph/tensor.ts";
-import { refuseOtherModel } from "../../src/model/base-model.ts";
-import { processorFor } from "../../src/model/media-reader.ts";
-import type { ModelFiles } from "../../src/model-files/model-files.ts";
-import { readModelConfig, readNetwork } from "../../src/model-files/model-folder.ts";
-import { describeModel, hasFamily, type ModelDescription } from "../../src/models/families.ts";
-import { traceModel } from "../../src/models/trace.ts";
+import { defaultMethod } from "../../src/preparation/default-method.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 

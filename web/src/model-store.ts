@@ -1,8 +1,8 @@
+import { BUNDLED_MODEL } from "../../src/base-models/bundled-model.ts";
+import { ggufFiles } from "../../src/checkpoints/gguf/gguf-files.ts";
+import { type ModelFiles, memoryFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
 import { type ByteSource, blobSource } from "../../src/files/byte-source.ts";
-import { BUNDLED_MODEL } from "../../src/model/bundled-model.ts";
-import { ggufFiles } from "../../src/model-files/gguf/gguf-files.ts";
-import { type ModelFiles, memoryFiles } from "../../src/model-files/model-files.ts";
 
 /** A model that the user chose. */
 export type ModelChoice =

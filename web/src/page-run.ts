@@ -1,3 +1,4 @@
+import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
 import {
   fineTuneInPage,
   type PageFineTuneConfig,
@@ -5,8 +6,7 @@ import {
   type PageRunEnd,
   type PageRunEvent,
   type PageRunStart,
-} from "../../src/fine-tuning/fine-tune-in-page.ts";
-import type { ModelFiles } from "../../src/model-files/model-files.ts";
+} from "../../src/preparation/fine-tune-in-page.ts";
 import { pageDevices, webRuntime } from "../../src/runtime/runtime-web.ts";
 import type { Table } from "../../src/tasks/rows.ts";
 import type { CheckpointEvent } from "../../src/training/events.ts";

@@ -1,7 +1,7 @@
+import { openSafetensors, safetensorsBytes } from "../../src/checkpoints/safetensors.ts";
+import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 import { UserError } from "../../src/errors.ts";
 import { blobSource } from "../../src/files/byte-source.ts";
-import { openSafetensors, safetensorsBytes } from "../../src/model-files/safetensors.ts";
-import { readTensors } from "../../src/model-files/tensor-source.ts";
 import type { DeviceName } from "../../src/runtime/device.ts";
 import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { restoreState, saveState } from "../../src/training/saved-state.ts";

@@ -1,4 +1,4 @@
-import type { PageRunStart } from "../../src/fine-tuning/fine-tune-in-page.ts";
+import type { PageRunStart } from "../../src/preparation/fine-tune-in-page.ts";
 import type { ReportedRun } from "../../src/reports/run-page.ts";
 import { DEVICES } from "../../src/runtime/devices.ts";
 import { heldOutText } from "../../src/tasks/split.ts";

@@ -1,5 +1,5 @@
-import { ratesOf } from "../../src/fine-tuning/recipe-rates.ts";
-import { suitedSettings } from "../../src/fine-tuning/suited-settings.ts";
+import { ratesOf } from "../../src/preparation/recipe-rates.ts";
+import { suitedSettings } from "../../src/preparation/suited-settings.ts";
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
 import { StageText } from "../../src/reports/stage-text.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";

@@ -1,5 +1,5 @@
+import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
 import { UserError } from "../../src/errors.ts";
-import type { ModelFiles } from "../../src/model-files/model-files.ts";
 import type { Columns } from "../../src/tasks/rows.ts";
 import { type EndFacts, endFacts, unfinishedFacts } from "./end-facts.ts";
 import { type FileFacts, factsOf, readExamples, type TaskFacts, taskFactsOf } from "./examples-file.ts";

@@ -1,10 +1,10 @@
+import { type Adapter, adapterBytes } from "../../src/base-models/adapter.ts";
+import { fitAdapter } from "../../src/base-models/fitted-adapter.ts";
 import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
 import { writePeftFolder } from "../../src/export/peft/write.ts";
-import type { PageFineTuneOutcome } from "../../src/fine-tuning/fine-tune-in-page.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { mergeWeights } from "../../src/methods/merge.ts";
-import { type Adapter, adapterBytes } from "../../src/model/adapter.ts";
-import { fitAdapter } from "../../src/model/fitted-adapter.ts";
+import type { PageFineTuneOutcome } from "../../src/preparation/fine-tune-in-page.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import type { TextPrediction } from "../../src/tasks/built-in-kinds.ts";
 import type { TaskData } from "../../src/tasks/example.ts";

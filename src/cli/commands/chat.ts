@@ -1,14 +1,14 @@
 import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { checkOptions, UserError } from "../../errors.ts";
-import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import type { FineTunedModel } from "../../inference/fine-tuned-model.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
 import { loadAskedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import type { AnswerOptions } from "../../inference/write-answers.ts";
+import type { ChatMessage } from "../../inputs/chat-template.ts";
+import { askingOptions } from "../../preparation/run-options-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
-import type { ChatMessage } from "../../tokenization/chat-template.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
 import { addExamples } from "../help.ts";
 import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";

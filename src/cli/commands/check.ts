@@ -5,7 +5,6 @@ import { fileFormat, readTable } from "../../datasets/read-table-node.ts";
 import { csvOf } from "../../datasets/write-csv.ts";
 import { UserError } from "../../errors.ts";
 import { writeAtomically } from "../../files/atomic-file-node.ts";
-import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
 import { unitVectors } from "../../inference/retrieval/embed-texts.ts";
 import {
@@ -16,6 +15,7 @@ import {
   type RowProblem,
   rowsToCheck,
 } from "../../labels/check-rows.ts";
+import { runOptions } from "../../preparation/run-options-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import type { Runtime } from "../../runtime/session.ts";

@@ -1,12 +1,12 @@
 import { Command } from "commander";
 import { refuseOutput, writeRows } from "../../datasets/write-rows-node.ts";
 import { UserError } from "../../errors.ts";
-import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
 import { classifyByLabels, type LabelScore } from "../../labels/classify-by-labels.ts";
 import type { NamedLabel } from "../../labels/named-labels.ts";
 import { readLabels } from "../../labels/read-labels-node.ts";
 import { readTextRows } from "../../labels/text-rows-node.ts";
+import { runOptions } from "../../preparation/run-options-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { inOneLine, linesOfStdin } from "../given-texts.ts";

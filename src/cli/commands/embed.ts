@@ -1,12 +1,12 @@
 import { createInterface } from "node:readline";
 import { Command } from "commander";
+import { bundledUnless } from "../../base-models/bundled-model.ts";
 import { readInputs } from "../../datasets/texts-node.ts";
 import { UserError } from "../../errors.ts";
-import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadAskedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { embedStream } from "../../inference/retrieval/embed-texts.ts";
 import { type VectorParts, vectorLine, writeVectors } from "../../inference/retrieval/vector-files-node.ts";
-import { bundledUnless } from "../../model/bundled-model.ts";
+import { askingOptions } from "../../preparation/run-options-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { embeddingKind } from "../../tasks/task-kinds.ts";

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
-import { flatOptions } from "../../fine-tuning/run-options-node.ts";
+import { flatOptions } from "../../preparation/run-options-node.ts";
 import { readRunRecords } from "../../runs/read-run.ts";
 import { evaluationsOf, secondsOf, timeRun, warm } from "../../studies/estimate.ts";
 import { readStudy } from "../../studies/run-study.ts";

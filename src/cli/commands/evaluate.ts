@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { generationOptions } from "../../inference/generation/generation-options.ts";
+import { askingOptions } from "../../preparation/run-options-node.ts";
 import type { RunEvaluation } from "../../runs/evaluate-run.ts";
 import { evaluateRun } from "../../runs/evaluate-run.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import type { ExportReport, OnStage } from "../../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../../export/export-formats-node.ts";
-import { runOptions } from "../../fine-tuning/run-options-node.ts";
+import { runOptions } from "../../preparation/run-options-node.ts";
 import { exportRun } from "../../runs/export-run.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { addExamples } from "../help.ts";

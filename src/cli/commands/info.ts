@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { Command } from "commander";
+import { FAMILIES } from "../../architectures/families.ts";
 import { METHODS } from "../../methods/methods.ts";
-import { FAMILIES } from "../../models/families.ts";
 import { type FoundDevice, findDevices } from "../../runtime/devices-node.ts";
 import { onnxRuntimeVersion } from "../../runtime/runtime-node.ts";
 import { addExamples } from "../help.ts";

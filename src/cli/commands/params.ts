@@ -1,10 +1,10 @@
 import { Command } from "commander";
+import { BUNDLED_MODEL } from "../../base-models/bundled-model.ts";
+import { describeModelAt } from "../../base-models/describe-model-node.ts";
+import { modelDirectory } from "../../base-models/load-base-model-node.ts";
 import { UserError } from "../../errors.ts";
 import { totalFlops } from "../../graph/flops.ts";
 import { DEFAULT_METHOD, findMethod, parseMethodOptions } from "../../methods/methods.ts";
-import { BUNDLED_MODEL } from "../../model/bundled-model.ts";
-import { describeModelAt } from "../../model/describe-model-node.ts";
-import { modelDirectory } from "../../model/load-base-model-node.ts";
 import { type MethodCosts, methodCosts } from "../../studies/method-cost.ts";
 import { addExamples, everydayHelp } from "../help.ts";
 import { addMethodOptions, addPaperOptions, givenOptions, numberOption } from "../schema-options.ts";

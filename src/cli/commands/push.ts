@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { runOptions } from "../../fine-tuning/run-options-node.ts";
+import { runOptions } from "../../preparation/run-options-node.ts";
 import { formatsToPush, pushRun } from "../../runs/push-run.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { addExamples } from "../help.ts";

@@ -1,11 +1,11 @@
 import { Command } from "commander";
+import { bundledUnless } from "../../base-models/bundled-model.ts";
 import { readCorpus } from "../../datasets/retrieval-set-node.ts";
 import { UserError } from "../../errors.ts";
-import { askingOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadAskedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { unitVectors } from "../../inference/retrieval/embed-texts.ts";
 import { readNpy } from "../../inference/retrieval/vector-files-node.ts";
-import { bundledUnless } from "../../model/bundled-model.ts";
+import { askingOptions } from "../../preparation/run-options-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { embeddingKind } from "../../tasks/task-kinds.ts";

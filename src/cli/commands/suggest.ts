@@ -1,7 +1,7 @@
 import { Command } from "commander";
+import { BUNDLED_MODEL } from "../../base-models/bundled-model.ts";
 import { refuseOutput, writeRows } from "../../datasets/write-rows-node.ts";
 import { UserError } from "../../errors.ts";
-import { runOptions } from "../../fine-tuning/run-options-node.ts";
 import { loadEmbedder } from "../../inference/load-embedder-node.ts";
 import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import { unitVectors } from "../../inference/retrieval/embed-texts.ts";
@@ -9,7 +9,7 @@ import { fitClassifier } from "../../labels/frozen-classifier.ts";
 import { readLabelledTexts } from "../../labels/labelled-texts-node.ts";
 import { doubtOf, suggestRows } from "../../labels/suggest-rows.ts";
 import { readTextRows, type TextRows } from "../../labels/text-rows-node.ts";
-import { BUNDLED_MODEL } from "../../model/bundled-model.ts";
+import { runOptions } from "../../preparation/run-options-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import type { Runtime } from "../../runtime/session.ts";

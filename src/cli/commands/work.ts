@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
-import { runOptions } from "../../fine-tuning/run-options-node.ts";
+import { runOptions } from "../../preparation/run-options-node.ts";
 import { parseListenAddress, serveMetrics } from "../../serving/metrics-server.ts";
 import { PrometheusMetrics } from "../../serving/prometheus.ts";
 import { type WorkDone, type WorkEnd, work } from "../../studies/queue/work.ts";

@@ -1,4 +1,4 @@
-import type { DownloadProgress } from "../../model-files/hub-download-node.ts";
+import type { DownloadProgress } from "../../checkpoints/hub-download-node.ts";
 import { bytes } from "./format.ts";
 import { say, withoutControls } from "./print.ts";
 

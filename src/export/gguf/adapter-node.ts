@@ -1,26 +1,26 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "../../errors.ts";
-import { float32, type Tensor } from "../../graph/tensor.ts";
-import { lora } from "../../methods/lora.ts";
-import { findMethod } from "../../methods/methods.ts";
-import type { Adapter } from "../../model/adapter.ts";
-import type { BaseModel } from "../../model/base-model.ts";
-import type { FittedAdapter } from "../../model/fitted-adapter.ts";
-import { fileSource } from "../../model-files/file-source-node.ts";
+import { hasFamily } from "../../architectures/families.ts";
+import type { LinearModule } from "../../architectures/model-parts.ts";
+import { isPretrained } from "../../architectures/trace.ts";
+import type { Adapter } from "../../base-models/adapter.ts";
+import type { BaseModel } from "../../base-models/base-model.ts";
+import type { FittedAdapter } from "../../base-models/fitted-adapter.ts";
+import { fileSource } from "../../checkpoints/file-source-node.ts";
 import {
   GGUF_ARCHITECTURES,
   type GgufArchitecture,
   ggufModule,
   headsInPairs,
   reorderPairs,
-} from "../../model-files/gguf/architectures.ts";
-import { openGguf } from "../../model-files/gguf/gguf.ts";
-import { ggufBytes } from "../../model-files/gguf/write.ts";
-import { readModelConfig } from "../../model-files/model-folder.ts";
-import { hasFamily } from "../../models/families.ts";
-import type { LinearModule } from "../../models/model-parts.ts";
-import { isPretrained } from "../../models/trace.ts";
+} from "../../checkpoints/gguf/architectures.ts";
+import { openGguf } from "../../checkpoints/gguf/gguf.ts";
+import { ggufBytes } from "../../checkpoints/gguf/write.ts";
+import { readModelConfig } from "../../checkpoints/model-folder.ts";
+import { UserError } from "../../errors.ts";
+import { float32, type Tensor } from "../../graph/tensor.ts";
+import { lora } from "../../methods/lora.ts";
+import { findMethod } from "../../methods/methods.ts";
 import { fullModuleName } from "../hugging-face.ts";
 import { writeModelfile } from "./modelfile-node.ts";
 

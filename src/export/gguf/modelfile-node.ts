@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { BaseModel } from "../../model/base-model.ts";
-import type { ChatTemplate } from "../../tokenization/chat-template.ts";
+import type { BaseModel } from "../../base-models/base-model.ts";
+import type { ChatTemplate } from "../../inputs/chat-template.ts";
 
 /**
  * Writes the file for `ollama create NAME -f Modelfile` (docs.ollama.com/modelfile): the base model, the adapter, and the chat template

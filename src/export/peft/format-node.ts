@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { readPeftAdapter } from "../../model/peft/read-node.ts";
-import { folderFiles } from "../../model-files/file-source-node.ts";
+import { readPeftAdapter } from "../../base-models/peft/read-node.ts";
+import { folderFiles } from "../../checkpoints/file-source-node.ts";
 import type { ExportFormat } from "../export-format.ts";
 import { diskFolder } from "../output-folder-node.ts";
 import { readSentenceHead } from "../sentence-transformers.ts";

@@ -1,12 +1,12 @@
+import { readsSource } from "../../architectures/architecture-kinds.ts";
+import { CachedStream, WrittenStream } from "../../architectures/streams/cached-stream.ts";
+import { EncodedOnceStream } from "../../architectures/streams/encoded-stream.ts";
+import { InPlaceStream } from "../../architectures/streams/in-place-stream.ts";
+import type { KeyCache } from "../../architectures/streams/key-cache.ts";
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { asFloat32, float32, int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import { namesOf } from "../../methods/method.ts";
-import { readsSource } from "../../models/architecture-kinds.ts";
-import { CachedStream, WrittenStream } from "../../models/streams/cached-stream.ts";
-import { EncodedOnceStream } from "../../models/streams/encoded-stream.ts";
-import { InPlaceStream } from "../../models/streams/in-place-stream.ts";
-import type { KeyCache } from "../../models/streams/key-cache.ts";
 import { type CompiledGraph, KeptTensor } from "../../runtime/compiled-graph.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { CompileOptions, Runtime } from "../../runtime/session.ts";

@@ -1,6 +1,6 @@
+import { type RotaryPositions, rotaryTables } from "../../architectures/rotary.ts";
 import { UserError } from "../../errors.ts";
 import { asFloat32, int32, int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
-import { type RotaryPositions, rotaryTables } from "../../models/rotary.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import { CacheSlots, type SlotTensor } from "./cache-slots.ts";
 import type { TextReader } from "./text-reader.ts";

@@ -1,3 +1,5 @@
+import { storedLayer } from "../../architectures/base-format.ts";
+import type { LinearModule } from "../../architectures/model-parts.ts";
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { joinedBytes } from "../../graph/joined-bytes.ts";
@@ -5,8 +7,6 @@ import type { LayerFormat, MatrixShape, ThinFactors } from "../../graph/ops/weig
 import { gemm } from "../../graph/ops.ts";
 import { asFloat32, type DataType, float32, type Tensor, type TensorData, type Tensors } from "../../graph/tensor.ts";
 import type { LowRank } from "../../methods/low-rank.ts";
-import { storedLayer } from "../../models/base-format.ts";
-import type { LinearModule } from "../../models/model-parts.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 
 /** Largest rank of all adapters of joined layers as a share of the input width: wider adapters cost more if they are joined. */

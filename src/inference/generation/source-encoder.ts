@@ -1,8 +1,8 @@
+import { PaddedStream } from "../../architectures/streams/padded-stream.ts";
 import { UserError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { reshape } from "../../graph/ops.ts";
 import { int64, type Tensor, type Tensors } from "../../graph/tensor.ts";
-import { PaddedStream } from "../../models/streams/padded-stream.ts";
 import type { CompiledGraph, KeptTensor } from "../../runtime/compiled-graph.ts";
 import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";

@@ -1,6 +1,6 @@
+import type { Adapter } from "../../base-models/adapter.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { head } from "../../methods/head.ts";
-import type { Adapter } from "../../model/adapter.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { FineTunedModel } from "../fine-tuned-model.ts";
 

@@ -1,6 +1,6 @@
+import type { BaseOptions } from "../../base-models/open-adapter-node.ts";
 import { type RetrievalSet, readRetrievalSet } from "../../datasets/retrieval-set-node.ts";
 import { UserError } from "../../errors.ts";
-import type { BaseOptions } from "../../model/open-adapter-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import {

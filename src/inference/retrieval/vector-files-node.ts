@@ -1,8 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
+import { fileSource } from "../../checkpoints/file-source-node.ts";
 import { UserError } from "../../errors.ts";
 import { writeAtomically, writeFully } from "../../files/atomic-file-node.ts";
-import { fileSource } from "../../model-files/file-source-node.ts";
 import { decimalsOf, VECTOR_COLUMN } from "../../tasks/vectors.ts";
 
 /** Texts with their vectors, part by part. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import type { LinearModule } from "../../architectures/model-parts.ts";
 import { float32, type Tensor } from "../../graph/tensor.ts";
-import type { LinearModule } from "../../models/model-parts.ts";
 import { product, scaleColumns, scaleRows, transposed } from "../matrix.ts";
 import type { MethodStart } from "../method.ts";
 import { type Directions, principalDirections } from "./principal-directions.ts";

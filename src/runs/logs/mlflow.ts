@@ -1,10 +1,10 @@
 import { basename, join } from "node:path";
 import { z } from "zod";
+import { reasonOf } from "../../checkpoints/hub-download-node.ts";
 import { UserError } from "../../errors.ts";
 import { boundedFetch } from "../../files/bounded-fetch.ts";
 import { readJsonFile, writeJsonFile } from "../../files/json-file-node.ts";
-import { flatOptions } from "../../fine-tuning/run-options-node.ts";
-import { reasonOf } from "../../model-files/hub-download-node.ts";
+import { flatOptions } from "../../preparation/run-options-node.ts";
 import type { MetricsRecord } from "../records.ts";
 import type { LoggedRun, RunEnd, RunLog } from "./run-log.ts";
 import { scalarsOf } from "./scalars.ts";

@@ -1,4 +1,4 @@
-import type { RunConfig } from "../../fine-tuning/run-options-node.ts";
+import type { RunConfig } from "../../preparation/run-options-node.ts";
 import type { MetricsRecord } from "../records.ts";
 
 /** Facts of a run with which its log begins. */

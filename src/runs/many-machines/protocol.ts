@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { adapterSchema } from "../../model/adapter.ts";
+import { adapterSchema } from "../../base-models/adapter.ts";
 import { STEP_PARTS } from "../../training/step-part.ts";
 import { line } from "./server.ts";
 

@@ -1,6 +1,6 @@
+import { traceModel } from "../../architectures/trace.ts";
+import { adaptedShapes } from "../../base-models/fitted-adapter.ts";
 import { asFloat32, type Tensor, type TensorData, type Tensors } from "../../graph/tensor.ts";
-import { adaptedShapes } from "../../model/fitted-adapter.ts";
-import { traceModel } from "../../models/trace.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import { messageBytes } from "./message.ts";
 

@@ -1,9 +1,9 @@
 import type { Redis } from "ioredis";
+import { type LoadedBaseModel, loadBaseModel } from "../../base-models/load-base-model-node.ts";
 import { UserError } from "../../errors.ts";
-import { contrastStep } from "../../fine-tuning/stages/contrast.ts";
 import { float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
-import { type LoadedBaseModel, loadBaseModel } from "../../model/load-base-model-node.ts";
+import { contrastStep } from "../../preparation/stages/contrast.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { Objective } from "../../tasks/losses/objective.ts";
 import { objectiveOf } from "../../tasks/task-kinds.ts";

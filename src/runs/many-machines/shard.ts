@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.ts";
+import type { Encoding } from "../../inputs/tokenizer.ts";
 import type { EncodedExample, ReadText, TaskKind, TrainingExample } from "../../tasks/task-kind.ts";
-import type { Encoding } from "../../tokenization/tokenizer.ts";
 import type { ReplicaSteps } from "../../training/local-steps/replica.ts";
 import type { MicroBatch } from "../../training/model-run.ts";
 import { messageBytes } from "./message.ts";

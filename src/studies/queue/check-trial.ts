@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.ts";
-import { loadTask } from "../../fine-tuning/load-task-node.ts";
-import { parseOptions, resolveConfig, withAbsolutePaths } from "../../fine-tuning/run-options-node.ts";
+import { loadTask } from "../../preparation/load-task-node.ts";
+import { parseOptions, resolveConfig, withAbsolutePaths } from "../../preparation/run-options-node.ts";
 import { namesCode } from "../../tasks/reward-functions.ts";
 import { RunChecker } from "../check-run.ts";
 import { Identifier, type TrialIdentity, trialId } from "../trial-identity.ts";

@@ -1,7 +1,7 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { readJsonFile, writeJsonFile } from "../../files/json-file-node.ts";
-import { dataFingerprintSchema } from "../../fine-tuning/data-fingerprint-node.ts";
-import { flatOptions, PATH_OPTIONS, resolveConfig, withAbsolutePaths } from "../../fine-tuning/run-options-node.ts";
+import { dataFingerprintSchema } from "../../preparation/data-fingerprint-node.ts";
+import { flatOptions, PATH_OPTIONS, resolveConfig, withAbsolutePaths } from "../../preparation/run-options-node.ts";
 
 interface Move {
   name: string;

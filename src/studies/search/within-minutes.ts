@@ -1,7 +1,7 @@
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
-import { flatOptions, resolveConfig } from "../../fine-tuning/run-options-node.ts";
+import { flatOptions, resolveConfig } from "../../preparation/run-options-node.ts";
 import { secondsOf, type Timing, timeRun } from "../estimate.ts";
 import { drawChoice, shown, type Values } from "../factors.ts";
 import { mean } from "../statistics.ts";

@@ -1,4 +1,4 @@
-import { SAMPLES } from "../../models/streams/token-stream.ts";
+import { SAMPLES } from "../../architectures/streams/token-stream.ts";
 import { classificationOfFiles } from "../files.ts";
 import type { TaskKind } from "../task-kind.ts";
 import type { ClassifiedText, classification } from "./classification.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { float32, int32 } from "../../graph/tensor.ts";
-import type { Tokenizer } from "../../tokenization/tokenizer.ts";
+import type { Tokenizer } from "../../inputs/tokenizer.ts";
 import type { Example, Prediction } from "../example.ts";
 import {
   PREFERENCE_LOSSES,

@@ -1,7 +1,7 @@
 import { UserError } from "../../errors.ts";
 import { gemm, mul, neg, slice, softplus, sub, sumAll } from "../../graph/ops.ts";
 import { float32 } from "../../graph/tensor.ts";
-import type { Encoding, Tokenizer } from "../../tokenization/tokenizer.ts";
+import type { Encoding, Tokenizer } from "../../inputs/tokenizer.ts";
 import { asRow, equal } from "../batch-masks.ts";
 import type { Example, Prediction } from "../example.ts";
 import { wrongPairs } from "../findings.ts";

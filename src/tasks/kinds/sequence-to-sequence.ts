@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
-import type { Encoding, Tokenizer } from "../../tokenization/tokenizer.ts";
+import type { Encoding, Tokenizer } from "../../inputs/tokenizer.ts";
 import { sentencesOf } from "../metrics/sentences.ts";
 import { type Columns, cellError, list, type Table, textOf } from "../rows.ts";
 import { shortenUntilFits, truncateOption } from "../shortened-prompt.ts";

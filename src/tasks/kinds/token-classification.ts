@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
-import type { WordEncoding } from "../../tokenization/tokenizer.ts";
+import type { WordEncoding } from "../../inputs/tokenizer.ts";
 import type { Example, Prediction } from "../example.ts";
 import { type Finding, lineOfExample, MOST_SHOWN, scoresPerClass } from "../findings.ts";
 import { classOptions } from "../losses/class-weights.ts";

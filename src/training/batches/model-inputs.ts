@@ -1,9 +1,9 @@
+import { makeTable } from "../../architectures/length-table.ts";
+import type { StreamInputs } from "../../architectures/streams/token-stream.ts";
 import { UserError } from "../../errors.ts";
 import { float32, int32, type Tensor } from "../../graph/tensor.ts";
-import { makeTable } from "../../models/length-table.ts";
-import type { StreamInputs } from "../../models/streams/token-stream.ts";
+import type { Encoding } from "../../inputs/tokenizer.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";
-import type { Encoding } from "../../tokenization/tokenizer.ts";
 
 /** For each row of a value, its example and its position in that example. */
 export interface RowOrigins {

@@ -1,6 +1,6 @@
+import type { DropoutLayer } from "../../architectures/forward-context.ts";
 import { evaluate } from "../../graph/dimension.ts";
 import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
-import type { DropoutLayer } from "../../models/forward-context.ts";
 import type { LaidOutBatch, RowOrigins } from "../batches/model-inputs.ts";
 import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
 import { MaskMemory } from "./mask-memory.ts";

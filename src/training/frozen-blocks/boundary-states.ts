@@ -1,6 +1,6 @@
+import { BOUNDARY } from "../../architectures/forward-context.ts";
 import { countFlops, totalFlops } from "../../graph/flops.ts";
 import { asFloat32, float32, type Tensor, type Tensors } from "../../graph/tensor.ts";
-import { BOUNDARY } from "../../models/forward-context.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";

@@ -1,6 +1,6 @@
+import type { HeadFeatures } from "../../architectures/heads.ts";
+import { traceModel } from "../../architectures/trace.ts";
 import { float32, type Tensors } from "../../graph/tensor.ts";
-import type { HeadFeatures } from "../../models/heads.ts";
-import { traceModel } from "../../models/trace.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { Turns } from "../../runtime/turns.ts";
 import type { Example, TaskData } from "../../tasks/example.ts";

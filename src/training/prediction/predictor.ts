@@ -1,7 +1,7 @@
+import type { HeadFeatures } from "../../architectures/heads.ts";
+import type { StreamInputs } from "../../architectures/streams/token-stream.ts";
 import { UserError } from "../../errors.ts";
 import { asFloat32, type Tensor, type Tensors } from "../../graph/tensor.ts";
-import type { HeadFeatures } from "../../models/heads.ts";
-import type { StreamInputs } from "../../models/streams/token-stream.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EncodedExample, Targets } from "../../tasks/task-kind.ts";

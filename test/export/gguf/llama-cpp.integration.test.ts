@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Adapter, readAdapter } from "../../../src/base-models/adapter.ts";
+import type { BaseModel } from "../../../src/base-models/base-model.ts";
+import { loadBaseModel } from "../../../src/base-models/load-base-model-node.ts";
+import { folderFiles } from "../../../src/checkpoints/file-source-node.ts";
 import { exportAdapter } from "../../../src/export/export-adapter-node.ts";
 import { FineTunedModel } from "../../../src/inference/fine-tuned-model.ts";
-import { type Adapter, readAdapter } from "../../../src/model/adapter.ts";
-import type { BaseModel } from "../../../src/model/base-model.ts";
-import { loadBaseModel } from "../../../src/model/load-base-model-node.ts";
-import { folderFiles } from "../../../src/model-files/file-source-node.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 
 const FIXTURES = fileURLToPath(new URL("../../fixtures/gguf/", import.meta.url));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ollamaTemplate } from "../../../src/export/gguf/modelfile-node.ts";
-import { ChatTemplate } from "../../../src/tokenization/chat-template.ts";
+import { ChatTemplate } from "../../../src/inputs/chat-template.ts";
 
 const ofChat = (source: string, bos = "") =>
   ollamaTemplate(new ChatTemplate({ default: source }, { bos_token: bos, eos_token: "</s>" }, "model"), bos);

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { traceModel } from "../../../src/architectures/trace.ts";
 import { UserError } from "../../../src/errors.ts";
 import type { Tensors } from "../../../src/graph/tensor.ts";
 import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
 import { likeliest } from "../../../src/inference/generation/choose-token.ts";
 import { normal, randomFor } from "../../../src/methods/initializers.ts";
 import { lora } from "../../../src/methods/lora.ts";
-import { traceModel } from "../../../src/models/trace.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
 import { DECODERS, exampleOf, infer, loadDecoder } from "../../support/decoder-fixture.ts";
 import { runtime } from "../../support/runtime.ts";

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { modelFiles } from "../../../src/checkpoints/model-folder-node.ts";
 import { UserError } from "../../../src/errors.ts";
 import { beamSearch } from "../../../src/inference/generation/beam-search.ts";
 import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
 import { generateTokens } from "../../../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../../../src/inference/generation/generation-options.ts";
 import { readGenerationSettings } from "../../../src/inference/generation-settings.ts";
-import { modelFiles } from "../../../src/model-files/model-folder-node.ts";
 import { runtime } from "../../support/runtime.ts";
 import { loadSeq2Seq, SEQ2SEQ, seq2seqFolder } from "../../support/seq2seq-fixture.ts";
 

@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
+import { type BaseFormat, isQuantized, quantizeWeight } from "../../../src/architectures/base-format.ts";
+import { describeModel } from "../../../src/architectures/families.ts";
+import { traceModel } from "../../../src/architectures/trace.ts";
 import type { Tensor, Tensors } from "../../../src/graph/tensor.ts";
 import { CachedDecoder } from "../../../src/inference/generation/cached-decoder.ts";
 import { InPlaceReader } from "../../../src/inference/generation/in-place-reader.ts";
 import { full } from "../../../src/methods/full.ts";
 import { normal, randomFor } from "../../../src/methods/initializers.ts";
 import { lora } from "../../../src/methods/lora.ts";
-import { type BaseFormat, isQuantized, quantizeWeight } from "../../../src/models/base-format.ts";
-import { describeModel } from "../../../src/models/families.ts";
-import { traceModel } from "../../../src/models/trace.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
 import { exampleOf, infer } from "../../support/decoder-fixture.ts";

@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import { type BaseFormat, dequantizedWeight, quantizeWeight } from "../../../src/architectures/base-format.ts";
+import type { LinearModule, WeightSpec } from "../../../src/architectures/model-parts.ts";
 import { Graph } from "../../../src/graph/graph.ts";
 import type { Tensor, Tensors } from "../../../src/graph/tensor.ts";
 import { JoinedLayers } from "../../../src/inference/generation/joined-layers.ts";
@@ -6,8 +8,6 @@ import { normal, randomFor } from "../../../src/methods/initializers.ts";
 import { lora } from "../../../src/methods/lora.ts";
 import type { Adaptation } from "../../../src/methods/method.ts";
 import { vera } from "../../../src/methods/vera.ts";
-import { type BaseFormat, dequantizedWeight, quantizeWeight } from "../../../src/models/base-format.ts";
-import type { LinearModule, WeightSpec } from "../../../src/models/model-parts.ts";
 import type { AdaptedModel } from "../../../src/training/step-graph.ts";
 import { runtime } from "../../support/runtime.ts";
 

@@ -1,7 +1,7 @@
 import { UserError } from "../../../errors.ts";
 import { isDeep } from "../../../files/json.ts";
+import type { Tokenizer } from "../../../inputs/tokenizer.ts";
 import { inSlices } from "../../../runtime/slices.ts";
-import type { Tokenizer } from "../../../tokenization/tokenizer.ts";
 import { AnswerConstraint } from "./answer-constraint.ts";
 import { ByteAutomaton, expressionsOf } from "./byte-automaton.ts";
 import type { Expression } from "./expressions.ts";

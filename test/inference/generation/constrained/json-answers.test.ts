@@ -3,14 +3,14 @@ import { fileURLToPath } from "node:url";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { describe, expect, test } from "vitest";
+import { folderFiles } from "../../../../src/checkpoints/file-source-node.ts";
 import { UserError } from "../../../../src/errors.ts";
 import { beamSearch } from "../../../../src/inference/generation/beam-search.ts";
 import { constraintOf, type JsonSchema } from "../../../../src/inference/generation/constrained/schema-constraint.ts";
 import { generateTokens } from "../../../../src/inference/generation/generate-tokens.ts";
 import { generationOptions } from "../../../../src/inference/generation/generation-options.ts";
+import { loadTokenizer } from "../../../../src/inputs/load-tokenizer.ts";
 import { randomFor } from "../../../../src/methods/initializers.ts";
-import { folderFiles } from "../../../../src/model-files/file-source-node.ts";
-import { loadTokenizer } from "../../../../src/tokenization/load-tokenizer.ts";
 import { hashed, MadeUpReader } from "../made-up-reader.ts";
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url));
