@@ -11,7 +11,7 @@ import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
 import { readSentenceModules } from "../checkpoints/sentence-modules.ts";
 import { UserError } from "../errors.ts";
-import { ELEMENT_SIZE, sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { ELEMENT_SIZE, elementsOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { loadTokenizer } from "../inputs/load-tokenizer.ts";
 import { noTokenizer } from "../inputs/no-tokenizer.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
@@ -135,7 +135,7 @@ function storedWeights({ config, weights }: ModelFolder): StoredWeights {
   // Word embeddings are stored in more bits than layers.
   const layers = all.filter(({ shape }) => shape.length === 2 && shape[0] !== config.vocab_size);
   return {
-    float32Bytes: all.reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * sizeOf(shape), 0),
+    float32Bytes: all.reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * elementsOf(shape), 0),
     format: formatOfTypes(new Set(layers.map(({ dtype }) => dtype))),
   };
 }

@@ -2,7 +2,7 @@ import { ELEMENT_TYPE } from "./graph.ts";
 import { joinedBytes } from "./joined-bytes.ts";
 import { GRAPH, MODEL, TENSOR } from "./onnx-schema.ts";
 import { encodeMessage, messageHeader } from "./protobuf-message.ts";
-import { type DataType, ELEMENT_SIZE, sizeOf } from "./tensor.ts";
+import { type DataType, ELEMENT_SIZE, elementsOf } from "./tensor.ts";
 
 const OPSET = 18;
 /** Version of the operators whose QuantizeLinear takes blocks. */
@@ -105,7 +105,7 @@ interface Place {
   offset: number;
 }
 
-const byteLength = ({ dtype, dims }: TensorHeader): number => sizeOf(dims) * ELEMENT_SIZE[dtype];
+const byteLength = ({ dtype, dims }: TensorHeader): number => elementsOf(dims) * ELEMENT_SIZE[dtype];
 const bytesOf = ({ tensors }: TensorGroup): number => tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
 const aligned = (size: number): number => Math.ceil(size / ALIGNMENT) * ALIGNMENT;
 

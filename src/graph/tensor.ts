@@ -38,14 +38,14 @@ export interface Tensor<Type extends DataType = DataType> {
 export type Tensors<Type extends DataType = DataType> = ReadonlyMap<string, Tensor<Type>>;
 
 /** Number of elements of a shape; 1 for a scalar's `[]`. */
-export function sizeOf(shape: readonly number[]): number {
+export function elementsOf(shape: readonly number[]): number {
   return shape.reduce((size, dimension) => size * dimension, 1);
 }
 
 /** Returns a float32 tensor over `data` (default: zeros). */
 export function float32(
   shape: readonly number[],
-  data: Float32Array = new Float32Array(sizeOf(shape)),
+  data: Float32Array = new Float32Array(elementsOf(shape)),
 ): Tensor<"float32"> {
   return { dtype: "float32", shape, data };
 }
@@ -53,7 +53,7 @@ export function float32(
 /** Returns a float64 tensor over `data` (default: zeros). */
 export function float64(
   shape: readonly number[],
-  data: Float64Array = new Float64Array(sizeOf(shape)),
+  data: Float64Array = new Float64Array(elementsOf(shape)),
 ): Tensor<"float64"> {
   return { dtype: "float64", shape, data };
 }

@@ -1,7 +1,7 @@
 import type { InferenceSession, Tensor as OnnxTensor, TensorConstructor } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { type DataType, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
+import { type DataType, elementsOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 import type { Device } from "./device.ts";
 
 /** A tensor in ONNX Runtime's memory: the output of one run, as an input of another. */
@@ -176,7 +176,7 @@ function makeTensor(Tensor: TensorConstructor, value: Value, { dtype, shape, dat
     value.dtype === dtype &&
     value.shape.length === shape.length &&
     value.shape.every((d, i) => typeof d === "string" || d === shape[i]);
-  if (!expected || data.length !== sizeOf(shape)) {
+  if (!expected || data.length !== elementsOf(shape)) {
     throw new Error(
       `"${value.label}" must be ${value.dtype} [${value.shape.join(", ")}], not ${data.length} numbers of ${dtype} as [${shape.join(", ")}]`,
     );

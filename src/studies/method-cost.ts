@@ -4,6 +4,7 @@ import { UserError } from "../errors.ts";
 import { countFlops, type Flops } from "../graph/flops.ts";
 import { Graph } from "../graph/graph.ts";
 import { gemm } from "../graph/ops.ts";
+import { elementsOf } from "../graph/tensor.ts";
 import type { Adaptation, MethodDefinition } from "../methods/method.ts";
 import { crossEntropy } from "../tasks/losses/objective.ts";
 import { layOut } from "../training/batches/model-inputs.ts";
@@ -67,7 +68,7 @@ export function methodCosts(
   }
   const ofHead = [...trace.weights.values()].filter(({ part }) => part === "head");
   return {
-    head: ofHead.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    head: ofHead.reduce((sum, { shape }) => sum + elementsOf(shape as readonly number[]), 0),
     sequenceLength,
     costs,
     adaptedLayers: adaptedLayers(adaptation),
@@ -85,7 +86,7 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
   const modules: Record<string, number> = {};
   for (const { name, shape } of parameters) {
     const module = name.slice(0, name.lastIndexOf("."));
-    modules[module] = (modules[module] ?? 0) + sizeOf(shape);
+    modules[module] = (modules[module] ?? 0) + elementsOf(shape as readonly number[]);
   }
   const { outputs, streams } = writeStep(model, crossEntropy, { dropout: false });
   const encoding = { inputIds: new Int32Array(sequence), tokenTypeIds: new Int32Array(sequence) };
@@ -119,6 +120,3 @@ function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts[
   }
   return total;
 }
-
-const sizeOf = (shape: readonly (number | string)[]): number =>
-  (shape as readonly number[]).reduce((product, dimension) => product * dimension, 1);

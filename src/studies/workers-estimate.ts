@@ -1,4 +1,4 @@
-import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { elementsOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { messageBytes } from "../runs/many-machines/message.ts";
 import { REPLICA } from "../runs/many-machines/protocol.ts";
 import { replicaBytes, shardBytes } from "../runs/many-machines/shard.ts";
@@ -116,7 +116,7 @@ export class ShardTimes implements OtherMachines {
 }
 
 const bytesOf = (shapes: readonly (readonly number[])[]): number =>
-  shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(shape), 0);
+  shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * elementsOf(shape), 0);
 
 /** Workers that are each as fast as this machine, and their network. */
 export interface Workers {

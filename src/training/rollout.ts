@@ -1,7 +1,7 @@
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import type { EncodedSplit, Evaluation } from "./evaluation/evaluate.ts";
 import type { TellDone } from "./progress.ts";
-import type { RolloutRecord } from "./records.ts";
+import type { RolloutRecord } from "./training-records.ts";
 
 /** Generates the examples of a run while it trains: the current model's answers to prompts, with their rewards. */
 export interface Rollout {

@@ -4,10 +4,10 @@ import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { CheckpointEvent, TrainingEnd } from "./events.ts";
 import type { AdamW } from "./optimizer/adamw.ts";
-import type { EvaluationRecord, RolloutTotals, StepRecord } from "./records.ts";
 import type { StepOutcome } from "./step.ts";
 import type { TrainOptions } from "./train-options.ts";
 import type { TrainedParameters } from "./trained-parameters.ts";
+import type { EvaluationRecord, RolloutTotals, StepRecord } from "./training-records.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** Fields of a step's record that the step's outcome does not contain. */

@@ -1,17 +1,17 @@
-import { asFloat32, sizeOf as elementsOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { asFloat32, elementsOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
-import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./batches/micro-batches.ts";
+import { cutMicroBatches, exampleSize, fitsOneRun, runBudget } from "./batches/micro-batches.ts";
 import { singleTexts } from "./batches/single-texts.ts";
 import type { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
 import { type MicroBatch, type MicroBatchRunner, type ModelOutcome, ModelRun } from "./model-run.ts";
 import { BatchCoupledLoss } from "./objective/batch-coupled-loss.ts";
 import { objectiveInputs, totalWeight } from "./objective/objective-inputs.ts";
-import type { RolloutRecord } from "./records.ts";
 import { type AdaptedModel, GRADIENT, SUM } from "./step-graph.ts";
 import { type StepMachines, type StepPart, writePart } from "./step-part.ts";
+import type { RolloutRecord } from "./training-records.ts";
 
 export interface StepSettings {
   objective: Objective;
@@ -134,7 +134,7 @@ export class TrainingStep {
     const couples = objective.couples === "batch";
     // Units that a micro-batch does not split: a text, or all texts of an example if its loss needs them at once.
     const units = couples ? singleTexts(batch) : batch;
-    const sizes = units.map(sizeOf);
+    const sizes = units.map(exampleSize);
     const budget = runBudget(this.#model, tokenBudget);
     const isWhole = couples && fitsOneRun(sizes, budget);
     const cut = isWhole ? [[...units.keys()]] : cutMicroBatches(sizes, budget);

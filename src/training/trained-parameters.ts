@@ -1,10 +1,10 @@
 import { traceModel } from "../architectures/trace.ts";
 import { UserError } from "../errors.ts";
-import { asFloat32, copyOf, sizeOf, type Tensors } from "../graph/tensor.ts";
+import { asFloat32, copyOf, elementsOf, type Tensors } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { ParameterGroup } from "./optimizer/adamw.ts";
-import type { StepRecord } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";
+import type { StepRecord } from "./training-records.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** Parameters of a saved run. */
@@ -129,6 +129,6 @@ export class TrainedParameters {
   }
 
   #sizeOf(names: readonly string[]): number {
-    return names.reduce((sum, name) => sum + sizeOf(this.tensors.get(name)!.shape), 0);
+    return names.reduce((sum, name) => sum + elementsOf(this.tensors.get(name)!.shape), 0);
   }
 }

@@ -1,6 +1,6 @@
 import type { NetworkNode } from "../../checkpoints/onnx/network.ts";
 import { type Dimension, difference, product, quotient, sum } from "../../graph/dimension.ts";
-import { sizeOf } from "../../graph/tensor.ts";
+import { elementsOf } from "../../graph/tensor.ts";
 
 /**
  * A small tensor whose elements are known while the graph is written: sizes, axes, indices, single numbers. A size, and
@@ -88,8 +88,8 @@ function broadcastTogether(inputs: readonly Known[]): { shape: number[]; rows: D
     const sizes = inputs.map((input) => sizeAt(input, axis));
     return sizes.find((size) => size !== 1) ?? 1;
   });
-  if (sizeOf(shape) > MAX_ELEMENTS) return undefined;
-  const rows = Array.from({ length: sizeOf(shape) }, (_, i) =>
+  if (elementsOf(shape) > MAX_ELEMENTS) return undefined;
+  const rows = Array.from({ length: elementsOf(shape) }, (_, i) =>
     inputs.map((input) => {
       let place = 0;
       let stride = 1;
@@ -208,7 +208,7 @@ const FOLDS: Readonly<Record<string, Fold>> = {
     const [axis, step] = [axes ? axes.elements[0] : 0, steps ? steps.elements[0] : 1];
     if (!x || x.shape.length === 0 || start === undefined || end === undefined) return undefined;
     const [size = 0, ...others] = x.shape;
-    const width = sizeOf(others);
+    const width = elementsOf(others);
     const rows = Array.from({ length: size }, (_, row) => x.elements.slice(row * width, (row + 1) * width));
     const isReversed = step === -1 && start === -1 && typeof end === "number" && end < -size;
     const [from, to] = isReversed ? [0, size] : sliceBounds(size, start, end);

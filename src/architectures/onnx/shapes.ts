@@ -14,7 +14,7 @@ import {
   sub,
   transpose,
 } from "../../graph/ops.ts";
-import { sizeOf } from "../../graph/tensor.ts";
+import { elementsOf } from "../../graph/tensor.ts";
 import { axesOf, type Known, knownList, reshaped, sliceBounds, squeezed, unsqueezed } from "./constant-folding.ts";
 import { asValue, type ImportedNode, type Importer, isValue, type Operand } from "./imported-node.ts";
 
@@ -98,7 +98,7 @@ const lookUp: Importer = (node) => {
   if (!table || !indices) return node.refuse("an input is missing");
   const x = asValue(graph, table);
   const axis = node.axis(node.number("axis", 0), x.shape.length);
-  if (!isValue(indices) && sizeOf(indices.shape) === 1) {
+  if (!isValue(indices) && elementsOf(indices.shape) === 1) {
     const at = indices.elements[0]!;
     const row = typeof at === "number" && at < 0 ? sum([x.shape[axis]!, at]) : at;
     const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
@@ -134,9 +134,9 @@ const constantOfShape: Importer = (node) => {
   const [value = 0] = node.list("value") ?? [];
   const type = String(node.attributes["value:type"] ?? "F32");
   const dtype = type === "BOOL" ? "bool" : /^[IU]/.test(type) ? "int64" : "float32";
-  const isSmall = shape.every((size) => typeof size === "number") && sizeOf(shape as number[]) <= 4096;
+  const isSmall = shape.every((size) => typeof size === "number") && elementsOf(shape as number[]) <= 4096;
   if (isSmall)
-    return { dtype, shape: shape as number[], elements: Array<number>(sizeOf(shape as number[])).fill(value) };
+    return { dtype, shape: shape as number[], elements: Array<number>(elementsOf(shape as number[])).fill(value) };
   return expand(node.graph.constant([value], dtype), shape);
 };
 

@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import { ShapeError } from "../../graph/dimension.ts";
 import type { Value } from "../../graph/graph.ts";
 import { cast } from "../../graph/ops.ts";
-import { sizeOf } from "../../graph/tensor.ts";
+import { elementsOf } from "../../graph/tensor.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { fold, numbersOf } from "./constant-folding.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
@@ -68,7 +68,7 @@ export class NetworkWriter {
     this.#input = input;
     this.#prefix = prefix === "" ? "" : `${prefix}.`;
     this.#isTrained = isTrained;
-    const own = [...network.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const own = [...network.tensors.values()].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
     this.#fixedLeft = Math.max(FIXED_ELEMENTS, FIXED_FACTOR * own);
   }
 

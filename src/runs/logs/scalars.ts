@@ -1,4 +1,4 @@
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 
 /** Named numbers of one step. */
 export interface Scalars {

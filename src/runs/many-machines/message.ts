@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { isDeep } from "../../files/json.ts";
 import { joinedBytes } from "../../graph/joined-bytes.ts";
-import { sizeOf, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import { elementsOf, type Tensor, type Tensors } from "../../graph/tensor.ts";
 
 /** Maximum size of a message in bytes. A value of Redis or Valkey holds 512 MB. */
 const MAX_BYTES = 500e6;
@@ -58,7 +58,7 @@ export function readMessage<Schema extends z.ZodType>(
   let end = start;
   for (const { name, dtype, shape } of read.data!.tensors) {
     const begin = end;
-    end += 4 * sizeOf(shape);
+    end += 4 * elementsOf(shape);
     if (!(end <= bytes.length) || tensors.has(name)) return undefined;
     const numbers = Uint8Array.from(bytes.subarray(begin, end)).buffer;
     tensors.set(name, { dtype, shape, data: dtype === "int32" ? new Int32Array(numbers) : new Float32Array(numbers) });

@@ -1,4 +1,4 @@
-import type { WorkerShare } from "../../training/records.ts";
+import type { WorkerShare } from "../../training/training-records.ts";
 
 /** Counts the shards that each worker computed. */
 export class WorkerShares {

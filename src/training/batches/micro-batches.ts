@@ -18,7 +18,7 @@ export interface ExampleSize {
   rows: number;
 }
 
-export const sizeOf = ({ texts = [], ...own }: Omit<EncodedExample, "index">): ExampleSize =>
+export const exampleSize = ({ texts = [], ...own }: Omit<EncodedExample, "index">): ExampleSize =>
   [own, ...texts].reduce(
     (size, { encoding, decoder, rows }) => ({
       tokens: size.tokens + encoding.inputIds.length + (decoder?.inputIds.length ?? 0),

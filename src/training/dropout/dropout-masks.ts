@@ -1,6 +1,6 @@
 import type { DropoutLayer } from "../../architectures/forward-context.ts";
 import { evaluate } from "../../graph/dimension.ts";
-import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { elementsOf, float32, type Tensor } from "../../graph/tensor.ts";
 import type { LaidOutBatch, RowOrigins } from "../batches/model-inputs.ts";
 import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
 import { MaskMemory } from "./mask-memory.ts";
@@ -21,7 +21,7 @@ export class DropoutMasks {
   draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
     const masks: Record<string, Tensor> = {};
     const shapes = this.#layers.map(({ shape }) => shape.map((dimension) => evaluate(dimension, batch.sizes)));
-    const arrays = this.#memory.arrays(shapes.map(sizeOf));
+    const arrays = this.#memory.arrays(shapes.map(elementsOf));
     this.#layers.forEach((layer, i) => {
       const which = { seed: this.#seed, step, layer: layer.number, probability: layer.rate };
       const [shape, mask] = [shapes[i]!, arrays[i]!];

@@ -11,8 +11,8 @@ import { ObjectiveGraph } from "../objective/objective-graph.ts";
 import { totalWeight } from "../objective/objective-inputs.ts";
 import { Predictor } from "../prediction/predictor.ts";
 import type { TellDone } from "../progress.ts";
-import type { SampleAnswer } from "../records.ts";
 import type { AdaptedModel } from "../step-graph.ts";
+import type { SampleAnswer } from "../training-records.ts";
 
 /** A split to evaluate on: its examples as read and as encoded, in the same order. */
 export interface EncodedSplit extends EvaluationSplit {

@@ -1,7 +1,7 @@
 import type { RunLength } from "../../methods/method.ts";
 import { type OnProgress, stageProgress } from "../progress.ts";
-import type { EvaluationRecord, ScoresRecord } from "../records.ts";
 import type { TrainOptions } from "../train-options.ts";
+import type { EvaluationRecord, ScoresRecord } from "../training-records.ts";
 import { Evaluator } from "./evaluate.ts";
 import { learningNotes } from "./learning-notes.ts";
 

@@ -1,4 +1,4 @@
-import type { EvaluationRecord } from "../records.ts";
+import type { EvaluationRecord } from "../training-records.ts";
 
 /** Relative change of the validation loss below which it counts as no change. */
 const NO_CHANGE = 1e-4;

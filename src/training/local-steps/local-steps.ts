@@ -3,7 +3,7 @@ import { asFloat32, float32, notFinite, type Tensor, type Tensors } from "../../
 import type { Schedule } from "../../methods/method.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import type { Batches, StepBatch } from "../batches/batch-order.ts";
-import { sizeOf } from "../batches/micro-batches.ts";
+import { exampleSize } from "../batches/micro-batches.ts";
 import type { CurrentStep } from "../current-step.ts";
 import type { TrainingEvent } from "../events.ts";
 import { refuseNotFinite, refuseOverflow } from "../not-finite.ts";
@@ -101,7 +101,7 @@ export async function* trainRound(
       yield { kind: "freezing", ...check, compileSeconds: await step.compileAfter(check) };
     }
     const learningRate = settings.learningRate * replicas[0]!.factors[i]!;
-    const tokens = examples.reduce((sum, example) => sum + sizeOf(example).tokens, 0);
+    const tokens = examples.reduce((sum, example) => sum + exampleSize(example).tokens, 0);
     const { gradientNorm, ...outcome } = taken[i]!;
     yield progress.addStep({ ...outcome, tokens }, { epoch, learningRate, gradientNorm, ...training, seconds });
   }

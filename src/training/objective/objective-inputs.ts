@@ -1,4 +1,4 @@
-import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { elementsOf, float32, type Tensor } from "../../graph/tensor.ts";
 import type { Objective } from "../../tasks/losses/objective.ts";
 import type { Targets, TrainingExample } from "../../tasks/task-kind.ts";
 
@@ -16,7 +16,7 @@ export function targetInputs(
     data.set(targets.data, end);
     end += targets.data.length;
   }
-  return { targets: { dtype, shape: [size / sizeOf(shape), ...shape], data } as Tensor };
+  return { targets: { dtype, shape: [size / elementsOf(shape), ...shape], data } as Tensor };
 }
 
 /**

@@ -5,7 +5,7 @@ import { asFloat32, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EncodedExample, Targets } from "../../tasks/task-kind.ts";
-import { costOf, cutMicroBatches, type RunBudget, runBudget, sizeOf } from "../batches/micro-batches.ts";
+import { costOf, cutMicroBatches, exampleSize, type RunBudget, runBudget } from "../batches/micro-batches.ts";
 import { layOut } from "../batches/model-inputs.ts";
 import { singleTexts } from "../batches/single-texts.ts";
 import { targetInputs } from "../objective/objective-inputs.ts";
@@ -89,7 +89,7 @@ export class Predictor implements OutputReader {
     if (this.#released) throw new UserError("the model was released; load it again to predict");
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
-    const sizes = texts.map(sizeOf);
+    const sizes = texts.map(exampleSize);
     const cut = cutMicroBatches(sizes, this.#budget);
     const costs = cut.map((chosen) => costOf(chosen.map((i) => sizes[i]!.tokens)));
     const whole = costs.reduce((sum, cost) => sum + cost, 0);
