@@ -44,12 +44,12 @@ export class CompiledModel {
   #made: { [Name in keyof Compilable]?: Promise<Compilable[Name]> | undefined } = {};
   #released = false;
 
-  /** Objective of the model, and its parameters before training. */
-  readonly #trained: { objective: Objective; untrained: Tensors<"float32"> } | undefined;
-
-  private constructor(compile: Compile, trained?: { objective: Objective; untrained: Tensors<"float32"> }) {
+  private constructor(
+    compile: Compile,
+    /** Objective of the model, and its parameters before training. */
+    private readonly trained?: { objective: Objective; untrained: Tensors<"float32"> },
+  ) {
     this.#compile = compile;
-    this.#trained = trained;
   }
 
   /** A whole model that was compiled elsewhere, and only gives outputs of its head. */
@@ -95,8 +95,8 @@ export class CompiledModel {
 
   /** Adds the base model's values to examples if the loss compares with them. @throws the signal's reason */
   async withReference(examples: PredictedExample[], signal?: AbortSignal): Promise<PredictedExample[]> {
-    if (this.#trained?.objective.reference === undefined) return examples;
-    const { objective, untrained } = this.#trained;
+    if (this.trained?.objective.reference === undefined) return examples;
+    const { objective, untrained } = this.trained;
     const values = await this.outputs("predictor", examples, untrained, signal);
     return examples.map((each, i) => ({ ...each, targets: withReferenceValues(objective, each.targets!, values[i]!) }));
   }

@@ -6,12 +6,9 @@ const NUMBERS = 2 ** 17;
 
 /** Makes a long computation give way to the event loop, and ends it when a signal aborts. */
 export class Turns {
-  readonly #signal: AbortSignal | undefined;
   #since = performance.now();
 
-  constructor(signal?: AbortSignal) {
-    this.#signal = signal;
-  }
+  constructor(private readonly signal?: AbortSignal) {}
 
   /**
    * Lets other events run if none could for 50 ms.
@@ -22,7 +19,7 @@ export class Turns {
       await new Promise((resolve) => setTimeout(resolve));
       this.#since = performance.now();
     }
-    this.#signal?.throwIfAborted();
+    this.signal?.throwIfAborted();
   }
 
   /** Calls `use` with 0 to `count - 1`. @param numbers number of values that each call reads @throws the signal's reason */

@@ -21,14 +21,12 @@ export class CurrentStep {
   readonly #compile: () => Promise<Compiled>;
   readonly #boundaryStates: BoundaryStates | undefined;
   readonly #rollout: Rollout | undefined;
-  #now: Compiled;
 
   private constructor(
-    now: Compiled,
+    private now: Compiled,
     compile: () => Promise<Compiled>,
     { boundaryStates, rollout }: { boundaryStates: BoundaryStates | undefined; rollout: Rollout | undefined },
   ) {
-    this.#now = now;
     this.#compile = compile;
     this.#boundaryStates = boundaryStates;
     this.#rollout = rollout;
@@ -85,13 +83,13 @@ export class CurrentStep {
   /** Takes a step on examples, or on the answers written for them if they are prompts. */
   async run(...[step, examples, signal, ahead]: Parameters<TrainingStep["run"]>): Promise<StepOutcome> {
     const written = await this.#rollout?.examplesFor(step, examples, signal);
-    const outcome = await this.#now.step.run(step, written?.examples ?? examples, signal, ahead);
+    const outcome = await this.now.step.run(step, written?.examples ?? examples, signal, ahead);
     return { ...outcome, ...(written && { rollout: written.record }) };
   }
 
   /** Takes the steps of replicas. */
   advance(...given: Parameters<ReplicaRunner>): ReturnType<ReplicaRunner> {
-    return this.#now.advance(...given);
+    return this.now.advance(...given);
   }
 
   /**
@@ -102,14 +100,14 @@ export class CurrentStep {
   async compileAfter({ frozen, blocks }: FreezingCheck): Promise<number> {
     if (frozen.length === 0 && !blocks?.frozenBlocks) return 0;
     const next = await this.#compile();
-    await this.#now.step.release();
-    this.#now = next;
+    await this.now.step.release();
+    this.now = next;
     return next.step.compileSeconds;
   }
 
   /** Frees the step's graphs and the caches. The step cannot run afterwards. */
   async release(): Promise<void> {
-    await this.#now.step.release();
+    await this.now.step.release();
     await this.#boundaryStates?.release();
     await this.#rollout?.release();
   }

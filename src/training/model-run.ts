@@ -43,18 +43,17 @@ export interface MicroBatchRunner {
 
 /** A compiled model that lays out its own inputs. */
 export class ModelRun implements MicroBatchRunner {
-  readonly compiled: CompiledGraph;
-  readonly #graph: ModelGraph;
   readonly #masks: DropoutMasks;
-  readonly #seed: number;
   readonly #flops: ReturnType<typeof countFlops>;
   /** Operations if no block were frozen. */
   readonly #wholeFlops: ReturnType<typeof countFlops>;
 
-  private constructor(compiled: CompiledGraph, graph: ModelGraph, whole: ModelGraph, seed: number) {
-    this.compiled = compiled;
-    this.#graph = graph;
-    this.#seed = seed;
+  private constructor(
+    readonly compiled: CompiledGraph,
+    private readonly graph: ModelGraph,
+    whole: ModelGraph,
+    private readonly seed: number,
+  ) {
     this.#masks = new DropoutMasks(graph.dropouts, seed);
     this.#flops = countFlops(Object.values(graph.outputs));
     this.#wholeFlops = graph === whole ? this.#flops : countFlops(Object.values(whole.outputs));
@@ -74,7 +73,7 @@ export class ModelRun implements MicroBatchRunner {
 
   /** Names and shapes of the outputs that hold gradients. */
   get gradientShapes(): [output: string, shape: number[]][] {
-    const gradients = Object.entries(this.#graph.outputs).filter(([output]) => output.startsWith(GRADIENT));
+    const gradients = Object.entries(this.graph.outputs).filter(([output]) => output.startsWith(GRADIENT));
     return gradients.map(([output, { shape }]) => [output, shape as number[]]);
   }
 
@@ -85,7 +84,7 @@ export class ModelRun implements MicroBatchRunner {
     more: Record<string, Tensor> = {},
     into?: Tensors,
   ): Promise<ModelOutcome> {
-    const batch = layOut(this.#graph.streams, examples, (index) => variantOf(this.#seed, step, index));
+    const batch = layOut(this.graph.streams, examples, (index) => variantOf(this.seed, step, index));
     const inputs = { ...batch.inputs, ...this.#masks.draw(step, batch), ...more };
     return { results: await this.compiled.run(inputs, undefined, into), ...this.#count(batch) };
   }
@@ -104,8 +103,8 @@ export class ModelRun implements MicroBatchRunner {
 
   /** Shapes of the results and operations of a run on examples, computed without running it. */
   expected(examples: readonly EncodedExample[]): Omit<ModelOutcome, "results"> & { shapes: Map<string, number[]> } {
-    const batch = layOut(this.#graph.streams, examples);
-    const shapes = Object.entries(this.#graph.outputs).map(
+    const batch = layOut(this.graph.streams, examples);
+    const shapes = Object.entries(this.graph.outputs).map(
       ([output, { shape }]) => [output, shape.map((size) => evaluate(size, batch.sizes))] as const,
     );
     return { shapes: new Map(shapes), ...this.#count(batch) };

@@ -30,7 +30,6 @@ type StartOptions = Pick<TrainOptions, "model" | "task" | "resume" | "startCount
 
 /** Progress of a run: counts steps, keeps the best parameters, and makes the state of a checkpoint. */
 export class RunProgress {
-  readonly #parts: MovingParts;
   readonly #state: Omit<TrainingState, "parameters" | "start" | "optimizer" | "method">;
   readonly #startCounts: boolean;
   /** If the start's loss is below this, training is likely to improve it, so the start remains the best only if it is clearly better. */
@@ -39,8 +38,10 @@ export class RunProgress {
   /** Steps done when the state was last requested. */
   #savedAt: number | undefined;
 
-  constructor(parts: MovingParts, { model, task, resume, startCounts = false, chanceLoss = 0 }: StartOptions) {
-    this.#parts = parts;
+  constructor(
+    private readonly parts: MovingParts,
+    { model, task, resume, startCounts = false, chanceLoss = 0 }: StartOptions,
+  ) {
     this.#startCounts = startCounts;
     this.#yieldsBelow = INFORMED * chanceLoss;
     if (resume) {
@@ -105,7 +106,7 @@ export class RunProgress {
     this.#state.evaluations.push(evaluation);
     const yields = best?.step === 0 && best.loss < this.#yieldsBelow && !isClearlyWorse(evaluation, best);
     if (best && !yields && !isBetter(evaluation, best)) return;
-    this.#state.best = { epoch: evaluation.epoch, parameters: this.#parts.parameters.copy() };
+    this.#state.best = { epoch: evaluation.epoch, parameters: this.parts.parameters.copy() };
   }
 
   /** Whether the state was requested after the last step. */
@@ -131,7 +132,7 @@ export class RunProgress {
 
   /** Result of the run. */
   end(rest: Pick<TrainingEnd, "kept" | "aborted">): TrainingEnd {
-    const { parameters } = this.#parts;
+    const { parameters } = this.parts;
     const { step, trainableSum, trainableAtStart: start } = this.#state;
     const average = step > 0 ? trainableSum / step : start;
     const trainable = { start, average, end: parameters.count(), head: parameters.headCount };
@@ -139,7 +140,7 @@ export class RunProgress {
   }
 
   #stateNow(): TrainingState {
-    const { parameters, optimizer, schedule } = this.#parts;
+    const { parameters, optimizer, schedule } = this.parts;
     this.#state.seconds = (performance.now() - this.#started) / 1000;
     return {
       ...this.#state,

@@ -53,10 +53,6 @@ export const isLargeSum = (shapes: readonly (readonly number[])[]): boolean =>
 
 /** A compiled training step. It takes a batch, in as many runs as needed, and returns its loss and gradients. */
 export class TrainingStep {
-  readonly #model: AdaptedModel;
-  readonly #settings: StepSettings;
-  /** Graph for a micro-batch, or for a whole batch if the objective couples its rows. */
-  readonly #graph: StepGraph;
   /** Gradient sums by output, if the graph computes them. */
   readonly #sums: Tensors<"float32"> | undefined;
   readonly #compile: StepCompiler;
@@ -65,10 +61,13 @@ export class TrainingStep {
   /** Graph for a batch's further micro-batches, if the graph adds their gradients to the sums. */
   #adding: ModelRun | undefined;
 
-  private constructor(model: AdaptedModel, settings: StepSettings, graph: StepGraph, compile: StepCompiler) {
-    this.#model = model;
-    this.#settings = settings;
-    this.#graph = graph;
+  private constructor(
+    private readonly model: AdaptedModel,
+    private readonly settings: StepSettings,
+    /** Graph for a micro-batch, or for a whole batch if the objective couples its rows. */
+    private readonly graph: StepGraph,
+    compile: StepCompiler,
+  ) {
     this.#compile = compile;
     const shapes = graph.own.gradientShapes;
     const isLarge = !settings.machines && isLargeSum(shapes.map(([, shape]) => shape));
@@ -101,12 +100,12 @@ export class TrainingStep {
 
   /** Names and shapes of the parameters that have gradients. */
   get trained(): Map<string, readonly number[]> {
-    return new Map(this.#graph.own.gradientShapes.map(([output, shape]) => [output.slice(GRADIENT.length), shape]));
+    return new Map(this.graph.own.gradientShapes.map(([output, shape]) => [output.slice(GRADIENT.length), shape]));
   }
 
   /** Seconds that compiling took. */
   get compileSeconds(): number {
-    return this.#graph.own.compiled.compileSeconds;
+    return this.graph.own.compiled.compileSeconds;
   }
 
   /**
@@ -123,8 +122,8 @@ export class TrainingStep {
     signal?: AbortSignal,
     ahead?: () => readonly TrainingExample[],
   ): Promise<StepOutcome> {
-    const { objective, tokenBudget, boundaryStates } = this.#settings;
-    const outputs = this.#model.labelCount;
+    const { objective, tokenBudget, boundaryStates } = this.settings;
+    const outputs = this.model.labelCount;
     const total = totalWeight(batch);
     const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0, flopsSaved: 0 };
     const add = ({ flops, flopsSaved }: Pick<StepOutcome, "flops" | "flopsSaved">): void => {
@@ -135,10 +134,10 @@ export class TrainingStep {
     // Units that a micro-batch does not split: a text, or all texts of an example if its loss needs them at once.
     const units = couples ? singleTexts(batch) : batch;
     const sizes = units.map(exampleSize);
-    const budget = runBudget(this.#model, tokenBudget);
+    const budget = runBudget(this.model, tokenBudget);
     const isWhole = couples && fitsOneRun(sizes, budget);
     const cut = isWhole ? [[...units.keys()]] : cutMicroBatches(sizes, budget);
-    const boundary = this.#model.frozenBlocks?.count ?? 0;
+    const boundary = this.model.frozenBlocks?.count ?? 0;
     if (boundary > 0) {
       const textsAhead = ahead && (() => singleTexts(ahead()));
       const flops = await boundaryStates!.prepare(singleTexts(batch), boundary, { signal, ahead: textsAhead });
@@ -162,7 +161,7 @@ export class TrainingStep {
       };
       return { examples, inputs };
     });
-    for await (const { results, ...done } of this.#outcomes(parts?.graph ?? this.#graph, step, microBatches, signal)) {
+    for await (const { results, ...done } of this.#outcomes(parts?.graph ?? this.graph, step, microBatches, signal)) {
       outcome.loss += Number(results.loss!.data[0]);
       add(done);
       for (const [output, tensor] of Object.entries(results)) {
@@ -218,7 +217,7 @@ export class TrainingStep {
   async release(): Promise<void> {
     const { loss, outputs, graph } = this.#parts ?? {};
     await loss?.release();
-    for (const own of [outputs?.own, graph?.own, this.#graph.own, this.#adding]) await own?.compiled.release();
+    for (const own of [outputs?.own, graph?.own, this.graph.own, this.#adding]) await own?.compiled.release();
   }
 }
 

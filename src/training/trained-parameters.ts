@@ -16,8 +16,6 @@ export class TrainedParameters {
   readonly names: readonly string[];
   /** Tensors by these names, which training changes in place. */
   readonly tensors: Tensors<"float32">;
-  readonly #model: AdaptedModel;
-  readonly #schedule: Schedule;
   readonly #head: ReadonlySet<string>;
   readonly #trainedHead: readonly string[];
   readonly #trainedBackbone: readonly string[];
@@ -31,16 +29,14 @@ export class TrainedParameters {
    * @throws UserError if the saved values belong to other parameters
    */
   constructor(
-    model: AdaptedModel,
-    schedule: Schedule,
+    private readonly model: AdaptedModel,
+    private readonly schedule: Schedule,
     weights: Tensors,
     { saved, movesBack = false }: { saved?: SavedValues | undefined; movesBack?: boolean } = {},
   ) {
     const weightsOfModel = traceModel(model, model.labelCount, model.head).weights.values();
     const specs = [...weightsOfModel].filter(({ buffer }) => !buffer);
     const namesOf = (part: "head" | "backbone") => specs.filter((s) => s.part === part).map(({ name }) => name);
-    this.#model = model;
-    this.#schedule = schedule;
     this.#head = new Set(namesOf("head"));
     this.#trainedHead = namesOf("head").filter((name) => model.trainsHead(name));
     this.#trainedBackbone = model.adaptation.trainsBackbone ? namesOf("backbone") : [];
@@ -63,7 +59,7 @@ export class TrainedParameters {
         learningRate: rate,
         weightDecay: decay ? weightDecay : 0,
       });
-      const ofMethod = this.#model.adaptation.parameters.filter((parameter) => parameter.decays === decay);
+      const ofMethod = this.model.adaptation.parameters.filter((parameter) => parameter.decays === decay);
       const backbone = this.#trainedBackbone.filter((name) => decays(name) === decay);
       const head = this.#trainedHead.filter((name) => decays(name) === decay);
       return [
@@ -76,20 +72,20 @@ export class TrainedParameters {
 
   /** Parameters that train now, without the head. @param gradients of the latest step, if one was taken */
   count(gradients?: Tensors<"float32">): number {
-    if (this.#schedule.countTrainable) return this.#schedule.countTrainable(this.tensors);
+    if (this.schedule.countTrainable) return this.schedule.countTrainable(this.tensors);
     const names = gradients?.keys() ?? this.#namesNow();
     return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
   }
 
   /** Number of parameters that train in a step, and of frozen blocks. @param gradients of the step */
   countNow(gradients: Tensors<"float32">): Pick<StepRecord, "trainable" | "frozenBlocks"> {
-    const frozenBlocks = this.#schedule.frozenBlocks?.().count;
+    const frozenBlocks = this.schedule.frozenBlocks?.().count;
     return { trainable: this.count(gradients), ...(frozenBlocks !== undefined && { frozenBlocks }) };
   }
 
   #namesNow(): Iterable<string> {
-    if (!this.#model.adaptation.trainsBackbone) return this.#schedule.trainable();
-    const frozenBlocks = this.#schedule.frozenBlocks?.().parameters;
+    if (!this.model.adaptation.trainsBackbone) return this.schedule.trainable();
+    const frozenBlocks = this.schedule.frozenBlocks?.().parameters;
     return this.names.filter((name) => !frozenBlocks?.has(name));
   }
 

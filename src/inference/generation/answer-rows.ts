@@ -61,13 +61,10 @@ interface RunningRow extends AnswerRow {
  * answers do not change each other.
  */
 export class AnswerRows {
-  readonly #reader: TextReader;
   #running: RunningRow[] = [];
 
   /** @param reader that has not read anything yet */
-  constructor(reader: TextReader) {
-    this.#reader = reader;
-  }
+  constructor(private readonly reader: TextReader) {}
 
   get count(): number {
     return this.#running.length;
@@ -77,11 +74,11 @@ export class AnswerRows {
   async begin(asked: readonly PromptRows[]): Promise<void> {
     const promptOf = asked.flatMap(({ rows }, i) => rows.map(() => i));
     let logits: Float32Array[];
-    if (this.#reader.join) {
-      logits = await this.#reader.join(promptOf.map((i) => asked[i]!.prompt));
+    if (this.reader.join) {
+      logits = await this.reader.join(promptOf.map((i) => asked[i]!.prompt));
     } else {
-      const each = await this.#reader.read(asked.map(({ prompt }) => prompt));
-      if (promptOf.length > asked.length) this.#reader.keep(promptOf);
+      const each = await this.reader.read(asked.map(({ prompt }) => prompt));
+      if (promptOf.length > asked.length) this.reader.keep(promptOf);
       logits = promptOf.map((i) => each[i]!.slice());
     }
     const rows = asked.flatMap(({ prompt, rows }) => rows.map((row) => ({ prompt, row })));
@@ -97,13 +94,13 @@ export class AnswerRows {
     const all = this.#running;
     const remaining: number[] = [];
     for (const [i, row] of all.entries()) if (await this.#write(row)) remaining.push(i);
-    if (remaining.length < all.length) this.#reader.keep(remaining);
+    if (remaining.length < all.length) this.reader.keep(remaining);
     this.#running = remaining.map((i) => all[i]!);
     for (const row of all) if (!this.#running.includes(row)) row.onEnd?.();
     const [first, ...others] = this.#running;
     if (!first) return;
     if (others.length === 0) return this.#readAlone(first);
-    const logits = await this.#reader.read(this.#running.map(({ ids }) => [ids.at(-1)!]));
+    const logits = await this.reader.read(this.#running.map(({ ids }) => [ids.at(-1)!]));
     for (const [i, row] of this.#running.entries()) row.logits = logits[i]!;
   }
 
@@ -142,12 +139,12 @@ export class AnswerRows {
     for (;;) {
       const last = ids.at(-1)!;
       const left = options.maxNewTokens - (ids.length - row.read);
-      const proposed = this.#reader.readEach ? lookup.propose(ids, left - 1, this.#reader.readsPairs) : [];
+      const proposed = this.reader.readEach ? lookup.propose(ids, left - 1, this.reader.readsPairs) : [];
       if (proposed.length === 0) {
-        [row.logits] = (await this.#reader.read([[last]])) as [Float32Array];
+        [row.logits] = (await this.reader.read([[last]])) as [Float32Array];
         return;
       }
-      const each = await this.#reader.readEach!([last, ...proposed]);
+      const each = await this.reader.readEach!([last, ...proposed]);
       let right = 0;
       let continues = true;
       while (continues && right < proposed.length) {
@@ -157,9 +154,9 @@ export class AnswerRows {
         right++;
       }
       lookup.learn(proposed.length, right);
-      this.#reader.forget!(proposed.length - right);
+      this.reader.forget!(proposed.length - right);
       if (!continues) {
-        this.#reader.keep([]);
+        this.reader.keep([]);
         this.#running = [];
         row.onEnd?.();
         return;

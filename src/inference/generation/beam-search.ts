@@ -77,12 +77,11 @@ class BeamsOfPrompt {
   /** The `numBeams` running beams, best first. */
   running: RunningBeam[];
   #finished: FinishedBeam[];
-  readonly #prompt: readonly number[];
-  readonly #options: BeamOptions;
 
-  constructor(prompt: readonly number[], options: BeamOptions) {
-    this.#prompt = prompt;
-    this.#options = options;
+  constructor(
+    private readonly prompt: readonly number[],
+    private readonly options: BeamOptions,
+  ) {
     // All begin equally: only the first counts, or each would continue with the same tokens.
     const held = options.constraint?.begin();
     this.running = Array.from({ length: options.numBeams }, (_, i) => ({
@@ -106,7 +105,7 @@ class BeamsOfPrompt {
    * @returns index of the beam that each running beam extends; undefined if the search has ended
    */
   async advance(logits: readonly Float32Array[], ended: () => boolean): Promise<number[] | undefined> {
-    const { numBeams, earlyStopping } = this.#options;
+    const { numBeams, earlyStopping } = this.options;
     const allowed: (AllowedTokens | undefined)[] = [];
     for (const { held } of this.running) {
       const next = await held?.allowed(ended);
@@ -132,13 +131,13 @@ class BeamsOfPrompt {
 
   /** The likeliest continuations of all beams: enough for `numBeams` to continue even if others end. */
   #best(logits: readonly Float32Array[], allowed: readonly (AllowedTokens | undefined)[]): Continuation[] {
-    const { numBeams, eosTokenIds, maxNewTokens } = this.#options;
+    const { numBeams, eosTokenIds, maxNewTokens } = this.options;
     const count = Math.max(2, 1 + eosTokenIds.length) * numBeams;
     const highest = new Highest(count);
     this.running.forEach(({ ids, score }, beam) => {
       const scores = logSoftmaxInPlace(logits[beam]!);
       refuseOverflow(scores[0]!);
-      processScores(scores, [...this.#prompt, ...ids], ids.length, this.#options, allowed[beam]);
+      processScores(scores, [...this.prompt, ...ids], ids.length, this.options, allowed[beam]);
       scores.forEach((logProbability, token) => {
         highest.offer(logProbability + score, beam, token);
       });
@@ -156,7 +155,7 @@ class BeamsOfPrompt {
 
   /** Keeps the best of the known answers and those that just ended; only the first `numBeams` continuations qualify. */
   #setAside(continuations: readonly Continuation[]): void {
-    const { numBeams, lengthPenalty } = this.#options;
+    const { numBeams, lengthPenalty } = this.options;
     const ended = continuations.map(({ ids, score, ends }, rank): FinishedBeam => {
       const whole = ends && rank < numBeams;
       return { ids, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : EXCLUDED) };
@@ -166,7 +165,7 @@ class BeamsOfPrompt {
 
   /** Whether the best running beam can still reach a better score than the worst answer. */
   #mayImprove(): boolean {
-    const { lengthPenalty, earlyStopping, maxNewTokens } = this.#options;
+    const { lengthPenalty, earlyStopping, maxNewTokens } = this.options;
     const [{ ids, score }] = this.running as [RunningBeam];
     const length = earlyStopping === "never" && lengthPenalty > 0 ? maxNewTokens : ids.length;
     const possible = score / length ** lengthPenalty;
@@ -186,20 +185,17 @@ interface Scored {
 
 /** Keeps the highest of many scores. */
 class Highest {
-  readonly #count: number;
   readonly #kept: Scored[] = [];
   #lowest = Number.NEGATIVE_INFINITY;
 
-  constructor(count: number) {
-    this.#count = count;
-  }
+  constructor(private readonly count: number) {}
 
   offer(score: number, beam: number, token: number): void {
-    if (this.#kept.length >= this.#count && score <= this.#lowest) return;
+    if (this.#kept.length >= this.count && score <= this.#lowest) return;
     let place = this.#kept.length;
     while (place > 0 && this.#kept[place - 1]!.score < score) place--;
     this.#kept.splice(place, 0, { score, beam, token });
-    if (this.#kept.length > this.#count) this.#kept.pop();
+    if (this.#kept.length > this.count) this.#kept.pop();
     this.#lowest = this.#kept.at(-1)!.score;
   }
 

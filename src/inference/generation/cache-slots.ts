@@ -15,8 +15,6 @@ const SPARE = 128;
 
 /** Memory for keys and values, one slot per text, `[slots, heads, positions, size]`: new ones are written in place; only growing copies. */
 export class CacheSlots {
-  readonly #layout: readonly SlotTensor[];
-  readonly #tablesOf: (positions: number) => Record<string, Tensor>;
   #tables: Record<string, Tensor> = {};
   #data: Float32Array<ArrayBuffer>[] = [];
   #slots = 0;
@@ -27,10 +25,10 @@ export class CacheSlots {
   readonly #views = new Map<string, Record<string, Tensor>>();
 
   /** @param tablesOf returns inputs that depend on the number of tokens in a slot */
-  constructor(layout: readonly SlotTensor[], tablesOf: (positions: number) => Record<string, Tensor> = () => ({})) {
-    this.#layout = layout;
-    this.#tablesOf = tablesOf;
-  }
+  constructor(
+    private readonly layout: readonly SlotTensor[],
+    private readonly tablesOf: (positions: number) => Record<string, Tensor> = () => ({}),
+  ) {}
 
   get count(): number {
     return this.#slots;
@@ -43,11 +41,11 @@ export class CacheSlots {
     this.#slots = Math.max(slots, this.#slots);
     if (positions > before) {
       this.#positions = Math.ceil(positions / STEP) * STEP;
-      this.#tables = this.#tablesOf(this.#positions);
+      this.#tables = this.tablesOf(this.#positions);
     }
     const fits = this.#slots * this.#positions <= this.#space;
     if (!fits) this.#space = this.#slots * Math.ceil(this.#positions / SPARE) * SPARE;
-    this.#data = this.#layout.map(({ heads, size }, i) => {
+    this.#data = this.layout.map(({ heads, size }, i) => {
       const from = this.#data[i];
       const to = fits ? from! : new Float32Array(this.#space * heads * size);
       if (fits && this.#positions === before) return to;
@@ -64,7 +62,7 @@ export class CacheSlots {
 
   /** Copies the first `length` positions of a slot into another. */
   copy(from: number, to: number, length: number): void {
-    this.#layout.forEach(({ heads, size }, i) => {
+    this.layout.forEach(({ heads, size }, i) => {
       const slot = this.#positions * size;
       for (let head = 0; head < heads; head++) {
         const start = (from * heads + head) * slot;
@@ -81,7 +79,7 @@ export class CacheSlots {
    */
   write(first: number, starts: readonly number[], positions: number, written: Float32Array): void {
     let from = 0;
-    this.#layout.forEach(({ heads, size }, i) => {
+    this.layout.forEach(({ heads, size }, i) => {
       const data = this.#data[i]!;
       starts.forEach((start, slot) => {
         for (let head = 0; head < heads; head++) {
@@ -98,7 +96,7 @@ export class CacheSlots {
     const key = `${first} ${count}`;
     const known = this.#views.get(key);
     if (known) return known;
-    const views = this.#layout.map(({ input, heads, size }, i) => {
+    const views = this.layout.map(({ input, heads, size }, i) => {
       const slot = heads * this.#positions * size;
       const data = this.#data[i]!.subarray(first * slot, (first + count) * slot);
       return [input, float32([count, heads, this.#positions, size], data)] as const;

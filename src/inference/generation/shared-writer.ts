@@ -15,18 +15,15 @@ interface Waiting {
  * it (continuous batching, Yu et al., Orca, OSDI 2022).
  */
 export class SharedWriter {
-  readonly #decoder: CachedDecoder;
-  readonly #adapter: Tensors;
-  readonly #most: number;
   readonly #waiting: Waiting[] = [];
   #isWriting = false;
 
   /** @param most number of parallel answers: each keeps keys and values of all its tokens */
-  constructor(decoder: CachedDecoder, adapter: Tensors, most: number) {
-    this.#decoder = decoder;
-    this.#adapter = adapter;
-    this.#most = most;
-  }
+  constructor(
+    private readonly decoder: CachedDecoder,
+    private readonly adapter: Tensors,
+    private readonly most: number,
+  ) {}
 
   /** Generates the answers to prompts, which begin in this order. @throws the error of a failed run */
   async write(asked: readonly PromptRows[]): Promise<void> {
@@ -61,7 +58,7 @@ export class SharedWriter {
 
   async #run(): Promise<void> {
     this.#isWriting = true;
-    const reader = this.#decoder.reader(this.#adapter);
+    const reader = this.decoder.reader(this.adapter);
     const rows = new AnswerRows(reader);
     let begun: Waiting[] = [];
     try {
@@ -69,7 +66,7 @@ export class SharedWriter {
         this.#dropAbandoned();
         const [next] = this.#waiting;
         // Only one prompt begins at a time, because the other answers wait for it.
-        const hasSpace = next && rows.count + next.asked.rows.length <= this.#most && reader.join !== undefined;
+        const hasSpace = next && rows.count + next.asked.rows.length <= this.most && reader.join !== undefined;
         if (next && (rows.count === 0 || hasSpace)) {
           begun = [...begun.filter(({ isDone }) => !isDone()), this.#waiting.shift()!];
           await rows.begin([next.asked]);

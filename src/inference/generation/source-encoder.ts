@@ -18,15 +18,11 @@ export interface EncodedTexts {
 
 /** Compiled encoder of an adapted encoder-decoder, with the decoder's keys and values of the encoded text, computed once. */
 export class SourceEncoder {
-  readonly #graph: CompiledGraph;
-  readonly #keys: CompiledGraph;
-  readonly #maxLength: number;
-
-  private constructor(graph: CompiledGraph, keys: CompiledGraph, maxLength: number) {
-    this.#graph = graph;
-    this.#keys = keys;
-    this.#maxLength = maxLength;
-  }
+  private constructor(
+    private readonly graph: CompiledGraph,
+    private readonly keys: CompiledGraph,
+    private readonly maxLength: number,
+  ) {}
 
   /**
    * @param keys the decoder's keys and values, as functions of an input `encoder_hidden_states`
@@ -54,8 +50,8 @@ export class SourceEncoder {
    */
   async read(texts: readonly (readonly number[])[], adapter?: Tensors): Promise<EncodedTexts> {
     const positions = Math.max(...texts.map(({ length }) => length));
-    if (positions > this.#maxLength) {
-      throw new UserError(`a text of ${positions} tokens is longer than the ${this.#maxLength} that the model reads`);
+    if (positions > this.maxLength) {
+      throw new UserError(`a text of ${positions} tokens is longer than the ${this.maxLength} that the model reads`);
     }
     const shape = [texts.length, positions];
     const padding = ({ length }: readonly number[]): number[] => Array<number>(positions - length).fill(0);
@@ -67,9 +63,9 @@ export class SourceEncoder {
       shape,
       texts.flatMap((text) => [...text, ...padding(text)]),
     );
-    const { hidden } = await this.#graph.runAndKeep({ input_ids: ids, attention_mask: mask }, adapter);
+    const { hidden } = await this.graph.runAndKeep({ input_ids: ids, attention_mask: mask }, adapter);
     try {
-      return { keys: await this.#keys.runAndKeep({ encoder_hidden_states: hidden! }, adapter), mask };
+      return { keys: await this.keys.runAndKeep({ encoder_hidden_states: hidden! }, adapter), mask };
     } finally {
       hidden!.release();
     }
@@ -77,7 +73,7 @@ export class SourceEncoder {
 
   /** Frees the graphs. Encoded texts remain until they are released. */
   async release(): Promise<void> {
-    await this.#graph.release();
-    await this.#keys.release();
+    await this.graph.release();
+    await this.keys.release();
   }
 }

@@ -103,17 +103,14 @@ async function writeParquet(file: FileHandle, parts: VectorParts): Promise<void>
 
 /** Passes each row group to the file. */
 class FileBytes extends ByteWriter {
-  readonly #file: FileHandle;
-
-  constructor(file: FileHandle) {
+  constructor(private readonly file: FileHandle) {
     super();
-    this.#file = file;
   }
 
   async flush(): Promise<void> {
     const bytes = this.getBytes().slice();
     this.index = 0;
-    await writeFully(this.#file, bytes);
+    await writeFully(this.file, bytes);
   }
 
   override finish(): Promise<void> {

@@ -77,32 +77,31 @@ interface BatchSettings extends LengthSettings {
 export class Batches<Example extends { oncePerBatch?: readonly string[] }> implements RunLength {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
-  readonly #examples: List<Example>;
-  readonly #settings: BatchSettings;
   /** Epoch to which `#batches` belongs. */
   #epoch: number | undefined;
   /** Indices of the examples of each batch. */
   #batches: number[][] = [];
 
-  constructor(examples: List<Example>, settings: BatchSettings) {
+  constructor(
+    private readonly examples: List<Example>,
+    private readonly settings: BatchSettings,
+  ) {
     const { stepsPerEpoch, totalSteps } = runLength(settings, examples.length);
     this.stepsPerEpoch = stepsPerEpoch;
     this.totalSteps = totalSteps;
-    this.#examples = examples;
-    this.#settings = settings;
   }
 
   /** Returns the batch of a step. @param step from 0 */
   at(step: number): StepBatch<Example> {
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (epoch !== this.#epoch) {
-      const { seed, batchSize } = this.#settings;
-      this.#batches = epochBatches(seed, epoch, this.#examples, batchSize);
+      const { seed, batchSize } = this.settings;
+      this.#batches = epochBatches(seed, epoch, this.examples, batchSize);
       this.#epoch = epoch;
     }
     const batch = step - epoch * this.stepsPerEpoch;
     const batches = this.#batches;
-    const examplesOf = (chosen: readonly number[]): Example[] => chosen.map((i) => this.#examples.at(i)!);
+    const examplesOf = (chosen: readonly number[]): Example[] => chosen.map((i) => this.examples.at(i)!);
     return {
       examples: examplesOf(batches[batch]!),
       ahead: () => examplesOf(batches.slice(batch + 1, batch + 1 + PREFETCHED).flat()),

@@ -23,10 +23,6 @@ export interface BoundaryStatesOptions extends HiddenStateCacheOptions {
  * own for every boundary; and the output of a block is rounded as the cache would store it.
  */
 export class BoundaryStates {
-  readonly #model: AdaptedModel;
-  readonly #weights: Tensors;
-  readonly #runtime: Runtime;
-  readonly #options: BoundaryStatesOptions;
   readonly #cache: HiddenStateCache;
   readonly #blocks: CompiledBlock[] = [];
   readonly #width: number;
@@ -37,11 +33,12 @@ export class BoundaryStates {
   #cachesAll: boolean;
 
   /** @param weights of the model and the method; those of frozen blocks do not change */
-  constructor(model: AdaptedModel, weights: Tensors, runtime: Runtime, options: BoundaryStatesOptions) {
-    this.#model = model;
-    this.#weights = weights;
-    this.#runtime = runtime;
-    this.#options = options;
+  constructor(
+    private readonly model: AdaptedModel,
+    private readonly weights: Tensors,
+    private readonly runtime: Runtime,
+    private readonly options: BoundaryStatesOptions,
+  ) {
     this.#cache = new HiddenStateCache(options);
     this.#width = model.config.hiddenSize;
     this.#cachesAll = options.memory > 0 || options.openSpill !== undefined;
@@ -78,7 +75,7 @@ export class BoundaryStates {
     let flops = 0;
     for (const group of missing) {
       // The product of a single row sums in another order than that of several rows.
-      const atOnce = group.length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / group.length));
+      const atOnce = group.length === 1 ? 1 : Math.max(1, Math.floor(this.options.tokenBudget / group.length));
       for (let start = 0; start < group.texts.length; start += atOnce) {
         signal?.throwIfAborted();
         const [part, rows] = [group.texts, group.rows].map((all) => all.slice(start, start + atOnce));
@@ -103,7 +100,7 @@ export class BoundaryStates {
     ahead: () => readonly EncodedExample[],
   ): Promise<void> {
     for (const group of await this.#missing(texts, boundary, ahead, true)) {
-      const size = packedSize(group.length, this.#width, this.#options.format);
+      const size = packedSize(group.length, this.#width, this.options.format);
       for (const { index } of group.texts) if (!this.#cache.reserve(index, boundary, size)) this.#cachesAll = false;
     }
     this.#measure();
@@ -157,8 +154,8 @@ export class BoundaryStates {
     { boundary, missing, reserves }: { boundary: number | undefined; missing: Map<string, Missing>; reserves: boolean },
   ): Promise<Float32Array | undefined> {
     const { length } = text.encoding.inputIds;
-    const kept = await this.#cache.get(text.index, packedSize(length, this.#width, this.#options.format));
-    const rows = kept?.bytes && unpackRows(kept.bytes, this.#width, this.#options.format);
+    const kept = await this.#cache.get(text.index, packedSize(length, this.#width, this.options.format));
+    const rows = kept?.bytes && unpackRows(kept.bytes, this.#width, this.options.format);
     const counts = kept?.boundary ?? 0;
     const to = boundary ?? counts;
     if (counts === to && (rows || reserves || to === 0)) return rows;
@@ -172,7 +169,7 @@ export class BoundaryStates {
   }
 
   async #compute({ texts, from, counts, to, rows }: Missing) {
-    const { format } = this.#options;
+    const { format } = this.options;
     let packed: Uint8Array<ArrayBuffer>[] = [];
     let flops = 0;
     // The graph of every block is written from the whole model, and reads the same texts.
@@ -204,8 +201,8 @@ export class BoundaryStates {
   }
 
   async #compile(block: number): Promise<CompiledBlock> {
-    const graph = writeBlock(this.#model, block);
-    const compiled = await this.#runtime.compile(graph.outputs, this.#weights);
+    const graph = writeBlock(this.model, block);
+    const compiled = await this.runtime.compile(graph.outputs, this.weights);
     return { graph, compiled, flopsOf: countFlops(Object.values(graph.outputs)) };
   }
 }

@@ -36,16 +36,13 @@ interface Slot {
  * its entries and adds none.
  */
 export class HiddenStateCache {
-  readonly #options: HiddenStateCacheOptions;
   readonly #slots = new Map<number, Slot>();
   #bytes = 0;
   #fileBytes = 0;
   #file: SpillFile | undefined;
   #failure: string | undefined;
 
-  constructor(options: HiddenStateCacheOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: HiddenStateCacheOptions) {}
 
   /** Bytes kept in memory. */
   get bytes(): number {
@@ -114,14 +111,14 @@ export class HiddenStateCache {
       this.#bytes += size;
       return true;
     }
-    if (this.#options.openSpill === undefined) return false;
+    if (this.options.openSpill === undefined) return false;
     this.#slots.set(example, { boundary, size, place: this.#fileBytes, isReserved: true });
     this.#fileBytes += size;
     return true;
   }
 
   #fits(size: number): boolean {
-    return this.#bytes + size <= this.#options.memory;
+    return this.#bytes + size <= this.options.memory;
   }
 
   /** Drops all entries and removes the file. */
@@ -134,7 +131,7 @@ export class HiddenStateCache {
   async #write(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     if (this.#failure !== undefined) return false;
     try {
-      this.#file ??= await this.#options.openSpill?.();
+      this.#file ??= await this.options.openSpill?.();
       await this.#file?.write(place, bytes);
       return this.#file !== undefined;
     } catch (error) {

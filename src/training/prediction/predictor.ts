@@ -37,27 +37,17 @@ export interface OutputReader {
 
 /** An adapted model that only computes outputs of its head. */
 export class Predictor implements OutputReader {
-  /** Width of a row: the head's outputs, values read from them, features, or outputs and features. */
-  readonly #width: number;
-  readonly #budget: RunBudget;
-  readonly #readBy: ReadBy | undefined;
-  readonly #streams: readonly StreamInputs[];
-  readonly #graph: CompiledGraph;
   #released = false;
 
   private constructor(
-    budget: RunBudget,
-    width: number,
-    streams: readonly StreamInputs[],
-    graph: CompiledGraph,
-    readBy: ReadBy | undefined,
-  ) {
-    this.#width = width;
-    this.#budget = budget;
-    this.#readBy = readBy;
-    this.#streams = streams;
-    this.#graph = graph;
-  }
+    private readonly budget: RunBudget,
+
+    /** Width of a row: the head's outputs, values read from them, features, or outputs and features. */
+    private readonly width: number,
+    private readonly streams: readonly StreamInputs[],
+    private readonly graph: CompiledGraph,
+    private readonly readBy: ReadBy | undefined,
+  ) {}
 
   static async compile(
     model: AdaptedModel,
@@ -90,19 +80,19 @@ export class Predictor implements OutputReader {
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
     const sizes = texts.map(exampleSize);
-    const cut = cutMicroBatches(sizes, this.#budget);
+    const cut = cutMicroBatches(sizes, this.budget);
     const costs = cut.map((chosen) => costOf(chosen.map((i) => sizes[i]!.tokens)));
     const whole = costs.reduce((sum, cost) => sum + cost, 0);
     let done = 0;
     for (const [at, chosen] of cut.entries()) {
       signal?.throwIfAborted();
       const part = chosen.map((i) => texts[i]!);
-      const { inputs } = layOut(this.#streams, part);
-      const { logits } = await this.#graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);
+      const { inputs } = layOut(this.streams, part);
+      const { logits } = await this.graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);
       const values = asFloat32(logits!).data;
       let start = 0;
       for (const i of chosen) {
-        const end = start + (texts[i]!.rows?.length ?? 1) * this.#width;
+        const end = start + (texts[i]!.rows?.length ?? 1) * this.width;
         results[i] = values.slice(start, end);
         start = end;
       }
@@ -113,15 +103,15 @@ export class Predictor implements OutputReader {
   }
 
   #targetsOf(examples: readonly PredictedExample[]): Record<string, Tensor> {
-    if (!this.#readBy || !readerOf(this.#readBy)) return {};
-    return targetInputs(this.#readBy.objective, this.#budget.outputs, examples as readonly Pick<Targets, "targets">[]);
+    if (!this.readBy || !readerOf(this.readBy)) return {};
+    return targetInputs(this.readBy.objective, this.budget.outputs, examples as readonly Pick<Targets, "targets">[]);
   }
 
   /** Frees the graph. Further calls do nothing. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    await this.#graph.release();
+    await this.graph.release();
   }
 }
 

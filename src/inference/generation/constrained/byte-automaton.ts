@@ -31,9 +31,7 @@ const CONTINUATION_BYTES = 8;
 export class ByteAutomaton {
   /** Steps of computation so far. */
   readonly steps = new Steps();
-  readonly #root: Expression;
   readonly #continuations: Continuations;
-  readonly #tooWide: (expressions: readonly Expression[]) => Error;
   /** By the hash of their continuations. */
   #states = new Map<number, State>();
   #bytes = 0;
@@ -44,13 +42,11 @@ export class ByteAutomaton {
    */
   constructor(
     grammar: ByteGrammar,
-    root: Expression,
+    private readonly root: Expression,
     reach: number,
-    tooWide: (expressions: readonly Expression[]) => Error,
+    private readonly tooWide: (expressions: readonly Expression[]) => Error,
   ) {
-    this.#root = root;
     this.#continuations = new Continuations(grammar, reach, this.steps);
-    this.#tooWide = tooWide;
   }
 
   /** Approximate cached memory, in bytes. */
@@ -73,7 +69,7 @@ export class ByteAutomaton {
 
   /** State at the beginning of a text. */
   start(): State {
-    return this.#state([this.#continuations.whole(this.#root)]);
+    return this.#state([this.#continuations.whole(this.root)]);
   }
 
   /** The state after one more byte; null if no text continues with it. @throws the error of `tooWide` */
@@ -89,7 +85,7 @@ export class ByteAutomaton {
       this.steps.count += 1 + arcs.length;
       if (this.steps.isDue()) yield;
       seen += arcs.length;
-      if (seen > MOST_ARCS) throw this.#tooWide(expressionsOf(state.continuations));
+      if (seen > MOST_ARCS) throw this.tooWide(expressionsOf(state.continuations));
       for (const { from, to, target } of arcs) {
         if (to < byte) low = Math.max(low, to + 1);
         else if (from > byte) high = Math.min(high, from - 1);
@@ -172,7 +168,7 @@ export class ByteAutomaton {
     this.steps.count += continuations.length;
     if (continuations.length === 1) return continuations;
     const distinct = [...new Set(continuations)];
-    if (distinct.length > MOST_CONTINUATIONS) throw this.#tooWide(expressionsOf(distinct));
+    if (distinct.length > MOST_CONTINUATIONS) throw this.tooWide(expressionsOf(distinct));
     return distinct.sort((a, b) => a.fewest - b.fewest || a.id - b.id);
   }
 

@@ -19,22 +19,20 @@ export class ByteGrammar {
   #fewest: Float64Array = new Float64Array();
   /** For each sequence, the fewest bytes from each of its parts to its end. */
   readonly #fewestFrom = new Map<number, Float64Array>();
-  readonly #tooLarge: () => Error;
-  readonly #most: number;
   #parts = 0;
 
   /**
    * @param most expressions, and parts of all of them
    * @param tooLarge makes the error to throw if there are more
    */
-  constructor(most: number, tooLarge: () => Error) {
-    this.#most = most;
-    this.#tooLarge = tooLarge;
-  }
+  constructor(
+    private readonly most: number,
+    private readonly tooLarge: () => Error,
+  ) {}
 
   #add<Made extends Expression>(expression: Made, parts = 1): Made {
     this.#parts += parts;
-    if (this.#parts > this.#most) throw this.#tooLarge();
+    if (this.#parts > this.most) throw this.tooLarge();
     this.#all.push(expression);
     return expression;
   }

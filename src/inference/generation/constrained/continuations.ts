@@ -48,9 +48,6 @@ const PARTS_AT_ONCE = 1000;
 
 /** Makes continuations, each of them once. */
 export class Continuations {
-  readonly #grammar: ByteGrammar;
-  readonly #reach: number;
-  readonly #steps: Steps;
   readonly #end: Continuation;
   #known = new Map<string, Continuation>();
   #count = 0;
@@ -58,10 +55,11 @@ export class Continuations {
   bytes = 0;
 
   /** @param reach number of bytes within which {@link near} and {@link outline} distinguish continuations */
-  constructor(grammar: ByteGrammar, reach: number, steps: Steps) {
-    this.#grammar = grammar;
-    this.#reach = reach;
-    this.#steps = steps;
+  constructor(
+    private readonly grammar: ByteGrammar,
+    private readonly reach: number,
+    private readonly steps: Steps,
+  ) {
     this.#end = { id: this.#count++, expression: grammar.nothing, at: 0, low: 0, high: 0, next: undefined, fewest: 0 };
     this.#end.begins = { arcs: [], ends: true };
     this.#end.near = this.#end;
@@ -108,14 +106,14 @@ export class Continuations {
   #fewestOf(expression: Expression, at: number, low: number, high: number): number {
     switch (expression.kind) {
       case "words":
-        this.#steps.count += Math.ceil((high - low) / ROWS_A_STEP);
+        this.steps.count += Math.ceil((high - low) / ROWS_A_STEP);
         return expression.words.shortest(low, high) - at;
       case "sequence":
-        return this.#grammar.fewestBytesFrom(expression, at);
+        return this.grammar.fewestBytesFrom(expression, at);
       case "repeat":
-        return low === 0 ? 0 : low * this.#grammar.fewestBytes(expression.part);
+        return low === 0 ? 0 : low * this.grammar.fewestBytes(expression.part);
       default:
-        return this.#grammar.fewestBytes(expression);
+        return this.grammar.fewestBytes(expression);
     }
   }
 
@@ -129,8 +127,8 @@ export class Continuations {
       // A part that contains itself at its beginning adds nothing.
       if (seen.has(each) || each.fewest === Number.POSITIVE_INFINITY) continue;
       seen.add(each);
-      this.#steps.count += STEPS_TO_OPEN;
-      if (this.#steps.isDue()) yield;
+      this.steps.count += STEPS_TO_OPEN;
+      if (this.steps.isDue()) yield;
       const { expression, next } = each;
       if (!next) ends = true;
       else if (expression.kind === "byte") {
@@ -143,7 +141,7 @@ export class Continuations {
         }
       } else open.push(...this.#opened(each, expression, next));
     }
-    this.#steps.count += arcs.length;
+    this.steps.count += arcs.length;
     this.bytes += arcs.length * ARC_BYTES;
     continuation.begins = { arcs, ends };
     return continuation.begins;
@@ -156,7 +154,7 @@ export class Continuations {
     arcs: Arc[],
     open: Continuation[],
   ): void {
-    this.#steps.count += Math.ceil((high - low) / ROWS_A_STEP);
+    this.steps.count += Math.ceil((high - low) / ROWS_A_STEP);
     const { branches, ends } = expression.words.divide(low, high, at);
     if (ends) open.push(next);
     for (const { byte, ...rows } of branches) {
@@ -199,11 +197,11 @@ export class Continuations {
     let near: Continuation = known.near;
     for (const frame of frames.toReversed()) {
       const { expression, at, low, high } = frame;
-      const isFar = expression.kind === "repeat" && high > this.#reach;
+      const isFar = expression.kind === "repeat" && high > this.reach;
       near = this.#make(expression, at, low, isFar ? Number.POSITIVE_INFINITY : high, near);
       frame.near = near;
       near.near = near;
-      this.#steps.count++;
+      this.steps.count++;
     }
     return near;
   }
@@ -216,12 +214,12 @@ export class Continuations {
     if (continuation.outline !== undefined) return continuation.outline;
     const parts: string[] = [];
     let reached = 0;
-    for (let each = continuation; each.next && reached <= this.#reach; each = each.next) {
+    for (let each = continuation; each.next && reached <= this.reach; each = each.next) {
       const { expression, at, low, high, next, fewest } = each;
-      const isFar = expression.kind === "repeat" && low > this.#reach;
+      const isFar = expression.kind === "repeat" && low > this.reach;
       parts.push(isFar ? `${expression.id}` : `${expression.id},${at},${low},${high}`);
       reached += fewest - next.fewest;
-      this.#steps.count++;
+      this.steps.count++;
     }
     continuation.outline = parts.join(" ");
     this.bytes += continuation.outline.length;

@@ -16,7 +16,6 @@ export interface Member {
 
 /** JSON values (RFC 8259), with little white space. */
 export class JsonGrammar {
-  readonly grammar: ByteGrammar;
   /** Nothing, a space, or a line break with spaces. */
   readonly #blank: Expression;
   readonly #comma: Expression;
@@ -26,8 +25,7 @@ export class JsonGrammar {
   readonly #strings = new Map<string, Expression>();
   #any: Expression | undefined;
 
-  constructor(grammar: ByteGrammar) {
-    this.grammar = grammar;
+  constructor(readonly grammar: ByteGrammar) {
     const space = grammar.literal(" ");
     const line = grammar.sequence(grammar.literal("\n"), grammar.repeat(space, 0, INDENTATION));
     this.#blank = grammar.optional(grammar.choice(space, line));

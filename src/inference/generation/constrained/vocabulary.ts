@@ -9,20 +9,20 @@ export const LONGEST_TOKEN = 32;
 
 /** Tree of a vocabulary, whose paths are the tokens' bytes. Stored flat, each node before its descendants. */
 export class Vocabulary {
-  /** Bytes of each token, by id; undefined for tokens without text. */
-  readonly bytes: readonly (Uint8Array | undefined)[];
   /** Last byte and depth of each node. Node 0 is the root. */
   readonly byteOf: Uint8Array;
   readonly depthOf: Uint8Array;
   /** First node after the descendants of each node. */
   readonly endOf: Uint32Array;
-  /** Tokens sorted by their bytes. A node's tokens are those from its entry in `firstOf` up to the next node's. */
-  readonly tokens: Uint32Array;
   readonly firstOf: Uint32Array;
 
-  private constructor(bytes: readonly (Uint8Array | undefined)[], tokens: Uint32Array, nodes: Nodes) {
-    this.bytes = bytes;
-    this.tokens = tokens;
+  private constructor(
+    /** Bytes of each token, by id; undefined for tokens without text. */
+    readonly bytes: readonly (Uint8Array | undefined)[],
+    /** Tokens sorted by their bytes. A node's tokens are those from its entry in `firstOf` up to the next node's. */
+    readonly tokens: Uint32Array,
+    nodes: Nodes,
+  ) {
     this.byteOf = Uint8Array.from(nodes.byteOf);
     this.depthOf = Uint8Array.from(nodes.depthOf);
     this.endOf = Uint32Array.from(nodes.endOf);
@@ -67,15 +67,13 @@ const MANY = 2000;
 const SEVERAL = 24;
 
 class TreeOfTokens {
-  readonly #bytes: readonly (Uint8Array | undefined)[];
-  readonly #tokens: Uint32Array;
-  readonly #nodes: Nodes;
   readonly #sorted: Uint32Array;
 
-  constructor(bytes: readonly (Uint8Array | undefined)[], tokens: Uint32Array, nodes: Nodes) {
-    this.#bytes = bytes;
-    this.#tokens = tokens;
-    this.#nodes = nodes;
+  constructor(
+    private readonly bytes: readonly (Uint8Array | undefined)[],
+    private readonly tokens: Uint32Array,
+    private readonly nodes: Nodes,
+  ) {
     this.#sorted = new Uint32Array(tokens.length);
   }
 
@@ -88,7 +86,7 @@ class TreeOfTokens {
       else yield* this.build(next, from, to, depth + 1);
       yield;
     }
-    this.#nodes.endOf[node] = this.#nodes.byteOf.length;
+    this.nodes.endOf[node] = this.nodes.byteOf.length;
   }
 
   #buildAtOnce(byte: number, low: number, high: number, depth: number): void {
@@ -96,11 +94,11 @@ class TreeOfTokens {
     for (const [from, to] of this.#branches(low, high, depth)) {
       this.#buildAtOnce(this.#byteAt(from, depth), from, to, depth + 1);
     }
-    this.#nodes.endOf[node] = this.#nodes.byteOf.length;
+    this.nodes.endOf[node] = this.nodes.byteOf.length;
   }
 
   #open(byte: number, low: number, high: number, depth: number): number {
-    const { byteOf, depthOf, endOf, firstOf } = this.#nodes;
+    const { byteOf, depthOf, endOf, firstOf } = this.nodes;
     this.#sort(low, high, depth);
     byteOf.push(byte);
     depthOf.push(depth);
@@ -121,12 +119,12 @@ class TreeOfTokens {
 
   /** A byte of the token at an index; -1 after its end. */
   #byteAt(place: number, depth: number): number {
-    return this.#bytes[this.#tokens[place]!]![depth] ?? -1;
+    return this.bytes[this.tokens[place]!]![depth] ?? -1;
   }
 
   /** Sorts tokens by one of their bytes. Tokens that have ended are first. */
   #sort(low: number, high: number, depth: number): void {
-    const tokens = this.#tokens;
+    const tokens = this.tokens;
     if (high - low < SEVERAL) {
       for (let i = low + 1; i < high; i++) {
         const token = tokens[i]!;
