@@ -19,12 +19,10 @@ export interface LengthTable {
   value(...at: number[]): number;
 }
 
-/** Returns a table's shape for texts padded to `length`, a number or a symbol. */
 export function tableShape<Length extends Dimension>({ axes }: LengthTable, length: Length): (Length | Dimension)[] {
   return axes.map((axis) => (axis === "position" ? length : axis === "distance" ? product([2, length]) : axis));
 }
 
-/** Computes the table for texts padded to `length`. */
 export function makeTable({ dtype, axes, value }: LengthTable, length: number): Tensor<"float32" | "int32"> {
   const shape = tableShape({ dtype, axes, value }, length) as number[];
   const size = elementsOf(shape);

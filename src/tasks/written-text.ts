@@ -7,7 +7,6 @@ import type { Example } from "./example.ts";
 export const LOSS_ON = ["assistant", "last", "all"] as const;
 export type LossOn = (typeof LOSS_ON)[number];
 
-/** A text that a language model reads and learns to generate. */
 export interface WrittenText {
   ids: number[];
   /** Whether each token counts, `[ids]`. */
@@ -15,9 +14,8 @@ export interface WrittenText {
 }
 
 /**
- * Tokens of an example, with those that count. A conversation, or a prompt with its completion, is formatted by the model's chat
- * template if it has one; otherwise the text is unchanged and the end-of-text token is appended.
- * @throws UserError if the chat template refuses the conversation, or a conversation has no template.
+ * Tokens of an example, with those that count. A conversation, or a prompt with its completion, is formatted by the
+ * model's chat template if it has one; otherwise the text is unchanged and the end-of-text token is appended.
  */
 export function writtenText(example: Example, tokenizer: Tokenizer, lossOn: LossOn): WrittenText {
   const { text, textPair, tools } = example;
@@ -37,7 +35,6 @@ export function writtenText(example: Example, tokenizer: Tokenizer, lossOn: Loss
   return { ids: ended, counts: ended.map((_, i) => i >= start) };
 }
 
-/** Turns of an example that the chat template formats; undefined if it does not. */
 function messagesOf(
   { messages, text, textPair, place }: Example,
   { chatTemplate }: Tokenizer,
@@ -54,7 +51,6 @@ function messagesOf(
   ];
 }
 
-/** @throws UserError of the work, with the place where the example was read. */
 function withPlace<T>({ place }: Example, work: () => T): T {
   try {
     return work();
@@ -64,16 +60,13 @@ function withPlace<T>({ place }: Example, work: () => T): T {
   }
 }
 
-/** Separates a prompt and its completion by a line break, unless there is white space between them. */
 export const separator = (prompt: string, completion: string): string =>
   /\s$/.test(prompt) || /^\s/.test(completion) ? "" : "\n";
 
-/** Token ids of a text, with the special tokens that the tokenizer adds. */
 const plainIds = (tokenizer: Tokenizer, text: string): number[] => [
   ...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds,
 ];
 
-/** Length of the common beginning of two lists of ids. */
 function sharedLength(ids: readonly number[], others: readonly number[]): number {
   let length = 0;
   while (length < others.length && ids[length] === others[length]) length++;

@@ -36,20 +36,15 @@ const MOST_ELEMENTS = 2 ** 28;
 const FIXED_FACTOR = 4;
 const FIXED_ELEMENTS = 2 ** 24;
 
-/** Writes the nodes of a network into a graph, in order. */
 export class NetworkWriter {
   readonly #network: Network;
   readonly #context: ForwardContext;
   readonly #input: (name: string) => Operand;
-  /** Prefix of tensor names that the model's own names omit. */
   readonly #prefix: string;
   readonly #values = new Map<string, Operand>();
   readonly #isTrained: boolean;
-  /** Values that receive a gradient. */
   readonly #trained = new Set<string>();
-  /** Values that depend on the network's inputs. */
   readonly #varying = new Set<string>();
-  /** Elements that may still be computed from the network's own tensors. */
   #fixedLeft: number;
 
   /**
@@ -72,22 +67,18 @@ export class NetworkWriter {
     this.#fixedLeft = Math.max(FIXED_ELEMENTS, FIXED_FACTOR * own);
   }
 
-  /** Returns a written value, an input or a tensor. */
   value(name: string): Value {
     return asValue(this.#context.graph, this.#operand(name));
   }
 
-  /** Returns a written value. */
   operand(name: string): Operand | undefined {
     return this.#values.get(name);
   }
 
-  /** Replaces a value. */
   replace(name: string, value: Value): void {
     this.#values.set(name, value);
   }
 
-  /** Writes a node. @throws UserError naming it if the operator is not supported, or not in this form. */
   write(node: NetworkNode): void {
     if (node.op === "If") this.#writeBranch(node);
     else this.#writeNode(node);
@@ -118,7 +109,6 @@ export class NetworkWriter {
     }
   }
 
-  /** Writes the branch that a node's condition, which must be known, selects. */
   #writeBranch(node: NetworkNode): void {
     const condition = node.inputs[0] ? this.#operand(node.inputs[0]) : undefined;
     const [holds] = (condition && !isValue(condition) && numbersOf(condition)) || [];
