@@ -28,6 +28,8 @@ export interface MethodCosts {
   /** Assumed length of the sequence, or of both sequences of an encoder-decoder. Attention's share grows with it. */
   sequenceLength: number;
   costs: MethodCost[];
+  /** Trainable parameters on average over a run, by the planned curve of the freezing schedule; undefined if nothing freezes. */
+  average?: number;
   /** Forward operations per token of the adapted linear layers and of their adapters only. */
   adaptedLayers: { base: number; adapter: number };
 }
@@ -56,6 +58,9 @@ export function methodCosts(
   if (frozen.size > 0) {
     costs.push(costOf("all frozen", { ...model, trainable: left }, trace, sequenceLength));
   }
+  const [start, end] = costs.map(({ trainable }) => trainable);
+  const share = definition.leftOnAverage?.(options);
+  const average = share !== undefined && end !== undefined && Math.round(end + share * (start! - end));
   if (frozenBlocks > 0) {
     const trained = trainedByBlock(model);
     if (frozenBlocks > trained.length) {
@@ -71,6 +76,7 @@ export function methodCosts(
     head: ofHead.reduce((sum, { shape }) => sum + elementsOf(shape as readonly number[]), 0),
     sequenceLength,
     costs,
+    ...(average !== false && { average }),
     adaptedLayers: adaptedLayers(adaptation),
   };
 }
