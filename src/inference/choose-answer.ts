@@ -2,12 +2,9 @@ import { UserError } from "../errors.ts";
 import { type LabelProbability, ranked, softmax } from "../tasks/probabilities.ts";
 import type { ComputeOptions, FineTunedModel } from "./fine-tuned-model.ts";
 
-/** The chosen one of several allowed answers. */
 export interface ChosenAnswer {
-  /** The likeliest answer. */
   label: string;
   probability: number;
-  /** All answers, likeliest first. */
   labels: LabelProbability[];
 }
 

@@ -24,12 +24,10 @@ export interface ComputeOptions {
 /** Maximum number of outputs in memory at once: 838 examples of 10,000 labels take 34 MB. */
 const MOST_OUTPUTS = 2 ** 23;
 
-/** Decoder and settings with which a language model generates. */
 export interface CompiledWriter extends GenerationSettings {
   decoder: CachedDecoder;
 }
 
-/** Parts of a model, each compiled at its first use. */
 interface Compilable {
   predictor: OutputReader;
   featured: OutputReader;
@@ -46,7 +44,6 @@ export class CompiledModel {
 
   private constructor(
     compile: Compile,
-    /** Objective of the model, and its parameters before training. */
     private readonly trained?: { objective: Objective; untrained: Tensors<"float32"> },
   ) {
     this.#compile = compile;
@@ -140,7 +137,6 @@ export class CompiledModel {
     }
   }
 
-  /** Decoder and settings for generation. @throws UserError if the model was released */
   writer(): Promise<CompiledWriter> {
     return this.#once("writer");
   }
@@ -159,7 +155,6 @@ export class CompiledModel {
     }
   }
 
-  /** Frees the compiled parts. Further calls do nothing. */
   async release(): Promise<void> {
     const { predictor, featured, writer } = this.#made;
     this.#released = true;

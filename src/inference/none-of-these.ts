@@ -2,7 +2,6 @@ import type { Adapter } from "../base-models/adapter.ts";
 import { UserError } from "../errors.ts";
 import { noveltyThreshold } from "../training/novelty/novelty.ts";
 
-/** Label for a text that is unlike those of all classes. */
 export const NONE = "none of these";
 
 /**

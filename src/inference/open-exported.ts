@@ -14,7 +14,6 @@ import { CompiledModel } from "./compiled-model.ts";
 import { EXPORTED_INPUTS, ExportedOutputs } from "./exported-outputs.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
-/** Output of an exported model that embeds, and of one that labels. */
 const [VECTOR, LOGITS] = ["sentence_embedding", "logits"];
 
 /**
@@ -58,7 +57,6 @@ export async function openExported(
   return new FineTunedModel(base, adapter, CompiledModel.ofOutputs(outputs));
 }
 
-/** Maximum number of tokens of a text, as the tokenizer's files say. */
 async function textLength(files: ModelFiles): Promise<number> {
   const settings = (await readJson(files, "tokenizer_config.json")) as { model_max_length?: unknown } | undefined;
   const length = settings?.model_max_length;

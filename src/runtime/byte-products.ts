@@ -5,7 +5,6 @@ import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.t
 
 const [ROWS, WIDTH, OUTPUTS] = [8, 64, 16];
 
-/** A compiled graph. */
 interface Compiled {
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
@@ -39,5 +38,4 @@ export async function saturatesByteProducts(
   }
 }
 
-/** Whether sums of `WIDTH` ones are smaller than that. */
 export const areSaturated = (sums: Float32Array): boolean => sums.some((sum) => Math.abs(sum - WIDTH) > WIDTH / 100);

@@ -1,7 +1,6 @@
 /** A computation that pauses every few milliseconds, so that its caller can do other work. */
 export type Sliced<Found> = Generator<void, Found>;
 
-/** Milliseconds of computation between two pauses. */
 const SLICE = 20;
 
 /**
@@ -24,7 +23,6 @@ export async function inSlices<Found>(
   }
 }
 
-/** Runs a computation without pauses. */
 export function atOnce<Found>(computing: Sliced<Found>): Found {
   for (;;) {
     const { done, value } = computing.next();

@@ -1,6 +1,4 @@
-/** Longest time, in milliseconds, for which a computation keeps the event loop to itself. */
 const LONGEST = 50;
-/** Items that are sorted, and numbers that are read, without giving way. */
 const RUN = 2 ** 13;
 const NUMBERS = 2 ** 17;
 
@@ -32,7 +30,6 @@ export class Turns {
     }
   }
 
-  /** Returns what `use` returns for each item. @throws the signal's reason */
   async map<Item, Result>(items: Iterable<Item>, use: (item: Item) => Result): Promise<Result[]> {
     const results: Result[] = [];
     for (const item of items) {

@@ -44,11 +44,9 @@ export async function* layerGradients(
   }
 }
 
-/** Examples, and the loss whose gradients are computed. */
 export interface GradientBatch {
   objective: Objective;
   examples: readonly TrainingExample[];
-  /** Limit on tokens per micro-batch. */
   tokenBudget: number;
   signal?: AbortSignal | undefined;
 }

@@ -71,7 +71,6 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   }
 }
 
-/** State of training that a step uses and changes. */
 interface StepContext {
   step: CurrentStep;
   batches: Batches<TrainingExample>;

@@ -10,7 +10,6 @@ export type ReplicaRunner = (
   signal?: AbortSignal,
 ) => AsyncGenerator<Record<string, Tensor>, void>;
 
-/** Other machines that compute for a run: the graphs of its steps, or the steps of replicas. */
 export interface OtherMachines extends StepMachines {
   /** Like {@link StepMachines.share}, for replicas. @param own the same step, compiled here */
   shareReplicas(model: AdaptedModel, weights: Tensors, own: TrainingStep): ReplicaRunner;

@@ -3,7 +3,6 @@ import type { EncodedSplit, Evaluation } from "./evaluation/evaluate.ts";
 import type { TellDone } from "./progress.ts";
 import type { RolloutRecord } from "./records.ts";
 
-/** Generates the examples of a run while it trains: the current model's answers to prompts, with their rewards. */
 export interface Rollout {
   /**
    * Generates the examples of a step.
@@ -19,7 +18,6 @@ export interface Rollout {
   evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation>;
   /** Why no answer can have taught anything so far; undefined if one could. */
   readonly taughtNothing: string | undefined;
-  /** Notes for the user, such as rewards that failed. */
   readonly notes: string[];
   release(): Promise<void>;
 }

@@ -7,14 +7,11 @@ import type { StepRecord } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** Parameters of a saved run. */
 type SavedValues = Pick<TrainingState, "parameters" | "start">;
 
-/** The parameters that a run trains, and their counts. */
 export class TrainedParameters {
   /** Names of all parameters that train at any time: those of the method, the trained part of the head, and the backbone if it trains. */
   readonly names: readonly string[];
-  /** Tensors by these names, which training changes in place. */
   readonly tensors: Tensors<"float32">;
   readonly #head: ReadonlySet<string>;
   readonly #trainedHead: readonly string[];
@@ -89,12 +86,10 @@ export class TrainedParameters {
     return this.names.filter((name) => !frozenBlocks?.has(name));
   }
 
-  /** Parameters of the head that train. */
   get headCount(): number {
     return this.#sizeOf(this.#trainedHead);
   }
 
-  /** A copy of all trained parameters. */
   copy(): Tensors<"float32"> {
     return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
   }

@@ -8,13 +8,11 @@ import type { TextReader } from "./text-reader.ts";
 const EXCLUDED = -1e9;
 
 interface Beam {
-  /** Generated tokens. */
   ids: readonly number[];
   score: number;
 }
 
 interface RunningBeam extends Beam {
-  /** The generated tokens, if a grammar constrains them. */
   held: HeldAnswer | undefined;
 }
 
@@ -23,9 +21,7 @@ interface FinishedBeam extends Beam {
   whole: boolean;
 }
 
-/** A beam extended by one token. */
 interface Continuation extends Beam {
-  /** Index of the beam that it extends. */
   from: number;
   ends: boolean;
 }
@@ -72,9 +68,7 @@ export async function beamSearch(
   return all.map(({ best }) => [...best]);
 }
 
-/** The beams of one prompt. */
 class BeamsOfPrompt {
-  /** The `numBeams` running beams, best first. */
   running: RunningBeam[];
   #finished: FinishedBeam[];
 
@@ -92,7 +86,6 @@ class BeamsOfPrompt {
     this.#finished = this.running.map(({ ids }) => ({ ids, score: EXCLUDED, whole: false }));
   }
 
-  /** The best complete answer, or the best running beam if there is none. */
   get best(): readonly number[] {
     const [first] = this.#finished as [FinishedBeam];
     return first.whole ? first.ids : this.running[0]!.ids;
@@ -174,7 +167,6 @@ class BeamsOfPrompt {
   }
 }
 
-/** Sorts by score, best first; equal scores keep their order. */
 const descending = <T extends Beam>(beams: readonly T[]): T[] => [...beams].sort((a, b) => b.score - a.score);
 
 interface Scored {
@@ -183,7 +175,6 @@ interface Scored {
   token: number;
 }
 
-/** Keeps the highest of many scores. */
 class Highest {
   readonly #kept: Scored[] = [];
   #lowest = Number.NEGATIVE_INFINITY;

@@ -16,7 +16,6 @@ import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** Options of a reader. */
 export interface ReaderOptions {
   /** Ids of the source text for each text, for an encoder-decoder. */
   sources?: readonly (readonly number[])[];
@@ -109,7 +108,6 @@ export class CachedDecoder {
     return this.open(adapter, options);
   }
 
-  /** Frees the graph. Its readers cannot read afterwards. */
   async release(): Promise<void> {
     await this.graph.release();
     await this.encoder?.release();
@@ -145,7 +143,6 @@ async function compileInPlace(
   return { graph, layout, rotaries, maxLength, rounds: options.answers === true };
 }
 
-/** Keys or values of an attention: an input of one run, and an output of the previous one. */
 interface CacheTensor {
   input: string;
   output: string;
@@ -155,7 +152,6 @@ interface CacheTensor {
 
 interface CacheLayout {
   caches: readonly CacheTensor[];
-  /** Caches of the text that the encoder has read. */
   sourceCaches: readonly CacheTensor[];
   maxLength: number;
 }
@@ -170,11 +166,9 @@ function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): CacheT
 
 type Inputs = Record<string, Tensor | KeptTensor>;
 
-/** Empty keys and values. */
 const emptyCaches = (caches: readonly CacheTensor[], texts: number): Inputs =>
   Object.fromEntries(caches.map(({ input, heads, size }) => [input, float32([texts, heads, 0, size])]));
 
-/** Outputs that are inputs of the next run. */
 const taken = (caches: readonly CacheTensor[], results: Record<string, KeptTensor>): Inputs =>
   Object.fromEntries(caches.map(({ input, output }) => [input, results[output]!]));
 
@@ -185,7 +179,6 @@ function release(inputs: Inputs): void {
   for (const tensor of Object.values(inputs)) if (tensor instanceof KeptTensor) tensor.release();
 }
 
-/** Encoded source texts, one per decoder text. */
 class SourceTexts {
   /** Index of each text's source among the encoded texts. */
   #sources: readonly number[];

@@ -5,7 +5,6 @@ import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import { CacheSlots, type SlotTensor } from "./cache-slots.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** Tokens in a slot. */
 interface ReadText {
   ids: number[];
   /** Number of tokens from the start whose keys and values another text with the same beginning would share to the bit. */
@@ -33,7 +32,6 @@ export interface InPlaceGraph {
   rounds: boolean;
 }
 
-/** Cosines and sines of all positions before `count`, by input name. */
 const rotaryInputs = (rotaries: InPlaceGraph["rotaries"], count: number): Record<string, Tensor> =>
   Object.fromEntries(
     [...rotaries].flatMap(([name, rotary]) => {
@@ -65,11 +63,8 @@ export class InPlaceReader implements TextReader {
   readonly #leastRows: number;
   /** Whether one token of the only text is read with another token, which is then removed. */
   readonly readsPairs: boolean;
-  /** The text in each slot. */
   #read: ReadText[] = [];
-  /** Slot of each text. */
   #slotOf: number[] = [];
-  /** Previous content of the first slot. */
   #left: ReadText;
   /** Output arrays of runs with one token per text, by the number of texts: the results of the first such run. */
   readonly #results = new Map<number, Tensors>();
@@ -185,7 +180,6 @@ export class InPlaceReader implements TextReader {
     return logits;
   }
 
-  /** Reads one more token of every text. */
   async #readTokens(tokens: readonly number[]): Promise<Float32Array[]> {
     const count = Math.max(tokens.length, this.#leastRows);
     const ids = Array<number>(count).fill(0);

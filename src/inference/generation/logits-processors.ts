@@ -1,12 +1,10 @@
 import type { AllowedTokens, AnswerConstraint } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 
-/** Constraint on answers. */
 export interface Constrained {
   constraint?: AnswerConstraint | undefined;
 }
 
-/** Options that change the scores of the next token. */
 export type ScoreRules = Pick<
   GenerationOptions,
   "maxNewTokens" | "minNewTokens" | "repetitionPenalty" | "presencePenalty" | "frequencyPenalty" | "noRepeatNgramSize"
@@ -51,7 +49,6 @@ function penalise(scores: Float32Array, ids: readonly number[], penalty: number)
   for (const id of new Set(ids)) scores[id] = scores[id]! < 0 ? scores[id]! * penalty : scores[id]! / penalty;
 }
 
-/** Penalizes tokens that an answer contains already, by presence and frequency. */
 function penaliseOwn(
   scores: Float32Array,
   own: readonly number[],

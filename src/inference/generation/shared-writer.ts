@@ -2,11 +2,9 @@ import type { Tensors } from "../../graph/tensor.ts";
 import { AnswerRows, type PromptRows } from "./answer-rows.ts";
 import type { CachedDecoder } from "./cached-decoder.ts";
 
-/** A prompt in the queue. */
 interface Waiting {
   asked: PromptRows;
   isDone(): boolean;
-  /** Receives an error. */
   fail(error: unknown): void;
 }
 

@@ -8,7 +8,6 @@ import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeEncoded } from "../../training/step-graph.ts";
 
-/** Encoded texts. */
 export interface EncodedTexts {
   /** Keys and values of the decoder's attention to them, `[texts, heads, positions, size]`, by output name. */
   keys: Record<string, KeptTensor>;
@@ -16,7 +15,6 @@ export interface EncodedTexts {
   mask: Tensor<"int64">;
 }
 
-/** Compiled encoder of an adapted encoder-decoder, with the decoder's keys and values of the encoded text, computed once. */
 export class SourceEncoder {
   private constructor(
     private readonly graph: CompiledGraph,

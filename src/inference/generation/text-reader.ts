@@ -19,6 +19,5 @@ export interface TextReader {
   forget?(count: number): void;
   /** Reads new texts in addition to the current ones. @returns logits like {@link read}, only for the new ones */
   join?(prompts: readonly (readonly number[])[]): Promise<Float32Array[]>;
-  /** Frees the caches. */
   release(): void;
 }

@@ -10,7 +10,6 @@ const PAIR_COST = 1 / 1024;
 /** Upper limit on the outputs of a run, 128 MiB of float32: those of a language model are as wide as its vocabulary. */
 const OUTPUT_BUDGET = 2 ** 25;
 
-/** Size that an example adds to a run. */
 export interface ExampleSize {
   /** Tokens of all its texts. */
   tokens: number;
@@ -27,16 +26,12 @@ export const sizeOf = ({ texts = [], ...own }: Omit<EncodedExample, "index">): E
     { tokens: 0, rows: 0 },
   );
 
-/** Upper limits of one run. */
 export interface RunBudget {
   tokens: number;
-  /** Outputs per row. */
   outputs: number;
-  /** Whether padding counts as tokens. */
   padsRows: boolean;
 }
 
-/** Returns the limits of one run of a model. @param tokens most tokens of a run */
 export const runBudget = (
   { architecture, labelCount }: Pick<AdaptedModel, "architecture" | "labelCount">,
   tokens: number,
@@ -46,7 +41,6 @@ export const runBudget = (
   padsRows: architecture.kind === "encoder" && architecture.padsRows === true,
 });
 
-/** Expected cost of one run, in tokens. */
 const runCost = (tokens: number, pairs: number): number => RUN_COST + tokens + pairs * PAIR_COST;
 
 /** Expected cost of a micro-batch, in tokens: shares of the costs are shares of the time. @param lengths of its examples, longest first */
@@ -56,7 +50,6 @@ export const costOf = (lengths: readonly number[]): number =>
     lengths.length * lengths[0]! ** 2,
   );
 
-/** Whether this many tokens, pairs of padded positions and outputs are too much for one run. */
 const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: number): boolean =>
   tokens > budget.tokens || pairs > budget.tokens ** 2 || outputs > OUTPUT_BUDGET;
 

@@ -28,7 +28,6 @@ export interface Calibration {
   steps: ConfidenceStep[];
 }
 
-/** How to run the model's graph over examples. */
 interface PredictingOptions {
   tokenBudget: number;
   signal?: AbortSignal | undefined;
@@ -38,7 +37,6 @@ interface PredictingOptions {
 const MOST_OUTPUTS = 2 ** 23;
 const ENOUGH_EXAMPLES = 1000;
 
-/** Losses whose outputs become probabilities. */
 export type ProbabilityLoss = Exclude<LinearLoss, "squared">;
 
 /**

@@ -6,7 +6,6 @@ import { GOLDEN, mix } from "./mix.ts";
 export interface MaskIdentity {
   seed: number;
   step: number;
-  /** Number of the dropout layer within the model. */
   layer: number;
   /** Probability that a unit is dropped, from 0 up to, but not including, 1. */
   probability: number;

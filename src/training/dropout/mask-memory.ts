@@ -1,6 +1,5 @@
 import { fillRowModule } from "./fill-row-module.ts";
 
-/** How a row is drawn. */
 export interface Draws {
   /** A 16-bit draw below it gives 0. */
   threshold: number;
@@ -12,7 +11,6 @@ type FillRow = (from: number, to: number, key: number, key2: number, threshold: 
 
 const [BYTES, VECTORS, PAGE] = [4, 32, 2 ** 16];
 
-/** WebAssembly memory in which masks are drawn, eight numbers at a time. */
 export class MaskMemory {
   readonly #memory = new WebAssembly.Memory({ initial: 0 });
   readonly #fillRow: FillRow;

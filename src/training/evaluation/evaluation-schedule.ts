@@ -5,7 +5,6 @@ import type { TrainOptions } from "../train-options.ts";
 import { Evaluator } from "./evaluate.ts";
 import { learningNotes } from "./learning-notes.ts";
 
-/** Decides when an evaluation of a run is due, and runs it. */
 export class ScheduledEvaluations {
   readonly #taken: EvaluationRecord[];
   /** Steps done at the latest evaluation. A saved state does not contain the evaluation before the first step. */
@@ -22,12 +21,10 @@ export class ScheduledEvaluations {
     this.#latest = resume && (this.#taken.at(-1)?.step ?? 0);
   }
 
-  /** Whether the evaluation before the first step is done, to which later evaluations are compared. */
   get begun(): boolean {
     return this.#latest !== undefined;
   }
 
-  /** Notes for the user if the run learned nothing. */
   get notes(): string[] {
     if (this.length.totalSteps === 0) return [];
     const { taughtNothing } = this.options.rollout ?? {};

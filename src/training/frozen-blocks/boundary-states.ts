@@ -11,7 +11,6 @@ import { type PackedFormat, packedSize, packRows, unpackRows } from "./packed-ro
 
 export interface BoundaryStatesOptions extends HiddenStateCacheOptions {
   format: PackedFormat;
-  /** Maximum number of tokens of one run. */
   tokenBudget: number;
 }
 
@@ -26,10 +25,8 @@ export class BoundaryStates {
   readonly #cache: HiddenStateCache;
   readonly #blocks: CompiledBlock[] = [];
   readonly #width: number;
-  /** States of the texts of the current batch, by index. */
   readonly #batchStates = new Map<number, Float32Array>();
   #largestSizes = { memory: 0, file: 0 };
-  /** Whether all computed states could be cached. */
   #cachesAll: boolean;
 
   /** @param weights of the model and the method; those of frozen blocks do not change */
@@ -44,7 +41,6 @@ export class BoundaryStates {
     this.#cachesAll = options.memory > 0 || options.openSpill !== undefined;
   }
 
-  /** Largest sizes of the cache in memory and in the file, in bytes. */
   get largest(): { memory: number; file: number } {
     return this.#largestSizes;
   }
@@ -111,7 +107,6 @@ export class BoundaryStates {
     return { [BOUNDARY]: this.#joined(texts.map((text) => this.#batchStates.get(text.index)!)) };
   }
 
-  /** Frees the blocks' graphs and the cache, including its file. */
   async release(): Promise<void> {
     this.#batchStates.clear();
     for (const { compiled } of this.#blocks) await compiled.release();
@@ -207,7 +202,6 @@ export class BoundaryStates {
   }
 }
 
-/** Texts of one length whose states are computed from one boundary to another. */
 interface Missing {
   length: number;
   from: number;

@@ -2,20 +2,16 @@
 export interface SpillFile {
   write(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   read(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Closes and removes the file. */
   remove(): Promise<void>;
 }
 
 export interface HiddenStateCacheOptions {
-  /** Maximum number of bytes in memory. */
   memory: number;
   /** Opens the storage for states beyond that limit. If undefined, they are not cached. */
   openSpill?: (() => Promise<SpillFile>) | undefined;
 }
 
-/** Cached states of an example. */
 export interface CachedStates {
-  /** Number of blocks after which these are the hidden states. */
   boundary: number;
   /** Undefined if only their place is reserved, see {@link HiddenStateCache.reserve}. */
   bytes: Uint8Array<ArrayBuffer> | undefined;
@@ -44,12 +40,10 @@ export class HiddenStateCache {
 
   constructor(private readonly options: HiddenStateCacheOptions) {}
 
-  /** Bytes kept in memory. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Bytes kept in the file. */
   get fileBytes(): number {
     return this.#fileBytes;
   }
@@ -121,7 +115,6 @@ export class HiddenStateCache {
     return this.#bytes + size <= this.options.memory;
   }
 
-  /** Drops all entries and removes the file. */
   async release(): Promise<void> {
     this.#slots.clear();
     await this.#file?.remove();

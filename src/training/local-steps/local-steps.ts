@@ -17,10 +17,8 @@ import type { TrainedParameters } from "../trained-parameters.ts";
 import type { OuterOptimizer } from "./outer-optimizer.ts";
 import { PARAMETER, type ReplicaSteps } from "./replica.ts";
 
-/** Default number of replicas. */
 export const REPLICAS = 4;
 
-/** State of training that a round uses and changes. */
 interface RoundContext {
   step: CurrentStep;
   batches: Batches<TrainingExample>;
@@ -134,7 +132,6 @@ function replicasOf(
 
 type Results = Readonly<Record<string, Tensor>>;
 
-/** Means of the replicas' results in a step of a round, weighted by their examples. */
 function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[], i: number, where: string) {
   const weights = replicas.map(({ batches }) => (batches[i]!.length > 0 ? totalWeight(batches[i]!) : 0));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -169,7 +166,6 @@ async function all<Each>(values: AsyncIterable<Each>): Promise<Each[]> {
   return found;
 }
 
-/** Results whose names start with a prefix, by the rest of the name. */
 const named = (results: Results, prefix: string): Map<string, Tensor<"float32">> =>
   new Map(
     Object.entries(results)

@@ -14,11 +14,9 @@ export interface ReplicaSteps {
   /** Factor on every group's peak learning rate, by step. */
   factors: readonly number[];
   groups: readonly ParameterGroup[];
-  /** Whether to return the sums of the steps' gradients. */
   returnsGradients: boolean;
 }
 
-/** Prefix of the outputs of {@link advance} that hold parameters. */
 export const PARAMETER = "parameter:";
 
 /**
@@ -58,7 +56,6 @@ export async function advance(
   }
 }
 
-/** Shapes of the results of {@link advance}. */
 export function advancedShapes(
   { trained }: Pick<TrainingStep, "trained">,
   { batches, returnsGradients }: ReplicaSteps,

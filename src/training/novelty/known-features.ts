@@ -1,8 +1,6 @@
 import { Turns } from "../../runtime/turns.ts";
 
-/** Distribution of the features of the classes that a model was trained on. */
 export interface KnownFeatures {
-  /** Features per row. */
   width: number;
   /** `[classes, width]` */
   means: Float32Array;

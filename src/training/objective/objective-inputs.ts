@@ -2,7 +2,6 @@ import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Objective } from "../../tasks/losses/objective.ts";
 import type { Targets, TrainingExample } from "../../tasks/task-kind.ts";
 
-/** Input with the targets of examples, one after the other. */
 export function targetInputs(
   objective: Objective,
   outputs: number,

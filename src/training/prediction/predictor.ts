@@ -11,7 +11,6 @@ import { singleTexts } from "../batches/single-texts.ts";
 import { targetInputs } from "../objective/objective-inputs.ts";
 import { type AdaptedModel, type ReadBy, readerOf, writeInference } from "../step-graph.ts";
 
-/** Default limit on the tokens of one run of a predictor's graph. */
 export const TOKEN_BUDGET = 2048;
 
 export interface PredictorOptions {
@@ -25,12 +24,9 @@ export interface PredictorOptions {
   withFeatures?: boolean;
 }
 
-/** An example to predict for. It has targets if its kind of task reads the outputs within the graph. */
 export type PredictedExample = EncodedExample & Partial<Targets>;
 
-/** Computes outputs of a model's head. */
 export interface OutputReader {
-  /** As {@link Predictor.logits}. */
   logits(...asked: Parameters<Predictor["logits"]>): Promise<Float32Array[]>;
   release(): Promise<void>;
 }
@@ -107,7 +103,6 @@ export class Predictor implements OutputReader {
     return targetInputs(this.readBy.objective, this.budget.outputs, examples as readonly Pick<Targets, "targets">[]);
   }
 
-  /** Frees the graph. Further calls do nothing. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
@@ -115,7 +110,6 @@ export class Predictor implements OutputReader {
   }
 }
 
-/** Joins the arrays of each example's texts. */
 export function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
   if (examples.length === ofTexts.length) return ofTexts;
   let start = 0;

@@ -6,9 +6,7 @@ import type { AdaptedModel } from "../step-graph.ts";
 import { Predictor } from "./predictor.ts";
 
 export interface ReferenceOptions {
-  /** Maximum number of tokens of one run of the graph. */
   tokenBudget: number;
-  /** Aborts between two runs of the graph. */
   signal?: AbortSignal | undefined;
   /** Receives the number of examples read after each run. A returned promise is awaited. */
   onDone?: ((examples: number, of: number) => void | Promise<void>) | undefined;

@@ -8,14 +8,10 @@ import { refuseOverlap } from "./one-of.ts";
 import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
 
-/** Maximum number of expressions of a schema. */
 const MOST_EXPRESSIONS = 100_000;
-/** Maximum number of values, schemas or names in a list. */
 const MOST_LISTED = 100_000;
-/** Maximum nesting of schemas. */
 const DEEPEST = 64;
 
-/** Keywords about values of a type. */
 const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
   object: ["properties", "required", "additionalProperties", "propertyNames"],
   array: ["items", "prefixItems", "minItems", "maxItems"],
@@ -29,7 +25,6 @@ const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
 /** Keywords that define a value completely. The first of them counts. */
 const WHOLE = ["$ref", "const", "enum", "anyOf", "oneOf", "allOf"] as const;
 
-/** Keywords without constraints. */
 const NOTES = new Set([
   ...["$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example"],
   ...["deprecated", "readOnly", "writeOnly", "nullable", "discriminator", "contentEncoding", "contentMediaType"],
@@ -53,7 +48,6 @@ export function* grammarOfSchema(schema: unknown): Sliced<{ grammar: ByteGrammar
 
 class SchemaReader {
   readonly #json: JsonGrammar;
-  /** Expressions of `$ref`s, which may contain themselves. */
   readonly #references = new Map<string, Expression>();
   readonly #numbers = new Map<string, Expression>();
 
@@ -82,7 +76,6 @@ class SchemaReader {
     return (schema as Schema).nullable === true ? this.grammar.choice(found, this.grammar.literal("null")) : found;
   }
 
-  /** Reads several schemas. @param pathOf the path of one in the document, by its name */
   *#readAll(
     schemas: Iterable<readonly [name: string | number, schema: unknown]>,
     pathOf: (name: string) => string,
@@ -233,7 +226,6 @@ class SchemaReader {
   }
 }
 
-/** The types that a schema allows, or that its keywords are about. */
 function typesOf(schema: Schema, path: string): readonly TypeName[] {
   if (schema.type === undefined) {
     const about = TYPES.filter((type) => OF_TYPE[type].some((keyword) => schema[keyword] !== undefined));

@@ -1,17 +1,13 @@
 import type { Sliced } from "../../../runtime/slices.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES } from "./schema-values.ts";
 
-/** Maximum number of schemas in a `oneOf`, each of which is compared with all others. */
 const MOST_OPTIONS = 64;
-/** Maximum depth of followed `$ref`s and `anyOf`s. */
 const DEEPEST = 8;
 /** Maximum number of characters of enumerated values to read, and of values and properties to compare. */
 const MOST_COMPARED = 1e6;
 
-/** Properties that distinguish options. */
 interface Told {
   readonly types: readonly string[];
-  /** The values that an option names, as JSON. */
   readonly values: ReadonlySet<string> | undefined;
   /** For an object: its required properties with enumerated values. */
   readonly properties: ReadonlyMap<string, ReadonlySet<string>>;
@@ -75,7 +71,6 @@ function* toldOf(schema: Schema | undefined, document: unknown, path: string, us
   };
 }
 
-/** The values that a schema names. */
 function valuesOf(schema: Schema | undefined): readonly unknown[] | undefined {
   const values = schema?.const !== undefined ? [schema.const] : schema?.enum;
   if (!Array.isArray(values)) return undefined;

@@ -13,7 +13,6 @@ import { LONGEST_TOKEN, Vocabulary } from "./vocabulary.ts";
 /** A JSON schema, whose keywords are in docs/language-models.md. */
 export type JsonSchema = boolean | Readonly<Record<string, unknown>>;
 
-/** Number of schemas of a model whose states and costs are cached. */
 const KEPT_SCHEMAS = 8;
 /** Maximum cached memory of these and of the schemas of running answers, in bytes. */
 const KEPT_BYTES = 160e6;

@@ -32,7 +32,6 @@ export class Words {
     this.#starts = [0, ...starts];
   }
 
-  /** Bytes of all texts. */
   get size(): number {
     return this.#bytes.length;
   }
