@@ -11,7 +11,6 @@ export interface ChosenAnswer {
 /**
  * Chooses the likeliest of several answers to each prompt. Probabilities are those of whole answers, including the end token, as shares
  * of the total of all allowed answers.
- * @param choices allowed answers
  * @throws UserError if the model does not generate, or fewer than two different answers are allowed.
  */
 export async function chooseAnswers(

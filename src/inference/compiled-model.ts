@@ -57,10 +57,7 @@ export class CompiledModel {
     return new CompiledModel({ predictor: async () => outputs, featured: refuse, writer: refuse });
   }
 
-  /**
-   * @param adapter whose arrays are the default
-   * @param constantAdapter whether no call passes other arrays, so that the writer can use them as constants
-   */
+  /** @param adapter whose arrays are the default */
   static async compile(
     base: BaseModel,
     adapter: FittedAdapter,
@@ -90,7 +87,7 @@ export class CompiledModel {
     return compiled;
   }
 
-  /** Adds the base model's values to examples if the loss compares with them. @throws the signal's reason */
+  /** Adds the base model's values to examples if the loss compares with them. */
   async withReference(examples: PredictedExample[], signal?: AbortSignal): Promise<PredictedExample[]> {
     if (this.trained?.objective.reference === undefined) return examples;
     const { objective, untrained } = this.trained;
@@ -101,7 +98,6 @@ export class CompiledModel {
   /**
    * Computes outputs of the head as {@link Predictor.logits} does.
    * @param part `featured` returns each row with the features that the head's last layer reads, `[labels + width]`
-   * @throws UserError if the model was released, or an output is not finite
    */
   async outputs(
     part: "predictor" | "featured",
@@ -118,8 +114,6 @@ export class CompiledModel {
 
   /**
    * Computes outputs like {@link outputs} for each example in turn, so that memory need not hold those of all examples.
-   * @param encode encodes some of the examples
-   * @param width numbers of a row of outputs
    */
   async *outputsInTurn(
     part: "predictor" | "featured",

@@ -11,7 +11,6 @@ export const choosesClass = ({ head, objective }: Pick<TaskKind, "head" | "objec
 
 /**
  * Probability from which on a class is predicted.
- * @param asked a probability, or `auto:precision=0.95`: the lowest one for which that share of validation predictions was right
  * @throws UserError if it is neither, the adapter has no confidence data, or no threshold has this precision.
  */
 export function thresholdOf(asked: string, { confidence, task }: AdapterDescription): number {

@@ -10,7 +10,6 @@ import { FineTunedModel } from "./fine-tuned-model.ts";
 interface HostedAdapter {
   /** Adapters of one group differ only in their arrays, so one compiled graph computes all of them. */
   group: string;
-  /** @param alone whether the graph computes this adapter and no other */
   compile(runtime: Runtime, alone: boolean): Promise<CompiledModel>;
   modelOf(compiled: CompiledModel): FineTunedModel;
 }

@@ -100,7 +100,6 @@ const basesOf = (named: ReadonlyMap<string, Adapter>): AdapterDescription[] => [
   ...new Map([...named.values()].map(({ description }) => [keyOf(description), description])).values(),
 ];
 
-/** @param isOwn whether adapters use the base model that they name, rather than another one */
 function loadBase(
   over: readonly (readonly [string, Adapter])[],
   isOwn: boolean,

@@ -6,7 +6,6 @@ export const NONE = "none of these";
 
 /**
  * Novelty above which a text belongs to none of the classes.
- * @param share of the classes' own texts that may exceed it
  * @throws UserError if the share is invalid, the adapter has no novelty data, or there were too few validation examples.
  */
 export function noveltyLimit(

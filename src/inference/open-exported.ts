@@ -18,8 +18,6 @@ const [VECTOR, LOGITS] = ["sentence_embedding", "logits"];
 
 /**
  * Opens an exported encoder, whose ONNX file ONNX Runtime runs as it is: classes, scores, tags or vectors.
- * @param content what ONNX Runtime opens: the file's bytes or its path
- * @returns undefined if the files are no such model
  * @throws UserError if they are damaged
  */
 export async function openExported(

@@ -13,7 +13,6 @@ interface Compiled {
 /**
  * Whether products of signed bytes saturate: x86 processors without VNNI add pairs of products in 16 bits. Tests it
  * with the largest bytes, whose sums are known.
- * @param compile compiles a graph with signed products for the target
  */
 export async function saturatesByteProducts(
   compile: (outputs: Record<string, Value>, weights: Tensors) => Promise<Compiled>,

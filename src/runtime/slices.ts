@@ -3,11 +3,7 @@ export type Sliced<Found> = Generator<void, Found>;
 
 const SLICE = 20;
 
-/**
- * Runs a computation in slices, between which timers, signals and other requests run.
- * @param ended called after each slice: whether the result is no longer needed
- * @returns undefined if the result is no longer needed
- */
+/** Runs a computation in slices, between which timers, signals and other requests run. */
 export async function inSlices<Found>(
   computing: Sliced<Found>,
   ended: () => boolean = () => false,

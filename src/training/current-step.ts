@@ -91,7 +91,6 @@ export class CurrentStep {
   /**
    * Compiles the step again if a check froze something. A matrix that freezes at a step takes part in it, and is absent from the next.
    * The old step is released only after the new one is compiled, so that after a failure one step is left to release.
-   * @returns seconds that it took; 0 if nothing froze
    */
   async compileAfter({ frozen, blocks }: FreezingCheck): Promise<number> {
     if (frozen.length === 0 && !blocks?.frozenBlocks) return 0;

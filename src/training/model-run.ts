@@ -28,8 +28,6 @@ export interface MicroBatchRunner {
   /**
    * Yields the outcome of each micro-batch, in their order.
    * @param step number of the optimizer step, from 0: selects the dropout masks
-   * @param microBatches functions, each of which makes its micro-batch when it is called
-   * @throws the signal's reason
    */
   outcomes(
     step: number,

@@ -171,10 +171,7 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
-/**
- * Whether the first metric is worse than that of `other` by more than the standard error of the difference.
- * @param times number of standard errors
- */
+/** Whether the first metric is worse than that of `other` by more than the standard error of the difference. */
 export function isClearlyWorse(
   { metrics, errors = {} }: EvaluationRecord,
   other: EvaluationRecord,

@@ -137,9 +137,6 @@ export function writeEncoded(model: AdaptedModel, { stream }: Pick<ForwardHooks,
 /**
  * Writes one training step of `model`: forward, loss and backward as one graph. Its outputs are `loss` `[]`
  * and `gradient:<name>` of every parameter that trains.
- * @param part whether it runs a part of a batch whose rows the objective couples: the objective's gradient with respect to the
- * outputs is an input (see {@link writeBatchCoupledLoss}), and `loss` is only the method's penalty
- * @param adds whether each gradient is added to an input `sum:<name>`
  */
 export function writeStep(
   model: AdaptedModel,

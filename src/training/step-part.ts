@@ -21,11 +21,6 @@ export function writePart(
 }
 
 export interface StepMachines {
-  /**
-   * Sends the machines the model as it trains from now on.
-   * @param model as it trains now
-   * @param weights of the model and the method; those that train are read again at each step
-   * @returns function that returns the runner of one of its graphs; `own` is the same graph, compiled here
-   */
+  /** Sends the machines the model as it trains from now on. */
   share(model: AdaptedModel, weights: Tensors): (part: StepPart, own: ModelRun) => MicroBatchRunner;
 }

@@ -102,9 +102,6 @@ export class TrainingStep {
    * Computes loss and gradients of a batch. They are the sums over its micro-batches in the order of the cut, so they equal those of the
    * batch in one piece, and are the same to the bit on any machine.
    * @param step number of the optimizer step, from 0: selects the dropout masks
-   * @param signal aborts between two runs of the graph
-   * @param ahead examples of the next batches
-   * @throws the signal's reason
    */
   async run(
     step: number,

@@ -20,10 +20,7 @@ export type RowOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | 
 export interface AnswerRow {
   options: RowOptions;
   random: RandomGenerator;
-  /**
-   * Receives each token, including the end token.
-   * @param isWhole whether the answer is complete without an end token, because its grammar allows no other token
-   */
+  /** Receives each token, including the end token. */
   take(token: number, likelihood: TokenLikelihood | undefined, isWhole: boolean): void;
   /** Called before and after each token: whether the caller needs no more tokens. */
   ended(): boolean;
@@ -55,14 +52,13 @@ interface RunningRow extends AnswerRow {
 export class AnswerRows {
   #running: RunningRow[] = [];
 
-  /** @param reader that has not read anything yet */
   constructor(private readonly reader: TextReader) {}
 
   get count(): number {
     return this.#running.length;
   }
 
-  /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. @throws UserError if a prompt is too long. */
+  /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. */
   async begin(asked: readonly PromptRows[]): Promise<void> {
     const promptOf = asked.flatMap(({ rows }, i) => rows.map(() => i));
     let logits: Float32Array[];

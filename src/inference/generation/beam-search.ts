@@ -34,10 +34,6 @@ export type BeamOptions = Omit<GenerationOptions, "temperature" | "topK" | "topP
  * Searches for the likeliest answer to each prompt with beams, as in transformers' `generate(num_beams=…)`: `numBeams`
  * beams are extended, complete answers are kept with their score over `length ** lengthPenalty`, and the search ends if no beam can
  * reach a better score.
- * @param reader that has not read anything yet
- * @param prompts ids, including special tokens
- * @param ended called before each token: whether the caller accepts the best answers so far
- * @returns the generated tokens for each prompt, including the end token
  */
 export async function beamSearch(
   reader: TextReader,
@@ -91,12 +87,7 @@ class BeamsOfPrompt {
     return first.whole ? first.ids : this.running[0]!.ids;
   }
 
-  /**
-   * Extends each beam by one token.
-   * @param logits of each running beam's next token; modified
-   * @param ended whether the caller needs no more tokens
-   * @returns index of the beam that each running beam extends; undefined if the search has ended
-   */
+  /** Extends each beam by one token. */
   async advance(logits: readonly Float32Array[], ended: () => boolean): Promise<number[] | undefined> {
     const { numBeams, earlyStopping } = this.options;
     const allowed: (AllowedTokens | undefined)[] = [];

@@ -31,7 +31,7 @@ export class CacheSlots {
     return this.#slots;
   }
 
-  /** Makes space for texts with this many tokens. @param used number of tokens of each existing text, which are kept */
+  /** Makes space for texts with this many tokens. */
   reserve(slots: number, positions: number, used: readonly number[]): void {
     if (slots <= this.#slots && positions <= this.#positions) return;
     const before = this.#positions;
@@ -69,8 +69,6 @@ export class CacheSlots {
 
   /**
    * Appends keys and values.
-   * @param first the first slot; the others follow it
-   * @param starts first position to write, by slot
    * @param written `[slots, heads, positions, size]` of each layout's tensor, one after the other
    */
   write(first: number, starts: readonly number[], positions: number, written: Float32Array): void {

@@ -33,10 +33,6 @@ export class CachedDecoder {
     private readonly encoder?: SourceEncoder,
   ) {}
 
-  /**
-   * @param constantAdapter whether no reader passes other parameters of the method, so that they are constants
-   * @throws UserError if the model has no `languageModel` head.
-   */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
@@ -99,11 +95,7 @@ export class CachedDecoder {
     );
   }
 
-  /**
-   * Makes a reader that has not read anything yet. Several readers may read in turn.
-   * @param adapter tensors of the method and the head, which replace those of the compiled model
-   * @throws UserError if sources of an encoder-decoder are missing.
-   */
+  /** Makes a reader that has not read anything yet. Several readers may read in turn. */
   reader(adapter?: Tensors, options: ReaderOptions = {}): TextReader {
     return this.open(adapter, options);
   }

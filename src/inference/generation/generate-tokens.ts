@@ -61,8 +61,6 @@ export function promptRows(
 /**
  * Generates answers to several prompts at once, one token each per step. An answer ends with an end token, which is included, or at its
  * length limit.
- * @param reader that has not read anything yet
- * @param prompts ids, including special tokens
  */
 export async function generateTokens(
   reader: TextReader,

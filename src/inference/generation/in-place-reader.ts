@@ -70,11 +70,6 @@ export class InPlaceReader implements TextReader {
   readonly #results = new Map<number, Tensors>();
   readonly readEach?: (ids: readonly number[]) => Promise<Float32Array[]>;
 
-  /**
-   * @param left state of a previous reader
-   * @param give receives this reader's state when it is released
-   * @param alone whether it reads only one text
-   */
   constructor(
     private readonly graph: InPlaceGraph,
     private readonly adapter: Tensors | undefined,
@@ -106,7 +101,7 @@ export class InPlaceReader implements TextReader {
     return logits;
   }
 
-  /** Reads new texts in addition to the current ones. @returns like {@link read}, only for the new ones */
+  /** Reads new texts in addition to the current ones. */
   async join(prompts: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const logits: Float32Array[] = [];
     const all = this.#read.length + prompts.length;
@@ -163,7 +158,6 @@ export class InPlaceReader implements TextReader {
     );
   }
 
-  /** @param outputs number of last tokens that get logits */
   async #readText(slot: number, ids: readonly number[], outputs: number): Promise<Float32Array[]> {
     if (this.graph.rounds && ids.length > 1 && ids.length % ROWS_AT_A_TIME === 1) {
       await this.#readText(slot, ids.slice(0, -2), 1);
@@ -194,7 +188,6 @@ export class InPlaceReader implements TextReader {
     return this.#slotOf.map((slot) => logits[slot]!);
   }
 
-  /** @param again whether the next run with as many texts may overwrite the results */
   async #run(
     first: number,
     texts: number,

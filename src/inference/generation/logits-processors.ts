@@ -18,9 +18,6 @@ export type ScoreRules = Pick<
  * no repeated n-grams, minimum length, forced tokens. If a grammar constrains answers, it alone decides which tokens are allowed,
  * including repetitions and the end.
  * @param scores `[vocabulary]`, logits or log-probabilities
- * @param ids tokens read and generated so far
- * @param written number of generated tokens at the end of `ids`
- * @param allowed tokens that the grammar allows next, if a grammar constrains answers
  */
 export function processScores(
   scores: Float32Array,

@@ -11,11 +11,6 @@ export class PromptLookup {
   #length = 3;
   #isGuess = false;
 
-  /**
-   * @param ids tokens read and generated
-   * @param most tokens to propose
-   * @param guesses whether to propose one token that followed the last token alone, which is rarely right
-   */
   propose(ids: readonly number[], most: number, guesses = false): readonly number[] {
     const last = (count: number, end = ids.length): string => ids.slice(Math.max(0, end - count), end).join();
     // The last tokens are looked up before they are indexed.

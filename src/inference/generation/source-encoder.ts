@@ -22,10 +22,6 @@ export class SourceEncoder {
     private readonly maxLength: number,
   ) {}
 
-  /**
-   * @param keys the decoder's keys and values, as functions of an input `encoder_hidden_states`
-   * @param weights of the model and the method, by name, including those that an adapter replaces at {@link read}
-   */
   static async compile(
     model: AdaptedModel,
     keys: Readonly<Record<string, Value>>,
@@ -41,11 +37,6 @@ export class SourceEncoder {
     return new SourceEncoder(graph, ofDecoder, maxLength);
   }
 
-  /**
-   * @param texts ids, including special tokens
-   * @param adapter tensors of the method, which replace those of the compiled model
-   * @throws UserError if a text is longer than the model reads.
-   */
   async read(texts: readonly (readonly number[])[], adapter?: Tensors): Promise<EncodedTexts> {
     const positions = Math.max(...texts.map(({ length }) => length));
     if (positions > this.maxLength) {

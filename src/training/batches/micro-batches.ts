@@ -43,7 +43,7 @@ export const runBudget = (
 
 const runCost = (tokens: number, pairs: number): number => RUN_COST + tokens + pairs * PAIR_COST;
 
-/** Expected cost of a micro-batch, in tokens: shares of the costs are shares of the time. @param lengths of its examples, longest first */
+/** Expected cost of a micro-batch, in tokens: shares of the costs are shares of the time. */
 export const costOf = (lengths: readonly number[]): number =>
   runCost(
     lengths.reduce((sum, length) => sum + length, 0),
@@ -56,7 +56,7 @@ const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: numb
 /** Budgets that fit in one run if a cut batch would go through the model twice: one run then takes about the memory of both. */
 const WHOLE_BATCH_BUDGETS = 3;
 
-/** Whether a batch with coupled rows goes through the model in one run. @param sizes of its texts @param budget of a micro-batch */
+/** Whether a batch with coupled rows goes through the model in one run. */
 export function fitsOneRun(sizes: readonly ExampleSize[], budget: RunBudget): boolean {
   const longest = sizes.reduce((most, { tokens }) => Math.max(most, tokens), 0);
   const tokens = budget.padsRows ? sizes.length * longest : sizes.reduce((sum, size) => sum + size.tokens, 0);
@@ -70,7 +70,6 @@ export function fitsOneRun(sizes: readonly ExampleSize[], budget: RunBudget): bo
  * is lowest. A micro-batch stays within the token budget, has at most as many pairs of padded positions as one text of that
  * length, and its outputs fit in memory; a longer example is alone in its micro-batch. The summed gradients of the micro-batches
  * equal those of the whole batch. Examples of equal length keep their order, so the cut is deterministic.
- * @returns indices into `sizes`, one list per micro-batch, longest example first
  */
 export function cutMicroBatches(sizes: readonly ExampleSize[], budget: RunBudget): number[][] {
   const lengths = sizes.map(({ tokens }) => tokens);

@@ -25,7 +25,6 @@ export interface LaidOutBatch {
 /**
  * Lays examples out as a model's inputs: flat rows of their tokens, one example after the other, and the position of each row
  * in the padded layout.
- * @param streams inputs that the model's texts need, from its forward context
  * @throws UserError if the model reads a second text and the kind of task provides none.
  */
 export function layOut(

@@ -16,8 +16,6 @@ const KNOWN_PRIOR = 0.2;
 /**
  * Finds the factor of outputs that minimizes their loss (temperature scaling, Guo et al. 2017). The search for the zero of the loss's
  * slope is false position with the Illinois rule.
- * @param options.known number of other rows to which the outputs are scaled already
- * @param options.turns gives way to the event loop
  */
 export async function bestFactor(
   rows: ScoredRows,

@@ -36,7 +36,6 @@ export class MaskMemory {
   /**
    * Fills `width` numbers of one of {@link arrays} from its number `start` on. Up to seven numbers after them may change, so rows are
    * filled in ascending order.
-   * @param key of the row, 32 bits, as is `key2`
    */
   fillRow(array: Float32Array, start: number, width: number, key: number, key2: number, draws: Draws): void {
     const from = array.byteOffset + start * BYTES;

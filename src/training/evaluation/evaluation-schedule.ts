@@ -38,7 +38,7 @@ export class ScheduledEvaluations {
     return step !== this.#latest && (step % evaluateEvery === 0 || step === totalSteps);
   }
 
-  /** Runs an evaluation. @param step steps done @throws the signal's reason; UserError if outputs are not finite */
+  /** Runs an evaluation. */
   async take(step: number, onProgress?: OnProgress): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
     const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.options;
     signal?.throwIfAborted();

@@ -29,7 +29,6 @@ export class BoundaryStates {
   #largestSizes = { memory: 0, file: 0 };
   #cachesAll: boolean;
 
-  /** @param weights of the model and the method; those of frozen blocks do not change */
   constructor(
     private readonly model: AdaptedModel,
     private readonly weights: Tensors,
@@ -53,13 +52,7 @@ export class BoundaryStates {
       : `hidden states of frozen blocks could not be kept in the run's folder (${failure}): those that did not fit in memory were computed again at each step`;
   }
 
-  /**
-   * Reads or computes the states of a batch for {@link rows}.
-   * @param boundary number of frozen blocks
-   * @param ahead texts of the next batches. If a state must be computed, theirs are computed with it as far as the cache can keep them,
-   * because a batch has few texts of the same length
-   * @returns floating-point operations done
-   */
+  /** Reads or computes the states of a batch for {@link rows}. */
   async prepare(
     texts: readonly EncodedExample[],
     boundary: number,
@@ -140,10 +133,7 @@ export class BoundaryStates {
     return [...missing.values()];
   }
 
-  /**
-   * Returns the cached states of a text at the boundary, or adds the text to `missing`.
-   * @param boundary undefined for the boundary at which the text's states were before the run was interrupted
-   */
+  /** Returns the cached states of a text at the boundary, or adds the text to `missing`. */
   async #find(
     text: EncodedExample,
     { boundary, missing, reserves }: { boundary: number | undefined; missing: Map<string, Missing>; reserves: boolean },

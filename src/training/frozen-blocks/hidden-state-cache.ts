@@ -53,7 +53,6 @@ export class HiddenStateCache {
     return this.#failure;
   }
 
-  /** @param size in bytes; an entry of another size belongs to another example */
   async get(example: number, size: number): Promise<CachedStates | undefined> {
     const slot = this.#slots.get(example);
     if (slot?.size !== size) return undefined;
@@ -64,7 +63,7 @@ export class HiddenStateCache {
     return { boundary, bytes };
   }
 
-  /** Stores states of an example and replaces those of an earlier boundary. @returns whether they are stored */
+  /** Stores states of an example and replaces those of an earlier boundary. */
   async put(example: number, boundary: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
@@ -92,7 +91,6 @@ export class HiddenStateCache {
 
   /**
    * Reserves the place that {@link put} would give states of this size, without the states: those that an interrupted run had.
-   * @returns whether they have a place
    */
   reserve(example: number, boundary: number, size: number): boolean {
     const known = this.#slots.get(example);

@@ -27,11 +27,7 @@ interface RoundContext {
   optimizer: OuterOptimizer;
 }
 
-/**
- * Checks that replicas can take local steps, if the settings ask for them.
- * @returns notes for the user
- * @throws UserError if they cannot.
- */
+/** Checks that replicas can take local steps, if the settings ask for them. @throws UserError if they cannot. */
 export function localStepsNotes(
   { localSteps, replicas, batchSize }: TrainingSettings,
   { afterStep, frozenBlocks }: Schedule,
@@ -62,8 +58,6 @@ export function localStepsNotes(
 /**
  * One round of DiLoCo (Douillard et al. 2023, arXiv 2311.08105): replicas take some steps alone, each with its part of every batch and a
  * new AdamW; then an outer optimizer uses their mean change as a gradient.
- * @param isDue whether an evaluation is due before a step; the round ends there
- * @returns whether the round was completed: false if the run's signal ended it
  * @throws UserError if a loss, a gradient or a parameter is not finite
  */
 export async function* trainRound(
@@ -143,7 +137,7 @@ function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[],
   return { loss, gradientNorm, flops };
 }
 
-/** Mean gradients of a step. @param sums each replica's gradients, summed over `count` steps */
+/** Mean gradients of a step. */
 function meanOf(sums: readonly Tensors<"float32">[], count: number): Map<string, Tensor<"float32">> {
   const factor = 1 / (count * sums.length);
   return new Map(

@@ -22,9 +22,6 @@ export const PARAMETER = "parameter:";
 /**
  * Takes a replica's steps with its own AdamW, then restores the parameters. Gradients are not clipped: the norms of gradients of few
  * examples differ, and clipping would shrink those of the examples that are most wrong, while AdamW bounds each step.
- * @param weights of the model and the method
- * @returns `losses` and gradient `norms` by step, total `flops`, each trained parameter, and the sum of each gradient if requested
- * @throws the signal's reason
  */
 export async function advance(
   step: TrainingStep,

@@ -23,8 +23,6 @@ type Matrix = Float64Array[];
  * Fits the means of classes and the shrunk covariance within them, and keeps the directions of the widest spread (by subspace
  * iteration): `Σ⁻¹ ≈ rest · I − axesᵀ axes`.
  * @param rows features `[width]` each
- * @param classes class of each row; every class has at least one row
- * @param turns gives way to the event loop
  */
 export async function fitKnownFeatures(
   rows: readonly Float32Array[],

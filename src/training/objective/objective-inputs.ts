@@ -18,10 +18,7 @@ export function targetInputs(
   return { targets: { dtype, shape: [size / sizeOf(shape), ...shape], data } as Tensor };
 }
 
-/**
- * Inputs with the targets of examples and the weights of their rows.
- * @param total weight of the whole batch, of which these examples may be a part: over the batch, the weights sum to 1
- */
+/** Inputs with the targets of examples and the weights of their rows. */
 export function objectiveInputs(
   objective: Objective,
   outputs: number,

@@ -60,11 +60,6 @@ export class Predictor implements OutputReader {
   /**
    * Computes the head's outputs for each example, `[rows, outputs]`, or the values read from them, `[rows, width]`, in the given order.
    * The rows of an example with several texts are those of each text in turn.
-   * @param adapter tensors of the method and the head for this call, which replace those of the compiled model
-   * @param signal aborts between two runs of the graph
-   * @param onDone receives the part of the work that is done after each run, as a number of examples, and the number of all examples: the
-   * longest texts come first, and take the longest. A returned promise is awaited
-   * @throws UserError if the predictor was released; the signal's reason.
    */
   async logits(
     examples: readonly PredictedExample[],

@@ -15,7 +15,6 @@ export interface ReferenceOptions {
 /**
  * Adds to the targets of examples the values that the model gives with `weights`, without dropout, if the objective compares with
  * them; otherwise returns the same examples.
- * @throws the signal's reason
  */
 export async function withReference<Example extends TrainingExample>(
   objective: Objective,

@@ -42,10 +42,6 @@ export class AnswerConstraint {
   /** The error with which every answer ends, if the grammar is too costly to follow. */
   #refusal: { error: unknown } | undefined;
 
-  /**
-   * @param memory receives the use of cached memory
-   * @param tooMuch makes the error to throw if following an answer from a state takes too many steps
-   */
   constructor(
     private readonly automaton: ByteAutomaton,
     readonly vocabulary: Vocabulary,
@@ -71,11 +67,6 @@ export class AnswerConstraint {
     return new HeldAnswer(this, this.automaton.start(), { steps: 0 }, false);
   }
 
-  /**
-   * @param most maximum number of tokens of an answer, including its end token
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @throws UserError if no answer is that short, the vocabulary cannot write one, or the grammar is too costly to follow
-   */
   async refuseUnlessPossible(most: number, ended: () => boolean = () => false): Promise<void> {
     if (this.#refusal) throw this.#refusal.error;
     const start = this.automaton.start();
@@ -130,13 +121,7 @@ export class AnswerConstraint {
     return { state: next, isWhole: next !== null && (yield* this.automaton.isWhole(next)) };
   }
 
-  /**
-   * The tokens that can continue an answer. The first call in a state walks through the vocabulary.
-   * @param effort of the answer; increased by this computation
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @returns undefined if the result is no longer needed
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
-   */
+  /** The tokens that can continue an answer. The first call in a state walks through the vocabulary. */
   async allowed(state: State, effort: Effort, ended: () => boolean): Promise<AllowedTokens | undefined> {
     const costs = await inSlices(this.#counted(this.#costsIn(state), state, effort), ended);
     return costs && new AllowedTokens(costs, this.automaton.ends(state));
@@ -255,12 +240,7 @@ export class HeldAnswer {
     return after && new HeldAnswer(this.constraint, after.state, this.effort, after.isWhole);
   }
 
-  /**
-   * The tokens that can continue the answer.
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @returns undefined if the result is no longer needed
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
-   */
+  /** The tokens that can continue the answer. */
   async allowed(ended: () => boolean = () => false): Promise<AllowedTokens | undefined> {
     if (!this.state) return new AllowedTokens(new Uint16Array(), false);
     return this.constraint.allowed(this.state, this.effort, ended);
@@ -281,8 +261,6 @@ export class AllowedTokens {
   /**
    * Masks, in place, tokens that cannot continue the answer, or after which it could not end in time.
    * @param scores `[vocabulary]`
-   * @param left number of tokens that the answer may still have, including its end token
-   * @param ends tokens that end it
    */
   apply(scores: Float32Array, left: number, ends: readonly number[]): void {
     const endScores = this.ends ? ends.map((id) => scores[id]!) : undefined;

@@ -31,10 +31,6 @@ export class ByteAutomaton {
   #states = new Map<number, State>();
   #bytes = 0;
 
-  /**
-   * @param reach bytes of the longest token; {@link near} ignores counts beyond it
-   * @param tooWide makes the error to throw if a text can be read in too many ways, from the expressions that come next
-   */
   constructor(
     grammar: ByteGrammar,
     private readonly root: Expression,
@@ -64,7 +60,7 @@ export class ByteAutomaton {
     return this.#state([this.#continuations.whole(this.root)]);
   }
 
-  /** The state after one more byte; null if no text continues with it. @throws the error of `tooWide` */
+  /** The state after one more byte; null if no text continues with it. */
   *step(state: State, byte: number): Sliced<State | null> {
     const known = state.steps[byte];
     if (known !== undefined) return known;
@@ -117,7 +113,7 @@ export class ByteAutomaton {
     return others < 0 ? state.continuations : state.continuations.slice(0, others);
   }
 
-  /** The arc with which a continuation ends in the fewest bytes. @param continuation is not the end */
+  /** The arc with which a continuation ends in the fewest bytes. */
   *soonest(continuation: Continuation): Sliced<Arc> {
     const { arcs } = continuation.begins ?? (yield* this.#continuations.open(continuation));
     this.steps.count += arcs.length;

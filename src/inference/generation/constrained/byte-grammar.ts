@@ -18,10 +18,6 @@ export class ByteGrammar {
   readonly #fewestFrom = new Map<number, Float64Array>();
   #parts = 0;
 
-  /**
-   * @param most expressions, and parts of all of them
-   * @param tooLarge makes the error to throw if there are more
-   */
   constructor(
     private readonly most: number,
     private readonly tooLarge: () => Error,
@@ -124,7 +120,7 @@ export class ByteGrammar {
     return made;
   }
 
-  /** Whether an expression may write nothing. @param expression holds no reference that is not filled in yet */
+  /** Whether an expression may write nothing. */
   mayBeEmpty(expression: Expression): boolean {
     switch (expression.kind) {
       case "byte":
@@ -175,10 +171,7 @@ const ALL: readonly ByteRange[] = [
 /** Last characters of one, two, three and four bytes in UTF-8. */
 const LENGTH_ENDS = [0x7f, 0x7ff, 0xffff, 0x10ffff];
 
-/**
- * One character of some, in UTF-8. Pauses after each range.
- * @param ranges of code points, in order, apart from each other
- */
+/** One character of some, in UTF-8. Pauses after each range. */
 export function* character(grammar: ByteGrammar, ranges: readonly ByteRange[]): Sliced<Expression> {
   const single: ByteRange[] = [];
   const longer: Expression[] = [];

@@ -45,7 +45,6 @@ export class Continuations {
   #count = 0;
   bytes = 0;
 
-  /** @param reach number of bytes within which {@link near} and {@link outline} distinguish continuations */
   constructor(
     private readonly grammar: ByteGrammar,
     private readonly reach: number,

@@ -70,7 +70,7 @@ export class JsonGrammar {
     return value;
   }
 
-  /** The same expression for the same arguments. @param min characters, as Unicode counts them */
+  /** The same expression for the same arguments. */
   string(min: number, max = Number.POSITIVE_INFINITY): Expression {
     const key = `${min}-${max}`;
     const made = this.#strings.get(key) ?? this.quoted(this.grammar.repeat(this.#character, min, max));
@@ -103,10 +103,6 @@ export class JsonGrammar {
     return this.#within("{", grammar.optional(grammar.sequence(member, more)), "}");
   }
 
-  /**
-   * @param prefix the first items
-   * @param item the other items; undefined if there are none
-   */
   *array(
     prefix: readonly Expression[],
     item: Expression | undefined,

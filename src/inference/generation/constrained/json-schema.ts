@@ -34,7 +34,6 @@ const NOTES = new Set([
  * The texts that are valid by a JSON schema, or some of them: objects that name their properties have no others, in the order in
  * which the schema names them; white space is little; numbers have 15 digits before the point at most.
  * @see https://json-schema.org/draft/2020-12
- * @throws UserError if a keyword is not supported, naming it and its place, or the schema is too large.
  */
 export function* grammarOfSchema(schema: unknown): Sliced<{ grammar: ByteGrammar; root: Expression }> {
   const grammar = new ByteGrammar(
@@ -58,7 +57,6 @@ class SchemaReader {
     this.#json = new JsonGrammar(grammar);
   }
 
-  /** @param path of the schema in the document, such as `#/properties/age` */
   *read(schema: unknown, path: string, depth: number): Sliced<Expression> {
     yield;
     if (depth > DEEPEST) throw refused(path, `is nested more than ${DEEPEST} deep; make it flatter`);

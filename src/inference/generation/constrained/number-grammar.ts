@@ -93,10 +93,7 @@ function parts(value: number): [whole: number, digits: string] {
   return [Number(whole), digits.replace(/0+$/, "")];
 }
 
-/**
- * The point and the digits after it, or nothing, of fractions between two.
- * @param high undefined for all below 1
- */
+/** The point and the digits after it, or nothing, of fractions between two. */
 function fractionBetween(grammar: ByteGrammar, low: string, high: string | undefined): Expression {
   const point = grammar.literal(".");
   const digit = grammar.oneOf(ALL_DIGITS);

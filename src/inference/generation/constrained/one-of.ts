@@ -13,13 +13,12 @@ interface Told {
   readonly properties: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** Receives the number of characters, values or properties that are read or compared. @throws UserError if there are too many */
+/** Receives the number of characters, values or properties that are read or compared. */
 type Use = (count: number) => void;
 
 /**
  * Checks `oneOf`, of which exactly one schema may match: no two may allow the same type or the same values, unless they name different
  * values of a property that both require.
- * @throws UserError if two schemas may match at once
  */
 export function* refuseOverlap(options: readonly unknown[], document: unknown, path: string): Sliced<void> {
   if (options.length > MOST_OPTIONS) throw refused(path, `has more than ${MOST_OPTIONS} schemas; write anyOf`);

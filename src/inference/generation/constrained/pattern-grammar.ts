@@ -63,8 +63,6 @@ const CONTROLS: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", 
  * alternatives
  * and repeats; `^` and `$` at the beginning and the end of an alternative.
  * Pauses after each part.
- * @param path of the pattern in the schema, for messages
- * @throws UserError if it is invalid, or has look-around, back references or other unsupported syntax
  */
 export function* ofPattern(grammar: ByteGrammar, pattern: string, path: string): Sliced<Expression> {
   if (pattern.length > LONGEST) {

@@ -29,7 +29,6 @@ export class Vocabulary {
     this.firstOf = Uint32Array.from(nodes.firstOf);
   }
 
-  /** @param bytes of each token, by id; undefined for tokens without text */
   static *build(bytes: readonly (Uint8Array | undefined)[]): Sliced<Vocabulary> {
     const tokens = writable(bytes);
     yield;

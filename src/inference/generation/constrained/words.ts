@@ -43,10 +43,7 @@ export class Words {
     return least;
   }
 
-  /**
-   * Divides rows that share their first `at` bytes by the next byte.
-   * @returns the branches, and whether one of the texts ends here
-   */
+  /** Divides rows that share their first `at` bytes by the next byte. */
   divide(low: number, high: number, at: number): { branches: Branch[]; ends: boolean } {
     const branches: Branch[] = [];
     // A text that begins others comes before them.
