@@ -11,7 +11,6 @@ const INPUTS: Readonly<Record<string, (encoding: EncodedExample["encoding"]) => 
   token_type_ids: ({ tokenTypeIds }) => tokenTypeIds,
 };
 
-/** Names of the inputs that an exported encoder may have. */
 export const EXPORTED_INPUTS: ReadonlySet<string> = new Set(Object.keys(INPUTS));
 
 /** Outputs of the head of an exported encoder, which pads texts to the longest of a run. */
@@ -21,7 +20,6 @@ export class ExportedOutputs implements OutputReader {
   readonly #padTokenId: number;
   #released = false;
 
-  /** @param width numbers of a row of the output */
   constructor(
     private readonly model: WholeModel,
     { output, width, padTokenId }: { output: string; width: number; padTokenId: number },
@@ -74,7 +72,6 @@ export class ExportedOutputs implements OutputReader {
     return Object.fromEntries(inputs);
   }
 
-  /** Frees the session. Further calls do nothing. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;

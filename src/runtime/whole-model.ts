@@ -1,6 +1,5 @@
 import type { InferenceSession, Tensor as OnnxTensor, TensorConstructor } from "onnxruntime-common";
 
-/** An input of a whole model. */
 export interface WholeModelInput {
   data: BigInt64Array<ArrayBuffer>;
   shape: readonly number[];
@@ -22,7 +21,6 @@ export class WholeModel {
     return this.session.outputNames;
   }
 
-  /** Runs the model. @returns the numbers of one output */
   async run(inputs: Readonly<Record<string, WholeModelInput>>, output: string): Promise<Float32Array> {
     const feeds: Record<string, OnnxTensor> = {};
     for (const [name, { data, shape }] of Object.entries(inputs)) feeds[name] = new this.Tensor("int64", data, shape);

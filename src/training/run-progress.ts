@@ -13,7 +13,6 @@ import type { TrainingState } from "./training-state.ts";
 /** Fields of a step's record that the step's outcome does not contain. */
 type StepFacts = Pick<StepRecord, "epoch" | "learningRate" | "gradientNorm" | "trainable" | "frozenBlocks" | "seconds">;
 
-/** Parts that training changes at each step. */
 export interface MovingParts {
   parameters: TrainedParameters;
   optimizer: Pick<AdamW, "state">;
@@ -28,14 +27,12 @@ const INFORMED = 0.95;
 
 type StartOptions = Pick<TrainOptions, "model" | "task" | "resume" | "startCounts" | "chanceLoss">;
 
-/** Progress of a run: counts steps, keeps the best parameters, and makes the state of a checkpoint. */
 export class RunProgress {
   readonly #state: Omit<TrainingState, "parameters" | "start" | "optimizer" | "method">;
   readonly #startCounts: boolean;
   /** If the start's loss is below this, training is likely to improve it, so the start remains the best only if it is clearly better. */
   readonly #yieldsBelow: number;
   readonly #started: number;
-  /** Steps done when the state was last requested. */
   #savedAt: number | undefined;
 
   constructor(
@@ -56,7 +53,6 @@ export class RunProgress {
     this.#started = performance.now() - this.#state.seconds * 1000;
   }
 
-  /** Optimizer steps done. */
   get step(): number {
     return this.#state.step;
   }
@@ -77,7 +73,6 @@ export class RunProgress {
     return evaluations.length - 1 - evaluations.findIndex((each) => Object.is(firstMetric(each), firstMetric(best)));
   }
 
-  /** Adds a finished step. @returns its record */
   addStep({ loss, tokens, flops, flopsSaved, rollout }: Omit<StepOutcome, "gradients">, facts: StepFacts): StepRecord {
     const step = this.#state.step++;
     this.#state.tokens += tokens;
@@ -90,7 +85,6 @@ export class RunProgress {
     return { kind: "step", step, ...facts, loss, frozen, tokens, ...(rollout && { rollout }) };
   }
 
-  /** Records the matrices and blocks that froze at a step. */
   addCheck({ step, frozen, blocks }: FreezingCheck): void {
     for (const name of frozen) this.#state.frozenAtStep[name] = step;
     for (let i = 0; i < (blocks?.frozenBlocks ?? 0); i++) this.#state.blocksFrozenAtStep.push(step);
@@ -109,7 +103,6 @@ export class RunProgress {
     this.#state.best = { epoch: evaluation.epoch, parameters: this.parts.parameters.copy() };
   }
 
-  /** Whether the state was requested after the last step. */
   get isSaved(): boolean {
     return this.#savedAt === this.#state.step;
   }
@@ -130,7 +123,6 @@ export class RunProgress {
     return [`training did not beat its starting point (${metric} ${value.toFixed(4)}), which is kept`];
   }
 
-  /** Result of the run. */
   end(rest: Pick<TrainingEnd, "kept" | "aborted">): TrainingEnd {
     const { parameters } = this.parts;
     const { step, trainableSum, trainableAtStart: start } = this.#state;
@@ -179,10 +171,7 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
-/**
- * Whether the first metric is worse than that of `other` by more than the standard error of the difference.
- * @param times number of standard errors
- */
+/** Whether the first metric is worse than that of `other` by more than the standard error of the difference. */
 export function isClearlyWorse(
   { metrics, errors = {} }: EvaluationRecord,
   other: EvaluationRecord,

@@ -15,17 +15,12 @@ import type { RolloutRecord } from "./training-records.ts";
 
 export interface StepSettings {
   objective: Objective;
-  /** Maximum number of tokens of a micro-batch. */
   tokenBudget: number;
-  /** Whether to use dropout, at the rates of the model's configuration. */
   dropout: boolean;
   /** Whether the backward pass computes each block again, instead of keeping the block's values from the forward pass. */
   recompute?: boolean | undefined;
-  /** Seed of the dropout masks. */
   seed: number;
-  /** Provides hidden states at the boundary of a model's frozen blocks. */
   boundaryStates?: BoundaryStates | undefined;
-  /** Machines that run the step's graphs instead of this process. */
   machines?: StepMachines | undefined;
 }
 
@@ -38,7 +33,6 @@ export interface StepOutcome {
   tokens: number;
   /** Floating-point operations done. */
   flops: number;
-  /** Generated answers that the step trained on, for runs that learn from rewards. */
   rollout?: RolloutRecord;
   /** Additional operations if no block were frozen. */
   flopsSaved: number;
@@ -53,7 +47,6 @@ export const isLargeSum = (shapes: readonly (readonly number[])[]): boolean =>
 
 /** A compiled training step. It takes a batch, in as many runs as needed, and returns its loss and gradients. */
 export class TrainingStep {
-  /** Gradient sums by output, if the graph computes them. */
   readonly #sums: Tensors<"float32"> | undefined;
   readonly #compile: StepCompiler;
   /** Graphs for the parts of a batch that needs several runs, if the objective couples its rows. */
@@ -64,7 +57,6 @@ export class TrainingStep {
   private constructor(
     private readonly model: AdaptedModel,
     private readonly settings: StepSettings,
-    /** Graph for a micro-batch, or for a whole batch if the objective couples its rows. */
     private readonly graph: StepGraph,
     compile: StepCompiler,
   ) {
@@ -98,12 +90,10 @@ export class TrainingStep {
     return new TrainingStep(model, settings, await compile.graph("step"), compile);
   }
 
-  /** Names and shapes of the parameters that have gradients. */
   get trained(): Map<string, readonly number[]> {
     return new Map(this.graph.own.gradientShapes.map(([output, shape]) => [output.slice(GRADIENT.length), shape]));
   }
 
-  /** Seconds that compiling took. */
   get compileSeconds(): number {
     return this.graph.own.compiled.compileSeconds;
   }
@@ -112,9 +102,6 @@ export class TrainingStep {
    * Computes loss and gradients of a batch. They are the sums over its micro-batches in the order of the cut, so they equal those of the
    * batch in one piece, and are the same to the bit on any machine.
    * @param step number of the optimizer step, from 0: selects the dropout masks
-   * @param signal aborts between two runs of the graph
-   * @param ahead examples of the next batches
-   * @throws the signal's reason
    */
   async run(
     step: number,
@@ -221,13 +208,11 @@ export class TrainingStep {
   }
 }
 
-/** A graph compiled here, and its runner: the graph itself, or other machines. */
 interface StepGraph {
   own: ModelRun;
   runner: MicroBatchRunner;
 }
 
-/** Compiles the graphs that a step may need. */
 interface StepCompiler {
   graph(part: StepPart): Promise<StepGraph>;
   /** The same graph, which adds its gradients to sums that are inputs. */

@@ -4,7 +4,6 @@ import type { TrainOptions } from "./train-options.ts";
 
 type Ends = Pick<TrainOptions, "settings" | "signal" | "timeUp" | "stopAfter">;
 
-/** Decides when a run stops. */
 export class Stopping {
   constructor(
     private readonly options: Ends,

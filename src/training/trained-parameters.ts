@@ -7,14 +7,11 @@ import type { AdaptedModel } from "./step-graph.ts";
 import type { StepRecord } from "./training-records.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** Parameters of a saved run. */
 type SavedValues = Pick<TrainingState, "parameters" | "start">;
 
-/** The parameters that a run trains, and their counts. */
 export class TrainedParameters {
   /** Names of all parameters that train at any time: those of the method, the trained part of the head, and the backbone if it trains. */
   readonly names: readonly string[];
-  /** Tensors by these names, which training changes in place. */
   readonly tensors: Tensors<"float32">;
   readonly #head: ReadonlySet<string>;
   readonly #trainedHead: readonly string[];
@@ -22,12 +19,6 @@ export class TrainedParameters {
   /** Values before the first step, if {@link moveBack} will be called. */
   readonly start: Tensors<"float32"> | undefined;
 
-  /**
-   * @param weights at the run's start
-   * @param saved values to resume from, with those before the first step if parameters move back
-   * @param movesBack whether {@link moveBack} will be called
-   * @throws UserError if the saved values belong to other parameters
-   */
   constructor(
     private readonly model: AdaptedModel,
     private readonly schedule: Schedule,
@@ -70,14 +61,14 @@ export class TrainedParameters {
     });
   }
 
-  /** Parameters that train now, without the head. @param gradients of the latest step, if one was taken */
+  /** Parameters that train now, without the head. */
   count(gradients?: Tensors<"float32">): number {
     if (this.schedule.countTrainable) return this.schedule.countTrainable(this.tensors);
     const names = gradients?.keys() ?? this.#namesNow();
     return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
   }
 
-  /** Number of parameters that train in a step, and of frozen blocks. @param gradients of the step */
+  /** Number of parameters that train in a step, and of frozen blocks. */
   countNow(gradients: Tensors<"float32">): Pick<StepRecord, "trainable" | "frozenBlocks"> {
     const frozenBlocks = this.schedule.frozenBlocks?.().count;
     return { trainable: this.count(gradients), ...(frozenBlocks !== undefined && { frozenBlocks }) };
@@ -89,12 +80,10 @@ export class TrainedParameters {
     return this.names.filter((name) => !frozenBlocks?.has(name));
   }
 
-  /** Parameters of the head that train. */
   get headCount(): number {
     return this.#sizeOf(this.#trainedHead);
   }
 
-  /** A copy of all trained parameters. */
   copy(): Tensors<"float32"> {
     return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
   }
@@ -102,8 +91,6 @@ export class TrainedParameters {
   /**
    * Moves parameters part of the way back to their start: weights in between often predict better on other texts than either end
    * (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-   * @param share of the distance from the start that remains
-   * @returns function that undoes the move
    */
   moveBack(share: number): () => void {
     const trained = this.copy();

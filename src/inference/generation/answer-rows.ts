@@ -7,27 +7,20 @@ import { PromptLookup } from "./prompt-lookup.ts";
 import type { TextReader } from "./text-reader.ts";
 import { likelihoods, type TokenLikelihood } from "./token-likelihood.ts";
 
-/** Options of the likelihoods to report with an answer's tokens. */
 export interface LikelihoodOptions {
   /** Number of likeliest alternatives to report with each token's likelihood (default: likelihoods are not reported). */
   likeliest?: number | undefined;
 }
 
-/** Options of one answer. */
 export type RowOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | "earlyStopping" | "stop"> &
   GenerationTokens &
   Constrained &
   LikelihoodOptions;
 
-/** An answer to generate. */
 export interface AnswerRow {
   options: RowOptions;
-  /** Random generator for sampling. */
   random: RandomGenerator;
-  /**
-   * Receives each token, including the end token.
-   * @param isWhole whether the answer is complete without an end token, because its grammar allows no other token
-   */
+  /** Receives each token, including the end token. */
   take(token: number, likelihood: TokenLikelihood | undefined, isWhole: boolean): void;
   /** Called before and after each token: whether the caller needs no more tokens. */
   ended(): boolean;
@@ -37,22 +30,18 @@ export interface AnswerRow {
   onEnd?(): void;
 }
 
-/** A prompt with its answers. */
 export interface PromptRows {
   prompt: readonly number[];
   rows: readonly AnswerRow[];
 }
 
-/** An answer in progress. */
 interface RunningRow extends AnswerRow {
   /** Prompt and generated tokens; the model has not read the last token yet. */
   ids: number[];
-  /** Number of the prompt's tokens. */
   read: number;
   /** Logits of the next token; modified when it is chosen. */
   logits: Float32Array;
   lookup: PromptLookup;
-  /** The answer so far, if a grammar constrains it. */
   held: HeldAnswer | undefined;
 }
 
@@ -63,14 +52,13 @@ interface RunningRow extends AnswerRow {
 export class AnswerRows {
   #running: RunningRow[] = [];
 
-  /** @param reader that has not read anything yet */
   constructor(private readonly reader: TextReader) {}
 
   get count(): number {
     return this.#running.length;
   }
 
-  /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. @throws UserError if a prompt is too long. */
+  /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. */
   async begin(asked: readonly PromptRows[]): Promise<void> {
     const promptOf = asked.flatMap(({ rows }, i) => rows.map(() => i));
     let logits: Float32Array[];
@@ -104,7 +92,6 @@ export class AnswerRows {
     for (const [i, row] of this.#running.entries()) row.logits = logits[i]!;
   }
 
-  /** Chooses the next token of an answer. @returns whether the answer continues */
   async #write(row: RunningRow): Promise<boolean> {
     if (row.ended()) return false;
     try {

@@ -1,24 +1,19 @@
-/** Replacement character for the bytes of an incomplete character. */
 const INCOMPLETE = "\ufffd";
 
-/** Converts an answer's tokens to text as they are generated. Stop strings end the answer and are left out. */
 export class AnswerText {
   readonly #ids: number[] = [];
   /** Start of the tokens that are decoded together: some known tokens provide context for new ones. */
   #start = 0;
-  /** Number of tokens whose text was returned. */
   #known = 0;
   /** Text that may be the beginning of a stop string. */
   #pending = "";
   #stopped = false;
 
-  /** @param decode ids → text, without special tokens */
   constructor(
     private readonly decode: (ids: readonly number[]) => string,
     private readonly stop: readonly string[],
   ) {}
 
-  /** Whether a stop string occurred. */
   get stopped(): boolean {
     return this.#stopped;
   }

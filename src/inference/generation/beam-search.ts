@@ -8,13 +8,11 @@ import type { TextReader } from "./text-reader.ts";
 const EXCLUDED = -1e9;
 
 interface Beam {
-  /** Generated tokens. */
   ids: readonly number[];
   score: number;
 }
 
 interface RunningBeam extends Beam {
-  /** The generated tokens, if a grammar constrains them. */
   held: HeldAnswer | undefined;
 }
 
@@ -23,9 +21,7 @@ interface FinishedBeam extends Beam {
   whole: boolean;
 }
 
-/** A beam extended by one token. */
 interface Continuation extends Beam {
-  /** Index of the beam that it extends. */
   from: number;
   ends: boolean;
 }
@@ -38,10 +34,6 @@ export type BeamOptions = Omit<GenerationOptions, "temperature" | "topK" | "topP
  * Searches for the likeliest answer to each prompt with beams, as in transformers' `generate(num_beams=…)`: `numBeams`
  * beams are extended, complete answers are kept with their score over `length ** lengthPenalty`, and the search ends if no beam can
  * reach a better score.
- * @param reader that has not read anything yet
- * @param prompts ids, including special tokens
- * @param ended called before each token: whether the caller accepts the best answers so far
- * @returns the generated tokens for each prompt, including the end token
  */
 export async function beamSearch(
   reader: TextReader,
@@ -72,9 +64,7 @@ export async function beamSearch(
   return all.map(({ best }) => [...best]);
 }
 
-/** The beams of one prompt. */
 class BeamsOfPrompt {
-  /** The `numBeams` running beams, best first. */
   running: RunningBeam[];
   #finished: FinishedBeam[];
 
@@ -92,18 +82,12 @@ class BeamsOfPrompt {
     this.#finished = this.running.map(({ ids }) => ({ ids, score: EXCLUDED, whole: false }));
   }
 
-  /** The best complete answer, or the best running beam if there is none. */
   get best(): readonly number[] {
     const [first] = this.#finished as [FinishedBeam];
     return first.whole ? first.ids : this.running[0]!.ids;
   }
 
-  /**
-   * Extends each beam by one token.
-   * @param logits of each running beam's next token; modified
-   * @param ended whether the caller needs no more tokens
-   * @returns index of the beam that each running beam extends; undefined if the search has ended
-   */
+  /** Extends each beam by one token. */
   async advance(logits: readonly Float32Array[], ended: () => boolean): Promise<number[] | undefined> {
     const { numBeams, earlyStopping } = this.options;
     const allowed: (AllowedTokens | undefined)[] = [];
@@ -174,7 +158,6 @@ class BeamsOfPrompt {
   }
 }
 
-/** Sorts by score, best first; equal scores keep their order. */
 const descending = <T extends Beam>(beams: readonly T[]): T[] => [...beams].sort((a, b) => b.score - a.score);
 
 interface Scored {
@@ -183,7 +166,6 @@ interface Scored {
   token: number;
 }
 
-/** Keeps the highest of many scores. */
 class Highest {
   readonly #kept: Scored[] = [];
   #lowest = Number.NEGATIVE_INFINITY;

@@ -1,6 +1,5 @@
 import { float32, type Tensor } from "../../graph/tensor.ts";
 
-/** Cached keys or values of an attention, an input of each run. */
 export interface SlotTensor {
   input: string;
   heads: number;
@@ -19,12 +18,10 @@ export class CacheSlots {
   #data: Float32Array<ArrayBuffer>[] = [];
   #slots = 0;
   #positions = 0;
-  /** Total positions of all slots that the memory has space for. */
   #space = 0;
   /** Tensors by first slot and number of slots, so that unchanged ones are made once. */
   readonly #views = new Map<string, Record<string, Tensor>>();
 
-  /** @param tablesOf returns inputs that depend on the number of tokens in a slot */
   constructor(
     private readonly layout: readonly SlotTensor[],
     private readonly tablesOf: (positions: number) => Record<string, Tensor> = () => ({}),
@@ -34,7 +31,7 @@ export class CacheSlots {
     return this.#slots;
   }
 
-  /** Makes space for texts with this many tokens. @param used number of tokens of each existing text, which are kept */
+  /** Makes space for texts with this many tokens. */
   reserve(slots: number, positions: number, used: readonly number[]): void {
     if (slots <= this.#slots && positions <= this.#positions) return;
     const before = this.#positions;
@@ -60,7 +57,6 @@ export class CacheSlots {
     this.#views.clear();
   }
 
-  /** Copies the first `length` positions of a slot into another. */
   copy(from: number, to: number, length: number): void {
     this.layout.forEach(({ heads, size }, i) => {
       const slot = this.#positions * size;
@@ -73,8 +69,6 @@ export class CacheSlots {
 
   /**
    * Appends keys and values.
-   * @param first the first slot; the others follow it
-   * @param starts first position to write, by slot
    * @param written `[slots, heads, positions, size]` of each layout's tensor, one after the other
    */
   write(first: number, starts: readonly number[], positions: number, written: Float32Array): void {
@@ -91,7 +85,6 @@ export class CacheSlots {
     });
   }
 
-  /** Tensors of consecutive slots by input name, with the inputs that depend on their size. */
   tensors(first: number, count: number): Record<string, Tensor> {
     const key = `${first} ${count}`;
     const known = this.#views.get(key);

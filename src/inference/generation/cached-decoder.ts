@@ -16,7 +16,6 @@ import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** Options of a reader. */
 export interface ReaderOptions {
   /** Ids of the source text for each text, for an encoder-decoder. */
   sources?: readonly (readonly number[])[];
@@ -34,10 +33,6 @@ export class CachedDecoder {
     private readonly encoder?: SourceEncoder,
   ) {}
 
-  /**
-   * @param constantAdapter whether no reader passes other parameters of the method, so that they are constants
-   * @throws UserError if the model has no `languageModel` head.
-   */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
@@ -100,16 +95,11 @@ export class CachedDecoder {
     );
   }
 
-  /**
-   * Makes a reader that has not read anything yet. Several readers may read in turn.
-   * @param adapter tensors of the method and the head, which replace those of the compiled model
-   * @throws UserError if sources of an encoder-decoder are missing.
-   */
+  /** Makes a reader that has not read anything yet. Several readers may read in turn. */
   reader(adapter?: Tensors, options: ReaderOptions = {}): TextReader {
     return this.open(adapter, options);
   }
 
-  /** Frees the graph. Its readers cannot read afterwards. */
   async release(): Promise<void> {
     await this.graph.release();
     await this.encoder?.release();
@@ -145,7 +135,6 @@ async function compileInPlace(
   return { graph, layout, rotaries, maxLength, rounds: options.answers === true };
 }
 
-/** Keys or values of an attention: an input of one run, and an output of the previous one. */
 interface CacheTensor {
   input: string;
   output: string;
@@ -155,7 +144,6 @@ interface CacheTensor {
 
 interface CacheLayout {
   caches: readonly CacheTensor[];
-  /** Caches of the text that the encoder has read. */
   sourceCaches: readonly CacheTensor[];
   maxLength: number;
 }
@@ -170,11 +158,9 @@ function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): CacheT
 
 type Inputs = Record<string, Tensor | KeptTensor>;
 
-/** Empty keys and values. */
 const emptyCaches = (caches: readonly CacheTensor[], texts: number): Inputs =>
   Object.fromEntries(caches.map(({ input, heads, size }) => [input, float32([texts, heads, 0, size])]));
 
-/** Outputs that are inputs of the next run. */
 const taken = (caches: readonly CacheTensor[], results: Record<string, KeptTensor>): Inputs =>
   Object.fromEntries(caches.map(({ input, output }) => [input, results[output]!]));
 
@@ -185,7 +171,6 @@ function release(inputs: Inputs): void {
   for (const tensor of Object.values(inputs)) if (tensor instanceof KeptTensor) tensor.release();
 }
 
-/** Encoded source texts, one per decoder text. */
 class SourceTexts {
   /** Index of each text's source among the encoded texts. */
   #sources: readonly number[];

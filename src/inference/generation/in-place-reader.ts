@@ -5,7 +5,6 @@ import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import { CacheSlots, type SlotTensor } from "./cache-slots.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** Tokens in a slot. */
 interface ReadText {
   ids: number[];
   /** Number of tokens from the start whose keys and values another text with the same beginning would share to the bit. */
@@ -33,7 +32,6 @@ export interface InPlaceGraph {
   rounds: boolean;
 }
 
-/** Cosines and sines of all positions before `count`, by input name. */
 const rotaryInputs = (rotaries: InPlaceGraph["rotaries"], count: number): Record<string, Tensor> =>
   Object.fromEntries(
     [...rotaries].flatMap(([name, rotary]) => {
@@ -65,21 +63,13 @@ export class InPlaceReader implements TextReader {
   readonly #leastRows: number;
   /** Whether one token of the only text is read with another token, which is then removed. */
   readonly readsPairs: boolean;
-  /** The text in each slot. */
   #read: ReadText[] = [];
-  /** Slot of each text. */
   #slotOf: number[] = [];
-  /** Previous content of the first slot. */
   #left: ReadText;
   /** Output arrays of runs with one token per text, by the number of texts: the results of the first such run. */
   readonly #results = new Map<number, Tensors>();
   readonly readEach?: (ids: readonly number[]) => Promise<Float32Array[]>;
 
-  /**
-   * @param left state of a previous reader
-   * @param give receives this reader's state when it is released
-   * @param alone whether it reads only one text
-   */
   constructor(
     private readonly graph: InPlaceGraph,
     private readonly adapter: Tensors | undefined,
@@ -111,7 +101,7 @@ export class InPlaceReader implements TextReader {
     return logits;
   }
 
-  /** Reads new texts in addition to the current ones. @returns like {@link read}, only for the new ones */
+  /** Reads new texts in addition to the current ones. */
   async join(prompts: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const logits: Float32Array[] = [];
     const all = this.#read.length + prompts.length;
@@ -168,7 +158,6 @@ export class InPlaceReader implements TextReader {
     );
   }
 
-  /** @param outputs number of last tokens that get logits */
   async #readText(slot: number, ids: readonly number[], outputs: number): Promise<Float32Array[]> {
     if (this.graph.rounds && ids.length > 1 && ids.length % ROWS_AT_A_TIME === 1) {
       await this.#readText(slot, ids.slice(0, -2), 1);
@@ -185,7 +174,6 @@ export class InPlaceReader implements TextReader {
     return logits;
   }
 
-  /** Reads one more token of every text. */
   async #readTokens(tokens: readonly number[]): Promise<Float32Array[]> {
     const count = Math.max(tokens.length, this.#leastRows);
     const ids = Array<number>(count).fill(0);
@@ -200,7 +188,6 @@ export class InPlaceReader implements TextReader {
     return this.#slotOf.map((slot) => logits[slot]!);
   }
 
-  /** @param again whether the next run with as many texts may overwrite the results */
   async #run(
     first: number,
     texts: number,

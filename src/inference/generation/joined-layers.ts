@@ -18,11 +18,9 @@ const MAX_THIN_SHARE = 1 / 4;
  * to one, is constant.
  */
 export class JoinedLayers {
-  /** Tensors that the written layers read, by name. */
   readonly tables = new Map<string, Tensor>();
   readonly #parameters: Tensors<"float32">;
 
-  /** @param weights by name in their storage format, and the method's parameters */
   constructor(
     private readonly model: AdaptedModel,
     private readonly weights: Tensors,
@@ -112,7 +110,6 @@ function joinedFactors(layers: readonly Layer[], outFeatures: number): ThinFacto
   return { left, right };
 }
 
-/** Writes a matrix, multiplied by a factor, into another one at a row and a column. */
 function copyInto(into: Tensor<"float32">, from: Tensor<"float32">, row: number, column: number, factor = 1): void {
   const [width, own] = [into.shape[1]!, from.shape[1]!];
   from.data.forEach((value, i) => {
@@ -136,7 +133,6 @@ function stacked([first, ...others]: readonly Tensor[]): Tensor {
   };
 }
 
-/** Array constructors of the types in which weights are stored. */
 const VIEW: Partial<Record<DataType, (bytes: ArrayBuffer) => TensorData>> = {
   float32: (bytes) => new Float32Array(bytes),
   int8: (bytes) => new Int8Array(bytes),

@@ -2,11 +2,9 @@ import type { Tensors } from "../../graph/tensor.ts";
 import { AnswerRows, type PromptRows } from "./answer-rows.ts";
 import type { CachedDecoder } from "./cached-decoder.ts";
 
-/** A prompt in the queue. */
 interface Waiting {
   asked: PromptRows;
   isDone(): boolean;
-  /** Receives an error. */
   fail(error: unknown): void;
 }
 
@@ -18,14 +16,13 @@ export class SharedWriter {
   readonly #waiting: Waiting[] = [];
   #isWriting = false;
 
-  /** @param most number of parallel answers: each keeps keys and values of all its tokens */
   constructor(
     private readonly decoder: CachedDecoder,
     private readonly adapter: Tensors,
     private readonly most: number,
   ) {}
 
-  /** Generates the answers to prompts, which begin in this order. @throws the error of a failed run */
+  /** Generates the answers to prompts, which begin in this order. */
   async write(asked: readonly PromptRows[]): Promise<void> {
     const all = asked.map(
       ({ prompt, rows }) =>

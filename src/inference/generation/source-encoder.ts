@@ -8,7 +8,6 @@ import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeEncoded } from "../../training/step-graph.ts";
 
-/** Encoded texts. */
 export interface EncodedTexts {
   /** Keys and values of the decoder's attention to them, `[texts, heads, positions, size]`, by output name. */
   keys: Record<string, KeptTensor>;
@@ -16,7 +15,6 @@ export interface EncodedTexts {
   mask: Tensor<"int64">;
 }
 
-/** Compiled encoder of an adapted encoder-decoder, with the decoder's keys and values of the encoded text, computed once. */
 export class SourceEncoder {
   private constructor(
     private readonly graph: CompiledGraph,
@@ -24,10 +22,6 @@ export class SourceEncoder {
     private readonly maxLength: number,
   ) {}
 
-  /**
-   * @param keys the decoder's keys and values, as functions of an input `encoder_hidden_states`
-   * @param weights of the model and the method, by name, including those that an adapter replaces at {@link read}
-   */
   static async compile(
     model: AdaptedModel,
     keys: Readonly<Record<string, Value>>,
@@ -43,11 +37,6 @@ export class SourceEncoder {
     return new SourceEncoder(graph, ofDecoder, maxLength);
   }
 
-  /**
-   * @param texts ids, including special tokens
-   * @param adapter tensors of the method, which replace those of the compiled model
-   * @throws UserError if a text is longer than the model reads.
-   */
   async read(texts: readonly (readonly number[])[], adapter?: Tensors): Promise<EncodedTexts> {
     const positions = Math.max(...texts.map(({ length }) => length));
     if (positions > this.maxLength) {

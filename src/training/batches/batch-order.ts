@@ -47,7 +47,6 @@ export function epochBatches(
   return batches.map(({ chosen }) => chosen);
 }
 
-/** Batch of one optimizer step. */
 export interface StepBatch<Example> {
   examples: Example[];
   /** Examples of the next batches of the same epoch. */
@@ -61,7 +60,6 @@ export interface StepBatch<Example> {
 /** Number of later batches whose hidden states are computed together if blocks are frozen. */
 const PREFETCHED = 7;
 
-/** Settings that fix the length of a run. */
 export interface LengthSettings {
   epochs: number;
   batchSize: number;
@@ -73,13 +71,10 @@ interface BatchSettings extends LengthSettings {
   seed: number;
 }
 
-/** Batches of a run, by step. */
 export class Batches<Example extends { oncePerBatch?: readonly string[] }> implements RunLength {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
-  /** Epoch to which `#batches` belongs. */
   #epoch: number | undefined;
-  /** Indices of the examples of each batch. */
   #batches: number[][] = [];
 
   constructor(
@@ -117,5 +112,4 @@ export function runLength({ epochs, batchSize, maxSteps }: LengthSettings, examp
   return { stepsPerEpoch: perEpoch, totalSteps: maxSteps ?? epochs * perEpoch };
 }
 
-/** Steps of one epoch, including the last, partial batch. */
 export const stepsPerEpoch = (examples: number, batchSize: number): number => Math.ceil(examples / batchSize);

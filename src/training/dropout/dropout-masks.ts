@@ -9,13 +9,11 @@ import { MaskMemory } from "./mask-memory.ts";
 export class DropoutMasks {
   readonly #memory = new MaskMemory();
 
-  /** @param seed of all draws of a run */
   constructor(
     private readonly layers: readonly DropoutLayer[],
     private readonly seed: number,
   ) {}
 
-  /** Draws the masks of optimizer step `step` for a micro-batch, by input name. */
   draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
     const masks: Record<string, Tensor> = {};
     const shapes = this.layers.map(({ shape }) => shape.map((dimension) => evaluate(dimension, batch.sizes)));
@@ -50,7 +48,6 @@ function originsOf({ shape, rowNumbers, read }: DropoutLayer, { inputs, rows, si
   return { examples: new Uint32Array(positions.length), positions };
 }
 
-/** Origins of rows whose examples are padded to one length. @param count of all rows */
 function paddedOrigins({ examples }: RowOrigins, count: number): RowOrigins {
   const length = count / examples.length;
   return {

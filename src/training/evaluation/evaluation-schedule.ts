@@ -5,7 +5,6 @@ import type { EvaluationRecord, ScoresRecord } from "../training-records.ts";
 import { Evaluator } from "./evaluate.ts";
 import { learningNotes } from "./learning-notes.ts";
 
-/** Decides when an evaluation of a run is due, and runs it. */
 export class ScheduledEvaluations {
   readonly #taken: EvaluationRecord[];
   /** Steps done at the latest evaluation. A saved state does not contain the evaluation before the first step. */
@@ -22,12 +21,10 @@ export class ScheduledEvaluations {
     this.#latest = resume && (this.#taken.at(-1)?.step ?? 0);
   }
 
-  /** Whether the evaluation before the first step is done, to which later evaluations are compared. */
   get begun(): boolean {
     return this.#latest !== undefined;
   }
 
-  /** Notes for the user if the run learned nothing. */
   get notes(): string[] {
     if (this.length.totalSteps === 0) return [];
     const { taughtNothing } = this.options.rollout ?? {};
@@ -41,7 +38,7 @@ export class ScheduledEvaluations {
     return step !== this.#latest && (step % evaluateEvery === 0 || step === totalSteps);
   }
 
-  /** Runs an evaluation. @param step steps done @throws the signal's reason; UserError if outputs are not finite */
+  /** Runs an evaluation. */
   async take(step: number, onProgress?: OnProgress): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
     const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.options;
     signal?.throwIfAborted();

@@ -11,7 +11,6 @@ import { type PackedFormat, packedSize, packRows, unpackRows } from "./packed-ro
 
 export interface BoundaryStatesOptions extends HiddenStateCacheOptions {
   format: PackedFormat;
-  /** Maximum number of tokens of one run. */
   tokenBudget: number;
 }
 
@@ -26,13 +25,10 @@ export class BoundaryStates {
   readonly #cache: HiddenStateCache;
   readonly #blocks: CompiledBlock[] = [];
   readonly #width: number;
-  /** States of the texts of the current batch, by index. */
   readonly #batchStates = new Map<number, Float32Array>();
   #largestSizes = { memory: 0, file: 0 };
-  /** Whether all computed states could be cached. */
   #cachesAll: boolean;
 
-  /** @param weights of the model and the method; those of frozen blocks do not change */
   constructor(
     private readonly model: AdaptedModel,
     private readonly weights: Tensors,
@@ -44,7 +40,6 @@ export class BoundaryStates {
     this.#cachesAll = options.memory > 0 || options.openSpill !== undefined;
   }
 
-  /** Largest sizes of the cache in memory and in the file, in bytes. */
   get largest(): { memory: number; file: number } {
     return this.#largestSizes;
   }
@@ -57,13 +52,7 @@ export class BoundaryStates {
       : `hidden states of frozen blocks could not be kept in the run's folder (${failure}): those that did not fit in memory were computed again at each step`;
   }
 
-  /**
-   * Reads or computes the states of a batch for {@link rows}.
-   * @param boundary number of frozen blocks
-   * @param ahead texts of the next batches. If a state must be computed, theirs are computed with it as far as the cache can keep them,
-   * because a batch has few texts of the same length
-   * @returns floating-point operations done
-   */
+  /** Reads or computes the states of a batch for {@link rows}. */
   async prepare(
     texts: readonly EncodedExample[],
     boundary: number,
@@ -111,7 +100,6 @@ export class BoundaryStates {
     return { [BOUNDARY]: this.#joined(texts.map((text) => this.#batchStates.get(text.index)!)) };
   }
 
-  /** Frees the blocks' graphs and the cache, including its file. */
   async release(): Promise<void> {
     this.#batchStates.clear();
     for (const { compiled } of this.#blocks) await compiled.release();
@@ -145,10 +133,7 @@ export class BoundaryStates {
     return [...missing.values()];
   }
 
-  /**
-   * Returns the cached states of a text at the boundary, or adds the text to `missing`.
-   * @param boundary undefined for the boundary at which the text's states were before the run was interrupted
-   */
+  /** Returns the cached states of a text at the boundary, or adds the text to `missing`. */
   async #find(
     text: EncodedExample,
     { boundary, missing, reserves }: { boundary: number | undefined; missing: Map<string, Missing>; reserves: boolean },
@@ -207,7 +192,6 @@ export class BoundaryStates {
   }
 }
 
-/** Texts of one length whose states are computed from one boundary to another. */
 interface Missing {
   length: number;
   from: number;

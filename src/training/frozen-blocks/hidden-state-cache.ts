@@ -2,20 +2,16 @@
 export interface SpillFile {
   write(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   read(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Closes and removes the file. */
   remove(): Promise<void>;
 }
 
 export interface HiddenStateCacheOptions {
-  /** Maximum number of bytes in memory. */
   memory: number;
   /** Opens the storage for states beyond that limit. If undefined, they are not cached. */
   openSpill?: (() => Promise<SpillFile>) | undefined;
 }
 
-/** Cached states of an example. */
 export interface CachedStates {
-  /** Number of blocks after which these are the hidden states. */
   boundary: number;
   /** Undefined if only their place is reserved, see {@link HiddenStateCache.reserve}. */
   bytes: Uint8Array<ArrayBuffer> | undefined;
@@ -44,12 +40,10 @@ export class HiddenStateCache {
 
   constructor(private readonly options: HiddenStateCacheOptions) {}
 
-  /** Bytes kept in memory. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Bytes kept in the file. */
   get fileBytes(): number {
     return this.#fileBytes;
   }
@@ -59,7 +53,6 @@ export class HiddenStateCache {
     return this.#failure;
   }
 
-  /** @param size in bytes; an entry of another size belongs to another example */
   async get(example: number, size: number): Promise<CachedStates | undefined> {
     const slot = this.#slots.get(example);
     if (slot?.size !== size) return undefined;
@@ -70,7 +63,7 @@ export class HiddenStateCache {
     return { boundary, bytes };
   }
 
-  /** Stores states of an example and replaces those of an earlier boundary. @returns whether they are stored */
+  /** Stores states of an example and replaces those of an earlier boundary. */
   async put(example: number, boundary: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
@@ -98,7 +91,6 @@ export class HiddenStateCache {
 
   /**
    * Reserves the place that {@link put} would give states of this size, without the states: those that an interrupted run had.
-   * @returns whether they have a place
    */
   reserve(example: number, boundary: number, size: number): boolean {
     const known = this.#slots.get(example);
@@ -121,7 +113,6 @@ export class HiddenStateCache {
     return this.#bytes + size <= this.options.memory;
   }
 
-  /** Drops all entries and removes the file. */
   async release(): Promise<void> {
     this.#slots.clear();
     await this.#file?.remove();

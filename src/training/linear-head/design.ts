@@ -48,10 +48,6 @@ export class Design {
     this.scale = scale;
   }
 
-  /**
-   * @param order numbers of the rows to take, in canonical order
-   * @param turns gives way to the event loop
-   */
   static async of(given: FeatureRows, order: Int32Array, products: Products, turns: Turns): Promise<Design> {
     const { features, width } = given;
     const rows = order.length;

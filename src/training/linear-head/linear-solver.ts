@@ -66,10 +66,7 @@ export class LinearSolver {
     this.products = compiled.products;
   }
 
-  /**
-   * Compiles a solver for `use`, and frees it afterwards.
-   * @param signal ends the computation between two products
-   */
+  /** Compiles a solver for `use`, and frees it afterwards. */
   static async with<T>(
     runtime: Runtime,
     { loss, outputs, signal }: { loss: LinearLoss; outputs: number; signal?: AbortSignal | undefined },
@@ -92,7 +89,6 @@ export class LinearSolver {
   /**
    * Computes fits of similar penalties side by side: each pass over the rows serves all fits that have not converged.
    * @returns the coefficients of each, `[outputs, width]`
-   * @throws the signal's reason
    */
   async fit(design: Design, fits: readonly Fit[], options: SolveOptions): Promise<Float64Array[]> {
     const size = this.outputs * design.width;
@@ -280,7 +276,7 @@ class SideBySide {
     );
   }
 
-  /** Turns the gradient of a fit's normalisers into that of its penalised loss, in place. @returns the loss, up to a constant */
+  /** Turns the gradient of a fit's normalisers into that of its penalised loss, in place. */
   #penalised(i: number, at: Float64Array, normaliser: number, gradient: Float64Array): number {
     const { penalty } = this.fits[i]!;
     const { width } = this.design;
@@ -311,7 +307,7 @@ async function sumOfTargets(design: Design, weights: Float64Array, turns: Turns)
   return result;
 }
 
-/** Ranges of rows for single runs of a graph. @param outputs of all fits */
+/** Ranges of rows for single runs of a graph. */
 function blocksOf(rows: number, outputs: number, width: number): (readonly [from: number, to: number])[] {
   const most = Math.min(BLOCK_OUTPUTS / outputs, BLOCK_PRODUCTS / (outputs * width));
   const size = Math.max(width, Math.floor(most));

@@ -34,7 +34,7 @@ export class Span {
   }
 }
 
-/** Computes the span of rows. @param x `[rows, features]` @throws the reason of the signal that `turns` has */
+/** Computes the span of rows. @param x `[rows, features]` */
 export async function spanOfRows(x: Matrix, products: Products, turns: Turns): Promise<Span> {
   const [rows, features] = x.shape as [number, number];
   const { data: gram } = await products.product(x, x, { transB: true });

@@ -24,12 +24,6 @@ export class BatchCoupledLoss {
     return new BatchCoupledLoss(forward, await ObjectiveGraph.compile(objective, outputs, runtime), objective, outputs);
   }
 
-  /**
-   * @param texts of the batch's examples, one after the other
-   * @param cut micro-batches, as indices of texts
-   * @param boundaryInputs returns the inputs for frozen blocks
-   * @returns the loss, and the input of each micro-batch: the gradient with respect to the values that the objective reads
-   */
   async run(
     step: number,
     batch: readonly TrainingExample[],

@@ -6,7 +6,6 @@ import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { widthRead, writeBatchCoupledLoss } from "../step-graph.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
 
-/** A compiled objective without its model: the loss of given outputs, and its gradient with respect to them. */
 export class ObjectiveGraph {
   private constructor(
     private readonly objective: Objective,

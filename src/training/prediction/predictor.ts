@@ -11,7 +11,6 @@ import { singleTexts } from "../batches/single-texts.ts";
 import { targetInputs } from "../objective/objective-inputs.ts";
 import { type AdaptedModel, type ReadBy, readerOf, writeInference } from "../step-graph.ts";
 
-/** Default limit on the tokens of one run of a predictor's graph. */
 export const TOKEN_BUDGET = 2048;
 
 export interface PredictorOptions {
@@ -25,12 +24,9 @@ export interface PredictorOptions {
   withFeatures?: boolean;
 }
 
-/** An example to predict for. It has targets if its kind of task reads the outputs within the graph. */
 export type PredictedExample = EncodedExample & Partial<Targets>;
 
-/** Computes outputs of a model's head. */
 export interface OutputReader {
-  /** As {@link Predictor.logits}. */
   logits(...asked: Parameters<Predictor["logits"]>): Promise<Float32Array[]>;
   release(): Promise<void>;
 }
@@ -64,11 +60,6 @@ export class Predictor implements OutputReader {
   /**
    * Computes the head's outputs for each example, `[rows, outputs]`, or the values read from them, `[rows, width]`, in the given order.
    * The rows of an example with several texts are those of each text in turn.
-   * @param adapter tensors of the method and the head for this call, which replace those of the compiled model
-   * @param signal aborts between two runs of the graph
-   * @param onDone receives the part of the work that is done after each run, as a number of examples, and the number of all examples: the
-   * longest texts come first, and take the longest. A returned promise is awaited
-   * @throws UserError if the predictor was released; the signal's reason.
    */
   async logits(
     examples: readonly PredictedExample[],
@@ -107,7 +98,6 @@ export class Predictor implements OutputReader {
     return targetInputs(this.readBy.objective, this.budget.outputs, examples as readonly Pick<Targets, "targets">[]);
   }
 
-  /** Frees the graph. Further calls do nothing. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
@@ -115,7 +105,6 @@ export class Predictor implements OutputReader {
   }
 }
 
-/** Joins the arrays of each example's texts. */
 export function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
   if (examples.length === ofTexts.length) return ofTexts;
   let start = 0;

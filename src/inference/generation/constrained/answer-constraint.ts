@@ -6,7 +6,6 @@ import type { KeptMemory } from "./kept-memory.ts";
 import type { Steps } from "./steps.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** Cost of a token that cannot continue the answer. */
 const FORBIDDEN = 0xffff;
 /** Maximum bytes of the shortest answer, whose end is computed before it begins. */
 const SHORTEST = 4096;
@@ -14,7 +13,6 @@ const SHORTEST = 4096;
 const LONGEST_END = 65_536;
 /** Maximum memory for cached costs per state, in bytes. */
 const KEPT_BYTES = 48e6;
-/** Approximate memory of a map entry, in bytes. */
 const ENTRY_BYTES = 50;
 /** Maximum steps of computation per token, and per answer. About 20 million take a second. */
 const MOST_FOR_TOKEN = 30e6;
@@ -22,7 +20,6 @@ const MOST_FOR_ANSWER = 600e6;
 /** Number of tokens of the shortest answer to try before an answer begins. */
 const TRIED = 8;
 
-/** Steps computed for one answer so far. */
 export interface Effort {
   steps: number;
 }
@@ -45,10 +42,6 @@ export class AnswerConstraint {
   /** The error with which every answer ends, if the grammar is too costly to follow. */
   #refusal: { error: unknown } | undefined;
 
-  /**
-   * @param memory receives the use of cached memory
-   * @param tooMuch makes the error to throw if following an answer from a state takes too many steps
-   */
   constructor(
     private readonly automaton: ByteAutomaton,
     readonly vocabulary: Vocabulary,
@@ -58,13 +51,11 @@ export class AnswerConstraint {
     this.#steps = automaton.steps;
   }
 
-  /** Approximate cached memory, in bytes. */
   get bytes(): number {
     const costs = this.#costs.size * 2 * this.vocabulary.bytes.length;
     return this.automaton.bytes + costs + ENTRY_BYTES * (this.#costOf.size + this.#closing.size);
   }
 
-  /** Clears the caches. Answers in progress continue. */
   forget(): void {
     this.automaton.forget();
     this.#costs = new Map();
@@ -72,16 +63,10 @@ export class AnswerConstraint {
     this.#closing = new Map();
   }
 
-  /** The answer before its first token. */
   begin(): HeldAnswer {
     return new HeldAnswer(this, this.automaton.start(), { steps: 0 }, false);
   }
 
-  /**
-   * @param most maximum number of tokens of an answer, including its end token
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @throws UserError if no answer is that short, the vocabulary cannot write one, or the grammar is too costly to follow
-   */
   async refuseUnlessPossible(most: number, ended: () => boolean = () => false): Promise<void> {
     if (this.#refusal) throw this.#refusal.error;
     const start = this.automaton.start();
@@ -136,19 +121,12 @@ export class AnswerConstraint {
     return { state: next, isWhole: next !== null && (yield* this.automaton.isWhole(next)) };
   }
 
-  /**
-   * The tokens that can continue an answer. The first call in a state walks through the vocabulary.
-   * @param effort of the answer; increased by this computation
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @returns undefined if the result is no longer needed
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
-   */
+  /** The tokens that can continue an answer. The first call in a state walks through the vocabulary. */
   async allowed(state: State, effort: Effort, ended: () => boolean): Promise<AllowedTokens | undefined> {
     const costs = await inSlices(this.#counted(this.#costsIn(state), state, effort), ended);
     return costs && new AllowedTokens(costs, this.automaton.ends(state));
   }
 
-  /** Adds the steps of a computation to the effort of an answer. */
   *#counted<Found>(computing: Sliced<Found>, state: State, effort: Effort): Sliced<Found> {
     const most = Math.min(effort.steps + MOST_FOR_TOKEN, MOST_FOR_ANSWER);
     for (;;) {
@@ -171,7 +149,6 @@ export class AnswerConstraint {
     return costs;
   }
 
-  /** Walks the tree of the vocabulary, with the state at each of its nodes. */
   *#computeCosts(start: State): Sliced<Uint16Array> {
     const { byteOf, depthOf, endOf, firstOf, tokens, bytes } = this.vocabulary;
     const costs = new Uint16Array(bytes.length).fill(FORBIDDEN);
@@ -232,7 +209,6 @@ export class AnswerConstraint {
     return count;
   }
 
-  /** The rest after the longest token with which the shortest text of a continuation begins. */
   *#afterLongestToken(start: Continuation): Sliced<Continuation | undefined> {
     let found: Continuation | undefined;
     let each = start;
@@ -247,7 +223,6 @@ export class AnswerConstraint {
   }
 }
 
-/** A constrained answer, as far as it is written. */
 export class HeldAnswer {
   constructor(
     private readonly constraint: AnswerConstraint,
@@ -259,26 +234,19 @@ export class HeldAnswer {
     readonly isWhole: boolean,
   ) {}
 
-  /** The answer with one more token. The other parameters, results and errors are those of {@link allowed}. */
   async with(token: number, ended: () => boolean = () => false): Promise<HeldAnswer | undefined> {
     if (!this.state) return this;
     const after = await this.constraint.after(this.state, token, this.effort, ended);
     return after && new HeldAnswer(this.constraint, after.state, this.effort, after.isWhole);
   }
 
-  /**
-   * The tokens that can continue the answer.
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @returns undefined if the result is no longer needed
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
-   */
+  /** The tokens that can continue the answer. */
   async allowed(ended: () => boolean = () => false): Promise<AllowedTokens | undefined> {
     if (!this.state) return new AllowedTokens(new Uint16Array(), false);
     return this.constraint.allowed(this.state, this.effort, ended);
   }
 }
 
-/** The tokens that can continue an answer. */
 export class AllowedTokens {
   constructor(
     /** For each token, how many more the answer needs after it. */
@@ -286,7 +254,6 @@ export class AllowedTokens {
     private readonly ends: boolean,
   ) {}
 
-  /** The token after which the answer ends soonest. */
   get soonest(): number {
     return this.costs.indexOf(least(this.costs));
   }
@@ -294,8 +261,6 @@ export class AllowedTokens {
   /**
    * Masks, in place, tokens that cannot continue the answer, or after which it could not end in time.
    * @param scores `[vocabulary]`
-   * @param left number of tokens that the answer may still have, including its end token
-   * @param ends tokens that end it
    */
   apply(scores: Float32Array, left: number, ends: readonly number[]): void {
     const endScores = this.ends ? ends.map((id) => scores[id]!) : undefined;

@@ -16,45 +16,35 @@ export interface Continuation {
   readonly next: Continuation | undefined;
   /** Fewest bytes to the end of the text. */
   readonly fewest: number;
-  /** Computed on demand. */
   begins?: Beginnings | undefined;
   near?: Continuation | undefined;
   outline?: string | undefined;
 }
 
-/** A range of bytes with which a continuation can begin, and the continuation after it. */
 export interface Arc {
   readonly from: number;
   readonly to: number;
   readonly target: Continuation;
 }
 
-/** Possible first bytes of a continuation. */
 export interface Beginnings {
   readonly arcs: readonly Arc[];
-  /** Whether it may be empty. */
   readonly ends: boolean;
 }
 
-/** Approximate memory of a continuation, and of each of its arcs, in bytes. */
 const CONTINUATION_BYTES = 250;
 const ARC_BYTES = 60;
-/** Rows of words that are read in one step of computation. */
 const ROWS_A_STEP = 16;
 /** Number of steps that opening a continuation counts as: it takes that many times longer than a step through the vocabulary. */
 const STEPS_TO_OPEN = 10;
-/** Number of parts of a choice to open between two pauses. */
 const PARTS_AT_ONCE = 1000;
 
-/** Makes continuations, each of them once. */
 export class Continuations {
   readonly #end: Continuation;
   #known = new Map<string, Continuation>();
   #count = 0;
-  /** Approximate memory of all continuations, in bytes. */
   bytes = 0;
 
-  /** @param reach number of bytes within which {@link near} and {@link outline} distinguish continuations */
   constructor(
     private readonly grammar: ByteGrammar,
     private readonly reach: number,
@@ -66,7 +56,6 @@ export class Continuations {
     this.#end.outline = "";
   }
 
-  /** Clears the caches. Continuations in use remain valid, and are made again on demand. */
   forget(): void {
     for (const each of this.#known.values()) {
       each.begins = undefined;
@@ -76,7 +65,6 @@ export class Continuations {
     this.bytes = 0;
   }
 
-  /** A whole expression, with nothing after it. */
   whole(expression: Expression): Continuation {
     return this.#before(expression, this.#end);
   }
@@ -117,7 +105,6 @@ export class Continuations {
     }
   }
 
-  /** Computes the possible first bytes of a continuation, which then has them. */
   *open(continuation: Continuation): Sliced<Beginnings> {
     const arcs: Arc[] = [];
     const seen = new Set<Continuation>();
@@ -162,7 +149,6 @@ export class Continuations {
     }
   }
 
-  /** Expands a composite expression: one of these comes before what follows. */
   #opened(
     { at, low, high }: Continuation,
     expression: Exclude<Expression, { kind: "byte" | "words" | "choice" }>,

@@ -7,7 +7,6 @@ import { numbers } from "./number-grammar.ts";
 const INDENTATION = 16;
 const HEX = "0123456789abcdefABCDEF";
 
-/** A key of an object with its value, and whether it is required. */
 export interface Member {
   key: string;
   value: Expression;
@@ -35,7 +34,6 @@ export class JsonGrammar {
     this.#quote = grammar.literal('"');
   }
 
-  /** A character within quotes, without surrogates. */
   #anyCharacter(): Expression {
     const { grammar } = this;
     const hex = grammar.oneOf(HEX);
@@ -56,7 +54,6 @@ export class JsonGrammar {
     );
   }
 
-  /** Any value at all. */
   any(): Expression {
     if (this.#any) return this.#any;
     const { grammar } = this;
@@ -73,7 +70,7 @@ export class JsonGrammar {
     return value;
   }
 
-  /** The same expression for the same arguments. @param min characters, as Unicode counts them */
+  /** The same expression for the same arguments. */
   string(min: number, max = Number.POSITIVE_INFINITY): Expression {
     const key = `${min}-${max}`;
     const made = this.#strings.get(key) ?? this.quoted(this.grammar.repeat(this.#character, min, max));
@@ -81,12 +78,10 @@ export class JsonGrammar {
     return made;
   }
 
-  /** A string with the given characters, which are escaped if necessary. */
   quoted(characters: Expression): Expression {
     return this.grammar.sequence(this.#quote, characters, this.#quote);
   }
 
-  /** An object with exactly these members, in their order. */
   *object(members: readonly Member[]): Sliced<Expression> {
     const { grammar } = this;
     // From the last member: the rest if no member comes before it, and the rest if one does.
@@ -101,7 +96,6 @@ export class JsonGrammar {
     return this.#within("{", first, "}");
   }
 
-  /** An object of any keys. */
   map(value: Expression): Expression {
     const { grammar } = this;
     const member = grammar.sequence(this.string(0), this.#colon, value);
@@ -109,10 +103,6 @@ export class JsonGrammar {
     return this.#within("{", grammar.optional(grammar.sequence(member, more)), "}");
   }
 
-  /**
-   * @param prefix the first items
-   * @param item the other items; undefined if there are none
-   */
   *array(
     prefix: readonly Expression[],
     item: Expression | undefined,

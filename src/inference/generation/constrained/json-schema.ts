@@ -8,14 +8,10 @@ import { refuseOverlap } from "./one-of.ts";
 import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
 
-/** Maximum number of expressions of a schema. */
 const MOST_EXPRESSIONS = 100_000;
-/** Maximum number of values, schemas or names in a list. */
 const MOST_LISTED = 100_000;
-/** Maximum nesting of schemas. */
 const DEEPEST = 64;
 
-/** Keywords about values of a type. */
 const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
   object: ["properties", "required", "additionalProperties", "propertyNames"],
   array: ["items", "prefixItems", "minItems", "maxItems"],
@@ -29,7 +25,6 @@ const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
 /** Keywords that define a value completely. The first of them counts. */
 const WHOLE = ["$ref", "const", "enum", "anyOf", "oneOf", "allOf"] as const;
 
-/** Keywords without constraints. */
 const NOTES = new Set([
   ...["$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example"],
   ...["deprecated", "readOnly", "writeOnly", "nullable", "discriminator", "contentEncoding", "contentMediaType"],
@@ -39,7 +34,6 @@ const NOTES = new Set([
  * The texts that are valid by a JSON schema, or some of them: objects that name their properties have no others, in the order in
  * which the schema names them; white space is little; numbers have 15 digits before the point at most.
  * @see https://json-schema.org/draft/2020-12
- * @throws UserError if a keyword is not supported, naming it and its place, or the schema is too large.
  */
 export function* grammarOfSchema(schema: unknown): Sliced<{ grammar: ByteGrammar; root: Expression }> {
   const grammar = new ByteGrammar(
@@ -53,7 +47,6 @@ export function* grammarOfSchema(schema: unknown): Sliced<{ grammar: ByteGrammar
 
 class SchemaReader {
   readonly #json: JsonGrammar;
-  /** Expressions of `$ref`s, which may contain themselves. */
   readonly #references = new Map<string, Expression>();
   readonly #numbers = new Map<string, Expression>();
 
@@ -64,7 +57,6 @@ class SchemaReader {
     this.#json = new JsonGrammar(grammar);
   }
 
-  /** @param path of the schema in the document, such as `#/properties/age` */
   *read(schema: unknown, path: string, depth: number): Sliced<Expression> {
     yield;
     if (depth > DEEPEST) throw refused(path, `is nested more than ${DEEPEST} deep; make it flatter`);
@@ -82,7 +74,6 @@ class SchemaReader {
     return (schema as Schema).nullable === true ? this.grammar.choice(found, this.grammar.literal("null")) : found;
   }
 
-  /** Reads several schemas. @param pathOf the path of one in the document, by its name */
   *#readAll(
     schemas: Iterable<readonly [name: string | number, schema: unknown]>,
     pathOf: (name: string) => string,
@@ -233,7 +224,6 @@ class SchemaReader {
   }
 }
 
-/** The types that a schema allows, or that its keywords are about. */
 function typesOf(schema: Schema, path: string): readonly TypeName[] {
   if (schema.type === undefined) {
     const about = TYPES.filter((type) => OF_TYPE[type].some((keyword) => schema[keyword] !== undefined));

@@ -1,12 +1,8 @@
-/** An object with caches that it can clear. */
 export interface Keeper {
-  /** Approximate cached memory, in bytes. */
   readonly bytes: number;
-  /** Clears the caches. Results are computed again on demand. */
   forget(): void;
 }
 
-/** Limits the cached memory of several keepers together. */
 export class KeptMemory {
   /** The most recently used keepers are last. */
   readonly #keepers = new Set<Keeper>();

@@ -20,15 +20,12 @@ export const PATTERN_OF_FORMAT: Readonly<Record<string, string>> = {
   uri: `^https?://(${LABEL}\\.)+[a-z]{2,8}(/[A-Za-z0-9._~-]*)*$`,
 };
 
-/** Maximum count of a repeat. */
 const MOST_TURNS = 1000;
 const DEEPEST = 32;
-/** Maximum number of characters of a pattern. */
 const LONGEST = 10_000;
 
 const DIGIT: readonly ByteRange[] = [[0x30, 0x39]];
 const WORD: readonly ByteRange[] = [...DIGIT, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
-/** JavaScript's white space. */
 const SPACE: readonly ByteRange[] = [
   ...([
     [0x09, 0x0d],
@@ -66,8 +63,6 @@ const CONTROLS: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", 
  * alternatives
  * and repeats; `^` and `$` at the beginning and the end of an alternative.
  * Pauses after each part.
- * @param path of the pattern in the schema, for messages
- * @throws UserError if it is invalid, or has look-around, back references or other unsupported syntax
  */
 export function* ofPattern(grammar: ByteGrammar, pattern: string, path: string): Sliced<Expression> {
   if (pattern.length > LONGEST) {
@@ -98,14 +93,12 @@ class PatternReader {
     return this.pattern[this.#at];
   }
 
-  /** Consumes a sign if it is next. @returns whether it was */
   #took(sign: string): boolean {
     if (this.#next !== sign) return false;
     this.#at++;
     return true;
   }
 
-  /** @param depth number of groups around these alternatives */
   *alternatives(depth: number): Sliced<Expression> {
     if (depth > DEEPEST) throw this.#unsupported("deeply nested groups");
     const all = [yield* this.#alternative(depth)];
@@ -156,7 +149,6 @@ class PatternReader {
     return inner;
   }
 
-  /** Repeats an atom as its quantifier requires. */
   #repeated(atom: Expression): Expression {
     const [min, max] = this.#turns();
     // Greedy and lazy quantifiers match the same texts.
@@ -205,7 +197,6 @@ class PatternReader {
     return this.#took("b") ? one("\b") : this.#escape();
   }
 
-  /** Behind `\`. */
   #escape(): readonly ByteRange[] {
     const sign = this.pattern[this.#at++]!;
     if (Object.hasOwn(CLASSES, sign)) return CLASSES[sign]!;
@@ -222,7 +213,6 @@ class PatternReader {
     return [[code, code]];
   }
 
-  /** One character of some as a JSON string writes it. */
   *#written(ranges: readonly ByteRange[]): Sliced<Expression> {
     const grammar = this.grammar;
     const has = (code: number): boolean => ranges.some(([from, to]) => code >= from && code <= to);

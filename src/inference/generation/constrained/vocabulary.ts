@@ -29,7 +29,6 @@ export class Vocabulary {
     this.firstOf = Uint32Array.from(nodes.firstOf);
   }
 
-  /** @param bytes of each token, by id; undefined for tokens without text */
   static *build(bytes: readonly (Uint8Array | undefined)[]): Sliced<Vocabulary> {
     const tokens = writable(bytes);
     yield;
@@ -47,7 +46,6 @@ export class Vocabulary {
     return 0;
   }
 
-  /** Whether a token ends at a node. */
   isToken(node: number): boolean {
     return this.firstOf[node + 1]! > this.firstOf[node]!;
   }
@@ -59,7 +57,6 @@ export class Vocabulary {
   }
 }
 
-/** The tree of a vocabulary while it grows. */
 type Nodes = Record<"byteOf" | "depthOf" | "endOf" | "firstOf", number[]>;
 
 /** Number of tokens from which a branch of the tree is built in slices, or sorted by counting. */
@@ -106,7 +103,6 @@ class TreeOfTokens {
     return firstOf.push(low) - 1;
   }
 
-  /** Divides the tokens below a node by their next byte. */
   *#branches(low: number, high: number, depth: number): Generator<[from: number, to: number]> {
     let from = low;
     while (from < high && this.#byteAt(from, depth) < 0) from++;
@@ -147,7 +143,6 @@ class TreeOfTokens {
   }
 }
 
-/** Tokens that can be written. */
 function writable(bytes: readonly (Uint8Array | undefined)[]): Uint32Array {
   const single = new Set(bytes.map((each) => (each?.length === 1 ? each[0]! : -1)));
   const goesOn = Array.from({ length: 64 }, (_, i) => 0x80 + i).every((byte) => single.has(byte));
