@@ -7,14 +7,14 @@ import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import { methodCosts } from "../../src/studies/method-cost.ts";
 
 const paper = describeModel(
-  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url))),
+  await readFolderConfig(fileURLToPath(new URL("../../studies/paper/deberta-v3-base.json", import.meta.url))),
 );
 const tiny = describeModel(
   await readFolderConfig(fileURLToPath(new URL("../fixtures/models/bert-1/config.json", import.meta.url))),
 );
 
 const llama = describeModel(
-  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/llama-7b.json", import.meta.url))),
+  await readFolderConfig(fileURLToPath(new URL("../../studies/paper/llama-7b.json", import.meta.url))),
 );
 
 function costs(name: string, given: Record<string, unknown> = {}, model = paper, sequenceLength = 128) {
