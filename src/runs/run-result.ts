@@ -8,7 +8,6 @@ import type { TrainingEnd } from "../training/events.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { RunResult } from "./records.ts";
 
-/** Makes `result.json` from the end of training and other facts of the run. */
 export function summarise(
   { method, run }: { method: { name: string }; run: Pick<RunConfig["run"], "seed" | "base"> },
   { state, best, last, trainable, kept }: TrainingEnd,
@@ -22,9 +21,7 @@ export function summarise(
     /** Number of blocks, and the bytes that a step needs less at the end, by the estimate; if blocks may freeze. */
     blocks?: { count: number; activationsSaved: number } | undefined;
     calibration?: Calibration | undefined;
-    /** Size of the adapter's file in bytes. */
     adapterBytes: number;
-    /** Notes for the user, from before and after training. */
     notes: readonly string[];
   },
 ): RunResult {
