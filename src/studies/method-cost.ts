@@ -12,13 +12,11 @@ import { crossEntropy } from "../tasks/losses/objective.ts";
 import { layOut } from "../training/batches/model-inputs.ts";
 import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
 
-/** Cost of a method at one moment of training. */
 export interface MethodCost {
   /** `at the start`; `all frozen`: the end of a freezing schedule; or with the first blocks frozen, too. */
   when: "at the start" | "all frozen" | `${number} of ${number} blocks frozen`;
   /** Trainable parameters by module, without the head. Modules without any are left out. */
   modules: Record<string, number>;
-  /** Sum over the modules. */
   trainable: number;
   /** Floating-point operations of one training step per token: matrix products only; the base includes the head. */
   flops: Flops;
@@ -139,7 +137,6 @@ export function writtenStep(model: AdaptedModel, trace: ModelTrace): WrittenStep
   };
 }
 
-/** Writes each adapted layer once, and counts the operations of one token. */
 function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
   const total = { base: 0, adapter: 0 };
