@@ -124,7 +124,7 @@ const glue = (epochs: number, ...others: [batchSize: number, learningRate: numbe
 });
 
 /**
- * What the released code for language models (`gsm8k/trainer.py`, `utils.py`, `peft/tuners/lora.py`) does otherwise than that for GLUE:
+ * Differences of the released code for language models (`gsm8k/trainer.py`, `utils.py`, `peft/tuners/lora.py`) from that for GLUE:
  * attention's matrices freeze like the others, later, and along another curve.
  */
 const languageModels = {

@@ -270,7 +270,7 @@ describe("--preset paper", () => {
   test("each method's own setting, overridden by given options; a note names what is not published", async () => {
     const of = given({
       tasks: ["cola"],
-      methods: ["aflora", "lora", "psoft"],
+      methods: ["aflora", "lora", "head"],
       ranks: [],
       options: { ...own(), epochs: 3, preset: "paper" },
     });
@@ -281,10 +281,10 @@ describe("--preset paper", () => {
     ).toEqual([
       [1e-2, 4e-2, 64],
       [4e-4, 4e-4, 32],
-      [resolveConfig({ ...own(), task: "cola", method: "psoft" }).run.learningRate, expect.any(Number), 64],
+      [resolveConfig({ ...own(), task: "cola", method: "head" }).run.learningRate, expect.any(Number), 64],
     ]);
     expect(runs.every(({ head, epochs }) => head === "classifier" && epochs === 3)).toBe(true);
-    expect(notes).toContain("psoft on cola: no published setting; aflora's defaults are used");
+    expect(notes).toContain("head on cola: no published setting; aflora's defaults are used");
     expect(notes.find((note) => note.startsWith("lora"))).toContain("arXiv 2106.09685");
   });
 });

@@ -564,7 +564,11 @@ describe("aflora study", () => {
       ["--vary", "rank=2,4", "--rank", "8"],
       /varies rank: .* --vary rank=…, or leave --rank out/,
     ],
-    ["trials that cannot work", ["--vary", "rank=2,64"], /1 of 2 configurations cannot work: rank 64/],
+    [
+      "trials that cannot work",
+      ["--vary", "rank=2,64", "--method", "psoft"],
+      /1 of 2 configurations cannot work: rank 64/,
+    ],
   ])("%s: one sentence, exit code 2, nothing written", async (_, args, message) => {
     expectRefusal(await afloraHere(["study", ...args, ...flags(), "--output", "bad"], folder), message);
     expect(existsSync(join(folder, "bad"))).toBe(false);
