@@ -4,7 +4,7 @@ import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../archi
 import { describeModelAt } from "../base-models/describe-model-node.ts";
 import { UserError } from "../errors.ts";
 import { totalFlops } from "../graph/flops.ts";
-import { ELEMENT_SIZE, sizeOf } from "../graph/tensor.ts";
+import { ELEMENT_SIZE, elementsOf } from "../graph/tensor.ts";
 import { findMethod } from "../methods/methods.ts";
 import { publishedOf, resolveConfig } from "../preparation/run-options-node.ts";
 import { sourceName } from "../runs/run-data.ts";
@@ -97,5 +97,5 @@ function weightsOf({ weights }: ModelTrace, base: Parameters<typeof isQuantized>
       ? quantizedParts(weight, base).map(([, part]) => part)
       : [{ dtype: "float32" as const, shape: weight.shape as number[] }],
   );
-  return stored.reduce((sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * sizeOf(shape), 0);
+  return stored.reduce((sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * elementsOf(shape), 0);
 }

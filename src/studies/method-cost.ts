@@ -5,19 +5,18 @@ import { countFlops, type Flops } from "../graph/flops.ts";
 import { Graph } from "../graph/graph.ts";
 import { planMemory } from "../graph/memory.ts";
 import { gemm } from "../graph/ops.ts";
+import { elementsOf } from "../graph/tensor.ts";
 import type { Encoding } from "../inputs/tokenizer.ts";
 import type { Adaptation, MethodDefinition } from "../methods/method.ts";
 import { crossEntropy } from "../tasks/losses/objective.ts";
 import { layOut } from "../training/batches/model-inputs.ts";
 import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
 
-/** Cost of a method at one moment of training. */
 export interface MethodCost {
   /** `at the start`; `all frozen`: the end of a freezing schedule; or with the first blocks frozen, too. */
   when: "at the start" | "all frozen" | `${number} of ${number} blocks frozen`;
   /** Trainable parameters by module, without the head. Modules without any are left out. */
   modules: Record<string, number>;
-  /** Sum over the modules. */
   trainable: number;
   /** Floating-point operations of one training step per token: matrix products only; the base includes the head. */
   flops: Flops;
@@ -29,6 +28,8 @@ export interface MethodCosts {
   /** Assumed length of the sequence, or of both sequences of an encoder-decoder. Attention's share grows with it. */
   sequenceLength: number;
   costs: MethodCost[];
+  /** Trainable parameters on average over a run, by the planned curve of the freezing schedule; undefined if nothing freezes. */
+  average?: number;
   /** Forward operations per token of the adapted linear layers and of their adapters only. */
   adaptedLayers: { base: number; adapter: number };
 }
@@ -57,6 +58,9 @@ export function methodCosts(
   if (frozen.size > 0) {
     costs.push(costOf("all frozen", { ...model, trainable: left }, trace, sequenceLength));
   }
+  const [start, end] = costs.map(({ trainable }) => trainable);
+  const share = definition.leftOnAverage?.(options);
+  const average = share !== undefined && end !== undefined && Math.round(end + share * (start! - end));
   if (frozenBlocks > 0) {
     const trained = trainedByBlock(model);
     if (frozenBlocks > trained.length) {
@@ -69,9 +73,10 @@ export function methodCosts(
   }
   const ofHead = [...trace.weights.values()].filter(({ part }) => part === "head");
   return {
-    head: ofHead.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    head: ofHead.reduce((sum, { shape }) => sum + elementsOf(shape as readonly number[]), 0),
     sequenceLength,
     costs,
+    ...(average !== false && { average }),
     adaptedLayers: adaptedLayers(adaptation),
   };
 }
@@ -108,7 +113,7 @@ export function writtenStep(model: AdaptedModel, trace: ModelTrace): WrittenStep
   const modules: Record<string, number> = {};
   for (const { name, shape } of parameters) {
     const module = name.slice(0, name.lastIndexOf("."));
-    modules[module] = (modules[module] ?? 0) + sizeOf(shape);
+    modules[module] = (modules[module] ?? 0) + elementsOf(shape as readonly number[]);
   }
   const { outputs, streams } = writeStep(model, crossEntropy, { dropout: false });
   const values = Object.values(outputs);
@@ -132,7 +137,6 @@ export function writtenStep(model: AdaptedModel, trace: ModelTrace): WrittenStep
   };
 }
 
-/** Writes each adapted layer once, and counts the operations of one token. */
 function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
   const total = { base: 0, adapter: 0 };
@@ -150,6 +154,3 @@ function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts[
   }
   return total;
 }
-
-const sizeOf = (shape: readonly (number | string)[]): number =>
-  (shape as readonly number[]).reduce((product, dimension) => product * dimension, 1);

@@ -39,7 +39,6 @@ const studySchema = z.object({
     .optional(),
 });
 
-/** Keys of all search algorithms. */
 export const searchKeys = (): string[] => [
   ...new Set(SEARCH_ALGORITHMS.all.flatMap(({ options }) => Object.keys(options.shape))),
 ];
@@ -86,7 +85,6 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
   };
 }
 
-/** @throws UserError if there is no such search algorithm, or if it has no such key */
 function searchOf(name: string, study: Readonly<Record<string, unknown>>): Study["search"] {
   const algorithm = SEARCH_ALGORITHMS.find(name);
   const given = Object.fromEntries(Object.entries(study).filter(([key]) => searchKeys().includes(key)));
