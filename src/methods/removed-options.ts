@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 
-/** Options that earlier versions had, with the values that changed nothing. They gained nothing (docs/results/blocks.md). */
+/** Options that earlier versions had, with the values that changed nothing. They gained nothing (docs/blocks.md). */
 const REMOVED: Readonly<Record<string, { without: readonly unknown[]; values?: readonly unknown[] }>> = {
   freezeTogether: { without: [false] },
   freezeBlocksThreshold: { without: [] },
