@@ -31,7 +31,7 @@ const options = z.object({
     .positive()
     .max(MOST_ALPHA)
     .optional()
-    .describe("scale of the adapter: alpha / rank (default: 1)")
+    .describe("scale of the adapter: alpha / rank (default: rank)")
     .meta(sameStepCost),
   adapterDropout,
   targetModules,
@@ -164,7 +164,7 @@ export const aflora: MethodDefinition<typeof options> = {
   name: "aflora",
   summary: "adaptive freezing of low-rank adaptation",
   recipe: {
-    // Compared with 4e-3 in docs/results/defaults.md.
+    // Compared with 4e-3 in docs/results/which-method.md.
     learningRate: 1e-2,
     headLearningRate: 4e-3,
     contrastLearningRate: 2e-2,

@@ -66,7 +66,7 @@ export class FineTuning {
     this.freezable = this.#model.adaptation.freezable ?? [];
     const { schedule, blocks } = runSchedule(method, { model: this.#model, settings }, length, resume?.method);
     this.#schedule = schedule;
-    // On pictures of digits, the trained model was worse than the fitted head (docs/results/pictures-and-sounds.md).
+    // On pictures of digits, the trained model was worse than the fitted head (docs/pictures.md).
     this.#chanceLoss = this.startsFitted && !kind.reads ? chanceLoss(task, sample.examples) : undefined;
     this.blockCount = blocks;
     checkRollout(kind, reward, blocks);

@@ -1,22 +1,24 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
 import { expect, test } from "vitest";
 import { drawTable } from "../../scripts/draw-tables.ts";
 import { summaryTables, withTables } from "../../scripts/summary-tables.ts";
-import { PAGES, ROOT, textOf } from "./pages.ts";
+import { linksOf, PAGES, ROOT, textOf } from "./pages.ts";
 
 const summaries = readdirSync(`${ROOT}/studies/results`);
 
-test("the pages of results have the tables of their studies' summaries", () => {
+test("the pages of results have the tables of their studies' summaries, or a link to them", () => {
   expect(summaries.length).toBeGreaterThan(0);
-  const read: string[] = [];
+  const shown: string[] = [];
   for (const page of PAGES) {
     const made = withTables(textOf(page), (path) => {
-      read.push(path);
+      shown.push(path);
       return readFileSync(`${ROOT}/${path}`, "utf8");
     });
     expect(textOf(page), page).toBe(made);
+    shown.push(...linksOf(page).map(({ file }) => posix.normalize(posix.join(posix.dirname(page), file))));
   }
-  expect(read).toEqual(expect.arrayContaining(summaries.map((name) => `studies/results/${name}`)));
+  expect(shown).toEqual(expect.arrayContaining(summaries.map((name) => `studies/results/${name}`)));
 });
 
 test("a summary's tables: scores over seeds, paired differences, learning rates that were tried", () => {
