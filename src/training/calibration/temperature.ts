@@ -1,9 +1,11 @@
 import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
-import { LINEAR_LOSSES, type ScoredRows } from "../linear-head/linear-losses.ts";
+import { rowLoss, type ScoredRows, scales } from "../linear-head/linear-losses.ts";
 
-export const rowLosses = (rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array =>
-  rows.weights.map((weight, row) => weight * LINEAR_LOSSES[loss].loss(rows, row, factor));
+export function rowLosses(rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array {
+  const lossOf = rowLoss(loss, rows);
+  return rows.weights.map((weight, row) => weight * lossOf(row, factor).loss);
+}
 
 const LARGEST = 6;
 const MOST_STEPS = 100;
@@ -22,14 +24,14 @@ export async function bestFactor(
   loss: LinearLoss,
   { known = 0, turns = new Turns() }: { known?: number; turns?: Turns } = {},
 ): Promise<number> {
-  const { scales, slope } = LINEAR_LOSSES[loss];
-  if (!scales) return 1;
+  if (!scales(loss)) return 1;
   const prior = PRIOR + KNOWN_PRIOR * known;
+  const lossOf = rowLoss(loss, rows);
   const slopeAt = async (logarithm: number): Promise<number> => {
     const factor = Math.exp(logarithm);
     let sum = 0;
     await turns.each(rows.weights.length, rows.outputs, (row) => {
-      sum += rows.weights[row]! * slope(rows, row, factor);
+      sum += rows.weights[row]! * lossOf(row, factor).slope;
     });
     return factor * sum + 2 * prior * logarithm;
   };

@@ -1,3 +1,5 @@
+import { dot } from "../dense.ts";
+
 /** A function at one point. */
 export interface Evaluated {
   value: number;
@@ -99,20 +101,6 @@ function* searchLine(
     length *= Number.isFinite(least) ? Math.min(0.5, Math.max(0.1, least)) : 0.1;
   }
   return undefined;
-}
-
-export function dot(a: Float64Array, b: Float64Array): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  let j = 0;
-  // Four independent sums.
-  for (; j + 4 <= a.length; j += 4) {
-    s0 += a[j]! * b[j]!;
-    s1 += a[j + 1]! * b[j + 1]!;
-    s2 += a[j + 2]! * b[j + 2]!;
-    s3 += a[j + 3]! * b[j + 3]!;
-  }
-  for (; j < a.length; j++) s0 += a[j]! * b[j]!;
-  return s0 + s1 + (s2 + s3);
 }
 
 function add(to: Float64Array, other: Float64Array, factor: number): void {

@@ -1,8 +1,9 @@
+import { sum } from "../dense.ts";
 import { type CrossValidated, crossValidate, type ValidationOptions } from "./cross-validation.ts";
 import { Design, type LinearFunction } from "./design.ts";
 import { canonicalOrder, type FeatureRows } from "./feature-rows.ts";
 import { type RowGroups, sampleRows } from "./folds.ts";
-import { LINEAR_LOSSES } from "./linear-losses.ts";
+import { scales } from "./linear-losses.ts";
 import type { LinearSolver, SolveOptions } from "./linear-solver.ts";
 
 /** The penalty that did best for 8 to 500 rows per class of AG News. */
@@ -63,7 +64,7 @@ export async function rescaled(
   groups: RowGroups,
   onFit?: ValidationOptions["onFit"],
 ): Promise<Pick<CrossValidated, "penalty" | "factor">> {
-  const isAsked = LINEAR_LOSSES[solver.loss].scales && scaledBy(rows) > 0;
+  const isAsked = scales(solver.loss) && scaledBy(rows) > 0;
   const [found] = isAsked
     ? await crossValidate(solver, rows, groups, { penalties: [penalty], ofAll: true, onFit })
     : [];
@@ -116,5 +117,3 @@ export async function fitLinear(
   const { weight, bias } = await design.functionOf(found!, solver.products);
   return { weight: weight.map((each) => factor * each), bias: bias.map((each) => factor * each) };
 }
-
-const sum = (values: Float64Array): number => values.reduce((total, each) => total + each, 0);
