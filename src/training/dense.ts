@@ -5,10 +5,8 @@ import type { CompiledGraph } from "../runtime/compiled-graph.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Turns } from "../runtime/turns.ts";
 
-/** A matrix in float64. */
 export type Matrix = Tensor<"float64">;
 
-/** Which factors of a product are transposed, and the factor of the product. */
 interface ProductForm {
   transA?: boolean;
   transB?: boolean;

@@ -3,7 +3,6 @@ import type { Turns } from "../../runtime/turns.ts";
 import { type Matrix, type Products, pivotedCholesky } from "../dense.ts";
 import type { FeatureRows } from "./feature-rows.ts";
 
-/** A linear function of a row's features. */
 export interface LinearFunction {
   /** `[outputs, width]` */
   weight: Float64Array;
@@ -73,7 +72,6 @@ export class Design {
   readonly values: Float64Array;
   /** `[rows]`: factors of the rows' losses. */
   readonly weights: Float64Array;
-  /** Divisor of the features. */
   readonly scale: number;
   readonly #mean: Float64Array;
   readonly #span: Span | undefined;

@@ -1,6 +1,5 @@
 import { dot } from "../dense.ts";
 
-/** A function at one point. */
 export interface Evaluated {
   value: number;
   gradient: Float64Array;
@@ -8,12 +7,10 @@ export interface Evaluated {
   conditioned: Float64Array;
 }
 
-/** Differences of the point, the gradient and the conditioned gradient over a step. */
 interface Step {
   moved: Float64Array;
   gradient: Float64Array;
   conditioned: Float64Array;
-  /** Scalar product of the first two. */
   product: number;
 }
 
@@ -21,7 +18,6 @@ const MOST_STEPS = 500;
 const MOST_HALVINGS = 40;
 /** Smallest accepted share of the decrease that the slope predicts (Armijo). */
 const DECREASE = 1e-4;
-/** Relative differences of the value that may be rounding. */
 const ROUNDING = 1e-11;
 
 /**

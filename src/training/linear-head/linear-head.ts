@@ -19,7 +19,6 @@ const PENALTY_OF_MANY_CLASSES = 0.01;
 const usualPenalty = ({ outputs }: Pick<FeatureRows, "outputs">, loss: LinearSolver["loss"]): number =>
   loss === "softmax" && outputs >= MANY_CLASSES ? PENALTY_OF_MANY_CLASSES : USUAL_PENALTY;
 
-/** Returns a choice of a penalty without a comparison. */
 export const uncompared = (penalty: number): CrossValidated => ({
   penalty,
   factor: 1,
@@ -71,7 +70,6 @@ export async function rescaled(
   return { penalty, factor: found?.factor ?? factor };
 }
 
-/** Whether losses of rows are larger than others' of the same rows, by more than a standard error of their mean difference. */
 export function isWorse(losses: Float64Array, others: Float64Array): boolean {
   const rows = losses.length;
   const differences = losses.map((each, row) => each - others[row]!);
@@ -80,10 +78,8 @@ export function isWorse(losses: Float64Array, others: Float64Array): boolean {
   return mean > Math.sqrt(variance / rows);
 }
 
-/** Limits on the features of all rows, and on the products of a pass over the rows, in one fit. */
 const MOST_NUMBERS = 2 ** 26;
 const MOST_PRODUCTS = 2 ** 34;
-/** Rows per output that a fit takes in any case. */
 const FEWEST_AN_OUTPUT = 3;
 
 /** Returns the most rows that a fit takes. If there are more, each class gives its share. */

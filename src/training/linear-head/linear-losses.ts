@@ -3,7 +3,6 @@ import { Graph, type Value } from "../../graph/graph.ts";
 import { exp, gemm, logSoftmax, mul, reduceSum, reshape, sigmoid, slice, softplus, sub } from "../../graph/ops.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 
-/** Outputs of rows, with their targets. */
 export interface ScoredRows {
   outputs: number;
   /** `[rows, outputs]` */
@@ -69,7 +68,6 @@ const FAMILIES: Readonly<Record<LinearLoss, Family>> = {
   },
 };
 
-/** Whether a factor of all outputs changes only how sure they are. */
 export const scales = (loss: LinearLoss): boolean => FAMILIES[loss].scales;
 
 /** The loss of `factor` times a row's outputs, without the row's weight, and its derivative by the factor. */

@@ -20,13 +20,10 @@ export interface Fit {
 export interface SolveOptions {
   /** Size of the gradient, as a share of the rows' weights, at which a fit has converged. */
   tolerance: number;
-  /** Called when a fit has converged. */
   onFit?: (() => void) | undefined;
-  /** Called after each pass over the rows, with their number. */
   onPass?: ((passes: number) => void | Promise<void>) | undefined;
 }
 
-/** Maximum number of coefficients of all fits that are computed side by side. */
 const SIDE_BY_SIDE = 2 ** 21;
 /** Limit on the numbers in the steps that these fits remember, and the limits on the steps of a fit. */
 const REMEMBERED = 2 ** 24;
@@ -37,9 +34,7 @@ const [FEWEST_STEPS, MOST_STEPS] = [2, 5];
  */
 const BLOCK_OUTPUTS = 2 ** 20;
 const BLOCK_PRODUCTS = 2 ** 29;
-/** Maximum number of products for the features' sum of squares. With more rows, some of them give an estimate. */
 const GRAM_PRODUCTS = 2 ** 34;
-/** Rows from which the mean curvature of the loss is estimated. */
 const CURVED_ROWS = 500;
 /** Lower bound of the mean curvature: that of probabilities of 0.9999. */
 const LEAST_CURVATURE = 1e-4;
@@ -59,7 +54,6 @@ export class LinearSolver {
     readonly turns: Turns,
   ) {}
 
-  /** Compiles a solver for `use`, and frees it afterwards. */
   static async with<T>(
     runtime: Runtime,
     { loss, outputs, signal }: { loss: LinearLoss; outputs: number; signal?: AbortSignal | undefined },
@@ -122,7 +116,6 @@ export class LinearSolver {
     return found;
   }
 
-  /** The penalised losses of fits, each at a point, up to a constant. */
   async #evaluate(
     design: Design,
     running: readonly { fit: Fit; at: Float64Array }[],
@@ -269,7 +262,6 @@ const scaled = ({ shape, data }: Matrix, factor: number): Matrix =>
     data.map((value) => factor * value),
   );
 
-/** Ranges of rows for single runs of a graph. */
 function blocksOf(rows: number, outputs: number, width: number): (readonly [from: number, to: number])[] {
   const most = Math.min(BLOCK_OUTPUTS / outputs, BLOCK_PRODUCTS / (outputs * width));
   const size = Math.max(width, Math.floor(most));

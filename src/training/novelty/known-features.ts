@@ -117,7 +117,6 @@ function orthonormal(vectors: Matrix): Matrix {
   return basis;
 }
 
-/** Covariance of rows whose mean is 0. */
 function covarianceOf(rows: Matrix): Matrix {
   const size = rows[0]!.length;
   return Array.from({ length: size }, (_, i) =>
