@@ -35,15 +35,24 @@ export async function bestFactor(
     });
     return factor * sum + 2 * prior * logarithm;
   };
-  let [from, to] = [-LARGEST, LARGEST];
+  // Most factors are near 1: the range around it doubles until the zero is within.
+  let [from, to] = [-1, 1];
   let [atFrom, atTo] = [await slopeAt(from), await slopeAt(to)];
+  while (atFrom >= 0 && from > -LARGEST) {
+    [to, atTo, from] = [from, atFrom, Math.max(-LARGEST, 2 * from)];
+    atFrom = await slopeAt(from);
+  }
+  while (atTo <= 0 && to < LARGEST) {
+    [from, atFrom, to] = [to, atTo, Math.min(LARGEST, 2 * to)];
+    atTo = await slopeAt(to);
+  }
   if (atFrom >= 0) return Math.exp(from);
   if (atTo <= 0) return Math.exp(to);
   let side = 0;
   let middle = 0;
   for (let i = 0; i < MOST_STEPS; i++) {
     const before = middle;
-    middle = i === 0 ? 0 : (from * atTo - to * atFrom) / (atTo - atFrom);
+    middle = (from * atTo - to * atFrom) / (atTo - atFrom);
     if (i > 0 && Math.abs(middle - before) < NEAR) break;
     const found = await slopeAt(middle);
     if (found === 0) break;
