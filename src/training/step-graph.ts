@@ -119,7 +119,6 @@ export function writeInputProducts(model: AdaptedModel, modules: readonly Linear
   return modelGraph(context, Object.fromEntries(products));
 }
 
-/** Keeps only the dropout layers that the outputs need. */
 function modelGraph<Output extends string>(
   { streams, dropouts }: ForwardContext,
   outputs: Record<Output, Value>,

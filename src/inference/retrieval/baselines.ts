@@ -38,7 +38,6 @@ export async function baselinesOf(
   }
 }
 
-/** Search metrics of a BM25 search. */
 async function byWords({ texts, queries }: HeldOutSearch, metrics: readonly string[]): Promise<Record<string, number>> {
   const words = new WordSearch(texts);
   const turns = new Turns();

@@ -24,14 +24,12 @@ export interface SearchEvaluationOptions extends Omit<BaseOptions, "model"> {
   dimensions?: number | undefined;
   device?: DeviceName | undefined;
   threads?: number | undefined;
-  /** Receives the name of the current stage, and the numbers of its finished and of all steps. */
   onStage?(what: string, done: number, of: number): void;
 }
 
 export interface QueryOutcome {
   id: string;
   text: string;
-  /** `ndcg_at_10` of this query, by system. */
   ndcg: Record<string, number>;
 }
 

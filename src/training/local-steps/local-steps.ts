@@ -100,7 +100,6 @@ export async function* trainRound(
   return true;
 }
 
-/** Steps of each replica. Replicas without examples are left out. */
 function replicasOf(
   step: number,
   steps: readonly StepBatch<TrainingExample>[],
@@ -137,7 +136,6 @@ function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[],
   return { loss, gradientNorm, flops };
 }
 
-/** Mean gradients of a step. */
 function meanOf(sums: readonly Tensors<"float32">[], count: number): Map<string, Tensor<"float32">> {
   const factor = 1 / (count * sums.length);
   return new Map(
