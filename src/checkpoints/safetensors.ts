@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { type ByteSource, readTensor } from "../files/byte-source.ts";
 import { joinedBytes } from "../graph/joined-bytes.ts";
-import { asFloat32, float32, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { asFloat32, elementsOf, float32, type Tensor } from "../graph/tensor.ts";
 import { decodeStored, ELEMENT_BYTES, encodeHalf, type StoredType } from "./stored-values.ts";
 import type { TensorInfo, TensorSource } from "./tensor-source.ts";
 
@@ -80,7 +80,7 @@ export function layOut(
   let end = 0;
   for (const { name, dtype, tensor } of stored) {
     const { shape, data } = tensor;
-    if (sizeOf(shape) !== data.length) {
+    if (elementsOf(shape) !== data.length) {
       throw new Error(`tensor "${name}" has ${data.length} values, but its shape is [${shape}]`);
     }
     const begin = end;
@@ -186,7 +186,7 @@ function parseEntry(location: string, name: string, value: unknown): Entry {
     );
   }
   const [begin, end] = data_offsets;
-  const bytes = sizeOf(shape) * ELEMENT_BYTES[dtype];
+  const bytes = elementsOf(shape) * ELEMENT_BYTES[dtype];
   if (end - begin !== bytes) {
     throw new UserError(
       `${location} is damaged: tensor "${name}" of type ${dtype} and shape [${shape}] needs ${bytes} bytes, but the header gives it ${end - begin}`,

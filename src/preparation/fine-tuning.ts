@@ -6,7 +6,7 @@ import type { Runtime } from "../runtime/session.ts";
 import { chanceLoss } from "../tasks/chance-loss.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { runLength } from "../training/batches/batch-order.ts";
-import { sizeOf } from "../training/batches/micro-batches.ts";
+import { exampleSize } from "../training/batches/micro-batches.ts";
 import { singleTexts } from "../training/batches/single-texts.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import { localStepsNotes } from "../training/local-steps/local-steps.ts";
@@ -119,7 +119,10 @@ export class FineTuning {
    * @returns whether training is expected to fit
    */
   fitMemory(available: number): boolean {
-    const longest = singleTexts(this.#longest.sample).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
+    const longest = singleTexts(this.#longest.sample).reduce(
+      (most, text) => Math.max(most, exampleSize(text).tokens),
+      1,
+    );
     const fits = (): boolean => {
       const { optimizer, activations, hiddenStates = 0 } = this.memory;
       return MARGIN * (optimizer + activations) + hiddenStates <= available;

@@ -6,16 +6,16 @@ import { UserError, withCode } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "../preparation/data-fingerprint-node.ts";
 import { parseSavedConfig, type RunConfig } from "../preparation/run-options-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
-import { freezingRecord, metricsRecord, runFindings, runResult, scoresRecord } from "./record-schemas.ts";
 import type {
   EvaluationRecord,
   FreezingRecord,
   MetricsRecord,
-  RunResult,
   ScoresRecord,
   StepRecord,
-} from "./records.ts";
+} from "../training/training-records.ts";
+import { freezingRecord, metricsRecord, runFindings, runResult, scoresRecord } from "./record-schemas.ts";
 import { isRunLocked } from "./run-lock.ts";
+import type { RunResult } from "./run-result.ts";
 
 export const FINDINGS = "findings.json";
 

@@ -6,6 +6,7 @@ import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomi
 import { writeJsonFile } from "../files/json-file-node.ts";
 import type { DataFingerprint } from "../preparation/data-fingerprint-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
+import type { FreezingRecord, MetricsRecord, ScoresRecord } from "../training/training-records.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
@@ -13,8 +14,8 @@ import { MLFLOW } from "./logs/mlflow.ts";
 import { TENSORBOARD } from "./logs/tensorboard.ts";
 import { FINDINGS, readLines } from "./read-run.ts";
 import { freezingRecord, metricsRecord, scoresRecord } from "./record-schemas.ts";
-import type { FreezingRecord, MetricsRecord, RunResult, ScoresRecord } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
+import type { RunResult } from "./run-result.ts";
 
 const SCORES = "scores.jsonl";
 

@@ -22,6 +22,21 @@ const studySchema = z.object({
   direction: z.enum(["highest", "lowest"]).optional(),
   holdOut: z.number().min(0).lt(1).default(0.2),
   generate: z.int().min(1).optional(),
+  estimate: z
+    .strictObject({
+      model: z.string().min(1),
+      data: z.record(
+        z.string(),
+        z.strictObject({
+          rows: z.int().positive(),
+          scored: z.int().min(0),
+          tokens: z.int().positive(),
+          answer: z.int().positive().optional(),
+        }),
+      ),
+      speeds: z.record(z.string(), z.number().positive()),
+    })
+    .optional(),
 });
 
 export const searchKeys = (): string[] => [

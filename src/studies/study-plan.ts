@@ -5,6 +5,7 @@ import { DEFAULT_METHODS, findMethod, METHODS } from "../methods/methods.ts";
 import { loadTask } from "../preparation/load-task-node.ts";
 import {
   optionOfRun,
+  presetNote,
   publishedOf,
   type RunConfig,
   resolveConfig,
@@ -168,7 +169,7 @@ class Planner {
     const method = findMethod(String(given.method));
     const published = publishedOf(given);
     if (published) {
-      this.#published.add(`${method.name}: settings of ${method.published!.source}`);
+      this.#published.add(`${method.name}: ${presetNote(given)}`);
       return given;
     }
     const { preset: _, ...others } = given;

@@ -24,6 +24,18 @@ export interface Study {
   holdOut: number;
   /** For language models: number of the scored examples to answer; the answers are scored. */
   generate?: number | undefined;
+  /** What `--estimate` computes hours and memory from, before anything is downloaded. */
+  estimate?: StudySizes | undefined;
+}
+
+/** Sizes of a study's model and data, and speeds of machines. */
+export interface StudySizes {
+  /** Path of the model's config.json, from the study file. */
+  model: string;
+  /** By the data's name: rows to train on and to score, the mean number of tokens of a row, and of an encoder-decoder's answer. */
+  data: Readonly<Record<string, { rows: number; scored: number; tokens: number; answer?: number | undefined }>>;
+  /** GFLOP/s of a training step, by the machine's name. */
+  speeds: Readonly<Record<string, number>>;
 }
 
 export interface SearchAlgorithm<Options extends z.ZodObject = z.ZodObject> {

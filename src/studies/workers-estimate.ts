@@ -1,4 +1,4 @@
-import { sizeOf, type Tensors } from "../graph/tensor.ts";
+import { elementsOf, type Tensors } from "../graph/tensor.ts";
 import { type Job, microBatchJob, type Results, replicaJob } from "../runs/many-machines/jobs.ts";
 import { REPLICA } from "../runs/many-machines/protocol.ts";
 import type { ReplicaSteps } from "../training/local-steps/replica.ts";
@@ -104,7 +104,7 @@ export class ShardTimes implements OtherMachines {
 }
 
 const bytesOf = (shapes: readonly (readonly number[])[]): number =>
-  shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(shape), 0);
+  shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * elementsOf(shape), 0);
 
 /** Workers that are each as fast as this machine, and their network. */
 export interface Workers {

@@ -2,8 +2,7 @@ import { adapterBytes } from "../../src/base-models/adapter.ts";
 import { choosesClass } from "../../src/inference/confidence-threshold.ts";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { PageFineTuneOutcome, PageRunStart } from "../../src/preparation/fine-tune-in-page.ts";
-import type { RunResult } from "../../src/runs/records.ts";
-import { summarise } from "../../src/runs/run-result.ts";
+import { type RunResult, summarise } from "../../src/runs/run-result.ts";
 import { pageMemory } from "./page-memory.ts";
 import type { RunSettings } from "./saved-run.ts";
 

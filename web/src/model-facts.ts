@@ -5,7 +5,7 @@ import { processorFor } from "../../src/base-models/media-reader.ts";
 import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
 import { readModelConfig, readNetwork } from "../../src/checkpoints/model-folder.ts";
 import { UserError } from "../../src/errors.ts";
-import { sizeOf } from "../../src/graph/tensor.ts";
+import { elementsOf } from "../../src/graph/tensor.ts";
 import { defaultMethod } from "../../src/preparation/default-method.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
@@ -42,7 +42,7 @@ export async function modelFacts(
   refuseOtherModel(task, description);
   const { outputs, head } = task;
   const { modules, weights } = traceModel(description, outputs(labels, description.config), head);
-  const parameters = sum([...weights.values()].map(({ shape }) => sizeOf(shape as number[])));
+  const parameters = sum([...weights.values()].map(({ shape }) => elementsOf(shape as number[])));
   const activations = 4 * TOKENS * KEPT * sum(modules.map(({ outFeatures }) => outFeatures));
   // Wasm has a copy of the weights.
   const inWasm = 4 * parameters + activations;

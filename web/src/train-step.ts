@@ -3,7 +3,7 @@ import { suitedSettings } from "../../src/preparation/suited-settings.ts";
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
 import { StageText } from "../../src/reports/stage-text.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
-import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
+import type { EvaluationRecord, StepRecord } from "../../src/training/training-records.ts";
 import type { MethodChoice } from "./choices.ts";
 import { sayDevice } from "./device-line.ts";
 import { byId, element, fillSelect } from "./dom.ts";

@@ -5,7 +5,7 @@ import { UserError } from "../../errors.ts";
 import { boundedFetch } from "../../files/bounded-fetch.ts";
 import { readJsonFile, writeJsonFile } from "../../files/json-file-node.ts";
 import { flatOptions } from "../../preparation/run-options-node.ts";
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 import type { LoggedRun, RunEnd, RunLog } from "./run-log.ts";
 import { scalarsOf } from "./scalars.ts";
 

@@ -1,5 +1,5 @@
 import type { RunConfig } from "../../preparation/run-options-node.ts";
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 
 export interface LoggedRun {
   directory: string;

@@ -1,5 +1,5 @@
 import type { NoteEvent } from "../../training/events.ts";
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 import { openMlflow } from "./mlflow.ts";
 import type { LoggedRun, RunEnd, RunLog } from "./run-log.ts";
 import { tensorBoard } from "./tensorboard.ts";

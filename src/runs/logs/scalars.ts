@@ -1,4 +1,4 @@
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 
 export interface Scalars {
   step: number;

@@ -94,8 +94,8 @@ const isSame = async (folder: string, hashes: Readonly<Record<string, string>>):
 
 /** Resumes an earlier download. Workers that share the folder write the same bytes to the same places. */
 async function fetchFile(id: string, name: string, size: number, path: string, place: BasePlace): Promise<void> {
-  const sizeOf = async (): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
-  if ((await sizeOf()) === size) return;
+  const bytesOf = async (): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
+  if ((await bytesOf()) === size) return;
   await makeFolder(dirname(path));
   const part = `${path}.part`;
   const file = await open(part, constants.O_RDWR | constants.O_CREAT);
@@ -109,7 +109,7 @@ async function fetchFile(id: string, name: string, size: number, path: string, p
     await file.close();
   }
   await rename(part, path).catch(async (error: unknown) => {
-    if ((await sizeOf()) !== size) throw error;
+    if ((await bytesOf()) !== size) throw error;
   });
 }
 

@@ -1,4 +1,4 @@
-import type { WorkerShare } from "../../training/records.ts";
+import type { WorkerShare } from "../../training/training-records.ts";
 
 /** Maximum number of notes on workers in a run. Anyone who can reach the server can send any number of messages. */
 const MOST = 100;

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { float32, int32, sizeOf, type Tensor } from "../../../src/graph/tensor.ts";
+import { elementsOf, float32, int32, type Tensor } from "../../../src/graph/tensor.ts";
 import { messageBytes, readMessage } from "../../../src/runs/many-machines/message.ts";
 import {
   keysOf,
@@ -15,9 +15,9 @@ import {
 import { ServedRun } from "../../../src/runs/many-machines/served-run.ts";
 import { connect } from "../../../src/runs/many-machines/server.ts";
 import { readRunRecords } from "../../../src/runs/read-run.ts";
-import type { StepRecord } from "../../../src/runs/records.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
 import { type WorkEnd, work as workOn } from "../../../src/studies/queue/work.ts";
+import type { StepRecord } from "../../../src/training/training-records.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { questions, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../../support/tiny-model.ts";
@@ -429,7 +429,7 @@ test("bytes that are no message are refused without harm", () => {
       changed[random(changed.length)] = random(256);
     const read = readMessage(changed, shardSchema);
     if (!read) refused++;
-    for (const { shape, data } of read?.tensors.values() ?? []) expect(data.length).toBe(sizeOf(shape));
+    for (const { shape, data } of read?.tensors.values() ?? []) expect(data.length).toBe(elementsOf(shape));
   }
   expect(refused).toBeGreaterThan(1000);
 });
