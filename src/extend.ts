@@ -15,7 +15,9 @@ export type {
   Head,
   HeadName,
   Heads,
+  KindHead,
   ModelConfig,
+  OwnHead,
 } from "./architectures/architecture.ts";
 export { type AttentionOptions, attention, causalBias, maskBias } from "./architectures/attention.ts";
 export { labelCountOf, parseConfig } from "./architectures/config.ts";
@@ -118,6 +120,7 @@ export type { ClassifiedText } from "./tasks/kinds/classification.ts";
 export type { EmbeddedText } from "./tasks/kinds/embedding.ts";
 export type { MultiLabelledText } from "./tasks/kinds/multi-label.ts";
 export type { ScoredText } from "./tasks/kinds/regression.ts";
+export type { RerankedText } from "./tasks/kinds/reranker.ts";
 export type { RewardedText } from "./tasks/kinds/reward.ts";
 export type { EntityPrediction, TaggedText, WordPrediction } from "./tasks/kinds/token-classification.ts";
 export type { List } from "./tasks/list.ts";
@@ -137,7 +140,6 @@ export type { LabelProbability } from "./tasks/probabilities.ts";
 export * as rows from "./tasks/rows.ts";
 export type {
   AnsweredPrompt,
-  AnswerScoring,
   EncodedExample,
   EvaluationDetails,
   HuggingFaceForm,
@@ -146,7 +148,8 @@ export type {
   Readout,
   ReadText,
   Recognition,
-  RerankedText,
+  Retrieval,
+  Review,
   Rollout,
   RolloutSettings,
   TableReading,
@@ -156,6 +159,7 @@ export type {
   TextInput,
   ThresholdOption,
   TrainingExample,
+  Writing,
 } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";
 export type { TaskOptions } from "./tasks/task-options.ts";

@@ -142,52 +142,45 @@ interface Seen {
 }
 
 class BlockPart {
-  readonly #context: ForwardContext;
-  readonly #config: BartConfig;
-  readonly #stack: Stack;
-  readonly #block: number;
-  readonly #prefix: string;
+  constructor(
+    private readonly context: ForwardContext,
+    private readonly config: BartConfig,
+    private readonly stack: Stack,
+    private readonly block: number,
+    private readonly prefix: string,
+  ) {}
 
-  constructor(context: ForwardContext, config: BartConfig, stack: Stack, block: number, prefix: string) {
-    this.#context = context;
-    this.#config = config;
-    this.#stack = stack;
-    this.#block = block;
-    this.#prefix = prefix;
-  }
-
-  /** @param seenBy returns the keys' input, given the attention's own normalised input */
   attend(name: string, x: Value, queries: TokenStream, seenBy: (own: Value) => Seen, bias: Value): Value {
-    const { hiddenSize, attentionDropout } = this.#config;
+    const { hiddenSize, attentionDropout } = this.config;
     const linear = (input: Value, layer: string): Value =>
       this.#linear(input, `${name}.${layer}`, "attention", hiddenSize);
     return this.#residual(x, name, (own) => {
       const { seen, keys } = seenBy(own);
       const query = linear(own, "q_proj");
       const [key, value] = [linear(seen, "k_proj"), linear(seen, "v_proj")];
-      const options = { heads: this.#stack.heads, bias, dropout: attentionDropout };
-      return linear(attention(this.#context, { query, key, value }, { queries, keys }, options), "out_proj");
+      const options = { heads: this.stack.heads, bias, dropout: attentionDropout };
+      return linear(attention(this.context, { query, key, value }, { queries, keys }, options), "out_proj");
     });
   }
 
   feedForward(x: Value): Value {
-    const { activation, activationDropout, hiddenSize } = this.#config;
+    const { activation, activationDropout, hiddenSize } = this.config;
     return this.#residual(x, "final", (own) => {
-      const inner = ACTIVATIONS[activation](this.#linear(own, "fc1", "ffn", this.#stack.intermediateSize));
-      return this.#linear(this.#context.dropout(inner, activationDropout), "fc2", "ffn", hiddenSize);
+      const inner = ACTIVATIONS[activation](this.#linear(own, "fc1", "ffn", this.stack.intermediateSize));
+      return this.#linear(this.context.dropout(inner, activationDropout), "fc2", "ffn", hiddenSize);
     });
   }
 
   #residual(x: Value, name: string, write: (input: Value) => Value): Value {
-    const { dropout, normBefore } = this.#config;
-    const norm = (y: Value): Value => this.#context.layerNorm(y, `${this.#prefix}.${name}_layer_norm`, NORM_EPSILON);
-    const added = (y: Value): Value => add(x, this.#context.dropout(y, dropout));
+    const { dropout, normBefore } = this.config;
+    const norm = (y: Value): Value => this.context.layerNorm(y, `${this.prefix}.${name}_layer_norm`, NORM_EPSILON);
+    const added = (y: Value): Value => add(x, this.context.dropout(y, dropout));
     return normBefore ? added(write(norm(x))) : norm(added(write(x)));
   }
 
   #linear(x: Value, name: string, role: ModuleRole, outFeatures: number): Value {
     const inFeatures = x.shape[1] as number;
-    const module = { name: `${this.#prefix}.${name}`, role, block: this.#block, inFeatures, outFeatures };
-    return this.#context.linear(x, module);
+    const module = { name: `${this.prefix}.${name}`, role, block: this.block, inFeatures, outFeatures };
+    return this.context.linear(x, module);
   }
 }

@@ -24,7 +24,6 @@ interface ModernBertConfig extends ModelConfig {
   attentionBias: boolean;
   mlpBias: boolean;
   normBias: boolean;
-  /** For each block, whether attention spans the whole text or `window` tokens to either side. */
   layerTypes: readonly LayerType[];
   window: number;
   theta: Readonly<Record<LayerType, number>>;

@@ -169,7 +169,6 @@ function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStre
   return context.dropout(norm(x, `${side}.final_layer_norm`), dropout);
 }
 
-/** Returns the bias of scores by relative position, `[rows, heads, sequence, keys]`; a decoder ignores later keys. */
 function positionBias(context: ForwardContext, config: T5Config, tokens: TokenStream, side: string): Value {
   const { buckets, farthest, heads } = config;
   const { positions, keyPositions, sequence, keys } = tokens;

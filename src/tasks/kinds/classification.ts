@@ -152,29 +152,32 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     return label === labels[0]!.label ? likeliest : `${label} (${likeliest})`;
   },
   cellsOf: ({ labels, ...output }) => ({ ...output, probability: labels[0]!.probability }),
-  detailsOf(predictions, examples, labels) {
-    const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
-    if (labels.length > MAX_CONFUSION_CLASSES) return { metrics };
-    return { metrics, confusion: confusionMatrix(classes(predictions), classes(examples), labels.length) };
+  choosesClass: true,
+  review: {
+    details(predictions, examples, labels) {
+      const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
+      if (labels.length > MAX_CONFUSION_CLASSES) return { metrics };
+      return { metrics, confusion: confusionMatrix(classes(predictions), classes(examples), labels.length) };
+    },
+    findings(predictions, examples, labels) {
+      const counts = countsOf(predictions, examples, labels).map((each, i) => [labels[i]!, each] as const);
+      const perClass = scoresPerClass("label", new Map(counts.filter(([, each]) => occurs(each))));
+      const wrong = examples.flatMap((example, i) => {
+        const { label, probability = 0 } = predictions[i]!;
+        return label === example.label
+          ? []
+          : [{ example, truth: labels[example.label!]!, answer: labels[label!]!, probability }];
+      });
+      return wrong.length === 0 ? [perClass] : [confusedPairs(wrong), surestMistakes(wrong), perClass];
+    },
+    // The most frequent class has the best accuracy; of two classes, the other one may have the better F1.
+    sameAnswers: (examples, labels) =>
+      countsOf(examples, examples, labels)
+        .map(({ truePositives: count }, label) => ({ label, count }))
+        .toSorted((a, b) => b.count - a.count)
+        .slice(0, 2)
+        .map(({ label }) => ({ label })),
   },
-  findingsOf(predictions, examples, labels) {
-    const counts = countsOf(predictions, examples, labels).map((each, i) => [labels[i]!, each] as const);
-    const perClass = scoresPerClass("label", new Map(counts.filter(([, each]) => occurs(each))));
-    const wrong = examples.flatMap((example, i) => {
-      const { label, probability = 0 } = predictions[i]!;
-      return label === example.label
-        ? []
-        : [{ example, truth: labels[example.label!]!, answer: labels[label!]!, probability }];
-    });
-    return wrong.length === 0 ? [perClass] : [confusedPairs(wrong), surestMistakes(wrong), perClass];
-  },
-  // The most frequent class has the best accuracy; of two classes, the other one may have the better F1.
-  sameAnswers: (examples, labels) =>
-    countsOf(examples, examples, labels)
-      .map(({ truePositives: count }, label) => ({ label, count }))
-      .toSorted((a, b) => b.count - a.count)
-      .slice(0, 2)
-      .map(({ label }) => ({ label })),
   stratumOf: ({ label }) => label!,
   classesOf: ({ label }) => [label!],
 };

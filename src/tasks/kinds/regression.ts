@@ -76,13 +76,15 @@ export const regression: TaskKind<ScoredText> = {
   predict: (_labels, _example, _encoded, logits) => ({ label: logits[0]! }),
   describe: (_labels, _example, _encoded, logits) => ({ value: logits[0]! }),
   lineOf: ({ value }) => value.toFixed(4),
-  findingsOf: (predictions, examples) => [
-    predictedBesideTrue(
-      examples,
-      examples.map(({ label }, i) => [label!, predictions[i]!.label!]),
-    ),
-  ],
-  sameAnswers: (examples) => [{ label: examples.reduce((sum, { label }) => sum + label! / examples.length, 0) }],
+  review: {
+    findings: (predictions, examples) => [
+      predictedBesideTrue(
+        examples,
+        examples.map(({ label }, i) => [label!, predictions[i]!.label!]),
+      ),
+    ],
+    sameAnswers: (examples) => [{ label: examples.reduce((sum, { label }) => sum + label! / examples.length, 0) }],
+  },
   notesOf(examples) {
     if (!examples[0]?.textPair || examples.length >= ENOUGH_PAIRS) return [];
     return [
