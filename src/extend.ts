@@ -102,7 +102,7 @@ export type { Device, DeviceFacts, Devices, PageDevice, System } from "./runtime
 export { registerDevice } from "./runtime/devices.ts";
 export type { OnnxRuntime } from "./runtime/onnx-runtime.ts";
 export type { CompileOptions } from "./runtime/session.ts";
-export type { BuiltInPredictions, TextPrediction } from "./tasks/built-in-kinds.ts";
+export type { BuiltInPredictions, TaskOptions, TaskPredictions, TextPrediction } from "./tasks/built-in-kinds.ts";
 export type {
   DataOrigin,
   EvaluationSplit,
@@ -120,7 +120,6 @@ export type { ClassifiedText } from "./tasks/kinds/classification.ts";
 export type { EmbeddedText } from "./tasks/kinds/embedding.ts";
 export type { MultiLabelledText } from "./tasks/kinds/multi-label.ts";
 export type { ScoredText } from "./tasks/kinds/regression.ts";
-export type { RerankedText } from "./tasks/kinds/reranker.ts";
 export type { RewardedText } from "./tasks/kinds/reward.ts";
 export type { EntityPrediction, TaggedText, WordPrediction } from "./tasks/kinds/token-classification.ts";
 export type { List } from "./tasks/list.ts";
@@ -138,6 +137,7 @@ export type { SearchOutcome } from "./tasks/metrics/retrieval-metrics.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
 /** Functions that read cells of tables, such as a kind's labels. */
 export * as rows from "./tasks/rows.ts";
+export type { RerankedText } from "./tasks/scored-pairs.ts";
 export type {
   AnsweredPrompt,
   EncodedExample,
@@ -162,8 +162,6 @@ export type {
   Writing,
 } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";
-export type { TaskOptions } from "./tasks/task-options.ts";
-export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { TextLikelihood } from "./tasks/written-tokens.ts";
 export type { MemoryEstimate } from "./training/memory-estimate.ts";

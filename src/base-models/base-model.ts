@@ -66,6 +66,7 @@ export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision"
   decoders?: Partial<Decoders>;
 }
 
+/** The task that a head is for. */
 export type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 
 /** A model whose description, tokenizer and media reader are known, and whose weights are not read yet. */

@@ -1,9 +1,11 @@
 import type { z } from "zod";
-import type { BuiltInMethods } from "./methods.ts";
+import type { BUILT_IN_METHODS } from "./methods.ts";
 
 // Without options: zod's type of an empty object would forbid all other keys too.
 type OptionsOf<Given> = string extends keyof Given ? object : Given;
-type BuiltInOptions = { [Name in keyof BuiltInMethods]: OptionsOf<z.input<BuiltInMethods[Name]["options"]>> };
+type Methods = typeof BUILT_IN_METHODS;
+// Not over `keyof Methods` alone: the options would get the methods' docstrings.
+type BuiltInOptions = { [Name in keyof Methods & string]: OptionsOf<z.input<Methods[Name]["options"]>> };
 
 /**
  * Options of each method (docs/methods.md); all have defaults. A program that registers a method declares its options

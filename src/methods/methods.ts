@@ -11,8 +11,7 @@ import { sora } from "./sora.ts";
 import { vera } from "./vera.ts";
 
 /** The package's methods by name, the default first. To add a method, write one file and one line here. */
-const BUILT_IN_METHODS = { lora, aflora, "lora-xs": loraXs, psoft, vera, adalora, sora, full, head };
-export type BuiltInMethods = typeof BUILT_IN_METHODS;
+export const BUILT_IN_METHODS = { lora, aflora, "lora-xs": loraXs, psoft, vera, adalora, sora, full, head };
 
 export const METHODS = new Registry<MethodDefinition>("method", Object.values(BUILT_IN_METHODS));
 

@@ -2,6 +2,14 @@ import { float32 } from "../graph/tensor.ts";
 import type { Targets, TaskKind } from "./task-kind.ts";
 import { textsOf } from "./whole-text.ts";
 
+/** Relevance of a passage for a query. */
+export interface RerankedText {
+  /** The model's one output; a higher value is better. */
+  logit: number;
+  /** `1 / (1 + e^-logit)`, from 0 to 1. */
+  sigmoid: number;
+}
+
 /** Common parts of kinds whose one output scores a pair of texts. */
 export const scoredPairs = {
   refines: true,

@@ -10,6 +10,7 @@ import {
   embeddingObjective,
   type LossSettings,
 } from "../losses/embedding-losses.ts";
+import { labelsOf, ofLabels } from "../metrics/label-metric.ts";
 import { pearson, spearman } from "../metrics/metrics.ts";
 import { scoresOfPairs } from "../metrics/pair-scores.ts";
 import {
@@ -33,15 +34,6 @@ export interface EmbeddedText {
 const cosineOf = ([first, second]: readonly Float32Array[]): number => dot(unitVector(first!), unitVector(second!));
 
 const PRECISIONS = SEARCH_METRIC_NAMES.filter((name) => name.startsWith("precision"));
-
-const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Metric => ({
-  higherIsBetter: true,
-  compute: (predictions, examples) =>
-    compute(
-      predictions.map(({ label }) => label!),
-      examples.map(({ label }) => label!),
-    ),
-});
 
 function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
   const sizes = text.split(",").map((each) => Number(each.trim()));
@@ -80,9 +72,9 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
         { higherIsBetter: true, compute: (...given) => searchMetric(name, outcomesOf(given[0], given[1])) },
       ]),
     ),
-    spearmanr: ofCosines(spearman),
-    pearson: ofCosines(pearson),
-    average_precision: ofCosines((found, labels) =>
+    spearmanr: ofLabels(spearman),
+    pearson: ofLabels(pearson),
+    average_precision: ofLabels((found, labels) =>
       averagePrecision(
         found,
         labels.map((label) => label === 1),
@@ -100,13 +92,8 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     }),
     findings(predictions, examples) {
       if (!isPairs(examples) && examples[0]?.texts?.length) {
-        const pairs = examples.map(({ text, texts }) => ({ text, textPair: texts![0]! }));
-        return [
-          predictedBesideTrue(
-            pairs,
-            examples.map(({ label }, i) => [label!, predictions[i]!.label!]),
-          ),
-        ];
+        const pairs = examples.map((example) => ({ ...example, textPair: example.texts![0]! }));
+        return [predictedBesideTrue(pairs, labelsOf(predictions))];
       }
       const failed = outcomesOf(predictions, examples)
         .filter(({ hits, relevant }) => relevant > 0 && !hits[0])
@@ -139,8 +126,8 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
       // Scored pairs are not queries; a text with a class has a label, but no second text.
       if (!isPairs(examples) && examples[0]?.texts?.length) {
         return scoresOfPairs(
-          predictions.map(({ label }) => label!),
-          examples.map(({ label }) => label!),
+          labelsOf(predictions),
+          labelsOf(examples),
           examples.map(({ text, texts }) => `${text} | ${texts![0]}`),
         );
       }

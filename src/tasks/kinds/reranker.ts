@@ -6,22 +6,15 @@ import type { Example, Prediction } from "../example.ts";
 import { predictedBesideTrue, wrongPairs } from "../findings.ts";
 import type { HeldOutSearch } from "../held-out-search.ts";
 import { binaryCrossEntropy, type Objective } from "../losses/objective.ts";
+import { labelsOf, ofLabels } from "../metrics/label-metric.ts";
 import { spearman } from "../metrics/metrics.ts";
 import { scoresOfPairs } from "../metrics/pair-scores.ts";
 import { averagePrecision, type SearchOutcome, searchMetric } from "../metrics/retrieval-metrics.ts";
 import { sigmoid } from "../probabilities.ts";
 import { type Cell, type Columns, cellError, columnOf, list, numberOf, type Table, textOf } from "../rows.ts";
-import { listTargets, scoredPairs } from "../scored-pairs.ts";
+import { listTargets, type RerankedText, scoredPairs } from "../scored-pairs.ts";
 import type { Metric, TableReading, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf } from "../whole-text.ts";
-
-/** Relevance of a passage for a query. */
-export interface RerankedText {
-  /** The model's one output; a higher value is better. */
-  logit: number;
-  /** `1 / (1 + e^-logit)`, from 0 to 1. */
-  sigmoid: number;
-}
 
 /** No linear head is fitted to frozen features first: a cross-encoder has the head of its own class, so that other tools can load it. */
 const { linearLoss: _linear, ...gradedLoss }: Objective = binaryCrossEntropy;
@@ -165,15 +158,6 @@ const ofRankings = (compute: (rankings: Ranking[]) => number): Metric => ({
   higherIsBetter: true,
   compute: (predictions, examples) => compute(rankingsOf(predictions, examples)),
 });
-const ofPairs = (compute: (logits: number[], labels: number[]) => number): Metric => ({
-  higherIsBetter: true,
-  compute: (predictions, examples) =>
-    compute(
-      predictions.map(({ label }) => label!),
-      examples.map(({ label }) => label!),
-    ),
-});
-
 export const reranker: TaskKind<RerankedText> = {
   ...scoredPairs,
   name: "reranker",
@@ -186,8 +170,8 @@ export const reranker: TaskKind<RerankedText> = {
       const sum = rankings.reduce((total, { scores, relevant }) => total + averagePrecision(scores, relevant), 0);
       return rankings.length === 0 ? 0 : sum / rankings.length;
     }),
-    average_precision: ofPairs((logits, labels) => averagePrecision(logits, labels.map(isRelevant))),
-    spearmanr: ofPairs(spearman),
+    average_precision: ofLabels((logits, labels) => averagePrecision(logits, labels.map(isRelevant))),
+    spearmanr: ofLabels(spearman),
   },
   defaultMetrics: ["average_precision"],
   retrieval: {
@@ -199,8 +183,8 @@ export const reranker: TaskKind<RerankedText> = {
       // Without a query that has both relevant and other passages, nothing can be ranked.
       if (!rankings.some(isComparable)) {
         return scoresOfPairs(
-          sigmoids(predictions.map(({ label }) => label!)),
-          examples.map(({ label }) => label!),
+          sigmoids(labelsOf(predictions)),
+          labelsOf(examples),
           examples.map(({ text, textPair }) => `${text} | ${textPair}`),
         );
       }
@@ -225,13 +209,7 @@ export const reranker: TaskKind<RerankedText> = {
           comparable.map(bestOfBoth),
         );
       }
-      const found = sigmoids(predictions.map(({ label }) => label!));
-      return [
-        predictedBesideTrue(
-          examples,
-          examples.map(({ label }, i) => [label!, found[i]!]),
-        ),
-      ];
+      return [predictedBesideTrue(examples, sigmoids(labelsOf(predictions)))];
     },
   },
   huggingFace: {
