@@ -60,7 +60,7 @@ function readConfig(raw: unknown) {
     ...feedForwardOf(config.feed_forward_proj),
     normEpsilon: config.layer_norm_epsilon,
     dropout: config.dropout_rate,
-    // Of the final hidden states before the output layer.
+    // The scale of the final hidden states before the output layer.
     outputScale: tied ? config.d_model ** -0.5 : undefined,
     maxLength: LONGEST,
     initializerRange: config.initializer_factor * config.d_model ** -0.5,
