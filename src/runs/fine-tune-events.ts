@@ -216,18 +216,14 @@ async function* fineTuneInFolder(
   }
 }
 
-/** Progress of a run's training. */
 interface Progress {
   /** Whether the folder is kept if the run fails. */
   isKept: boolean;
   peakMemory: number;
-  /** Notes from training. */
   notes: string[];
-  /** Undefined before the end. */
   end?: TrainingEnd;
 }
 
-/** Trains, and writes records and checkpoints. Yields each record after it is written. */
 async function* recordTraining(
   { fineTuning, config, machine, runtime, saved }: RunOfFiles,
   folder: RunFolder,
@@ -331,7 +327,6 @@ async function openPlaces(prepared: RunOfFiles, overwrite: boolean): Promise<[Ru
   }
 }
 
-/** Opens the folder of a run to resume, or creates one with the run's options and data fingerprint. */
 async function openFolder(
   { directory, saved, config, base, fineTuning, dataFingerprint }: RunOfFiles,
   overwrite: boolean,

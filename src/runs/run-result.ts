@@ -71,7 +71,6 @@ export interface RunResult {
   notes: readonly string[];
 }
 
-/** Makes `result.json` from the end of training and other facts of the run. */
 export function summarise(
   { method, run }: { method: { name: string }; run: Pick<RunConfig["run"], "seed" | "base"> },
   { state, best, last, trainable, kept }: TrainingEnd,
@@ -85,9 +84,7 @@ export function summarise(
     /** Number of blocks, and the bytes that a step needs less at the end, by the estimate; if blocks may freeze. */
     blocks?: { count: number; activationsSaved: number } | undefined;
     calibration?: Calibration | undefined;
-    /** Size of the adapter's file in bytes. */
     adapterBytes: number;
-    /** Notes for the user, from before and after training. */
     notes: readonly string[];
   },
 ): RunResult {

@@ -7,12 +7,10 @@ import type { Device } from "./device.ts";
 /** A tensor in ONNX Runtime's memory: the output of one run, as an input of another. */
 export class KeptTensor {
   /** @internal */
-  readonly value: OnnxTensor;
-
-  /** @internal */
-  constructor(value: OnnxTensor) {
-    this.value = value;
-  }
+  constructor(
+    /** @internal */
+    readonly value: OnnxTensor,
+  ) {}
 
   get shape(): readonly number[] {
     return this.value.dims;
@@ -35,8 +33,6 @@ export class KeptTensor {
 export class CompiledGraph {
   /** Seconds spent on encoding the graph and building the session. */
   readonly compileSeconds: number;
-  readonly #session: InferenceSession;
-  readonly #Tensor: TensorConstructor;
   readonly #device: Device;
   readonly #writesInPlace: boolean;
   readonly #outputs: Readonly<Record<string, Value>>;
@@ -47,8 +43,8 @@ export class CompiledGraph {
   readonly #onnxTensors = new WeakMap<Tensor, OnnxTensor>();
 
   constructor(
-    session: InferenceSession,
-    Tensor: TensorConstructor,
+    private readonly session: InferenceSession,
+    private readonly Tensor: TensorConstructor,
     {
       device,
       outputs,
@@ -65,8 +61,6 @@ export class CompiledGraph {
       compileSeconds: number;
     },
   ) {
-    this.#session = session;
-    this.#Tensor = Tensor;
     this.#device = device;
     this.#writesInPlace = writesInPlace;
     this.#outputs = outputs;
@@ -133,7 +127,7 @@ export class CompiledGraph {
     }
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await this.#session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
+      results = await this.session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
     } catch (error) {
       if (!this.#device.lost?.test(reason(error))) throw error;
       throw new UserError(
@@ -155,19 +149,19 @@ export class CompiledGraph {
   }
 
   #tensorFor(value: Value, tensor: Tensor): OnnxTensor {
-    const known = this.#onnxTensors.get(tensor) ?? makeTensor(this.#Tensor, value, tensor);
+    const known = this.#onnxTensors.get(tensor) ?? makeTensor(this.Tensor, value, tensor);
     this.#onnxTensors.set(tensor, known);
     return known;
   }
 
   /** Frees the session. The process must not exit earlier. */
   async release(): Promise<void> {
-    await this.#session.release();
+    await this.session.release();
   }
 
   /** Ends profiling and writes the profile requested at compilation. */
   endProfiling(): void {
-    this.#session.endProfiling();
+    this.session.endProfiling();
   }
 }
 

@@ -2,6 +2,8 @@ import { UserError } from "../errors.ts";
 import type { ChatMessage } from "../inputs/chat-template.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
+import { alpacaPrompt } from "./prompt-template.ts";
+import type { TaskOptionValues } from "./task-kind.ts";
 import { separator } from "./written-text.ts";
 
 /**
@@ -34,6 +36,13 @@ export function promptIds(prompt: Prompt, tokenizer: Tokenizer): number[] {
   return tokenizer.idsOf(chatTemplate.render(messages, { tools, addGenerationPrompt: true }));
 }
 
+/** A prompt in the form that training used, for models that learned single instructions. @param options of the task */
+export function inTemplate(prompt: Prompt, { promptTemplate }: TaskOptionValues = {}): Prompt {
+  if (promptTemplate !== "alpaca" || (typeof prompt === "object" && "verbatim" in prompt)) return prompt;
+  const text = singleText(prompt, "the model learned single instructions and");
+  return { verbatim: alpacaPrompt({ text }, "answer") };
+}
+
 function conversationOf(prompt: Exclude<Prompt, { readonly verbatim: string }>): AskedConversation {
   if (typeof prompt === "string") return { messages: [{ role: "user", content: prompt }] };
   return "messages" in prompt ? prompt : { messages: prompt };
@@ -41,20 +50,32 @@ function conversationOf(prompt: Exclude<Prompt, { readonly verbatim: string }>):
 
 export function sourceText(prompt: Prompt): string {
   if (typeof prompt === "object" && "verbatim" in prompt) return prompt.verbatim;
+  return singleText(prompt, "an encoder-decoder rewrites one text and");
+}
+
+/** @throws UserError if there are several turns. */
+function singleText(prompt: Exclude<Prompt, { readonly verbatim: string }>, whoReads: string): string {
   const { messages } = conversationOf(prompt);
   const [{ content } = { content: null }] = messages;
   if (messages.length === 1 && typeof content === "string") return content;
-  throw new UserError(
-    "an encoder-decoder rewrites one text and does not read earlier turns; ask with a single text, or begin again",
-  );
+  throw new UserError(`${whoReads} does not read earlier turns; ask with a single text, or begin again`);
 }
 
-/** Prompt of an example: its conversation before the assistant's last turn, or its text, in the form that training used. */
+/** Parts of an example that its prompt consists of. */
+export type PromptParts = Pick<Example, "text" | "context" | "textPair" | "messages" | "tools">;
+
+/**
+ * Prompt of an example: its conversation before the assistant's last turn, or its text, in the form that training used.
+ * @param options of the task
+ */
 export function promptOf(
-  { text, textPair, messages, tools }: Pick<Example, "text" | "textPair" | "messages" | "tools">,
+  { text, context, textPair, messages, tools }: PromptParts,
   { chatTemplate }: Pick<Tokenizer, "chatTemplate">,
+  { promptTemplate }: TaskOptionValues = {},
 ): Prompt {
   if (!messages) {
+    if (promptTemplate === "alpaca")
+      return { verbatim: alpacaPrompt({ text, ...(context !== undefined && { context }) }, "answer") };
     return chatTemplate || textPair === undefined ? text : { verbatim: text + separator(text, textPair) };
   }
   const last = messages.findLastIndex(({ role }) => role === "assistant");

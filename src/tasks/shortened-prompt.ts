@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { ChatMessage } from "../inputs/chat-template.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
-import { type LossOn, type WrittenText, writtenText } from "./written-text.ts";
+import type { LossOn, WrittenText } from "./written-text.ts";
 
 const TRUNCATE = ["middle", "start", "end"] as const;
 export type Truncate = (typeof TRUNCATE)[number];
@@ -56,12 +56,14 @@ export function shortenUntilFits<Written>(
 /**
  * Shortens a text of more than `maxLength` tokens so that counted tokens remain: first its prompts, then the first turns of a
  * conversation. A text without a prompt loses its end; if an answer alone is too long, no tokens count.
+ * @param write makes the text of an example
  */
 export function shortenedToLength(
   example: Example,
   { ids, counts }: WrittenText,
   tokenizer: Tokenizer,
   { maxLength, lossOn, truncate }: { maxLength: number; lossOn: LossOn; truncate: Truncate },
+  write: (example: Example) => WrittenText,
 ): WrittenText {
   const start = ids.slice(0, maxLength);
   if (counts.every(Boolean)) return { ids: start, counts: counts.slice(0, maxLength) };
@@ -70,7 +72,7 @@ export function shortenedToLength(
       texts,
       truncate,
       tokenizer,
-      (shown) => writtenText(exampleOf(shown), tokenizer, lossOn),
+      (shown) => write(exampleOf(shown)),
       (written) => written.ids.length - maxLength,
     );
   const { messages } = example;

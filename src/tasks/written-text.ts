@@ -2,6 +2,7 @@ import { UserError } from "../errors.ts";
 import type { ChatMessage, TextSpan } from "../inputs/chat-template.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
+import { alpacaPrompt, type PromptTemplate } from "./prompt-template.ts";
 
 /** Parts of an example that count for the loss: all turns of the assistant, its last one, or the whole text. */
 export const LOSS_ON = ["assistant", "last", "all"] as const;
@@ -14,12 +15,24 @@ export interface WrittenText {
 }
 
 /**
- * Tokens of an example, with those that count. A conversation, or a prompt with its completion, is formatted by the
- * model's chat template if it has one; otherwise the text is unchanged and the end-of-text token is appended.
+ * Tokens of an example, with those that count. A conversation, or a prompt with its completion, is formatted by the model's chat
+ * template if it has one; otherwise the end-of-text token is appended to the text, which only Alpaca's template changes.
  */
-export function writtenText(example: Example, tokenizer: Tokenizer, lossOn: LossOn): WrittenText {
-  const { text, textPair, tools } = example;
-  const messages = messagesOf(example, tokenizer);
+export function writtenText(
+  example: Example,
+  tokenizer: Tokenizer,
+  lossOn: LossOn,
+  template: PromptTemplate = "chat",
+): WrittenText {
+  const { textPair, tools } = example;
+  if (template === "alpaca" && example.messages) {
+    throw new UserError(
+      `${example.place ?? "a row"} is a conversation, but --prompt-template alpaca takes one instruction and its answer; leave it out`,
+    );
+  }
+  const isAlpaca = template === "alpaca" && textPair !== undefined;
+  const text = isAlpaca ? alpacaPrompt(example, "learn") : example.text;
+  const messages = isAlpaca ? undefined : messagesOf(example, tokenizer);
   if (messages) {
     const written = withPlace(example, () => tokenizer.chatTemplate!.renderTurns(messages, { tools }));
     const ids = tokenizer.idsOf(written.text);

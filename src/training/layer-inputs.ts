@@ -17,8 +17,6 @@ export interface LayerInputProducts {
 /**
  * Yields the products `Xᵀ X` of the inputs X `[tokens, in]` of linear layers, without dropout. Memory holds those of a few
  * blocks at a time ({@link blockGroups}). The base may have any format.
- * @param model the model with its head; its adaptation is left out
- * @throws the signal's reason
  */
 export async function* layerInputs(
   model: Omit<AdaptedModel, "adaptation" | "trainsHead">,

@@ -370,21 +370,6 @@ describe("a run that was cut off", () => {
     expect(numbers).toEqual(wholeNumbers);
   });
 
-  test("of an earlier version resumes unless an option that changed something was removed since", async () => {
-    const directory = await interrupted("removed", 3);
-    const file = join(directory, "config.json");
-    const saved = JSON.parse(await readFile(file, "utf8"));
-    await writeFile(file, JSON.stringify({ ...saved, freezeTogether: true }));
-    await expect(resume(directory)).rejects.toThrow(
-      new UserError(
-        `the run in ${directory} was trained with freezeTogether true, which this version does not have; resume it with the version that began it, or start a new run`,
-      ),
-    );
-    await writeFile(file, JSON.stringify({ ...saved, freezeTogether: false }));
-    await resume(directory);
-    expect(await contentOf(directory)).toEqual(await contentOf(whole));
-  });
-
   test("requires the data that it began with, to the byte", async () => {
     const [own, held] = [join(home, "own.csv"), join(home, "held.csv")];
     await cp(train, own);

@@ -10,13 +10,11 @@ import { defaultMethod } from "../../src/preparation/default-method.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
-/** Properties of a model, from before its weights are read. */
 export interface ModelFacts {
   name: string;
   /** `model_type` in its config.json. */
   type: string;
   parameters: number;
-  /** Number of blocks. */
   layers: number;
   /** Name of the default method for such examples and this model. */
   method: string;
@@ -28,16 +26,11 @@ export interface ModelFacts {
 
 /** Maximum bytes of Wasm memory. */
 const WASM_MEMORY = 2 ** 32;
-/** Number of tokens computed at once. */
 const TOKENS = 512;
 /** Approximate number of values that a step keeps for each output of a linear layer. */
 const KEPT = 3;
 
-/**
- * Computes a model's size from its configuration. For pictures, from its ONNX file.
- * @param labels of the task
- * @throws UserError if it is no model, not supported, or too large for a page
- */
+/** Computes a model's size from its configuration. For pictures, from its ONNX file. @param labels of the task */
 export async function modelFacts(
   name: string,
   files: ModelFiles,
