@@ -75,7 +75,6 @@ export function untrainedParameters(base: BaseModel, { adaptation, parameters }:
   return new Map([...parameters].map(([name, now]) => [name, first.get(name) ?? base.weights.get(name) ?? now]));
 }
 
-/** Initial values of a method's parameters, each from its own random stream or from the weight of its layer. */
 export function initialParameters(
   { parameters }: Pick<Adaptation, "parameters">,
   seed: number,
@@ -89,7 +88,6 @@ export function initialParameters(
   );
 }
 
-/** Weights of a model's linear layers in float32, with the values that the model computes with. */
 export function layerWeights({
   trace,
   weights,

@@ -38,7 +38,6 @@ export async function withMedia(task: TaskData, base: ReadsMedia, options?: Read
   };
 }
 
-/** Reads the files of examples, as the model's inputs. Returns the same examples if their kind of task reads texts. */
 export async function readMedia(
   kind: Pick<TaskKind, "reads">,
   examples: readonly Example[],

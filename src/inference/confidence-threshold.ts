@@ -6,8 +6,7 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 
 export const UNSURE = "unsure";
 
-export const choosesClass = ({ head, objective }: Pick<TaskKind, "head" | "objective">): boolean =>
-  head === "sequence" && objective.linearLoss === "softmax";
+export const choosesClass = ({ choosesClass }: Pick<TaskKind, "choosesClass">): boolean => choosesClass === true;
 
 /**
  * Probability from which on a class is predicted.

@@ -80,7 +80,7 @@ async function loadWholeModel(
 }
 
 /** Whether the kind of task generates text. */
-export const writesTexts = ({ kind }: { kind: string }): boolean => findTaskKind(kind).head === "languageModel";
+export const writesTexts = ({ kind }: { kind: string }): boolean => findTaskKind(kind).writing !== undefined;
 
 /** Selects a run, an adapter, or an untuned model. */
 export interface AskedModel {

@@ -1,4 +1,4 @@
-import type { HeadName } from "../architectures/architecture.ts";
+import type { KindHead } from "../architectures/architecture.ts";
 import type { BaseModel } from "../base-models/base-model.ts";
 import { UserError } from "../errors.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
@@ -142,7 +142,7 @@ function joined<Item extends { index: number }>(lists: readonly List<Item>[]): L
 }
 
 /** Number of tokens after which texts are cut: the setting, but no more than the model reads. Pictures are never cut. */
-function lengthLimit({ pooling, config }: TextReader, head: HeadName, maxLength: number): number {
+function lengthLimit({ pooling, config }: TextReader, head: KindHead, maxLength: number): number {
   if (config.picture) return config.maxLength;
   const ofPooling = (head === "pooled" && pooling?.maxLength) || maxLength;
   return Math.min(maxLength, config.maxLength, ofPooling);

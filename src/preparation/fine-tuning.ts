@@ -56,7 +56,7 @@ export class FineTuning {
     const kind = findTaskKind(task.kind);
     this.#model = adaptedModel(plan);
     this.#tokenBudget = settings.tokenBudget;
-    this.sample = kind.countedParts?.(sample.encoded[0]!, base.tokenizer);
+    this.sample = kind.writing?.countedParts?.(sample.encoded[0]!, base.tokenizer);
     const length = runLength(settings, train.encoded.length);
     this.totalSteps = length.totalSteps;
     if (this.totalSteps === 0 && !this.#startCounts) {

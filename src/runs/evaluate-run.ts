@@ -107,7 +107,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     source.onBase?.(model.base);
     const { task } = model.description;
     const kind = findTaskKind(task.kind);
-    if (kind.rollout) {
+    if (kind.writing?.rollout) {
       throw new UserError(
         `the run in ${run} learned from rewards, which evaluate does not compute, since a reward may be a program; result.json has those of held-out prompts`,
       );
@@ -120,8 +120,8 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
       source.onStage?.("evaluating");
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });
       await prepareMetrics(kind, predictions, examples);
-      const details = kind.detailsOf?.(predictions, examples, task.labels);
-      const findings = kind.findingsOf?.(predictions, examples, task.labels);
+      const details = kind.review?.details?.(predictions, examples, task.labels);
+      const findings = kind.review?.findings?.(predictions, examples, task.labels);
       if (source.generate !== undefined) source.onStage?.("answering");
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
       const sameAnswer = sameAnswerScores(task, examples);
@@ -179,7 +179,7 @@ async function answersOf(
 
 async function answerScores(
   answers: readonly ScoredAnswer[],
-  { answerScoring: { baselines = {}, bySentence: splitSentences } = {} }: Pick<TaskKind, "answerScoring">,
+  { writing: { baselines = {}, bySentence: splitSentences } = {} }: Pick<TaskKind, "writing">,
 ): Promise<Record<string, number>> {
   const references = answers.map(({ reference }) => reference);
   const score = async (texts: readonly string[]): Promise<AnswerScores> =>

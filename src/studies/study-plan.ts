@@ -187,7 +187,7 @@ class Planner {
   ): Reported | undefined {
     const { generate } = this.study;
     // Only training computes rewards, which may come from a program.
-    if (findTaskKind(kind).rollout) {
+    if (findTaskKind(kind).writing?.rollout) {
       if (holdOut > 0 && (file !== undefined || ownValidation > 0)) this.#leavesOutValidation = true;
       return undefined;
     }
@@ -202,7 +202,7 @@ class Planner {
   }
 
   #checkAnswers({ kind }: TaskData): void {
-    if (this.study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).rollout)) return;
+    if (this.study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).writing?.rollout)) return;
     throw new UserError(`models of kind ${kind} write no answers to score; leave generate out`);
   }
 

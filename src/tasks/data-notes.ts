@@ -50,7 +50,6 @@ function* rowsOf(task: TaskData, stratumOf: (example: Example) => number): Gener
   }
 }
 
-/** The notes to show before training. */
 export function shownNotes(notes: readonly string[], strict = false): readonly string[] {
   if (!strict || notes.length === 0) return notes.slice(0, MOST_NOTES);
   const count = notes.length === 1 ? "a problem" : `${notes.length} problems`;

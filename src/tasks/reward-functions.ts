@@ -41,7 +41,6 @@ export interface RewardSettings extends Pick<z.output<typeof rewardOptions>, "re
   rewardSchema?: unknown;
 }
 
-/** Names of the {@link rewardOptions} that may contain a path. */
 export const REWARD_PATHS: readonly string[] = ["reward", "rewardSchema"];
 
 interface BuiltInReward {
@@ -85,7 +84,6 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
       return lastNumber(answer) === right ? 1 : 0;
     },
   },
-  /** 1 if the answer is JSON that is valid by a schema. */
   json: {
     needs: "rewardSchema",
     make({ rewardSchema }) {
@@ -99,7 +97,6 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
       };
     },
   },
-  /** 1 if the answer matches a regular expression. */
   regex: {
     needs: "rewardPattern",
     make({ rewardPattern = "" }) {
@@ -119,7 +116,7 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   },
 };
 
-export const isRewardModel = ({ scores }: Pick<TaskKind, "scores">): boolean => scores === "reward";
+export const isRewardModel = ({ rewards }: Pick<TaskKind, "rewards">): boolean => rewards === true;
 
 export const answerTo = (prompt: string | readonly ChatMessage[], answer: string): Example =>
   typeof prompt === "string"

@@ -27,7 +27,6 @@ export type SmallClassOptions = Pick<z.output<typeof rowOptions>, "minClassRows"
 const OTHER = "other";
 const MOST_NAMES = 3;
 
-/** Merges classes with too few training rows into one, or drops them with their rows, and notes it in the task. */
 export function withoutSmallClasses(task: TaskData, { minClassRows, smallClasses }: SmallClassOptions): TaskData {
   if (minClassRows === undefined) {
     if (smallClasses === undefined) return task;

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { HeadName } from "../../architectures/architecture.ts";
+import type { KindHead } from "../../architectures/architecture.ts";
 import type { ModelDescription } from "../../architectures/families.ts";
 import type { LinearModule } from "../../architectures/model-parts.ts";
 import { isPretrained, traceModel } from "../../architectures/trace.ts";
@@ -57,7 +57,6 @@ interface Stored {
   tensors: Tensors<"float32">;
 }
 
-/** Reads an adapter of Hugging Face PEFT for a base model, with the method that handles its type. */
 export async function readPeftAdapter(
   directory: string,
   { model, ...hub }: { model?: string | undefined } & HubOptions = {},
@@ -149,8 +148,7 @@ function plainName(stored: string, { architecture }: ModelDescription): string {
   return inModel.startsWith(`${architecture.prefix}.`) ? inModel.slice(architecture.prefix.length + 1) : inModel;
 }
 
-/** Number of rows of the head's last layer, or the base model's number of labels if the adapter has no head. */
-function labelCountIn(source: Stored, base: ModelDescription, head: HeadName): number {
+function labelCountIn(source: Stored, base: ModelDescription, head: KindHead): number {
   const { labelCount, vocabularySize } = base.config;
   if (isPretrained(head)) return vocabularySize;
   const last = `${traceModel(base, labelCount, head).classifier}.weight`;
@@ -227,7 +225,7 @@ function checkShape(source: Stored, stored: string, expected: readonly number[],
 /** PEFT stores no labels: their names are the base model's, if it has the same number of labels. */
 function taskOf(
   labelCount: number,
-  head: HeadName,
+  head: KindHead,
   raw: { id2label?: Record<string, string> | undefined; problem_type?: string | null | undefined },
   { architecture }: ModelDescription,
 ): AdapterDescription["task"] {

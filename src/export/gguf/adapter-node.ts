@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { hasFamily } from "../../architectures/families.ts";
 import type { LinearModule } from "../../architectures/model-parts.ts";
 import { isPretrained } from "../../architectures/trace.ts";
@@ -21,11 +22,11 @@ import { UserError } from "../../errors.ts";
 import { float32, type Tensor } from "../../graph/tensor.ts";
 import { lora } from "../../methods/lora.ts";
 import { findMethod } from "../../methods/methods.ts";
+import type { ExportFormat } from "../export-format.ts";
 import { fullModuleName } from "../hugging-face.ts";
 import { writeModelfile } from "./modelfile-node.ts";
 
 const ADAPTER_TYPE = "lora";
-
 export const GGUF_ADAPTER = "adapter.gguf";
 
 /**
@@ -85,7 +86,6 @@ function architectureFor({ config }: BaseModel): GgufArchitecture {
   throw new UserError(`--format gguf is for models of type ${types}, not ${config.modelType}; use --format ${other}`);
 }
 
-/** Reads the LoRA adapter of a GGUF file for a base model, as llama.cpp would compute it. */
 export async function readGgufAdapter(
   path: string,
   base: BaseModel,
@@ -143,3 +143,13 @@ export async function readGgufAdapter(
     parameters,
   };
 }
+
+export const ggufFormat: ExportFormat = {
+  name: "gguf",
+  summary: "an adapter for Ollama and llama.cpp",
+  options: z.object({}),
+  async write({ folder, base, adapter, fitted, compare }) {
+    await writeGgufFolder(folder, base, fitted);
+    return compare(base, await readGgufAdapter(join(folder, GGUF_ADAPTER), base, adapter.description));
+  },
+};

@@ -177,7 +177,6 @@ class WholeWrittenStream extends WrittenStream {
   }
 }
 
-/** Outputs by Transformers.js's names: `logits`; for an embedding model, the tokens' hidden states and their pooling. */
 function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseModel): Record<string, Value> {
   const { labelCount, head, config, pooling = MEAN_POOLING } = base;
   if (head === "pooled") {

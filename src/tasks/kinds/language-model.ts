@@ -119,15 +119,17 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
       cut,
     };
   },
-  countedParts({ encoding, rows }: EncodedText, tokenizer) {
-    const ids = [...encoding.inputIds];
-    const counted = new Set(Array.from(rows, (row) => row + 1));
-    const edges = [...ids.keys()].filter((token) => token === 0 || counted.has(token) !== counted.has(token - 1));
-    // A part's text is the text that its tokens add: some tokenizers decode a token differently if it is the first.
-    const upTo = (token: number): string => tokenizer.decode(ids.slice(0, token));
-    return edges.map((start, i) => {
-      const before = upTo(start);
-      return { text: upTo(edges[i + 1] ?? ids.length).slice(before.length), counts: counted.has(start) };
-    });
+  writing: {
+    countedParts({ encoding, rows }: EncodedText, tokenizer) {
+      const ids = [...encoding.inputIds];
+      const counted = new Set(Array.from(rows, (row) => row + 1));
+      const edges = [...ids.keys()].filter((token) => token === 0 || counted.has(token) !== counted.has(token - 1));
+      // A part's text is the text that its tokens add: some tokenizers decode a token differently if it is the first.
+      const upTo = (token: number): string => tokenizer.decode(ids.slice(0, token));
+      return edges.map((start, i) => {
+        const before = upTo(start);
+        return { text: upTo(edges[i + 1] ?? ids.length).slice(before.length), counts: counted.has(start) };
+      });
+    },
   },
 };

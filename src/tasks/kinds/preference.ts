@@ -236,9 +236,11 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
     return { tokens, logProbability, perplexity: perplexityOf({ tokens, logProbability }) };
   },
   lineOf: writtenTokens.lineOf,
-  countedParts(encoded, tokenizer) {
-    const [tokens = []] = (encoded as EncodedPreference).tokens;
-    const own = { ...encoded, targets: int32([tokens.length], Int32Array.from(tokens)) };
-    return (encoded.decoder ? sequenceToSequence : languageModel).countedParts!(own, tokenizer);
+  writing: {
+    countedParts(encoded, tokenizer) {
+      const [tokens = []] = (encoded as EncodedPreference).tokens;
+      const own = { ...encoded, targets: int32([tokens.length], Int32Array.from(tokens)) };
+      return (encoded.decoder ? sequenceToSequence : languageModel).writing!.countedParts!(own, tokenizer);
+    },
   },
 };

@@ -164,7 +164,7 @@ export const rewardLearning: TaskKind<TextLikelihood, typeof options> = {
   },
   optionsFor: (given) => settingsIn(given),
   objectiveFor: (given) => rewardObjective(settingsIn(given)),
-  rollout: { settings: settingsIn, examplesOf },
+  writing: { rollout: { settings: settingsIn, examplesOf } },
 
   outputs: writtenTokens.outputs,
   labelsIn: () => [],

@@ -58,7 +58,6 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
     fitsColumns: (table) => layoutIn(table) !== undefined && !table.columns.includes("label"),
     labelsOfHead: () => [],
   },
-  answerScoring: { baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") }, bySentence: true },
 
   optionsFor: ({ prefix, maxTargetLength, truncate }, _task, { maxLength }) => ({
     ...(prefix && { prefix }),
@@ -137,8 +136,12 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
       decoderCut: target.cut,
     };
   },
-  countedParts: ({ encoding, targets }: EncodedText, tokenizer) => [
-    { text: `${tokenizer.decode([...encoding.inputIds])} → `, counts: false },
-    { text: tokenizer.decode([...targets.data]), counts: true },
-  ],
+  writing: {
+    baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") },
+    bySentence: true,
+    countedParts: ({ encoding, targets }: EncodedText, tokenizer) => [
+      { text: `${tokenizer.decode([...encoding.inputIds])} → `, counts: false },
+      { text: tokenizer.decode([...targets.data]), counts: true },
+    ],
+  },
 };
