@@ -7,7 +7,6 @@ import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import { readText } from "../files/byte-source.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import { withoutRemoved } from "../methods/removed-options.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type Novelty, noveltyScale } from "../training/novelty/novelty.ts";
 
@@ -116,8 +115,7 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   } catch {
     throw new UserError(`${file.location} is damaged; train again or restore it from a copy`);
   }
-  const { novelty: scale, ...saved } = read;
-  const description = { ...saved, methodOptions: withoutRemoved(saved.methodOptions).options };
+  const { novelty: scale, ...description } = read;
   findTaskKind(description.task.kind, file.location);
   const stored = await files.open(ADAPTER_WEIGHTS);
   if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);

@@ -1,13 +1,12 @@
 import { z } from "zod";
 import { BASE_FORMATS, type BaseFormat } from "../architectures/base-format.ts";
 import { HEAD_FEATURES, type HeadFeatures } from "../architectures/heads.ts";
-import { checkOptions, UserError } from "../errors.ts";
+import { checkOptions, opt, UserError } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { sameStepCost } from "../methods/options.ts";
 import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
-import { refuseRemoved } from "../methods/removed-options.ts";
 import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
 import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
@@ -198,7 +197,6 @@ export function partOptions<Schema extends z.ZodObject>(
   name: string,
   given: Readonly<Record<string, unknown>>,
 ): { options: z.output<Schema> & { taskOptions: TaskOptionValues }; method: MethodChoice } {
-  refuseRemoved(given);
   const definition = findMethod(name);
   const ownerOf = (option: string): "run" | "method" | "task" => {
     if (option in schema.shape) return "run";
@@ -281,7 +279,7 @@ type Resolved =
 export function refuseFittedBias({ head, headStart, contrastive }: FineTuningSettings): void {
   if (head !== "classifier" || (headStart !== "fitted" && !contrastive)) return;
   throw new UserError(
-    "--head classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out --head, or --head-start fitted and --contrastive",
+    `${opt("head")} classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out ${opt("head")}, or ${opt("headStart")} fitted and ${opt("contrastive")}`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { DataFingerprint } from "../preparation/data-fingerprint-node.ts";
 import {
   flatOptions,
@@ -14,16 +14,10 @@ export async function savedRun(
   given: Readonly<Record<string, unknown>>,
 ): Promise<{ config: RunConfig; dataFingerprint: DataFingerprint; stepsRecorded: number }> {
   if (typeof given.output !== "string")
-    throw new UserError("which run should continue? Name its folder with --resume DIR");
+    throw new UserError(`which run should continue? Name its folder with ${opt("resume")} DIR`);
   const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
   if (result)
     throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`, { code: "invalid-run" });
-  if (config.removed) {
-    const named = Object.entries(config.removed).map(([option, value]) => `${option} ${value}`);
-    throw new UserError(
-      `the run in ${given.output} was trained with ${named.join(" and ")}, which this version does not have; resume it with the version that began it, or start a new run`,
-    );
-  }
   const saved = flatOptions(withAbsolutePaths(config));
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
   const again = resolveConfig({ ...saved, ...Object.fromEntries(asked), method: saved.method });
@@ -33,7 +27,7 @@ export async function savedRun(
     const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));
     if (before !== now && !MAY_DIFFER.includes(key)) {
       throw new UserError(
-        `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
+        `${opt("resume")}: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
       );
     }
   }

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import type { Encoding } from "../../inputs/tokenizer.ts";
 import type { EncodedExample, ReadText, TaskKind, TrainingExample } from "../../tasks/task-kind.ts";
 import type { ReplicaSteps } from "../../training/local-steps/replica.ts";
@@ -54,7 +54,8 @@ export const replicaOf = ({ batches, ...rest }: ReplicaShard): ReplicaSteps => (
 
 /** @throws UserError if a kind of task reads something other than texts, which messages cannot hold */
 export function refuseUnlessTexts({ reads }: Pick<TaskKind, "reads">): void {
-  if (reads) throw new UserError(`a run on many machines trains on texts; leave --queue out to train on ${reads}`);
+  if (reads)
+    throw new UserError(`a run on many machines trains on texts; leave ${opt("queue")} out to train on ${reads}`);
 }
 
 type PlainText = Omit<Shard["examples"][number], "index">;

@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { createGunzip, gzip } from "node:zlib";
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { makeFolder, writeFailure } from "../../files/atomic-file-node.ts";
 import { readJsonFile } from "../../files/json-file-node.ts";
 import { HIDDEN_STATES, REPORT, RUN_FILES } from "../../runs/run-folder.ts";
@@ -124,8 +124,7 @@ class Unpacked {
 }
 
 /** Error for a trial whose reward is a file: anybody with access to the queue could name any file of a worker. */
-export const NO_CODE =
-  "a trial of a queue may not name a file to run (--reward); train it with aflora train, or use a reward of the package";
+export const NO_CODE = `a trial of a queue may not name a file to run (${opt("reward")}); train it with aflora train, or use a reward of the package`;
 
 function refuse(): never {
   throw new UserError("a result on the queue's server is not a packed run; does another program use that server?");
