@@ -10,7 +10,7 @@ import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../archi
 import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
 import { readSentenceModules } from "../checkpoints/sentence-modules.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { ELEMENT_SIZE, elementsOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { loadTokenizer } from "../inputs/load-tokenizer.ts";
 import { noTokenizer } from "../inputs/no-tokenizer.ts";
@@ -201,18 +201,18 @@ export function refuseOtherModel(
   const own = readsOf(config);
   if (reads !== own) {
     throw new UserError(
-      `task kind "${name}" is for models that read ${reads ?? "texts"}, and this model of type "${config.modelType}" reads ${own ?? "texts"}; take another model, or another --kind`,
+      `task kind "${name}" is for models that read ${reads ?? "texts"}, and this model of type "${config.modelType}" reads ${own ?? "texts"}; take another model, or another ${opt("kind")}`,
     );
   }
   if (modelKind === undefined && !offersHead(architecture, head)) {
     throw new UserError(
-      `task kind "${name}" needs a model that ${HEAD_ABILITIES[nameOfHead(head)]}, which models of type "${config.modelType}" cannot do; choose another model with --model`,
+      `task kind "${name}" needs a model that ${HEAD_ABILITIES[nameOfHead(head)]}, which models of type "${config.modelType}" cannot do; choose another model with ${opt("model")}`,
     );
   }
   if (modelKind === undefined || modelKind === architecture.kind) return;
   const others = kindsForModel(architecture.kind);
   throw new UserError(
-    `task kind "${name}" is for ${pluralOf(modelKind)}, and models of type "${config.modelType}" are ${pluralOf(architecture.kind)}; take another model${others.length > 0 ? `, or --kind ${others.join(" or ")}` : ""}`,
+    `task kind "${name}" is for ${pluralOf(modelKind)}, and models of type "${config.modelType}" are ${pluralOf(architecture.kind)}; take another model${others.length > 0 ? `, or ${opt("kind")} ${others.join(" or ")}` : ""}`,
   );
 }
 

@@ -1,5 +1,5 @@
 import { dequantizedWeight } from "../architectures/base-format.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { areFinite, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Adaptation } from "../methods/method.ts";
@@ -52,7 +52,7 @@ export function fitToPredict(base: BaseModel, adapter: Adapter): FittedAdapter {
   throw new UserError(
     adapter.parameters.size === 0
       ? `${base.name} cannot predict without training: it has no weights ${names}; train it first`
-      : `the adapter cannot predict on ${base.name}: neither of them has the weights ${names}; train with --adapter to continue from it`,
+      : `the adapter cannot predict on ${base.name}: neither of them has the weights ${names}; train with ${opt("adapter")} to continue from it`,
   );
 }
 

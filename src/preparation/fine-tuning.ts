@@ -1,5 +1,5 @@
 import type { Adapter, AdapterDescription } from "../base-models/adapter.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { copyOf, type Tensor } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -26,7 +26,7 @@ export type TrainControl = Pick<TrainOptions, "openSpill" | "stopAfter" | "timeU
 const NOTHING_TRAINS =
   "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
 
-const NOTHING_TO_FIT = "--epochs 0 only fits a head, and this run's head starts from random values; give more epochs";
+const NOTHING_TO_FIT = `${opt("epochs")} 0 only fits a head, and this run's head starts from random values; give more epochs`;
 
 /** Largest observed ratio of memory used to the estimate: ONNX Runtime leaves gaps, and garbage is collected late. */
 const MARGIN = 1.25;
@@ -61,7 +61,7 @@ export class FineTuning {
     this.totalSteps = length.totalSteps;
     if (this.totalSteps === 0 && !this.#startCounts) {
       const canFit = !plan.start && objectiveOf(task).linearLoss !== undefined;
-      throw new UserError(`${NOTHING_TO_FIT}${canFit ? ", or --head-start fitted" : ""}`);
+      throw new UserError(`${NOTHING_TO_FIT}${canFit ? `, or ${opt("headStart")} fitted` : ""}`);
     }
     this.freezable = this.#model.adaptation.freezable ?? [];
     const { schedule, blocks } = runSchedule(method, { model: this.#model, settings }, length, resume?.method);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { KindHead } from "../architectures/architecture.ts";
 import { nameOfHead } from "../architectures/heads.ts";
-import { checkOptions, UserError } from "../errors.ts";
+import { checkOptions, opt, UserError } from "../errors.ts";
 import { Registry } from "../registry.ts";
 import { BUILT_IN_KINDS, type TextPrediction } from "./built-in-kinds.ts";
 import type { TaskData } from "./example.ts";
@@ -38,7 +38,7 @@ export const findTaskKind = (name: string, where?: string): TaskKind<TextPredict
 
 export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind: string | undefined): void {
   if (kind !== undefined) {
-    TASK_KINDS.parseOptions(findTaskKind(kind, 'option "kind"'), given);
+    TASK_KINDS.parseOptions(findTaskKind(kind, opt("kind")), given);
     return;
   }
   for (const [name, value] of Object.entries(given)) {

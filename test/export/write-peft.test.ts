@@ -103,8 +103,8 @@ describe("adapters that PEFT cannot hold", () => {
   test.each([
     ["full", {}, undefined, /"full" does not make an adapter/],
     ["head", {}, undefined, /"head" does not make an adapter/],
-    ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 exceeds that of layer .*--sharing sliced/],
-    ["lora", { rank: 2 }, "lora", /--as lora is for adapters such as AdaLoRA's/],
+    ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 exceeds that of layer .*option "sharing" sliced/],
+    ["lora", { rank: 2 }, "lora", /option "as" lora is for adapters such as AdaLoRA's/],
   ] as const)("%s %j", async (method, options, as, message) => {
     const { base, adapter } = await tinyAdapter(model, method, options);
     const output = join(directory, "refused");

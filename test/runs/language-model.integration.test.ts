@@ -344,7 +344,7 @@ describe("long examples", () => {
       fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
     ).rejects.toThrow(
       new UserError(
-        "none of the 15 training examples has a token left that counts for the loss with --max-length 12; raise it",
+        'none of the 15 training examples has a token left that counts for the loss with option "maxLength" 12; raise it',
       ),
     );
   });

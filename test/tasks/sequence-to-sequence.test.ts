@@ -46,10 +46,10 @@ describe("columns", () => {
   test("others must be named", () => {
     expect(() => columnsIn(tableOf("a", "b", "c"), {})).toThrow(
       new UserError(
-        "rows.csv has the columns a, b, c; name the column of the text with --text and that of the target with --label",
+        'rows.csv has the columns a, b, c; name the column of the text with option "text" and that of the target with option "label"',
       ),
     );
-    expect(() => columnsIn(tableOf("a", "b"), { textPair: "b" })).toThrow(/leave --text-pair out/);
+    expect(() => columnsIn(tableOf("a", "b"), { textPair: "b" })).toThrow(/leave option "textPair" out/);
   });
 });
 

@@ -10,7 +10,7 @@ import type { HubOptions } from "../../checkpoints/hub-repository-node.ts";
 import { openPickle } from "../../checkpoints/pickle-node.ts";
 import { openSafetensorsFile } from "../../checkpoints/safetensors-node.ts";
 import { readTensors } from "../../checkpoints/tensor-source.ts";
-import { inWords, UserError } from "../../errors.ts";
+import { inWords, opt, UserError } from "../../errors.ts";
 import { readJsonFile } from "../../files/json-file-node.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
 import type { MethodDefinition } from "../../methods/method.ts";
@@ -65,7 +65,7 @@ export async function readPeftAdapter(
   const named = model ?? config.base_model_name_or_path;
   const name = named === BUNDLED_ON_HUB ? BUNDLED_MODEL : named;
   const revision = (model === undefined && config.revision) || undefined;
-  if (!name) throw new UserError(`${join(directory, PEFT_CONFIG)} names no base model; give it with --model`);
+  if (!name) throw new UserError(`${join(directory, PEFT_CONFIG)} names no base model; give it with ${opt("model")}`);
   const source = await readWeights(directory);
   const { raw, description: base } = await describeModelAt(await resolveModelFolder(name, { ...hub, revision }));
   const kind = headOfPeftTask(config.task_type);

@@ -18,7 +18,7 @@ import {
 import { openGguf } from "../../checkpoints/gguf/gguf.ts";
 import { ggufBytes } from "../../checkpoints/gguf/write.ts";
 import { readModelConfig } from "../../checkpoints/model-folder.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32, type Tensor } from "../../graph/tensor.ts";
 import { lora } from "../../methods/lora.ts";
 import { findMethod } from "../../methods/methods.ts";
@@ -38,7 +38,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
   const architecture = architectureFor(base);
   if (!isPretrained(base.head)) {
     throw new UserError(
-      `--format gguf is for language models: an adapter in GGUF has no place for the head of "${description.task.kind}"`,
+      `${opt("format")} gguf is for language models: an adapter in GGUF has no place for the head of "${description.task.kind}"`,
     );
   }
   const { asLora } = adaptation;
@@ -51,7 +51,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
   const tensors = new Map<string, Tensor<"float32">>();
   for (const { module, A, B, ...own } of folded) {
     const name = ggufModule(architecture, fullModuleName(base, module));
-    if (name === undefined) throw new UserError(`--format gguf has no name for layer "${module.name}"`);
+    if (name === undefined) throw new UserError(`${opt("format")} gguf has no name for layer "${module.name}"`);
     const scale = own.alpha / alpha;
     const scaled =
       scale === 1
@@ -76,14 +76,18 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
 }
 
 const noLora = (method: string): UserError =>
-  new UserError(`${method} does not make a plain LoRA, the only kind of adapter that GGUF holds; use --format merged`);
+  new UserError(
+    `${method} does not make a plain LoRA, the only kind of adapter that GGUF holds; use ${opt("format")} merged`,
+  );
 
 function architectureFor({ config }: BaseModel): GgufArchitecture {
   const found = GGUF_ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(config.modelType));
   if (found) return found;
   const types = GGUF_ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes).join(", ");
   const other = hasFamily(config.modelType) ? "merged" : "onnx";
-  throw new UserError(`--format gguf is for models of type ${types}, not ${config.modelType}; use --format ${other}`);
+  throw new UserError(
+    `${opt("format")} gguf is for models of type ${types}, not ${config.modelType}; use ${opt("format")} ${other}`,
+  );
 }
 
 export async function readGgufAdapter(

@@ -7,7 +7,7 @@ import type { BaseModel } from "../../base-models/base-model.ts";
 import type { FittedAdapter } from "../../base-models/fitted-adapter.ts";
 import { PEFT_CONFIG, PEFT_WEIGHTS } from "../../base-models/peft/peft-files.ts";
 import { safetensorsBytes } from "../../checkpoints/safetensors.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
 import type { Adaptation } from "../../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
@@ -69,13 +69,13 @@ function formOf(
   const own = definition.peft?.write?.(options, layers, parameters);
   if (as !== undefined && !own) {
     throw new UserError(
-      `--as ${as} is for adapters such as AdaLoRA's, which PEFT can store in two forms; an adapter of method "${definition.name}" has one form at most`,
+      `${opt("as")} ${as} is for adapters such as AdaLoRA's, which PEFT can store in two forms; an adapter of method "${definition.name}" has one form at most`,
     );
   }
   const form = as === undefined && own ? own : loraForm(adaptation, layers, parameters);
   if (form) return form;
   throw new UserError(
-    `method "${definition.name}" does not make an adapter that Hugging Face PEFT knows; use --format merged or --format onnx`,
+    `method "${definition.name}" does not make an adapter that Hugging Face PEFT knows; use ${opt("format")} merged or ${opt("format")} onnx`,
   );
 }
 

@@ -1,5 +1,5 @@
 import type { BaseModel } from "../../base-models/base-model.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import { CachedDecoder } from "../../inference/generation/cached-decoder.ts";
 import { generateTokens, type TokenOptions } from "../../inference/generation/generate-tokens.ts";
@@ -282,7 +282,7 @@ export function checkRollout({ name, writing }: TaskKind, reward: Reward | undef
   if (!reward) throw new UserError(`${name} is trained by the command line or a program, which can run its reward`);
   if (blocks === 0) return;
   throw new UserError(
-    `--freeze-blocks keeps hidden states of examples, and ${name} writes new ones at each step; leave it out`,
+    `${opt("freezeBlocks")} keeps hidden states of examples, and ${name} writes new ones at each step; leave it out`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import type { Example, Prediction } from "../example.ts";
 import { type Finding, lineOfExample, MOST_SHOWN, rounded, scoresPerClass } from "../findings.ts";
@@ -121,7 +121,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     const { length } = table.rows;
     if (labels.length === length && length >= WRONG_COLUMN_ROWS) {
       throw new UserError(
-        `${table.source}: ${length} texts with ${length} labels in column "${column}": is this the right column? Name the label column with --label; for numbers, use --kind regression`,
+        `${table.source}: ${length} texts with ${length} labels in column "${column}": is this the right column? Name the label column with ${opt("label")}; for numbers, use ${opt("kind")} regression`,
       );
     }
     return labels;

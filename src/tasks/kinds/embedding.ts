@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { embeddingRows, identicalPairs, NAMES_OF_ROWS } from "../embedding-rows.ts";
 import { lineOfExample, MOST_SHOWN, predictedBesideTrue } from "../findings.ts";
 import { isPairs, outcomesOf, pairsAsSearch, searched } from "../held-out-search.ts";
@@ -38,10 +38,11 @@ const PRECISIONS = SEARCH_METRIC_NAMES.filter((name) => name.startsWith("precisi
 function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
   const sizes = text.split(",").map((each) => Number(each.trim()));
   const wrong = sizes.find((size) => !Number.isInteger(size) || size < 1);
-  if (wrong !== undefined) throw new UserError(`--dimensions takes whole numbers separated by commas, not "${text}"`);
+  if (wrong !== undefined)
+    throw new UserError(`${opt("dimensions")} takes whole numbers separated by commas, not "${text}"`);
   const large = sizes.find((size) => size > hiddenSize);
   if (large === undefined) return [...new Set(sizes)].sort((a, b) => b - a);
-  throw new UserError(`--dimensions ${large} is more than the ${hiddenSize} that the model's embeddings have`);
+  throw new UserError(`${opt("dimensions")} ${large} is more than the ${hiddenSize} that the model's embeddings have`);
 }
 
 const LOSSES = Object.keys(EMBEDDING_LOSSES) as EmbeddingLoss[];
@@ -163,17 +164,17 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     const loss = given.loss ?? (rows === "labelled" ? "contrastive" : fitting[0]!);
     if (!fitting.includes(loss)) {
       throw new UserError(
-        `--loss ${loss} is not for these examples, which are ${NAMES_OF_ROWS[rows]}; use ${fitting.join(" or ")}`,
+        `${opt("loss")} ${loss} is not for these examples, which are ${NAMES_OF_ROWS[rows]}; use ${fitting.join(" or ")}`,
       );
     }
     if (loss === "triplet" && !train.some(({ texts = [] }) => texts.length > 1)) {
-      throw new UserError("--loss triplet needs a column negative in addition to anchor and positive");
+      throw new UserError(`${opt("loss")} triplet needs a column negative in addition to anchor and positive`);
     }
     if (given.margin !== undefined && !["triplet", "contrastive"].includes(loss)) {
-      throw new UserError(`--margin is for the losses triplet and contrastive, not for ${loss}`);
+      throw new UserError(`${opt("margin")} is for the losses triplet and contrastive, not for ${loss}`);
     }
     if (given.bothDirections && loss !== "multiple-negatives-ranking") {
-      throw new UserError(`--both-directions is for multiple-negatives-ranking, not for ${loss}`);
+      throw new UserError(`${opt("bothDirections")} is for multiple-negatives-ranking, not for ${loss}`);
     }
     return {
       ...options,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
 import { conversationOf } from "../conversation.ts";
 import type { Example } from "../example.ts";
@@ -73,7 +73,7 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
     if (columns.length === 2) return { text: columns[0]!, label: columns[1]! };
     if (columns.length === 1) return { text: columns[0]! };
     throw new UserError(
-      `${table.source} has the columns ${list(columns)}; name the column of the prompt with --text and that of the completion with --label`,
+      `${table.source} has the columns ${list(columns)}; name the column of the prompt with ${opt("text")} and that of the completion with ${opt("label")}`,
     );
   },
   exampleOfRow({ text, textPair, label }) {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32, int32 } from "../../graph/tensor.ts";
 import type { Tokenizer } from "../../inputs/tokenizer.ts";
 import type { Example, Prediction } from "../example.ts";
@@ -61,14 +61,14 @@ function settingsOf(given: z.output<typeof options>, rows: PreferenceRows): Sett
   if (!fitting.includes(preferenceLoss)) {
     const columns = rows === "pairs" ? "chosen and rejected" : "completion and label";
     throw new UserError(
-      `--preference-loss ${preferenceLoss} does not fit examples with ${columns}; use ${fitting.join(", ")}`,
+      `${opt("preferenceLoss")} ${preferenceLoss} does not fit examples with ${columns}; use ${fitting.join(", ")}`,
     );
   }
   if (labelSmoothing !== undefined && !SMOOTHED.includes(preferenceLoss)) {
-    throw new UserError(`--label-smoothing is for ${SMOOTHED.join(" and ")}, not for ${preferenceLoss}`);
+    throw new UserError(`${opt("labelSmoothing")} is for ${SMOOTHED.join(" and ")}, not for ${preferenceLoss}`);
   }
   if (gamma !== undefined && preferenceLoss !== "simpo") {
-    throw new UserError(`--gamma is for simpo, not for ${preferenceLoss}`);
+    throw new UserError(`${opt("gamma")} is for simpo, not for ${preferenceLoss}`);
   }
   return {
     preferenceLoss,

@@ -1,3 +1,4 @@
+import { opt } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { predictedBesideTrue } from "../findings.ts";
 import { squaredError } from "../losses/objective.ts";
@@ -75,7 +76,7 @@ export const regression: TaskKind<ScoredText> = {
   notesOf(examples) {
     if (!examples[0]?.textPair || examples.length >= ENOUGH_PAIRS) return [];
     return [
-      'if the numbers are similarities of two texts, option "kind" embedding needs far fewer rows: it compares the vectors of both, while regression reads both texts together',
+      `if the numbers are similarities of two texts, ${opt("kind")} embedding needs far fewer rows: it compares the vectors of both, while regression reads both texts together`,
     ];
   },
 };

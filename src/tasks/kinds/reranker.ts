@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { add, logSoftmax, mul, neg, slice, sumAll } from "../../graph/ops.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { asRow, equal, hide } from "../batch-masks.ts";
@@ -72,7 +72,7 @@ function findColumns(table: Table, named: Partial<Columns>) {
     return { query, passage, negatives, label: negatives.length > 0 ? undefined : label };
   }
   throw new UserError(
-    `${table.source} has the columns ${list(table.columns)}; a reranker learns from query and passage with a label from 0 to 1, or with negative, negative_2 and so on; name yours with --text, --text-pair and --label`,
+    `${table.source} has the columns ${list(table.columns)}; a reranker learns from query and passage with a label from 0 to 1, or with negative, negative_2 and so on; name yours with ${opt("text")}, ${opt("textPair")} and ${opt("label")}`,
   );
 }
 
