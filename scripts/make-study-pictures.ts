@@ -15,20 +15,9 @@ import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 /** Pictures by study: the name of the file, and the title on the page. */
 const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "importance-decay": { "importance-decay": "beta1 × beta2, sst2" },
-  "freezing-schedule": { "freezing-schedule": "freezeInitial × freezeFinal, sst2" },
-  "freezing-score": {
-    "freezing-score-cola": "Scores on cola",
-    "freezing-score-mrpc": "Scores on mrpc",
-    "freezing-score-sst2": "Scores on sst2",
-  },
-  "paper-table": {
-    "paper-table-cola": "Score and trainable parameters, cola",
-    "paper-table-frozen-cola": "Iterations until frozen: aflora, later on cola",
-  },
-  "what-freezes": { "what-freezes": "attentionMatrices × ffnMatrices, sst2" },
-  "freezing-order": {
-    "freezing-order-cola": "Iterations until frozen: aflora on cola",
-    "freezing-order-sst2": "Iterations until frozen: aflora on sst2",
+  "lora-and-aflora-cola": {
+    "lora-and-aflora-cola": "Score and trainable parameters, cola",
+    "lora-and-aflora-frozen-cola": "Iterations until frozen: aflora, later on cola",
   },
   rank: {
     "rank-cola": "Score and trainable parameters, cola",

@@ -32,6 +32,9 @@ interface Trial {
 const PLACE =
   /(<!-- tables of (studies\/results\/[\w-]+\.csv)(?:, with ([\w, ]+))? -->\n)[\s\S]*?(\n<!-- end of tables -->)/g;
 
+/** Where a page has the table of a summary by `scripts/freezing-steps.ts`. */
+const STEPS = /(<!-- steps in (studies\/results\/[\w-]+\.csv) -->\n)[\s\S]*?(\n<!-- end of steps -->)/g;
+
 /**
  * A page with its tables made again.
  * @param read the text of a file of the repository
@@ -41,7 +44,21 @@ export function withTables(page: string, read: (path: string) => string): string
     const tables = summaryTables(read(path), more?.split(", "));
     return `${start}\n${tables}\n${end}`;
   });
-  return withDraws(made, read);
+  return withDraws(made, read).replace(STEPS, (_, start: string, path: string, end: string) => {
+    return `${start}\n${stepsTable(read(path))}\n${end}`;
+  });
+}
+
+/** The step at which each matrix froze, as a mean over seeds: a line for each task and matrix, a column for each block. */
+function stepsTable(csv: string): string {
+  const [, ...lines] = parseCsv(csv, "freezing steps").map(({ cells }) => cells);
+  const blocks = [...grouped(lines, ([, , block]) => block!).keys()].toSorted((a, b) => Number(a) - Number(b));
+  const rows = [...grouped(lines, ([task, , , matrix]) => `${task}, ${matrix}`)].map(([name, own]) => {
+    const steps = (block: string): number[] =>
+      own.filter((cells) => cells[2] === block).map((cells) => Number(cells[4]));
+    return [name, ...blocks.map((block) => number(Math.round(mean(steps(block)))))];
+  });
+  return markdownTable([["block", ...blocks], ...rows.toSorted(([a], [b]) => a!.localeCompare(b!))]);
 }
 
 /**

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { LinearModule } from "../architectures/model-parts.ts";
 import { UserError } from "../errors.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
-import { sizeOf } from "../graph/tensor.ts";
+import { elementsOf } from "../graph/tensor.ts";
 import { FreezingController, type FreezingState } from "./freezing/controller.ts";
 import { freezesByDegrees, meanLeft } from "./freezing/schedule.ts";
 import { FREEZE_SCORES } from "./freezing/score.ts";
@@ -270,7 +270,7 @@ export const aflora: MethodDefinition<typeof options> = {
   },
 
   schedule(settings, { parameters, trainable, freezable = [] }, run, state) {
-    const sizes = new Map(parameters.map(({ name, shape }) => [name, sizeOf(shape)]));
+    const sizes = new Map(parameters.map(({ name, shape }) => [name, elementsOf(shape)]));
     const freezeSchedule = {
       interval: settings.freezeInterval ?? Math.min(MAX_INTERVAL, Math.max(1, Math.floor(run.totalSteps / 10))),
       curve: settings.freezeCurve,

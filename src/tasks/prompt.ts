@@ -22,10 +22,7 @@ export interface AskedConversation {
   readonly tools?: readonly unknown[] | undefined;
 }
 
-/**
- * Token ids of a prompt, up to the position where the model continues.
- * @throws UserError if the chat template refuses the conversation, or a conversation has no template.
- */
+/** Token ids of a prompt, up to the position where the model continues. */
 export function promptIds(prompt: Prompt, tokenizer: Tokenizer): number[] {
   const { chatTemplate } = tokenizer;
   if (typeof prompt === "object" && "verbatim" in prompt) return textIds(prompt.verbatim, tokenizer);
@@ -51,10 +48,7 @@ function conversationOf(prompt: Exclude<Prompt, { readonly verbatim: string }>):
   return "messages" in prompt ? prompt : { messages: prompt };
 }
 
-/**
- * Input text for an encoder-decoder: a text, or the single turn of a conversation.
- * @throws UserError if there are several turns.
- */
+/** Input text for an encoder-decoder: a text, or the single turn of a conversation. */
 export function sourceText(prompt: Prompt): string {
   if (typeof prompt === "object" && "verbatim" in prompt) return prompt.verbatim;
   return singleText(prompt, "an encoder-decoder rewrites one text and");
@@ -89,12 +83,10 @@ export function promptOf(
   return { messages: last < 0 ? messages : messages.slice(0, last), tools };
 }
 
-/** Reference answer of an example; undefined for a whole text. */
 export function answerOf({ textPair, messages }: Example): string | undefined {
   return messages ? (messages.findLast(({ role }) => role === "assistant")?.content ?? undefined) : textPair;
 }
 
-/** Token ids of a text with the tokenizer's prefix, but without the end-of-text token. */
 function textIds(text: string, tokenizer: Tokenizer): number[] {
   const ids = [...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds];
   if (ids.at(-1) === tokenizer.specialTokens.eos?.id) ids.pop();

@@ -4,20 +4,16 @@ import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
 import type { LossOn, WrittenText } from "./written-text.ts";
 
-/** Parts that a prompt may lose if it is too long. */
 const TRUNCATE = ["middle", "start", "end"] as const;
 export type Truncate = (typeof TRUNCATE)[number];
 
-/** Option of kinds that generate text. */
 export const truncateOption = z
   .enum(TRUNCATE)
   .default("middle")
   .describe("part that a prompt beyond --max-length loses; answers are never truncated");
 
-/** Replacement for a removed middle. */
 const GAP = " ... ";
 
-/** Shortens a text to at most this many tokens. */
 function shortened(text: string, tokens: number, truncate: Truncate, tokenizer: Tokenizer): string {
   const ids = tokenizer.idsOf(text);
   if (ids.length <= tokens) return text;
@@ -38,11 +34,7 @@ function longestKept(lengths: readonly number[], removed: number): number {
   return most;
 }
 
-/**
- * Shortens texts until the result of `write` fits.
- * @param excessOf returns the number of tokens above the limit
- * @returns undefined if a text would become empty
- */
+/** Shortens texts until the result of `write` fits. */
 export function shortenUntilFits<Written>(
   texts: readonly string[],
   truncate: Truncate,
@@ -99,7 +91,6 @@ export function shortenedToLength(
   return found ?? { ids: start, counts: start.map(() => false) };
 }
 
-/** Whether the model reads a turn, but does not learn it. */
 function isPrompt(turns: readonly ChatMessage[], place: number, lossOn: LossOn): boolean {
   const { role, content } = turns[place]!;
   const counts =

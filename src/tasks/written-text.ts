@@ -8,7 +8,6 @@ import { alpacaPrompt, type PromptTemplate } from "./prompt-template.ts";
 export const LOSS_ON = ["assistant", "last", "all"] as const;
 export type LossOn = (typeof LOSS_ON)[number];
 
-/** A text that a language model reads and learns to generate. */
 export interface WrittenText {
   ids: number[];
   /** Whether each token counts, `[ids]`. */
@@ -18,7 +17,6 @@ export interface WrittenText {
 /**
  * Tokens of an example, with those that count. A conversation, or a prompt with its completion, is formatted by the model's chat
  * template if it has one; otherwise the end-of-text token is appended to the text, which only Alpaca's template changes.
- * @throws UserError if the chat template refuses the conversation, or a conversation has no template.
  */
 export function writtenText(
   example: Example,
@@ -50,7 +48,6 @@ export function writtenText(
   return { ids: ended, counts: ended.map((_, i) => i >= start) };
 }
 
-/** Turns of an example that the chat template formats; undefined if it does not. */
 function messagesOf(
   { messages, text, textPair, place }: Example,
   { chatTemplate }: Tokenizer,
@@ -67,7 +64,6 @@ function messagesOf(
   ];
 }
 
-/** @throws UserError of the work, with the place where the example was read. */
 function withPlace<T>({ place }: Example, work: () => T): T {
   try {
     return work();
@@ -77,16 +73,13 @@ function withPlace<T>({ place }: Example, work: () => T): T {
   }
 }
 
-/** Separates a prompt and its completion by a line break, unless there is white space between them. */
 export const separator = (prompt: string, completion: string): string =>
   /\s$/.test(prompt) || /^\s/.test(completion) ? "" : "\n";
 
-/** Token ids of a text, with the special tokens that the tokenizer adds. */
 const plainIds = (tokenizer: Tokenizer, text: string): number[] => [
   ...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds,
 ];
 
-/** Length of the common beginning of two lists of ids. */
 function sharedLength(ids: readonly number[], others: readonly number[]): number {
   let length = 0;
   while (length < others.length && ids[length] === others[length]) length++;

@@ -6,7 +6,7 @@ import type { Shape } from "../../src/graph/dimension.ts";
 import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import { methodCosts } from "../../src/studies/method-cost.ts";
 
-const rawConfig = JSON.parse(readFileSync(new URL("../fixtures/configs/bart-large.json", import.meta.url), "utf8"));
+const rawConfig = JSON.parse(readFileSync(new URL("../../studies/paper/bart-large.json", import.meta.url), "utf8"));
 const size = (shape: Shape): number => (shape as number[]).reduce((product, d) => product * d, 1);
 
 describe("BART-Large from its config.json alone (the paper's table 3)", () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { describeModel } from "../../src/architectures/families.ts";
 import { traceModel } from "../../src/architectures/trace.ts";
 import { readFolderConfig } from "../../src/checkpoints/model-folder-node.ts";
-import { sizeOf } from "../../src/graph/tensor.ts";
+import { elementsOf } from "../../src/graph/tensor.ts";
 import { frozenFraction } from "../../src/methods/freezing/schedule.ts";
 import { METHODS } from "../../src/methods/methods.ts";
 import { flatOptions, presetNote, resolveConfig } from "../../src/preparation/run-options-node.ts";
@@ -225,7 +225,7 @@ describe("every row of every table starts by preset", () => {
 
 describe("trainable parameters of the tables, as `params` computes them", () => {
   const configOf = async (name: string) =>
-    describeModel(await readFolderConfig(fileURLToPath(new URL(`../fixtures/configs/${name}.json`, import.meta.url))));
+    describeModel(await readFolderConfig(fileURLToPath(new URL(`../../studies/paper/${name}.json`, import.meta.url))));
 
   /** At the start, with all matrices frozen, and on average by the curve r(t) of the preset. */
   const countsOf = async (model: string, given: Given) => {
@@ -280,7 +280,7 @@ describe("trainable parameters of the tables, as `params` computes them", () => 
       const { method } = resolveConfig({ ...summaries, preset: "paper" });
       const { modules } = traceModel(model, model.config.vocabularySize, "languageModel");
       const { parameters, freezable = [] } = METHODS.find("aflora").adapt(method.options, modules);
-      const sizes = freezable.map((name) => sizeOf(parameters.find((each) => each.name === name)!.shape));
+      const sizes = freezable.map((name) => elementsOf(parameters.find((each) => each.name === name)!.shape));
       const schedule = {
         interval: 10,
         totalSteps: 1000,

@@ -7,7 +7,7 @@ import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import { methodCosts } from "../../src/studies/method-cost.ts";
 
 const paper = describeModel(
-  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url))),
+  await readFolderConfig(fileURLToPath(new URL("../../studies/paper/deberta-v3-base.json", import.meta.url))),
 );
 const tiny = describeModel(
   await readFolderConfig(fileURLToPath(new URL("../fixtures/models/bert-1/config.json", import.meta.url))),

@@ -11,7 +11,6 @@ import { textsOf } from "../whole-text.ts";
 import { LOSS_ON, type LossOn, type WrittenText, writtenText } from "../written-text.ts";
 import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 
-/** Common sets of columns, in order of preference. */
 const LAYOUTS: readonly (Columns & { optionalPair?: boolean })[] = [
   { text: "messages", textPair: "tools", optionalPair: true },
   { text: "conversations", textPair: "tools", optionalPair: true },
@@ -44,7 +43,6 @@ const options = z.object({
     .describe("form of prompts: the model's chat template if it has one, or Alpaca's, as in AFLoRA's runs on GSM8K"),
 });
 
-/** Learns to generate each text, token by token: conversations, completions of prompts, or plain texts. */
 export const languageModel: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "language-model",
