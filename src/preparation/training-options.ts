@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BASE_FORMATS, type BaseFormat } from "../architectures/base-format.ts";
 import { HEAD_FEATURES, type HeadFeatures } from "../architectures/heads.ts";
-import { checkOptions, UserError } from "../errors.ts";
+import { checkOptions } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
