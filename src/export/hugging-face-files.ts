@@ -90,6 +90,7 @@ const TOKENIZER_FILES = [
   "spm.model",
   "sentencepiece.bpe.model",
   "spiece.model",
+  "tokenizer.model",
 ];
 
 /** Copies the base model's tokenizer. */
