@@ -1,7 +1,7 @@
 import { Graph, type Value } from "../src/graph/graph.ts";
 import { define, MICROSOFT } from "../src/graph/ops/define.ts";
 import { concat, gemm } from "../src/graph/ops.ts";
-import { float32, sizeOf, type Tensor } from "../src/graph/tensor.ts";
+import { elementsOf, float32, type Tensor } from "../src/graph/tensor.ts";
 import type { CompiledGraph } from "../src/runtime/compiled-graph.ts";
 import type { Runtime } from "../src/runtime/session.ts";
 
@@ -48,7 +48,7 @@ export class BareProduct {
     let y: Value = graph.leaf("input", "x", "float32", [tokens, hidden]);
     for (const [name, inFeatures, outFeatures] of layersOf(sizes)) {
       const shape = [outFeatures, inFeatures];
-      weights.set(name, float32(shape, new Float32Array(sizeOf(shape)).fill(1e-3)));
+      weights.set(name, float32(shape, new Float32Array(elementsOf(shape)).fill(1e-3)));
       y = gemm(y, graph.leaf("frozen", name, "float32", shape), { transB: true });
     }
     const x = float32([tokens, hidden], new Float32Array(tokens * hidden).fill(0.01));
@@ -64,7 +64,7 @@ export class BareProduct {
     const firstRows = layersOf(sizes).map(([name, inFeatures, outFeatures]) => {
       const rows = `rows${inFeatures}`;
       const shape = [tokens, inFeatures];
-      inputs[rows] = { dtype: "uint8", shape, data: new Uint8Array(sizeOf(shape)).fill(128) };
+      inputs[rows] = { dtype: "uint8", shape, data: new Uint8Array(elementsOf(shape)).fill(128) };
       weights.set(name, {
         dtype: "int8",
         shape: [inFeatures, outFeatures],

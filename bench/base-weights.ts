@@ -7,11 +7,11 @@
 import { BASE_FORMATS, type BaseFormat, storedLeaves } from "../src/architectures/base-format.ts";
 import type { WeightSpec } from "../src/architectures/model-parts.ts";
 import { Graph } from "../src/graph/graph.ts";
-import { sizeOf, type Tensor } from "../src/graph/tensor.ts";
+import { elementsOf, type Tensor } from "../src/graph/tensor.ts";
 import { CONFIG_NAMES, shapeOfModel } from "./random-model.ts";
 
 const bytesOf = ({ dtype, shape }: Pick<Tensor, "dtype" | "shape">): number =>
-  sizeOf(shape) * (dtype.endsWith("32") ? 4 : 1);
+  elementsOf(shape) * (dtype.endsWith("32") ? 4 : 1);
 
 function bytesUnder(format: BaseFormat, weight: WeightSpec): number {
   const stored = storedLeaves(new Graph(), weight, format);

@@ -25,7 +25,7 @@ import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { embedding } from "../src/tasks/kinds/embedding.ts";
 import { spearman } from "../src/tasks/metrics/metrics.ts";
 import { dot, unitVector } from "../src/tasks/vectors.ts";
-import { cutMicroBatches, runBudget, sizeOf } from "../src/training/batches/micro-batches.ts";
+import { cutMicroBatches, exampleSize, runBudget } from "../src/training/batches/micro-batches.ts";
 import { layOut } from "../src/training/batches/model-inputs.ts";
 import { TOKEN_BUDGET } from "../src/training/prediction/predictor.ts";
 import { writeInference } from "../src/training/step-graph.ts";
@@ -66,7 +66,7 @@ async function measure(folder: string, count: number): Promise<void> {
     // What the part costs, counted apart from the time.
     const encoded = part.map((text, index) => embedding.encode({ index, text }, base.tokenizer, maxLength));
     let flops = 0;
-    for (const chosen of cutMicroBatches(encoded.map(sizeOf), runBudget(base, TOKEN_BUDGET))) {
+    for (const chosen of cutMicroBatches(encoded.map(exampleSize), runBudget(base, TOKEN_BUDGET))) {
       const { sizes } = layOut(
         streams,
         chosen.map((i) => encoded[i]!),
@@ -79,7 +79,7 @@ async function measure(folder: string, count: number): Promise<void> {
     const taken = performance.now() - started;
     const limit = (before + (await bare.measure())) / 2;
     parts.push({ speed: flops / taken / 1e6, limit, memory: process.memoryUsage.rss() });
-    tokens += encoded.reduce((sum, each) => sum + sizeOf(each).tokens, 0);
+    tokens += encoded.reduce((sum, each) => sum + exampleSize(each).tokens, 0);
     seconds += taken / 1000;
   }
   await model.release();

@@ -11,7 +11,7 @@ import { aflora } from "../src/methods/aflora.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { crossEntropy } from "../src/tasks/losses/objective.ts";
 import type { TrainingExample } from "../src/tasks/task-kind.ts";
-import { cutMicroBatches, sizeOf } from "../src/training/batches/micro-batches.ts";
+import { cutMicroBatches, exampleSize } from "../src/training/batches/micro-batches.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { adapted, batchOf, median, randomModel } from "./random-model.ts";
 
@@ -70,7 +70,7 @@ await step.release();
 console.log(`all-MiniLM-L6-v2's size, ${runtime.threads} threads, medians of ${ROUNDS - WARM_UP} rounds\n`);
 for (const { name, batches, seconds, tokensPerSecond } of variants) {
   const runs = batches.map(
-    (batch) => cutMicroBatches(batch.map(sizeOf), { tokens: BUDGET, outputs: 2, padsRows: false }).length,
+    (batch) => cutMicroBatches(batch.map(exampleSize), { tokens: BUDGET, outputs: 2, padsRows: false }).length,
   );
   const tokens = batches.map((batch) => batch.reduce((sum, example) => sum + lengthOf(example), 0));
   console.log(

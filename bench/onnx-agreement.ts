@@ -15,7 +15,7 @@ import { fileSource, folderFiles } from "../src/checkpoints/file-source-node.ts"
 import { openOnnx } from "../src/checkpoints/onnx/onnx-format.ts";
 import { UserError } from "../src/errors.ts";
 import { Graph } from "../src/graph/graph.ts";
-import { float32, int64, type Tensor as OwnTensor, sizeOf } from "../src/graph/tensor.ts";
+import { elementsOf, float32, int64, type Tensor as OwnTensor } from "../src/graph/tensor.ts";
 import { loadEmbedder } from "../src/inference/load-embedder-node.ts";
 import { nodeRuntime } from "../src/runtime/runtime-node.ts";
 import { refuse } from "./arguments.ts";
@@ -98,7 +98,7 @@ function inputsOf({ inputMetadata }: InferenceSession, { values, shapes }: Given
       const { name, type } = input;
       const own = input.shape.map((size) => (typeof size === "number" && size > 0 ? size : SMALL));
       const shape = shapes.get(name) ?? own;
-      const size = sizeOf(shape);
+      const size = elementsOf(shape);
       if (type === "float32") return [name, float32(shape, Float32Array.from(random.list(size, -1, 1)))];
       if (type !== "int64") return refuse(`input "${name}" is of ${type}, and only float32 and int64 are drawn`);
       const value = values.get(name);

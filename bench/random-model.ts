@@ -5,7 +5,7 @@ import type { WeightSpec } from "../src/architectures/model-parts.ts";
 import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../src/architectures/trace.ts";
 import { initialParameters, layerWeights } from "../src/base-models/fitted-adapter.ts";
 import { Graph } from "../src/graph/graph.ts";
-import { float32, int32, sizeOf, type Tensor } from "../src/graph/tensor.ts";
+import { elementsOf, float32, int32, type Tensor } from "../src/graph/tensor.ts";
 import { randomFor } from "../src/methods/initializers.ts";
 import type { MethodDefinition } from "../src/methods/method.ts";
 import { crossEntropy, indexCrossEntropy, type Objective } from "../src/tasks/losses/objective.ts";
@@ -165,7 +165,7 @@ export function randomModel(name: ConfigName | "bart-large", format: BaseFormat 
     if (packed) for (const [part, stored] of packed) quantized.set(part, stored);
     else if (!isQuantized(spec, format)) weights.set(spec.name, drawn(spec, first));
     else for (const [part, stored] of quantizeWeight(spec, format, drawn(spec, first))) quantized.set(part, stored);
-    first += sizeOf(spec.shape as number[]);
+    first += elementsOf(spec.shape as number[]);
   }
   return { ...model, format, weights, quantized };
 }
@@ -186,7 +186,7 @@ function drawnPacked(spec: WeightSpec, format: BaseFormat, first: number): [stri
   const parts = Object.values(storedLeaves(new Graph(), spec, format)?.parts ?? {});
   if (!parts.some(({ dtype }) => dtype === "uint8")) return undefined;
   return parts.map(({ leaf, dtype, shape }): [string, Tensor] => {
-    const size = sizeOf(shape as number[]);
+    const size = elementsOf(shape as number[]);
     if (dtype !== "uint8") return [leaf!.name, float32(shape as number[], new Float32Array(size).fill(0.04 / 8))];
     // Groups are 16 bytes: whole numbers of 32 bits.
     const data = new Int32Array(size / 4);

@@ -1,5 +1,6 @@
 /**
- * Makes the tables of pages in docs/results/ from the summaries in studies/results/, each between its own two comments:
+ * Makes the tables of pages in docs/results/ from the summaries in studies/results/, each between its own two comments, and the table of
+ * what the paper's studies need in docs/paper.md:
  *
  *     npx tsx scripts/make-result-tables.ts
  *
@@ -7,6 +8,7 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { withNeeds } from "./paper-needs.ts";
 import { withTables } from "./summary-tables.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -17,3 +19,6 @@ for (const name of readdirSync(at("docs/results")).filter((each) => each.endsWit
   const made = withTables(text, (path) => readFileSync(at(path), "utf8"));
   if (made !== text) writeFileSync(page, made);
 }
+
+const paper = at("docs/paper.md");
+writeFileSync(paper, await withNeeds(readFileSync(paper, "utf8")));

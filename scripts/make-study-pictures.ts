@@ -14,11 +14,10 @@ import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 
 /** Pictures by study: the name of the file, and the title on the page. */
 const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "paper-table": {
-    "paper-table-cola": "Score and trainable parameters, cola",
-    "paper-table-frozen-cola": "Iterations until frozen: aflora, later on cola",
+  "lora-and-aflora-cola": {
+    "lora-and-aflora-cola": "Score and trainable parameters, cola",
+    "lora-and-aflora-frozen-cola": "Iterations until frozen: aflora, later on cola",
   },
-  "freezing-order": { "freezing-order-cola": "Iterations until frozen: aflora on cola" },
 };
 
 const [folder] = process.argv.slice(2);

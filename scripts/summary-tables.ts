@@ -1,6 +1,6 @@
 import { parseCsv } from "../src/datasets/parse-csv.ts";
 import { markdownTable } from "../src/reports/markdown-table.ts";
-import { difference, number, prefixed, spread } from "../src/reports/quantities.ts";
+import { difference, number, spread } from "../src/reports/quantities.ts";
 import { grouped, isBeyondChance, mean, median, spreadOf } from "../src/studies/statistics.ts";
 import { withDraws } from "./draw-tables.ts";
 
@@ -22,8 +22,6 @@ interface Trial {
   sameAnswer: number;
   /** At the start, on average, at the end. */
   trainable: number[];
-  flops: number;
-  peakMemory: number;
   /** By name. */
   more: Record<string, number>;
 }
@@ -31,6 +29,9 @@ interface Trial {
 /** Where a page has a summary's tables: its path, and metrics that are to have a column beside the one that settings are chosen by. */
 const PLACE =
   /(<!-- tables of (studies\/results\/[\w-]+\.csv)(?:, with ([\w, ]+))? -->\n)[\s\S]*?(\n<!-- end of tables -->)/g;
+
+/** Where a page has the table of a summary by `scripts/freezing-steps.ts`. */
+const STEPS = /(<!-- steps in (studies\/results\/[\w-]+\.csv) -->\n)[\s\S]*?(\n<!-- end of steps -->)/g;
 
 /**
  * A page with its tables made again.
@@ -41,7 +42,21 @@ export function withTables(page: string, read: (path: string) => string): string
     const tables = summaryTables(read(path), more?.split(", "));
     return `${start}\n${tables}\n${end}`;
   });
-  return withDraws(made, read);
+  return withDraws(made, read).replace(STEPS, (_, start: string, path: string, end: string) => {
+    return `${start}\n${stepsTable(read(path))}\n${end}`;
+  });
+}
+
+/** The step at which each matrix froze, as a mean over seeds: a line for each task and matrix, a column for each block. */
+function stepsTable(csv: string): string {
+  const [, ...lines] = parseCsv(csv, "freezing steps").map(({ cells }) => cells);
+  const blocks = [...grouped(lines, ([, , block]) => block!).keys()].toSorted((a, b) => Number(a) - Number(b));
+  const rows = [...grouped(lines, ([task, , , matrix]) => `${task}, ${matrix}`)].map(([name, own]) => {
+    const steps = (block: string): number[] =>
+      own.filter((cells) => cells[2] === block).map((cells) => Number(cells[4]));
+    return [name, ...blocks.map((block) => number(Math.round(mean(steps(block)))))];
+  });
+  return markdownTable([["block", ...blocks], ...rows.toSorted(([a], [b]) => a!.localeCompare(b!))]);
 }
 
 /**
@@ -74,8 +89,6 @@ function trialsIn(csv: string, more: readonly string[]): Trial[] {
       error: value("error"),
       sameAnswer: value("sameAnswer"),
       trainable: ["trainableStart", "trainable", "trainableEnd"].map(value),
-      flops: value("flops"),
-      peakMemory: value("peakMemory"),
       more: Object.fromEntries(more.map((name) => [name, value(name)])),
     };
   });
@@ -98,8 +111,6 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
     "held out": (own) =>
       own.every(({ heldOut, score }) => heldOut === score) ? "" : spreadBy(({ heldOut }) => heldOut)(own),
     "trainable: start, average, end": trainableOf,
-    operations: (own) => prefixed(mean(own.map(({ flops }) => flops)), "FLOP"),
-    "peak memory": (own) => prefixed(Math.max(...own.map(({ peakMemory }) => peakMemory)), "B"),
   };
   const shown = Object.entries(columns)
     .map(([name, cell]) => [name, ...settings.map(([setting, own]) => cell(own, setting))])

@@ -43,7 +43,7 @@ export type { EvaluationSource, RunEvaluation } from "./runs/evaluate-run.ts";
 export type { FineTuneConfig, ResumeConfig, RunOptions } from "./runs/fine-tune-config.ts";
 export type { FineTuneOutcome, RunControl, RunEvent } from "./runs/fine-tune-events.ts";
 export type { RunRecords } from "./runs/read-run.ts";
-export type { RunResult } from "./runs/records.ts";
+export type { RunResult } from "./runs/run-result.ts";
 export type { DeviceName } from "./runtime/device.ts";
 export { availableDevices, nodeRuntime, type RuntimePlace } from "./runtime/runtime-node.ts";
 export type { Runtime } from "./runtime/session.ts";

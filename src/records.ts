@@ -12,7 +12,7 @@ export type { HeadChoice } from "./preparation/trained-head.ts";
 export type { FineTuningSettings, MethodChoice } from "./preparation/training-options.ts";
 export type { ScoredAnswer } from "./runs/evaluate-run.ts";
 export type { RunStart } from "./runs/fine-tune-events.ts";
-export type { EvaluationRecord, FreezingRecord, FrozenBlocksResult, ScoresRecord, StepRecord } from "./runs/records.ts";
+export type { FrozenBlocksResult } from "./runs/run-result.ts";
 export type { RunFindings } from "./tasks/findings.ts";
 export type { AnswerScores } from "./tasks/metrics/answers.ts";
 export type { ConfidenceStep, ReliabilityBin } from "./tasks/metrics/calibration.ts";
@@ -20,4 +20,13 @@ export type { RougeScores } from "./tasks/metrics/rouge.ts";
 export type { Calibration } from "./training/calibration/calibrate.ts";
 export type { PackedFormat } from "./training/frozen-blocks/packed-rows.ts";
 export type { ProgressEvent } from "./training/progress.ts";
-export type { RolloutRecord, RolloutTotals, SampleAnswer, WorkerShare } from "./training/records.ts";
+export type {
+  EvaluationRecord,
+  FreezingRecord,
+  RolloutRecord,
+  RolloutTotals,
+  SampleAnswer,
+  ScoresRecord,
+  StepRecord,
+  WorkerShare,
+} from "./training/training-records.ts";

@@ -1,12 +1,9 @@
 import { z } from "zod";
 import { checkOptions, didYouMean, inWords, UserError } from "./errors.ts";
 
-/** An entry of a registry. */
 interface Named {
   readonly name: string;
-  /** Other names of the entry. */
   readonly aliases?: readonly string[];
-  /** The entry's own options, from which flags and keys of config files are made. */
   readonly options?: z.ZodObject;
 }
 
@@ -15,7 +12,6 @@ export class Registry<Entry extends Named, Name extends string = string> {
   readonly #what: string;
   readonly #entries: Entry[];
 
-  /** @param what singular noun for messages, such as `method` */
   constructor(what: string, entries: readonly Entry[]) {
     this.#what = what;
     this.#entries = [...entries];
@@ -29,23 +25,17 @@ export class Registry<Entry extends Named, Name extends string = string> {
     return this.#entries.map(({ name }) => name);
   }
 
-  /** Returns the entry of this name or alias, or undefined if there is none. */
   get(asked: string): Entry | undefined {
     return this.#entries.find(({ name, aliases = [] }) => name === asked || aliases.includes(asked));
   }
 
-  /** Adds entries: all of them, or none. @throws UserError if a name is taken. */
   register(...entries: readonly Entry[]): void {
     const taken = entries.find(({ name }) => this.get(name));
     if (taken) throw new UserError(`${this.#what} "${taken.name}" already exists; give the new one another name`);
     this.#entries.push(...entries);
   }
 
-  /**
-   * Returns the entry of this name or alias.
-   * @param where source of the name, for the error message
-   * @throws UserError if there is none, listing the names.
-   */
+  /** Returns the entry of this name or alias. */
   find(name: string, where?: string): Entry {
     const entry = this.get(name);
     if (entry) return entry;
@@ -69,26 +59,19 @@ export class Registry<Entry extends Named, Name extends string = string> {
       });
   }
 
-  /** Names of all entries' own options. */
   get optionNames(): string[] {
     return [...new Set(this.#entries.flatMap(({ options }) => Object.keys(options?.shape ?? {})))];
   }
 
-  /** Returns the schema of an option from the first entry that has it, or undefined if none has. */
   schemaOf(option: string): z.ZodType | undefined {
     return this.#entries.find(({ options }) => options && option in options.shape)?.options?.shape[option];
   }
 
-  /** Returns the names of the entries that have an option of this name. */
   ownersOf(option: string): string[] {
     return this.#entries.filter(({ options }) => options && option in options.shape).map(({ name }) => name);
   }
 
-  /**
-   * Parses an entry's own options and fills in defaults.
-   * @param others other known names, for suggestions
-   * @throws UserError naming the option that is unknown, of another entry or malformed.
-   */
+  /** Parses an entry's own options and fills in defaults. */
   parseOptions(
     { name, options = z.object({}) }: Entry,
     given: Readonly<Record<string, unknown>>,

@@ -93,7 +93,7 @@ async function withEsbuild(program: string, format: "esm" | "cjs", outfile: stri
 }
 
 /** Packages that users install only if they need them, and those for pages. */
-const OPTIONAL = ["bullmq", "ioredis", "sharp", "onnxruntime-web"];
+const OPTIONAL = ["ioredis", "sharp", "onnxruntime-web"];
 /** What only training, reports, servers and commands need. */
 const NOT_FOR_PREDICTIONS = ["@observablehq/plot", "linkedom", "commander", "hono", "hyparquet", "jiti", "minisearch"];
 

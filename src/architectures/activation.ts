@@ -7,7 +7,6 @@ function tanhGelu(x: Value): Value {
   return mul(mul(x, 0.5), add(tanh(inner), 1));
 }
 
-/** Activations by Hugging Face's names. */
 export const ACTIVATIONS = {
   gelu,
   gelu_new: tanhGelu,

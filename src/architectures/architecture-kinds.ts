@@ -1,8 +1,6 @@
 import type { Architecture } from "./architecture.ts";
 
-/** Properties shared by all families of a kind. */
 interface ArchitectureKind {
-  /** Plural noun. */
   plural: string;
   /**
    * Whether an encoder reads a separate source text, and the decoder writes a text that begins with its own start
@@ -19,6 +17,5 @@ const ARCHITECTURE_KINDS: Readonly<Record<Architecture["kind"], ArchitectureKind
 
 export const pluralOf = (kind: Architecture["kind"]): string => ARCHITECTURE_KINDS[kind].plural;
 
-/** Returns {@link ArchitectureKind.readsSource} of a model. */
 export const readsSource = ({ architecture }: { architecture: Pick<Architecture, "kind"> }): boolean =>
   ARCHITECTURE_KINDS[architecture.kind].readsSource;

@@ -100,10 +100,8 @@ export function attention(
   });
 }
 
-/** How rows of queries are padded, head by head. */
 type QueryLayout = Pick<TokenStream, "sequence" | "splitHeads" | "joinHeads">;
 
-/** Layout of one query for each text. */
 const ONE_QUERY: QueryLayout = {
   sequence: 1,
   splitHeads: (rows, heads) => reshape(rows, ["batch", heads, 1, (rows.shape[1] as number) / heads]),

@@ -11,12 +11,9 @@ import type { WeightSpec } from "./model-parts.ts";
 
 /** Storage format of the frozen weights of a base model. */
 export type BaseFormat = "float32" | "int8" | "int4" | "q8_0" | "q4_1" | "q4_0";
-/** Formats for training. */
 export const BASE_FORMATS: readonly BaseFormat[] = ["float32", "int8", "int4"];
-/** Formats for inference, including those of GGUF, whose blocks are read without conversion. */
 export const ANSWER_FORMATS: readonly BaseFormat[] = [...BASE_FORMATS, "q8_0", "q4_1", "q4_0"];
 
-/** Formats by the use of a weight. */
 interface FormatFor {
   linear: LayerFormat;
   table: TableFormat;
@@ -32,7 +29,6 @@ const FORMATS: Record<Exclude<BaseFormat, "float32">, FormatFor> = {
 
 /**
  * Returns the format that stores blocks of these types exactly, or else most closely; undefined if there are no blocks.
- * @param types GGUF's
  */
 export function formatOfTypes(types: ReadonlySet<string>): BaseFormat | undefined {
   const all = (...names: string[]): boolean => [...types].every((type) => names.includes(type));
@@ -41,7 +37,6 @@ export function formatOfTypes(types: ReadonlySet<string>): BaseFormat | undefine
   return all("Q4_0", "Q4_1") ? "q4_1" : "q8_0";
 }
 
-/** Returns the format of a weight in a base of format `base`; undefined if the weight stays float32. */
 function formatOf({ part, use, shape }: WeightSpec, base: BaseFormat): LinearFormat | TableFormat | undefined {
   if (base === "float32" || part === "head" || !use) return undefined;
   const format: LinearFormat | TableFormat = FORMATS[base][use];
@@ -50,20 +45,16 @@ function formatOf({ part, use, shape }: WeightSpec, base: BaseFormat): LinearFor
 
 const partName = (weight: WeightSpec, base: BaseFormat, part: string): string => `${weight.name}.${base}.${part}`;
 
-/** Whether a base of format `base` stores a weight in another type than float32. */
 export const isQuantized = (weight: WeightSpec, base: BaseFormat): boolean => formatOf(weight, base) !== undefined;
 
-/** Returns types and shapes of the tensors that store a weight that {@link isQuantized}, by name. */
 export function quantizedParts(weight: WeightSpec, base: BaseFormat): [string, Pick<Tensor, "dtype" | "shape">][] {
   const parts = formatOf(weight, base)!.parts(...(weight.shape as [number, number]));
   return Object.entries(parts).map(([part, like]) => [partName(weight, base, part), like]);
 }
 
-/** Quantises a weight that {@link isQuantized}. Returns its tensors by name. */
 export const quantizeWeight = (weight: WeightSpec, base: BaseFormat, values: Tensor<"float32">): [string, Tensor][] =>
   named(weight, base, formatOf(weight, base)!.quantize(values));
 
-/** Like {@link quantizeWeight}, from a file's blocks; undefined if they are not of the weight's format. */
 export function weightOfBlocks(
   weight: WeightSpec,
   base: BaseFormat,
@@ -76,7 +67,6 @@ export function weightOfBlocks(
 const named = (weight: WeightSpec, base: BaseFormat, parts: Readonly<Record<string, Tensor>>): [string, Tensor][] =>
   Object.entries(parts).map(([part, tensor]) => [partName(weight, base, part), tensor]);
 
-/** Returns the format and the tensors, by part, of a backbone layer; undefined if it is float32. */
 export function storedLayer(
   weight: WeightSpec,
   base: BaseFormat,
@@ -90,7 +80,6 @@ export function storedLayer(
   return { format, parts: Object.fromEntries(parts) };
 }
 
-/** Returns the matrix that a quantised linear layer of the backbone computes with. */
 export function dequantizedWeight(
   weight: WeightSpec,
   base: Exclude<BaseFormat, "float32">,
@@ -100,7 +89,6 @@ export function dequantizedWeight(
   return format.dequantize(parts, weight.shape as [number, number]);
 }
 
-/** Returns the leaves of a frozen weight in its format; undefined if it is float32. */
 export function storedLeaves(
   graph: Graph,
   weight: WeightSpec,

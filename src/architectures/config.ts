@@ -25,7 +25,6 @@ const LIMITS: readonly (readonly [settings: RegExp, most: number])[] = [
   [/^(num_labels|id2label)$/, 100_000],
 ];
 
-/** @throws UserError naming the setting that exceeds its limit. */
 function refuseLargeCounts(raw: unknown): void {
   for (const [key, value] of Object.entries((raw as Record<string, unknown> | null) ?? {})) {
     const most = LIMITS.find(([settings]) => settings.test(key))?.[1];
@@ -37,7 +36,6 @@ function refuseLargeCounts(raw: unknown): void {
   }
 }
 
-/** A dropout rate. */
 export const rate = z.number().min(0).lt(1);
 
 const labels = z.object({
@@ -45,7 +43,6 @@ const labels = z.object({
   num_labels: z.int().positive().optional(),
 });
 
-/** Checks the number of attention heads. @throws UserError if they do not divide the hidden size evenly. */
 export function evenHeads(hiddenSize: number, heads: number): number {
   if (hiddenSize % heads === 0) return heads;
   throw new UserError(

@@ -12,7 +12,6 @@ import { type RotaryPositions, ropeSettings, rotaryPositions } from "./rotary.ts
 import type { TokenStream } from "./streams/token-stream.ts";
 import { embedWords, type WordsConfig, wordLogits } from "./words.ts";
 
-/** Configuration of Llama and its relatives. */
 export interface DecoderConfig extends WordsConfig {
   intermediateSize: number;
   heads: number;
@@ -50,7 +49,6 @@ export interface AttentionSpan {
   positions: RotaryPositions;
 }
 
-/** Settings of config.json that these families share; those whose defaults differ are defined in each family. */
 export const decoderSettings = z.object({
   model_type: z.string(),
   vocab_size: z.int().positive(),
@@ -72,11 +70,9 @@ export const decoderSettings = z.object({
   rope_parameters: ropeSettings.nullish(),
 });
 
-/** Values of `layer_types`: the attention of each block. */
 export type LayerType = "full_attention" | "sliding_attention";
 export const layerTypes = z.array(z.enum(["full_attention", "sliding_attention"])).nullish();
 
-/** Returns each block's type, by its index if config.json has none. @throws UserError if it has too few or too many. */
 export function typesOfBlocks(
   {
     num_hidden_layers: count,
@@ -91,7 +87,6 @@ export function typesOfBlocks(
 
 /**
  * Returns a configuration by these settings, with full causal attention in every block and no features beyond Llama's.
- * @throws UserError if query heads cannot share key heads evenly.
  */
 export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSettings>): DecoderConfig {
   const heads = settings.num_attention_heads;
@@ -143,7 +138,6 @@ export function decode(context: ForwardContext, config: DecoderConfig, tokens: T
   return norm(context, config, x, "norm");
 }
 
-/** Heads of Hugging Face's `…ForSequenceClassification`, `…ForTokenClassification` and `…ForCausalLM`. */
 export const decoderHeads: Required<Pick<Heads<DecoderConfig>, "sequence" | "token" | "languageModel">> = {
   // The last token has attended to all others.
   sequence: (context, { hiddenSize }, hidden, outputs, tokens) =>
@@ -157,7 +151,6 @@ export const decoderHeads: Required<Pick<Heads<DecoderConfig>, "sequence" | "tok
   },
 };
 
-/** Writes a block, `[tokens, hidden]` → same shape: attention and gated feed-forward network, each with a residual. */
 function writeBlock(
   context: ForwardContext,
   config: DecoderConfig,

@@ -6,7 +6,6 @@ import type { ForwardContext } from "./forward-context.ts";
 import type { ModuleRole } from "./model-parts.ts";
 import type { TokenStream } from "./streams/token-stream.ts";
 
-/** Configuration of the embeddings of BERT and its relatives. */
 export interface EmbeddingConfig {
   vocabularySize: number;
   embeddingSize: number;
@@ -19,7 +18,6 @@ export interface EmbeddingConfig {
   hiddenDropout: number;
 }
 
-/** Configuration of the blocks of BERT and its relatives. */
 export interface EncoderConfig {
   hiddenSize: number;
   layerCount: number;
@@ -28,11 +26,9 @@ export interface EncoderConfig {
   activation: Activation;
   layerNormEpsilon: number;
   hiddenDropout: number;
-  /** Dropout of attention probabilities. */
   attentionDropout: number;
 }
 
-/** Returns the sum of word, position and type embeddings, `[tokens, embedding]`. */
 export function embeddingSum(
   context: ForwardContext,
   config: Omit<EmbeddingConfig, "layerNormEpsilon" | "hiddenDropout">,
@@ -54,15 +50,12 @@ export function embeddingSum(
   return sum;
 }
 
-/** Returns embeddings like BERT's: summed, normalised, with dropout, `[tokens, embedding]`. */
 export function bertEmbeddings(context: ForwardContext, config: EmbeddingConfig, tokens: TokenStream): Value {
   const sum = embeddingSum(context, config, tokens);
   return context.dropout(context.layerNorm(sum, "embeddings.LayerNorm", config.layerNormEpsilon), config.hiddenDropout);
 }
 
-/** A family's module names within a block. */
 export interface BlockNames {
-  /** Module list of the blocks. */
   blocks: string;
   query: string;
   key: string;
@@ -86,14 +79,12 @@ export const BERT_NAMES: BlockNames = {
   outerNorm: "output.LayerNorm",
 };
 
-/** The attention of a block that is being written. */
 export interface BlockAttention {
   /** `[tokens, hidden]` */
   query: Value;
   key: Value;
   /** Applies a linear layer of this block's attention by its name within the block: `[rows, hidden]` → same shape. */
   linear(x: Value, name: string): Value;
-  /** Module name of the block: `encoder.layer.0`. */
   prefix: string;
 }
 
@@ -103,9 +94,7 @@ export interface BlockOptions {
    * Returns the bias of the scaled scores, broadcast over `[batch, heads, sequence, sequence]` (default: padding's).
    */
   bias?(attention: BlockAttention): Value;
-  /** Scale of the scores (default: one over the square root of the head size). */
   scale?: number;
-  /** Dropout of attention's output (default: {@link EncoderConfig.hiddenDropout}). */
   attendedDropout?: number;
 }
 
@@ -155,7 +144,6 @@ export function encoderBlock(
   );
 }
 
-/** Writes all blocks. */
 export function encoder(
   context: ForwardContext,
   config: EncoderConfig,

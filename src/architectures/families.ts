@@ -22,7 +22,6 @@ import type { PictureSize } from "./model-parts.ts";
 import { importedModel } from "./onnx/imported-model.ts";
 import type { Pooling } from "./pooling.ts";
 
-/** A family under one of its values of `model_type`. */
 interface Family {
   readonly name: string;
   readonly architecture: Architecture;
@@ -31,7 +30,6 @@ interface Family {
 const familiesOf = (architecture: Architecture): Family[] =>
   Object.keys(architecture.modelTypes).map((name) => ({ name, architecture }));
 
-/** Every supported family by `model_type`. To add a family, write one file and one name here. */
 export const FAMILIES = new Registry<Family>(
   "model_type",
   [

@@ -66,9 +66,7 @@ export class ForwardContext {
   readonly weights = new Map<string, WeightSpec>();
   /** Linear layers by name. A layer that is used twice is one layer. */
   readonly modules = new Map<string, LinearModule>();
-  /** Input of each linear layer by its name, `[rows, in]`. */
   readonly inputs = new Map<string, Value>();
-  /** Hidden states after each block, in order. */
   readonly blocks: Value[] = [];
   readonly #dropouts = new Map<string, DropoutLayer>();
   readonly #streams = new Map<string, RaggedStream>();
@@ -81,10 +79,7 @@ export class ForwardContext {
     this.#hooks = hooks;
   }
 
-  /**
-   * Returns the texts that the model reads; the decoder's texts of an encoder-decoder have the prefix `decoder.`.
-   * @param length of all examples, if it is fixed: the number of tokens of a picture
-   */
+  /** Returns the texts that the model reads; the decoder's texts of an encoder-decoder have the prefix `decoder.`. */
   tokens(prefix = "", length?: number): TokenStream {
     if (this.#hooks.stream) return this.#hooks.stream(this.graph, prefix, length);
     const known = this.#streams.get(prefix) ?? new RaggedStream(this.graph, prefix, length);
@@ -92,7 +87,6 @@ export class ForwardContext {
     return known;
   }
 
-  /** Returns the encoder's precomputed output, of this width, or undefined if the encoder must be written. */
   encoded(width: number): Encoded | undefined {
     return this.#hooks.encoded?.(this.graph, width);
   }
@@ -101,12 +95,10 @@ export class ForwardContext {
     return [...this.#dropouts.values()];
   }
 
-  /** Inputs of the texts' streams. */
   get streams(): StreamInputs[] {
     return [...this.#streams.values()].map(({ inputs }) => inputs);
   }
 
-  /** Returns the pictures that the model reads, `[batch, 3, height, width]`. */
   pixels({ height, width }: PictureSize): Value {
     return this.graph.leaf("input", PIXELS, "float32", ["batch", 3, height, width]);
   }
@@ -185,12 +177,10 @@ export class ForwardContext {
     return this.graph.leaf(trains ? "trainable" : "frozen", weight.name, "float32", weight.shape);
   }
 
-  /** Writes a linear layer that methods may adapt: `x [tokens, in]` → `[tokens, out]`. */
   linear(x: Value, module: LinearModule, options?: DenseOptions): Value {
     return this.linears(x, [module], options)[0]!;
   }
 
-  /** Writes linear layers with a common input, each like {@link linear}. */
   linears(x: Value, modules: readonly LinearModule[], options: DenseOptions = {}): readonly Value[] {
     const joined = this.#hooks.joined?.(x, modules);
     if (!joined) return modules.map((module) => this.#linear(x, module, options));
@@ -214,7 +204,6 @@ export class ForwardContext {
     return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, layer, module)) : layer(x);
   }
 
-  /** Writes a linear layer that methods do not adapt, such as a head's. */
   dense(
     x: Value,
     name: string,
@@ -227,7 +216,6 @@ export class ForwardContext {
     return linear(x, weight, bias ? this.weight(`${name}.bias`, [outFeatures]) : undefined);
   }
 
-  /** Looks up token embeddings: `[rows, width]` by `indices [...]` → `[..., width]`. */
   lookup(name: string, shape: [rows: number, width: number], indices: Value): Value {
     return lookup(this.#table(name, shape), indices);
   }
@@ -251,7 +239,6 @@ export class ForwardContext {
     );
   }
 
-  /** Applies dropout to hidden states `[tokens, width]`, `[outputRows, width]` or `[batch, width]`. */
   dropout(x: Value, rate: number): Value {
     const mask = this.#mask(x.shape, rate);
     return mask ? mul(x, mask) : x;
@@ -262,13 +249,11 @@ export class ForwardContext {
     return this.#mask(shape, rate);
   }
 
-  /** Applies dropout to rows looked up by the input `rowNumbers [rows]`, shared by all examples: `[rows, width]`. */
   rowDropout(x: Value, rate: number, rowNumbers: Value): Value {
     const mask = this.#mask(x.shape, rate, rowNumbers.leaf?.name);
     return mask ? mul(x, mask) : x;
   }
 
-  /** Returns the input for the mask of a dropout layer over values of a shape; undefined without dropout. */
   #mask(shape: Shape, rate: number, rowNumbers?: string): Value | undefined {
     if (!this.#hooks.dropout || rate === 0) return undefined;
     const number = this.#nextDropout++;

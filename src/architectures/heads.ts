@@ -16,11 +16,9 @@ export type HeadFeatures = (typeof HEAD_FEATURES)[number];
 export const readsPooled = (head: HeadName, features: HeadFeatures = "family"): boolean =>
   head === "sequence" && features !== "family";
 
-/** Returns the pooling of features. @param own pooling that the model's folder defines */
 export const poolingOfFeatures = (features: HeadFeatures, own: Pooling = MEAN_POOLING): Pooling =>
   features === "sentence" || features === "family" ? own : { mode: features, normalize: false };
 
-/** Creates a head of one layer on pooled hidden states, `[batch, outputs]`. */
 export const pooledHead =
   (pooling: Pooling): Head<ModelConfig> =>
   (context, _config, hidden, outputs, tokens) =>
@@ -38,7 +36,6 @@ export function firstTokenHead(activation: Activation): Head<ModelConfig & { cla
   };
 }
 
-/** Creates the usual token head: dropout and one layer on every token, `[outputRows, outputs]`. */
 export function plainTokenHead<Config extends ModelConfig>(
   dropout: (config: Config) => number,
   before: (context: ForwardContext, config: Config, hidden: Value) => Value = (_context, _config, hidden) => hidden,

@@ -1,6 +1,6 @@
 import type { Dimension } from "../graph/dimension.ts";
 import { product } from "../graph/dimension.ts";
-import { sizeOf, type Tensor } from "../graph/tensor.ts";
+import { elementsOf, type Tensor } from "../graph/tensor.ts";
 
 /**
  * Range of a table's axis: the positions of a text, 0 to length - 1; the distances between two positions, length down
@@ -19,15 +19,13 @@ export interface LengthTable {
   value(...at: number[]): number;
 }
 
-/** Returns a table's shape for texts padded to `length`, a number or a symbol. */
 export function tableShape<Length extends Dimension>({ axes }: LengthTable, length: Length): (Length | Dimension)[] {
   return axes.map((axis) => (axis === "position" ? length : axis === "distance" ? product([2, length]) : axis));
 }
 
-/** Computes the table for texts padded to `length`. */
 export function makeTable({ dtype, axes, value }: LengthTable, length: number): Tensor<"float32" | "int32"> {
   const shape = tableShape({ dtype, axes, value }, length) as number[];
-  const size = sizeOf(shape);
+  const size = elementsOf(shape);
   const data = dtype === "float32" ? new Float32Array(size) : new Int32Array(size);
   const at = new Array<number>(axes.length);
   for (let i = 0; i < size; i++) {

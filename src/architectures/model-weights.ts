@@ -13,11 +13,9 @@ import type { ModelDescription } from "./families.ts";
 import type { WeightSpec } from "./model-parts.ts";
 import type { ModelTrace } from "./trace.ts";
 
-/** Weights that a checkpoint provides for a model. */
 export interface ModelWeights {
   /** Weights by name without the family's prefix. */
   weights: Map<string, Tensor<"float32">>;
-  /** Tensors of weights that are stored quantised. */
   quantized: Tensors;
   /** Weights of the head that must be initialised, because the checkpoint lacks them or has them for another task. */
   missing: WeightSpec[];
@@ -30,7 +28,6 @@ export interface ReadOptions {
   takes?(weight: WeightSpec): boolean;
   /** Storage format of the backbone weights (default: float32). */
   format?: BaseFormat;
-  /** Tensors of the backbone in this format, if they are already in memory. */
   backbone?: Pick<ModelWeights, "weights" | "quantized"> | undefined;
 }
 
@@ -115,7 +112,6 @@ function lazyTensors(
 const TIED_TO_WORDS =
   /(^|\.)(decoder|vocab_projector|lm_head|generator_lm_head|(encoder|decoder)\.embed_tokens)\.weight$/;
 
-/** Returns a weight's name in a checkpoint. */
 function storedName({ name, shape }: WeightSpec, source: TensorSource, prefix: string): string | undefined {
   // Old checkpoints name a norm's weight and bias gamma and beta.
   const old = name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma").replace(/LayerNorm\.bias$/, "LayerNorm.beta");

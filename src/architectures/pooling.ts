@@ -18,7 +18,6 @@ export interface Pooling {
   scores?: boolean;
 }
 
-/** Default for folders without a pooling. */
 export const MEAN_POOLING: Pooling = { mode: "mean", normalize: false };
 
 /** Pools rows `[tokens, hidden]` to one vector for each text, `[batch, hidden]`. */

@@ -1,6 +1,4 @@
-/** Buckets of relative positions. */
 export interface RelativeBuckets {
-  /** Number of buckets. */
   buckets: number;
   /** Distance from which all share a bucket. */
   farthest: number;

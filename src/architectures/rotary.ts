@@ -49,11 +49,8 @@ export const ropeSettings = z.preprocess(
   z.intersection(kinds, shared),
 );
 
-/** Defaults for missing settings. */
 export interface RotaryDefaults {
-  /** RoPE base. */
   theta: number;
-  /** Features per head. */
   size: number;
   /** Maximum length in training, before positions were scaled. */
   maxLength: number;
@@ -118,7 +115,6 @@ function yarnFactor({
   return mscale && all ? of(mscale) / of(all) : of(1);
 }
 
-/** Returns cosines and sines of all positions before `count`, as tables. */
 export function rotaryTables(
   { frequencies, factor }: RotaryPositions,
   count: number,

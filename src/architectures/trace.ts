@@ -17,14 +17,9 @@ export const labelsTokens = (head: HeadName): boolean => head === "token" || hea
 /** Whether a head was pretrained with the model and serves all tasks, so that its weights belong to the backbone. */
 export const isPretrained = (head: HeadName): boolean => head === "languageModel";
 
-/** Returns the default head: for whole texts, if the family has it. */
 export const defaultHead = ({ heads }: Architecture): HeadName => (heads.sequence ? "sequence" : "languageModel");
 
-/**
- * Writes a whole model, head included.
- * @returns the head's outputs: `[batch, outputs]`, or `[outputRows, outputs]` of a head that labels tokens
- * @throws UserError if the family has no such head.
- */
+/** Writes a whole model, head included. */
 export function writeModel(
   context: ForwardContext,
   description: ModelDescription,
@@ -49,7 +44,6 @@ function writeHead(
   return isPretrained(head) ? written() : context.head(written);
 }
 
-/** @throws UserError if the family has no such head. */
 function headOf({ architecture, config, pooling, features = "family" }: ModelDescription, head: HeadName) {
   if (head === "pooled") return embeddingHead(pooling ?? MEAN_POOLING);
   if (readsPooled(head, features)) return pooledHead(poolingOfFeatures(features, pooling));
@@ -59,11 +53,9 @@ function headOf({ architecture, config, pooling, features = "family" }: ModelDes
   throw new UserError(`models of type "${config.modelType}" have no ${head} head (they have: ${offered})`);
 }
 
-/** Returns the text of the model's final hidden states. */
 const ownTokens = (context: ForwardContext, { architecture, config }: ModelDescription): TokenStream =>
   readsSource({ architecture }) ? context.tokens("decoder.") : encoderTokens(context, config);
 
-/** Returns an encoder's input: all pictures have the same number of tokens. */
 const encoderTokens = (context: ForwardContext, { picture, maxLength }: ModelConfig): TokenStream =>
   context.tokens("", picture && maxLength);
 
@@ -108,7 +100,6 @@ export function writeHiddenStates(context: ForwardContext, { architecture, confi
   }
 }
 
-/** Writes only an encoder-decoder's encoder. */
 export function writeEncoder(context: ForwardContext, { architecture, config }: ModelDescription): Encoded {
   if (architecture.kind !== "encoder-decoder") throw new Error(`${config.modelType} is not an encoder-decoder`);
   const tokens = context.tokens();
@@ -128,7 +119,6 @@ export interface ModelTrace {
   classifier: string | undefined;
 }
 
-/** Traces a model with a head for `outputs` outputs. @throws UserError if it has no such head. */
 export function traceModel(description: ModelDescription, outputs: number, head?: HeadName): ModelTrace {
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   writeModel(context, description, outputs, head);

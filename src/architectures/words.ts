@@ -2,9 +2,7 @@ import type { Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./architecture.ts";
 import type { ForwardContext } from "./forward-context.ts";
 
-/** Configuration of token embeddings. */
 export interface WordsConfig extends ModelConfig {
-  /** Whether the output layer shares the token embeddings. */
   tied: boolean;
 }
 

@@ -5,7 +5,6 @@ import { makeFolder } from "../files/atomic-file-node.ts";
 import { writeJsonFile } from "../files/json-file-node.ts";
 import { ADAPTER_DESCRIPTION, type Adapter, adapterTensors, describedAdapter, readAdapter } from "./adapter.ts";
 
-/** Writes an adapter folder. Each file is written completely or not at all. */
 export async function saveAdapter(directory: string, adapter: Adapter): Promise<void> {
   await makeFolder(directory);
   for (const [name, tensors] of Object.entries(adapterTensors(adapter))) {
@@ -14,10 +13,7 @@ export async function saveAdapter(directory: string, adapter: Adapter): Promise<
   await writeJsonFile(join(directory, ADAPTER_DESCRIPTION), describedAdapter(adapter));
 }
 
-/**
- * Reads an adapter folder.
- * @throws UserError if it is not an adapter folder, or damaged.
- */
+/** Reads an adapter folder. */
 export function loadAdapter(directory: string): Promise<Adapter> {
   return readAdapter(folderFiles(directory));
 }

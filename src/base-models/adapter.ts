@@ -7,7 +7,6 @@ import { readTensors } from "../checkpoints/tensor-source.ts";
 import { UserError } from "../errors.ts";
 import { readText } from "../files/byte-source.ts";
 import type { Tensors } from "../graph/tensor.ts";
-import { withoutRemoved } from "../methods/removed-options.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type Novelty, noveltyScale } from "../training/novelty/novelty.ts";
 
@@ -57,21 +56,15 @@ export interface Adapter {
   novelty?: Novelty | undefined;
 }
 
-/** File of an adapter folder with the parameters. */
 export const ADAPTER_WEIGHTS = "adapter.safetensors";
-/** File of an adapter folder with the tensors that identify texts unlike those of all classes. */
 const NOVELTY_WEIGHTS = "novelty.safetensors";
-/** File of an adapter folder with the description. */
 export const ADAPTER_DESCRIPTION = "adapter.json";
-/** Files of an adapter folder. The last is only in those of classes. */
 export const ADAPTER_FILES = [ADAPTER_DESCRIPTION, ADAPTER_WEIGHTS, NOVELTY_WEIGHTS] as const;
 
-/** Tensor files of an adapter folder, by name. */
 export function adapterTensors({ parameters, novelty }: Adapter): Record<string, Tensors<"float32">> {
   return { [ADAPTER_WEIGHTS]: parameters, ...(novelty && { [NOVELTY_WEIGHTS]: novelty.tensors }) };
 }
 
-/** Content of `adapter.json`. */
 export function describedAdapter({ description, novelty }: Adapter): z.output<typeof adapterSchema> {
   if (!novelty) return description;
   const { tensors, ...scale } = novelty;
@@ -116,8 +109,7 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   } catch {
     throw new UserError(`${file.location} is damaged; train again or restore it from a copy`);
   }
-  const { novelty: scale, ...saved } = read;
-  const description = { ...saved, methodOptions: withoutRemoved(saved.methodOptions).options };
+  const { novelty: scale, ...description } = read;
   findTaskKind(description.task.kind, file.location);
   const stored = await files.open(ADAPTER_WEIGHTS);
   if (!stored) throw new UserError(`${location} has no ${ADAPTER_WEIGHTS}; train again or restore it from a copy`);
@@ -125,7 +117,6 @@ export async function readAdapter(files: ModelFiles): Promise<Adapter> {
   return { description, parameters, ...(scale && { novelty: await readNovelty(files, scale, description) }) };
 }
 
-/** @throws UserError if the tensors do not fit the adapter's classes. */
 async function readNovelty(
   files: ModelFiles,
   scale: z.output<typeof noveltyScale>,

@@ -11,7 +11,7 @@ import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
 import { readSentenceModules } from "../checkpoints/sentence-modules.ts";
 import { UserError } from "../errors.ts";
-import { ELEMENT_SIZE, sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { ELEMENT_SIZE, elementsOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { loadTokenizer } from "../inputs/load-tokenizer.ts";
 import { noTokenizer } from "../inputs/no-tokenizer.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
@@ -66,7 +66,6 @@ export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision"
   decoders?: Partial<Decoders>;
 }
 
-/** The task that a head is for. */
 export type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 
 /** A model whose description, tokenizer and media reader are known, and whose weights are not read yet. */
@@ -84,7 +83,6 @@ export interface OpenedModel<Base extends BaseModel = BaseModel>
   read(task: HeadTask | undefined, seed: number, format?: FormatChoice): Promise<Base>;
 }
 
-/** Opens a model's files. @throws UserError if they are no model, unsupported or damaged */
 export async function openBaseModel(
   files: ModelFiles,
   { decoders, ...name }: Omit<BaseOptions, "format"> = {},
@@ -135,14 +133,13 @@ function storedWeights({ config, weights }: ModelFolder): StoredWeights {
   // Word embeddings are stored in more bits than layers.
   const layers = all.filter(({ shape }) => shape.length === 2 && shape[0] !== config.vocab_size);
   return {
-    float32Bytes: all.reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * sizeOf(shape), 0),
+    float32Bytes: all.reduce((sum, { shape }) => sum + ELEMENT_SIZE.float32 * elementsOf(shape), 0),
     format: formatOfTypes(new Set(layers.map(({ dtype }) => dtype))),
   };
 }
 
 /**
  * Returns the same model with a head for another task, like {@link readBaseModel}. The backbone's arrays are shared.
- * @throws UserError if the model's files cannot be read any more.
  */
 export async function withHead<Base extends BaseModel>(base: Base, task: HeadTask, seed: number): Promise<Base> {
   const read = await readForTask(await openModelFolder(base.files), base, task, seed, base);
@@ -154,7 +151,6 @@ type TaskParts = Pick<
   "trace" | "labelCount" | "head" | "features" | "weights" | "quantized" | "newWeights" | "unused"
 >;
 
-/** Reads the parts of a model that depend on its task, and its weights. @param backbone arrays that are already loaded */
 async function readForTask(
   { config, weights: source }: ModelFolder,
   given: ModelDescription & Pick<BaseModel, "format">,
@@ -191,10 +187,8 @@ async function readForTask(
   return { trace, labelCount, head, features, weights, quantized, newWeights: missing, unused };
 }
 
-/** Abilities of the heads that a family may lack. */
 const HEAD_ABILITIES = { sequence: "labels texts", token: "labels words", languageModel: "writes texts" } as const;
 
-/** @throws UserError if the kind of task is for another kind of model, or for a head that the model's family lacks. */
 export function refuseOtherModel(
   { name, modelKind, head, reads }: TaskKind,
   { architecture, config }: ModelDescription,
@@ -217,7 +211,6 @@ export function refuseOtherModel(
   );
 }
 
-/** Reads from a model's folder how it pools the tokens of a text. @throws UserError if the pooling is not supported. */
 export async function readPooling(files: ModelFiles): Promise<Pooling> {
   const modules = await readSentenceModules(files);
   if (!modules) return MEAN_POOLING;

@@ -3,17 +3,12 @@ import { type FolderConfig, readNetwork } from "../checkpoints/model-folder.ts";
 import { modelFiles, readFolderConfig } from "../checkpoints/model-folder-node.ts";
 import { processorFor } from "./media-reader.ts";
 
-/** A model without its weights. */
 export interface DescribedModel {
-  /** Its config.json. */
   raw: FolderConfig;
   description: ModelDescription;
 }
 
-/**
- * Describes a model by its folder, its file or only its config.json.
- * @throws UserError if it is missing, damaged or not supported.
- */
+/** Describes a model by its folder, its file or only its config.json. */
 export async function describeModelAt(path: string): Promise<DescribedModel> {
   const raw = await readFolderConfig(path);
   if (path.endsWith(".json")) return { raw, description: describeModel(raw) };

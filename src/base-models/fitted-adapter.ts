@@ -13,8 +13,8 @@ export interface FittedAdapter extends Adapter {
 }
 
 /**
- * Fits an adapter to a base model. The result includes the parts of the head that the adapter takes from the base model.
- * @throws UserError if the adapter does not fit the base model.
+ * Fits an adapter to a base model. The result includes the parts of the head that the adapter takes from the base
+ * model.
  */
 export function fitAdapter(base: BaseModel, { description, parameters, novelty }: Adapter): FittedAdapter {
   const definition = findMethod(description.method);
@@ -44,10 +44,7 @@ export function fitAdapter(base: BaseModel, { description, parameters, novelty }
   return { description, parameters: fitted, novelty, adaptation };
 }
 
-/**
- * Fits an adapter to a base model that predicts with it. Newly initialized weights would give random answers.
- * @throws UserError if neither the adapter nor the base model's checkpoint has a weight of the head, and like {@link fitAdapter}
- */
+/** Fits an adapter to a base model that predicts with it. Newly initialized weights would give random answers. */
 export function fitToPredict(base: BaseModel, adapter: Adapter): FittedAdapter {
   const missing = base.newWeights.filter(({ name }) => !adapter.parameters.has(name));
   if (missing.length === 0) return fitAdapter(base, adapter);
@@ -59,7 +56,6 @@ export function fitToPredict(base: BaseModel, adapter: Adapter): FittedAdapter {
   );
 }
 
-/** Shapes of all parameters of an adapter: the method's, the head's, and the backbone's if the method trains it. */
 export function adaptedShapes(
   { trace }: Pick<BaseModel, "trace">,
   adaptation: Adaptation,
@@ -79,10 +75,7 @@ export function untrainedParameters(base: BaseModel, { adaptation, parameters }:
   return new Map([...parameters].map(([name, now]) => [name, first.get(name) ?? base.weights.get(name) ?? now]));
 }
 
-/**
- * Initial values of a method's parameters, each from its own random stream or from the weight of its layer.
- * @param weightOf returns the weight `[out, in]` of a layer by its name, see {@link layerWeights}
- */
+/** Initial values of a method's parameters, each from its own random stream or from the weight of its layer. */
 export function initialParameters(
   { parameters }: Pick<Adaptation, "parameters">,
   seed: number,

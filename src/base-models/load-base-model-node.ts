@@ -13,42 +13,33 @@ import { BUNDLED_MODEL } from "./bundled-model.ts";
 
 const DECODERS = { pictures: decodePicture, sounds: decodeSound };
 
-/** Folder of a model: that of the bundled model by its name, any other as given. */
 export function modelDirectory(name: string): string {
   return name === BUNDLED_MODEL ? assetFolder(BUNDLED_MODEL) : name;
 }
 
 /**
  * Folder or GGUF file of a model: the bundled one's, the user's own, or the hub's cache, which downloads missing files.
- * @throws UserError if the model is not on this machine and cannot be downloaded.
  */
 export const resolveModelFolder = async (name: string, hub?: HubOptions): Promise<string> =>
   name === BUNDLED_MODEL ? modelDirectory(name) : await resolveModel(name, hub);
 
-/** A base model read from a folder or the hub. */
 export interface LoadedBaseModel extends BaseModel {
   /** Returns the hashes of its files; undefined for a model on the hub, which its commit identifies. */
   fileHashes?(): Promise<FileHashes>;
 }
 
-/** Base model that a run or an adapter was trained on. */
 export interface RecordedBase {
-  /** Hashes of its files. If undefined, they are not checked. */
   fileHashes: FileHashes | undefined;
   /** Name of the run or adapter trained on it, for error messages: `the run in runs/tickets`. */
   whose: string;
 }
 
-/** How a model is opened by its name. */
 export interface OpenOptions extends HubOptions {
   /** Hashes of the files that a run or an adapter was trained on: changed files are refused. */
   recorded?: RecordedBase | undefined;
 }
 
-/**
- * Opens a model in its folder, a GGUF file, the hub (`owner/name[@revision]`) or the hub's cache.
- * @throws UserError if it is no model, unsupported, damaged, not the recorded one, or cannot be fetched
- */
+/** Opens a model in its folder, a GGUF file, the hub (`owner/name[@revision]`) or the hub's cache. */
 export async function openModel(
   name: string,
   { recorded, ...hub }: OpenOptions = {},
@@ -76,7 +67,6 @@ export async function openModel(
   };
 }
 
-/** Opens a model and reads its weights. @throws UserError as {@link openModel} and {@link OpenedModel.read} do */
 export async function loadBaseModel(
   name: string,
   task?: Pick<TaskData, "kind" | "labels">,

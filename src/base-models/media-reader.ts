@@ -21,22 +21,15 @@ export interface Decoders {
   sounds: DecodeSound;
 }
 
-/** Kind of media that a model reads; undefined for texts. */
 export const readsOf = ({ picture, sound }: ModelConfig): Media | undefined =>
   picture ? "pictures" : sound && "sounds";
 
-/** Processor of a network that reads pictures. @throws UserError if the folder's preprocessor_config.json cannot be used */
 export const processorFor = async (
   network: Network | undefined,
   files: ModelFiles,
 ): Promise<ImageProcessor | undefined> => (network && readsPictures(network) ? readImageProcessor(files) : undefined);
 
-/**
- * Reader of files for a model.
- * @param processor from {@link processorFor}
- * @returns undefined for a model that reads texts
- * @throws UserError if the folder's preprocessor_config.json cannot be used
- */
+/** Reader of files for a model. */
 export async function mediaReader(
   { picture, sound, maxLength }: ModelConfig,
   files: ModelFiles,
@@ -61,7 +54,6 @@ export async function mediaReader(
   };
 }
 
-/** A sound as the model's input. @param length number of samples of the whole sound */
 function soundInput(
   samples: Float32Array,
   length: number,

@@ -18,9 +18,8 @@ export interface BaseOptions extends HubOptions {
 }
 
 /**
- * Folder of a fine-tuned model: the user's own, or the snapshot of the hub's `owner/name[@revision]` in the Hugging Face cache, which
- * downloads missing files: the adapter's or, if there is none, those of a whole model.
- * @throws UserError if neither this machine nor the hub has such a model, or it cannot be fetched
+ * Folder of a fine-tuned model: the user's own, or the snapshot of the hub's `owner/name[@revision]` in the Hugging
+ * Face cache, which downloads missing files: the adapter's or, if there is none, those of a whole model.
  */
 export async function tunedModelFolder(name: string, { revision, ...hub }: HubOptions = {}): Promise<string> {
   // With a folder `runs`, `runs/tikcets` is a misspelled run and not the name of an owner's model.
@@ -39,9 +38,8 @@ export async function tunedModelFolder(name: string, { revision, ...hub }: HubOp
 }
 
 /**
- * Reads an adapter: that of a run folder, an adapter folder of aflora, or an adapter of Hugging Face PEFT, in a folder or on the hub. If a
- * folder has both forms, aflora's is read: PEFT's has no names of labels.
- * @throws UserError if there is none, it is damaged, or (PEFT) it does not fit the base model.
+ * Reads an adapter: that of a run folder, an adapter folder of aflora, or an adapter of Hugging Face PEFT, in a folder
+ * or on the hub. If a folder has both forms, aflora's is read: PEFT's has no names of labels.
  */
 export const openAdapter = (nameOrFolder: string, options: BaseOptions = {}): Promise<Adapter> =>
   withCode("invalid-model", adapterAt(nameOrFolder, options));

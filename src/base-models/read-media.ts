@@ -13,25 +13,19 @@ export interface MediaReader {
   read(example: Pick<Example, "text" | "bytes">): Promise<{ found: Pick<Example, "picture" | "sound">; bytes: number }>;
 }
 
-/** A model with its reader of files, if it has one. */
 interface ReadsMedia {
   name: string;
   media?: MediaReader | undefined;
 }
 
 export interface ReadMediaOptions {
-  /** Aborting it stops reading, with its reason. */
   signal?: AbortSignal | undefined;
-  /** Receives the number of files read. A returned promise is awaited. */
   onDone?: ((done: number, of: number) => void | Promise<void>) | undefined;
 }
 
-/** Number of files that are decoded concurrently. */
 const CONCURRENCY = 4;
-/** Upper limit on the decoded files in memory, in bytes. */
 const MEMORY_LIMIT = 2 ** 32;
 
-/** Reads the files of a task's examples, for kinds that read files. @throws UserError like {@link readMedia} */
 export async function withMedia(task: TaskData, base: ReadsMedia, options?: ReadMediaOptions): Promise<TaskData> {
   const kind = findTaskKind(task.kind);
   if (kind.reads === undefined) return task;
@@ -44,10 +38,7 @@ export async function withMedia(task: TaskData, base: ReadsMedia, options?: Read
   };
 }
 
-/**
- * Reads the files of examples, as the model's inputs. Returns the same examples if their kind of task reads texts.
- * @throws UserError if a file cannot be read, the model's folder does not define how, or there are too many files.
- */
+/** Reads the files of examples, as the model's inputs. Returns the same examples if their kind of task reads texts. */
 export async function readMedia(
   kind: Pick<TaskKind, "reads">,
   examples: readonly Example[],

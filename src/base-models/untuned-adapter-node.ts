@@ -6,12 +6,7 @@ import { describeModelAt } from "./describe-model-node.ts";
 import { resolveModelFolder } from "./load-base-model-node.ts";
 import { adapterOfUntuned } from "./untuned-adapter.ts";
 
-/**
- * Makes an adapter that changes nothing for a model, whose weights it does not read.
- * @param model a folder, a GGUF file, the bundled model's name, or `owner/name[@revision]` on the hub
- * @param kind name of a kind of task, as {@link adapterOfUntuned} takes it
- * @throws UserError if the model is missing, damaged or not supported.
- */
+/** Makes an adapter that changes nothing for a model, whose weights it does not read. */
 export async function untunedAdapter(
   model: string,
   { kind, ...hub }: HubOptions & { kind?: string | undefined } = {},

@@ -8,18 +8,14 @@ import type { Adapter, AdapterDescription } from "./adapter.ts";
 /** Default limit on the tokens of an embedded text, if the model's folder has none. */
 const MAX_LENGTH = 256;
 
-/** A model without its weights. */
 export interface UntunedModel extends Pick<ModelDescription, "architecture" | "config"> {
-  /** Its config.json. */
   raw: FolderConfig;
   pooling?: Pooling | undefined;
 }
 
 /**
- * Makes an adapter that changes nothing, for the task that a model's configuration names. A decoder or an encoder-decoder generates, a
- * checkpoint with a head labels, and any other encoder embeds.
- * @param model name or folder that the adapter names as its base
- * @param asked name of a kind of task (default: chosen by the model); that of embeddings becomes the one for the model's media
+ * Makes an adapter that changes nothing, for the task that a model's configuration names. A decoder or an encoder-
+ * decoder generates, a checkpoint with a head labels, and any other encoder embeds.
  */
 export function adapterOfUntuned(
   model: string,
@@ -45,7 +41,6 @@ export function adapterOfUntuned(
   return { description, parameters: new Map() };
 }
 
-/** Kind of task of a checkpoint's class, or else the first one for such models; and the labels of its head. */
 function taskOf(
   raw: FolderConfig,
   { architecture, config }: Pick<ModelDescription, "architecture" | "config">,

@@ -54,7 +54,7 @@ export async function downloadFiles(
     signal,
   }: { onProgress?: ((progress: DownloadProgress) => void) | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-  const sizes = await Promise.all(files.map(({ hash }) => sizeOf(join(folder, "blobs", hash))));
+  const sizes = await Promise.all(files.map(({ hash }) => bytesOf(join(folder, "blobs", hash))));
   const blobs = new Map(files.map((file, i) => [file.hash, sizes[i] === undefined ? file : undefined]));
   const missing = [...blobs.values()].filter((file) => file !== undefined);
   const total = missing.reduce((sum, { size }) => sum + size, 0);
@@ -91,7 +91,7 @@ async function holdBlob(blob: string, onBytes: OnBytes, signal: AbortSignal | un
     signal?.throwIfAborted();
     const release = await lockOf(lock);
     if (release) return release;
-    onBytes((await sizeOf(partOf(blob))) ?? 0, 0);
+    onBytes((await bytesOf(partOf(blob))) ?? 0, 0);
     await pause(POLL, signal);
   }
 }
@@ -119,8 +119,8 @@ async function fetchBlob(
   for (let failures = 0; ; ) {
     signal?.throwIfAborted();
     // Another process or tool may have finished it meanwhile.
-    if ((await sizeOf(blob)) !== undefined) return rm(part, { force: true });
-    const have = (await sizeOf(part)) ?? 0;
+    if ((await bytesOf(blob)) !== undefined) return rm(part, { force: true });
+    const have = (await bytesOf(part)) ?? 0;
     if (have === file.size) break;
     let reason = "the connection closed";
     try {
@@ -131,7 +131,7 @@ async function fetchBlob(
       if (error instanceof UserError) throw error;
       reason = reasonOf(error);
     }
-    const now = (await sizeOf(part)) ?? 0;
+    const now = (await bytesOf(part)) ?? 0;
     if (now > have) {
       failures = 0;
     } else if (++failures === MAX_FAILURES) {
@@ -204,7 +204,7 @@ async function hashOf(path: string, file: RemoteFile): Promise<string> {
 
 /** Creates a relative link, as other Hugging Face tools do; a copy if the system allows no links. */
 async function linkTo(blob: string, pointer: string): Promise<void> {
-  if ((await sizeOf(pointer)) !== undefined) return;
+  if ((await bytesOf(pointer)) !== undefined) return;
   await makeFolder(dirname(pointer));
   // Another download of the same files may have made the link meanwhile, and be reading it.
   const made = `${blob}.${randomUUID()}`;
@@ -219,7 +219,7 @@ async function linkTo(blob: string, pointer: string): Promise<void> {
   });
 }
 
-async function sizeOf(path: string): Promise<number | undefined> {
+async function bytesOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.size;
 }
 

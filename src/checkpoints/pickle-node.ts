@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import type { ZipFile } from "yauzl";
 import { UserError } from "../errors.ts";
 import { type ByteSource, readTensor } from "../files/byte-source.ts";
-import { float32, sizeOf } from "../graph/tensor.ts";
+import { elementsOf, float32 } from "../graph/tensor.ts";
 import { decodeStored, ELEMENT_BYTES, type StoredType } from "./stored-values.ts";
 import type { TensorInfo, TensorSource } from "./tensor-source.ts";
 import { type Allowed, Global, unpickle } from "./unpickle.ts";
@@ -236,7 +236,7 @@ function tensorsOf(location: string, root: unknown, ranges: ReadonlyMap<string, 
       strides.length === shape.length &&
       offset + span(tensor) <= storage.length &&
       // A stride of 0 would let a few bytes claim to be a tensor of any size.
-      sizeOf(shape) <= storage.length;
+      elementsOf(shape) <= storage.length;
     if (!fits) {
       throw new UserError(
         `${location} is damaged: tensor "${name}" of shape [${shape}] claims more data than the file holds for it (${available} bytes)`,
@@ -257,8 +257,8 @@ function span({ shape, strides }: StridedTensor): number {
 
 /** Copies a tensor's values from its span of the storage to row-major order. */
 function rowMajor(values: Float32Array, { shape, strides }: StridedTensor): Float32Array {
-  const count = sizeOf(shape);
-  const contiguous = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
+  const count = elementsOf(shape);
+  const contiguous = shape.map((_, axis) => elementsOf(shape.slice(axis + 1)));
   if (shape.every((size, axis) => size === 1 || strides[axis] === contiguous[axis])) return values;
   const result = new Float32Array(count);
   for (let i = 0; i < count; i++) {

@@ -2,12 +2,14 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { type ByteSource, readTensor } from "../files/byte-source.ts";
 import { joinedBytes } from "../graph/joined-bytes.ts";
-import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { asFloat32, elementsOf, float32, type Tensor } from "../graph/tensor.ts";
 import { decodeStored, ELEMENT_BYTES, encodeHalf, type StoredType } from "./stored-values.ts";
 import type { TensorInfo, TensorSource } from "./tensor-source.ts";
 
-/** A tensor to write, in float32 or half precision. */
-export type TensorToWrite = Tensor<"float32"> & { readonly storedAs?: "F16" };
+/** A tensor to write; numbers in float32 or half precision. */
+export type TensorToWrite = Tensor<"float32" | "int32" | "uint8"> & { readonly storedAs?: "F16" };
+
+const STORED = { float32: "F32", int32: "I32", uint8: "U8" } as const;
 
 /** Upper limit on the header's size in bytes, as the format defines it. */
 const MAX_HEADER = 100_000_000;
@@ -69,14 +71,16 @@ export function layOut(
   tensors: ReadonlyMap<string, TensorToWrite>,
   metadata?: Readonly<Record<string, string>>,
 ): { size: number; pieces(): Iterable<Uint8Array> } {
-  const stored = [...tensors].map(([name, tensor]) => ({ name, tensor, dtype: tensor.storedAs ?? ("F32" as const) }));
+  const stored = [...tensors].map(([name, tensor]) => {
+    return { name, tensor, dtype: tensor.storedAs ?? STORED[tensor.dtype] };
+  });
   // Wider types first, so that every tensor is aligned to its element's size.
   stored.sort((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
   const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   let end = 0;
   for (const { name, dtype, tensor } of stored) {
     const { shape, data } = tensor;
-    if (sizeOf(shape) !== data.length) {
+    if (elementsOf(shape) !== data.length) {
       throw new Error(`tensor "${name}" has ${data.length} values, but its shape is [${shape}]`);
     }
     const begin = end;
@@ -93,7 +97,7 @@ export function layOut(
     *pieces() {
       yield padded;
       for (const { dtype, tensor } of stored) {
-        const data = dtype === "F16" ? encodeHalf(tensor.data) : tensor.data;
+        const data = dtype === "F16" ? encodeHalf(asFloat32(tensor).data) : tensor.data;
         yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       }
     },
@@ -102,16 +106,33 @@ export function layOut(
 
 async function readHeader(source: ByteSource): Promise<Header & { dataStart: number }> {
   const { location, size } = source;
-  if (size < 8) throw new UserError(`${location} is not a safetensors file: it has only ${size} bytes`);
-  // Little-endian. A number that is too large to be exact is far too large for a header.
-  const headerLength = (await source.read(0, 8)).reduceRight((sum, byte) => sum * 256 + byte, 0);
-  if (headerLength > Math.min(size - 8, MAX_HEADER)) {
-    throw new UserError(
-      `${location} is truncated or not a safetensors file: its header claims ${headerLength} bytes, and the file has ${size}`,
-    );
-  }
-  const dataStart = 8 + headerLength;
+  const dataStart = dataStartOf(location, await source.read(0, Math.min(8, size)), size);
   return { ...parseHeader(location, await source.read(8, dataStart), size - dataStart), dataStart };
+}
+
+/**
+ * Reads the header of a safetensors file in memory.
+ * @returns its texts, and each tensor's type and shape with a view of its bytes
+ * @throws UserError if the file is truncated or not a safetensors file.
+ */
+export function storedTensors(location: string, file: Uint8Array) {
+  const dataStart = dataStartOf(location, file.subarray(0, 8), file.length);
+  const { entries, metadata } = parseHeader(location, file.subarray(8, dataStart), file.length - dataStart);
+  const tensors = [...entries].map(([name, { dtype, shape, begin, end }]) => {
+    return { name, dtype, shape, bytes: file.subarray(dataStart + begin, dataStart + end) };
+  });
+  return { metadata, tensors };
+}
+
+/** Where the data begin, which follow the header. @param length first 8 bytes of the file: the header's length, little-endian */
+function dataStartOf(location: string, length: Uint8Array, size: number): number {
+  if (size < 8) throw new UserError(`${location} is not a safetensors file: it has only ${size} bytes`);
+  // A number that is too large to be exact is far too large for a header.
+  const headerLength = length.reduceRight((sum, byte) => sum * 256 + byte, 0);
+  if (headerLength <= Math.min(size - 8, MAX_HEADER)) return 8 + headerLength;
+  throw new UserError(
+    `${location} is truncated or not a safetensors file: its header claims ${headerLength} bytes, and the file has ${size}`,
+  );
 }
 
 /** Parses the header, and checks the tensors against each other and the length of the data. */
@@ -165,7 +186,7 @@ function parseEntry(location: string, name: string, value: unknown): Entry {
     );
   }
   const [begin, end] = data_offsets;
-  const bytes = sizeOf(shape) * ELEMENT_BYTES[dtype];
+  const bytes = elementsOf(shape) * ELEMENT_BYTES[dtype];
   if (end - begin !== bytes) {
     throw new UserError(
       `${location} is damaged: tensor "${name}" of type ${dtype} and shape [${shape}] needs ${bytes} bytes, but the header gives it ${end - begin}`,

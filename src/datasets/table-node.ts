@@ -143,7 +143,7 @@ const SAMPLED_SIZE = 32e6;
 /** Minimum number of sampled rows, from which training rows are then drawn by class. */
 const MIN_SAMPLE = 20_000;
 
-const sizeOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
+const bytesOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
 
 /** Reads a folder's media or a file's table, sampling a large one if `count` rows are requested. A format without column names has the columns `text` and `label`. */
 async function readSource(
@@ -164,7 +164,7 @@ async function readSource(
   const ending = await fileFormat(file);
   const labelsWords = kind !== undefined && findTaskKind(kind).head === "token";
   const format = ending === "lines" && labelled && labelsWords ? "conll" : ending;
-  const isDrawn = count !== undefined && format === "csv" && (await sizeOf(file)) > SAMPLED_SIZE;
+  const isDrawn = count !== undefined && format === "csv" && (await bytesOf(file)) > SAMPLED_SIZE;
   const table = isDrawn
     ? await sampleCsv(file, MIN_SAMPLE + 2 * count, named.label ?? "label", onRead)
     : await readTable(file, format, { everyLine: !labelled, onRead });

@@ -36,7 +36,6 @@ const TOLERANCE = 1e-4;
 /** Receives the next stage in a few words, and its expected size if known: bytes to write in float32, or seconds. */
 export type OnStage = (stage: string, expected?: { bytes?: number; seconds?: number }) => void;
 
-/** See {@link exportAdapter}. */
 interface ExportHooks {
   onStage?: OnStage | undefined;
   onWriting?: OnWriting | undefined;
@@ -44,13 +43,8 @@ interface ExportHooks {
 }
 
 /**
- * Exports an adapter to another tool's format. First compares the result with the adapter's own model; if their logits differ by more
- * than 1e-4, or that share of a largest logit above 1, no output is left behind.
- * @param given examples to compare on
- * @param hooks `onStage` receives the next stage, `onWriting` the progress of the weights. With `takesWeights`, the export owns the base
- * model and frees its weights as soon as they are written, if the format compares without them
- * @throws UserError if the output folder is not empty or cannot be written, an option does not belong to the format, or the format
- * cannot hold the method
+ * Exports an adapter to another tool's format. First compares the result with the adapter's own model; if their logits
+ * differ by more than 1e-4, or that share of a largest logit above 1, no output is left behind.
  */
 export async function exportAdapter(
   base: BaseModel,
@@ -121,7 +115,6 @@ export async function exportAdapter(
   }
 }
 
-/** The largest magnitude of a logit. */
 const largestOf = (rows: readonly Float32Array[]): number =>
   rows.reduce((largest, row) => row.reduce((most, logit) => Math.max(most, Math.abs(logit)), largest), 0);
 
@@ -135,7 +128,6 @@ async function publish(folder: string, directory: string, exists: boolean): Prom
   }
 }
 
-/** @returns whether the folder exists @throws UserError if it is not empty, or is a file */
 export async function refuseIfNotEmpty(output: string): Promise<boolean> {
   const found = await stat(output).catch(() => undefined);
   if (!found) return false;

@@ -57,7 +57,6 @@ export interface ExportFormat<Options extends z.ZodObject = z.ZodObject> {
   write(job: ExportJob<z.output<Options>>): Promise<ExportAgreement>;
 }
 
-/** The largest difference of a logit; NaN if one is NaN. */
 export function difference(expected: readonly Float32Array[], found: readonly Float32Array[]): number {
   // Math.max returns NaN if a difference is NaN.
   return expected.reduce(

@@ -3,7 +3,6 @@ import { MessageChannel } from "node:worker_threads";
 import type { Tensor } from "../graph/tensor.ts";
 import { collectGarbage } from "../runtime/collect-garbage-node.ts";
 
-/** Smallest size in bytes that is worth the effort. Small arrays of a file may share memory. */
 const LARGE = 2 ** 20;
 
 /**

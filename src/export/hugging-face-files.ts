@@ -10,7 +10,6 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { className, labelNames } from "./hugging-face.ts";
 import { type OutputFolder, writeJson } from "./output-folder.ts";
 
-/** Writes the base model's config.json with the task's head. @param more settings to add */
 export async function writeConfig(
   folder: OutputFolder,
   base: BaseModel,
@@ -46,13 +45,11 @@ function prefixSettings({ kind, options }: AdapterDescription["task"]): Record<s
   };
 }
 
-/** Keys that Transformers kept in config.json before generation_config.json existed. */
 const GENERATION_KEYS = [
   ...["num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size", "repetition_penalty", "min_length"],
   ...["max_length", "forced_bos_token_id", "forced_eos_token_id", "bos_token_id", "pad_token_id"],
 ];
 
-/** Writes the settings for generation from the base model's files. A decoder takes the likeliest token (greedy search). */
 export async function writeGenerationConfig(folder: OutputFolder, base: BaseModel): Promise<void> {
   const { tokens } = await readGenerationSettings(base);
   const { decoderStart } = base.tokenizer.specialTokens;
@@ -77,7 +74,6 @@ function withDecimals(json: string, original: string): string {
   });
 }
 
-/** Files of Hugging Face tokenizers. */
 const TOKENIZER_FILES = [
   "tokenizer.json",
   "tokenizer_config.json",
@@ -92,12 +88,10 @@ const TOKENIZER_FILES = [
   "spiece.model",
 ];
 
-/** Copies the base model's tokenizer. */
 export async function copyTokenizer(folder: OutputFolder, base: BaseModel): Promise<void> {
   for (const name of TOKENIZER_FILES) await copyFile(folder, base, name);
 }
 
-/** Copies a file of the base model, if it has it. */
 export async function copyFile(folder: OutputFolder, { files }: Pick<BaseModel, "files">, name: string): Promise<void> {
   const file = await files.open(name);
   if (file) await folder.write(name, await readAll(file));

@@ -8,14 +8,12 @@ import type { BaseModel } from "../base-models/base-model.ts";
 import { BUNDLED_MODEL, BUNDLED_ON_HUB } from "../base-models/bundled-model.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 
-/** Hugging Face Transformers' class of a fine-tuned model. */
 export function className(model: ModelDescription, kind: string): string {
   const { autoClass, className: own } = findTaskKind(kind).huggingFace;
   if (autoClass === "AutoModel" && !own) return backboneClass(model);
   return familyName(model) + (own ?? autoClass.replace("AutoModel", ""));
 }
 
-/** Class of the model without a head. */
 export const backboneClass = (model: ModelDescription): string => `${familyName(model)}Model`;
 
 const familyName = ({ architecture, config }: ModelDescription): string => architecture.modelTypes[config.modelType]!;
@@ -38,10 +36,8 @@ export function fullName(
   return underPrefix ? `${prefix}.${name}` : name;
 }
 
-/** The base model's name for other tools. */
 export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MODEL ? BUNDLED_ON_HUB : base.name);
 
-/** Name of a linear layer's module in such a checkpoint. */
 export const fullModuleName = (base: BaseModel, { name }: LinearModule): string =>
   fullName(base, { name, part: "backbone" });
 

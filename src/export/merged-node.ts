@@ -18,7 +18,6 @@ import type { OnWriting } from "./output-folder.ts";
 import { diskFolder } from "./output-folder-node.ts";
 import { readSentenceHead, sentenceReadme, writeSentenceFiles } from "./sentence-transformers.ts";
 
-/** A model folder for Hugging Face Transformers. */
 export const mergedFormat: ExportFormat = {
   name: "merged",
   summary: "a model folder for Hugging Face Transformers",
@@ -39,7 +38,6 @@ export const mergedFormat: ExportFormat = {
   },
 };
 
-/** Writes a Hugging Face model folder with `weights` (by name without the family's prefix) in float32. */
 async function writeMergedFolder(
   folder: string,
   base: BaseModel,

@@ -3,10 +3,8 @@ import { dirname, join } from "node:path";
 import { makeFolder, writeFailure, writeFully } from "../files/atomic-file-node.ts";
 import { type OutputFolder, piecesOf } from "./output-folder.ts";
 
-/** A folder on the disk. */
 export function diskFolder(path: string): OutputFolder {
   return {
-    /** @throws UserError if the disk is full or the folder cannot be written */
     async write(name, content) {
       const place = join(path, name);
       await makeFolder(dirname(place));

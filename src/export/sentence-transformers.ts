@@ -11,9 +11,8 @@ import { labelNames } from "./hugging-face.ts";
 import { type OutputFolder, writeJson } from "./output-folder.ts";
 
 /**
- * Writes the files for sentence-transformers to compute vectors with the folder's model, in the form that every version reads. A head on
- * pooled hidden states is the last module: its outputs are the vectors.
- * @param weights includes the head's, if there is one
+ * Writes the files for sentence-transformers to compute vectors with the folder's model, in the form that every version
+ * reads. A head on pooled hidden states is the last module: its outputs are the vectors.
  */
 export async function writeSentenceFiles(
   folder: OutputFolder,
@@ -63,7 +62,6 @@ export async function writeSentenceFiles(
   });
 }
 
-/** The head of such a folder, by a model's names; empty if there is none. */
 export async function readSentenceHead(
   files: ModelFiles,
   { trace }: Pick<BaseModel, "trace">,
@@ -75,7 +73,6 @@ export async function readSentenceHead(
   return new Map([...layer].map(([name, values]) => [name.replace("linear", trace.classifier!), values]));
 }
 
-/** README of such a folder. @param needs packages to install in addition to sentence-transformers */
 export function sentenceReadme(base: BaseModel, { task }: AdapterDescription, needs = ""): string {
   const call = `\`\`\`python
 from sentence_transformers import SentenceTransformer

@@ -8,10 +8,8 @@ export class ShapeError extends Error {
   override name = "ShapeError";
 }
 
-/** One summand of a dimension, such as `2*batch*sequence`. A plain number has no symbols. */
 export interface Term {
   coefficient: number;
-  /** Sorted. */
   symbols: readonly string[];
 }
 
@@ -47,7 +45,6 @@ function canonical(terms: readonly Term[]): Dimension {
 /** Returns the sum of dimensions in canonical form: `sum(["sequence", "past", 0])` is `"past+sequence"`. */
 export const sum = (dimensions: Shape): Dimension => canonical(dimensions.flatMap(termsOf));
 
-/** Returns `a - b` in canonical form. */
 export const difference = (a: Dimension, b: Dimension): Dimension => sum([a, product([-1, b])]);
 
 /** Returns the product of dimensions in canonical form: `product(["sequence", 2, "batch"])` is `"2*batch*sequence"`. */
@@ -62,7 +59,6 @@ export function product(dimensions: Shape): Dimension {
   return canonical(total);
 }
 
-/** Returns `a / b` in canonical form, or undefined if `b` is a sum or does not divide every summand of `a`. */
 export function quotient(a: Dimension, b: Dimension): Dimension | undefined {
   const [divisor, ...others] = termsOf(b);
   if (others.length > 0 || divisor!.coefficient === 0) return undefined;
@@ -110,7 +106,6 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dimension, axis) => dimension === b[axis]);
 }
 
-/** Formats a shape, such as `[batch, 4]`. */
 export function showShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }

@@ -29,7 +29,6 @@ export function countFlops(outputs: readonly Value[]): (sizes: Readonly<Record<s
   };
 }
 
-/** Total of all parts and passes. */
 export function totalFlops({ base, adapter }: Flops): number {
   return base.forward + base.backward + adapter.forward + adapter.backward;
 }

@@ -101,7 +101,6 @@ function capturedBy(y: Value, x: Value, before: number): Value[] {
   return [...captured].filter(({ leaf }) => !leaf || leaf.kind === "trainable" || leaf.kind === "input");
 }
 
-/** Undoes broadcasting: sums a gradient over the axes along which its value was broadcast. */
 function sumTo(gradient: Value, shape: Shape): Value {
   if (sameShape(gradient.shape, shape)) return gradient;
   const extra = gradient.shape.length - shape.length;

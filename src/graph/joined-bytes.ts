@@ -1,4 +1,3 @@
-/** Concatenates byte arrays. @param size total bytes; give it if `pieces` can be iterated only once */
 export function joinedBytes(
   pieces: Iterable<Uint8Array>,
   size = [...pieces].reduce((sum, { length }) => sum + length, 0),

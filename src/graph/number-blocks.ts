@@ -30,7 +30,6 @@ export function packNibbles(values: Float32Array): NumberBlocks {
   return { bits: 4, numbers, scales, minima };
 }
 
-/** Quantises whole blocks to 8 bits, symmetrically. */
 export function packBytes(values: Float32Array): NumberBlocks {
   const scales = new Float32Array(values.length / GROUP);
   const numbers = new Int8Array(values.length);

@@ -2,7 +2,7 @@ import { ELEMENT_TYPE } from "./graph.ts";
 import { joinedBytes } from "./joined-bytes.ts";
 import { GRAPH, MODEL, TENSOR } from "./onnx-schema.ts";
 import { encodeMessage, messageHeader } from "./protobuf-message.ts";
-import { type DataType, ELEMENT_SIZE, sizeOf } from "./tensor.ts";
+import { type DataType, ELEMENT_SIZE, elementsOf } from "./tensor.ts";
 
 const OPSET = 18;
 /** Version of the operators whose QuantizeLinear takes blocks. */
@@ -25,7 +25,6 @@ export interface NodeMessage {
   attribute: readonly object[];
 }
 
-/** Name, type and shape of a model's tensor. */
 export interface TensorHeader {
   name: string;
   dtype: DataType;
@@ -38,10 +37,8 @@ export interface TensorGroup {
   make(): readonly ArrayBufferView[];
 }
 
-/** ONNX's description of an input or an output. */
 type ValueInfo = object;
 
-/** An ONNX model whose weights are not yet serialised. */
 export interface OnnxModel {
   nodes: readonly NodeMessage[];
   weights: readonly TensorGroup[];
@@ -51,14 +48,12 @@ export interface OnnxModel {
   values?: readonly ValueInfo[];
 }
 
-/** A file as a sequence of byte arrays, each created on demand. */
 export interface PiecedFile {
   name: string;
   size: number;
   pieces(): Iterable<Uint8Array>;
 }
 
-/** Serialises a model as one ModelProto. */
 export function modelBytes(model: OnnxModel): Uint8Array {
   const { size, pieces } = modelFile("", model, new Map());
   return joinedBytes(pieces(), size);
@@ -99,13 +94,12 @@ export function onnxFiles(
   ];
 }
 
-/** Location of a tensor's external data. */
 interface Place {
   file: string;
   offset: number;
 }
 
-const byteLength = ({ dtype, dims }: TensorHeader): number => sizeOf(dims) * ELEMENT_SIZE[dtype];
+const byteLength = ({ dtype, dims }: TensorHeader): number => elementsOf(dims) * ELEMENT_SIZE[dtype];
 const bytesOf = ({ tensors }: TensorGroup): number => tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
 const aligned = (size: number): number => Math.ceil(size / ALIGNMENT) * ALIGNMENT;
 
@@ -118,7 +112,6 @@ function* filledPieces(groups: readonly TensorGroup[]): Generator<Uint8Array> {
   }
 }
 
-/** Computes the tensors' bytes. @throws Error if their number does not fit the tensors' shapes. */
 function numbersOf({ tensors, make }: TensorGroup): Uint8Array[] {
   return make().map(({ buffer, byteOffset, byteLength: length }, i) => {
     const tensor = tensors[i]!;
@@ -171,7 +164,6 @@ function modelFile(
 const hasBlocks = ({ attribute }: NodeMessage): boolean =>
   attribute.some((each) => "name" in each && each.name === "block_size");
 
-/** Encodes an initializer without its elements; a complete one if these are external data. */
 function initializerStart(tensor: TensorHeader, place: Place | undefined): Uint8Array {
   const { name, dims, dtype } = tensor;
   const external = place && {
@@ -186,5 +178,4 @@ function initializerStart(tensor: TensorHeader, place: Place | undefined): Uint8
   return joinedBytes([messageHeader(GRAPH.initializer, size), described, numbers]);
 }
 
-/** ONNX's code for external data. */
 const EXTERNAL = 1;

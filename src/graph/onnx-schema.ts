@@ -21,9 +21,7 @@ const ATTRIBUTE = {
   f: { type: "float", id: 2 },
   i: { type: "int64", id: 3 },
   s: { type: "bytes", id: 4 },
-  /** A tensor's message. */
   t: { type: "bytes", id: 5 },
-  /** A graph's message. */
   g: { type: "bytes", id: 6 },
   floats: { repeated: true, type: "float", id: 7 },
   ints: { repeated: true, type: "int64", id: 8 },

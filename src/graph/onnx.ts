@@ -22,7 +22,6 @@ const ARRAY: Record<DataType, (data: readonly number[]) => ArrayBufferView> = {
   uint8: (data) => Uint8Array.from(data),
 };
 
-/** Collects the messages of an ONNX graph while ops emit their nodes. */
 class Encoder implements OnnxEmitter {
   readonly nodes: NodeMessage[] = [];
   readonly weights: TensorGroup[] = [];
@@ -109,7 +108,6 @@ class Encoder implements OnnxEmitter {
     return parts.length === 1 ? parts[0]! : this.emit("Concat", parts, { attributes: { axis: 0 } });
   }
 
-  /** Reads a dimension that an input has from there, and computes any other from its symbols. */
   #dimensionTensor(dimension: Dimension): string {
     if (typeof dimension === "number") return this.int64([dimension]);
     const source = this.#sizeSources.get(dimension);
@@ -161,15 +159,11 @@ function valueInfo(name: string, { dtype, shape }: Value, symbols: Readonly<Reco
 }
 
 export interface EncodedGraph {
-  /** A serialised ONNX ModelProto. */
   bytes: Uint8Array;
-  /** Leaves to feed at each run, in order of declaration. */
   inputs: Value[];
 }
 
-/** Options of {@link encodeOnnx}. */
 export interface EncodeOptions {
-  /** Leaves to embed as initializers, by name. Constants are always embedded. */
   embedded?: Tensors | undefined;
   /** Names in the file for symbols of inputs and outputs (default: the symbols themselves). */
   symbols?: Readonly<Record<string, string>>;

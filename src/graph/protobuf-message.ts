@@ -1,6 +1,5 @@
 import protobuf from "protobufjs/minimal.js";
 
-/** Number and type of a field. */
 export interface ProtobufField {
   id: number;
   type: "int64" | "int32" | "float" | "double" | "string" | "bytes" | ProtobufSchema;
@@ -13,7 +12,6 @@ export interface ProtobufSchema {
   readonly [name: string]: ProtobufField;
 }
 
-/** Protobuf wire types. */
 const WIRE_TYPE = { int64: 0, int32: 0, double: 1, float: 5, string: 2, bytes: 2, message: 2 } as const;
 
 /**
@@ -26,7 +24,6 @@ export function encodeMessage(schema: ProtobufSchema, message: object): Uint8Arr
   return writer.finish();
 }
 
-/** Encodes the number and the size of a field of `size` bytes. */
 export function messageHeader({ id }: ProtobufField, size: number): Uint8Array {
   return protobuf.Writer.create()
     .uint32((id << 3) | WIRE_TYPE.message)
@@ -93,18 +90,13 @@ export function decodeMessage(
   return message;
 }
 
-/** Start of a field: its number, and an integer's value or the size of the content that follows. */
 export interface FieldHeader {
   id: number;
-  /** Size of the header in bytes, an integer's value included. */
   length: number;
-  /** Size of the content in bytes. */
   size: number;
-  /** Value of an integer field. */
   value?: number;
 }
 
-/** Upper limit on the size of a field's header, in bytes. */
 export const MAX_FIELD_HEADER = 20;
 
 /**
@@ -126,7 +118,6 @@ export function readFieldHeader(bytes: Uint8Array): FieldHeader {
   return { id, length: reader.pos, size };
 }
 
-/** Whether a field holds a packed list of numbers. */
 function isPacked(type: ProtobufField["type"], wireType: number): boolean {
   return wireType === WIRE_TYPE.message && typeof type === "string" && type !== "string" && type !== "bytes";
 }

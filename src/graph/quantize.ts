@@ -40,10 +40,8 @@ export function quantizeMatrix(
   return { values, scales, sums };
 }
 
-/** Size of a group of 4-bit numbers, which share a scale. */
 export const GROUP = 32;
 
-/** Rounds to a 4-bit integer, from -8 to 7. */
 const nibble = (value: number, scale: number): number => Math.min(7, Math.max(-8, Math.round(value / scale)));
 
 /** Tries four scales and returns the one with the least squared error for a group; never 0. */
@@ -92,7 +90,6 @@ export function quantizeGroups(values: Float32Array): {
   return { packed, scales };
 }
 
-/** Inverse of {@link quantizeGroups}. Includes the padding of the last group. */
 export function dequantizeGroups(packed: Uint8Array, scales: Float32Array): Float32Array<ArrayBuffer> {
   const half = GROUP / 2;
   const values = new Float32Array(GROUP * scales.length);
@@ -105,7 +102,6 @@ export function dequantizeGroups(packed: Uint8Array, scales: Float32Array): Floa
   return values;
 }
 
-/** Transposes `[rows, width]` to `[width, rows]`. */
 export function transposeBytes(values: Int8Array, width: number): Int8Array<ArrayBuffer> {
   const rows = values.length / width;
   const transposed = new Int8Array(values.length);

@@ -4,7 +4,6 @@ import type { RowsOf, Value } from "./graph.ts";
 /** Some rows of values that have `all` rows, along the first axis. */
 export interface RowSelection {
   readonly all: Dimension;
-  /** Number of selected rows. */
   readonly count: Dimension;
   /** Selects them from rows that are computed: `[all, …]` → `[count, …]`. */
   select(rows: Value): Value;
@@ -34,7 +33,6 @@ export function selectRows(
   return rowsOf(value);
 }
 
-/** Writes the node of a value for some rows; undefined if its op needs all of them. */
 function writeAgain(value: Value, rowsOf: RowsOf, count: Dimension): Value | undefined {
   const { node } = value;
   if (!node?.op.rows) return undefined;

@@ -4,10 +4,8 @@ import { THIN } from "./ops/define.ts";
 /** Writes nodes instead of a node's own; nothing if those of another node replace them. */
 export type Rewrite = (emitter: OnnxEmitter) => void;
 
-/** A thin product as one of several with the same operand. */
 interface SharingProduct {
   node: GraphNode;
-  /** Key that the products with the same operand share. */
   key: string;
   thin: Value;
   size: number;
@@ -37,7 +35,6 @@ export function joinSharingProducts(nodes: readonly GraphNode[]): ReadonlyMap<Gr
 /** `x Aᵀ`, with A a weight, rather than a weight's gradient `dᵀ x`. */
 const isForward = ({ attributes }: GraphNode): boolean => attributes.transB === true;
 
-/** @param read values that nodes read */
 function sharingProduct(node: GraphNode, read: ReadonlySet<Value>): SharingProduct | undefined {
   const { op, inputs, attributes } = node;
   if (op.name !== "Gemm" || inputs.length > 2 || attributes.transA === attributes.transB) return undefined;

@@ -37,23 +37,21 @@ export interface Tensor<Type extends DataType = DataType> {
 /** Tensors by name: weights, parameters, gradients or optimizer state. */
 export type Tensors<Type extends DataType = DataType> = ReadonlyMap<string, Tensor<Type>>;
 
-/** Number of elements of a shape; 1 for a scalar's `[]`. */
-export function sizeOf(shape: readonly number[]): number {
+export function elementsOf(shape: readonly number[]): number {
   return shape.reduce((size, dimension) => size * dimension, 1);
 }
 
 /** Returns a float32 tensor over `data` (default: zeros). */
 export function float32(
   shape: readonly number[],
-  data: Float32Array = new Float32Array(sizeOf(shape)),
+  data: Float32Array = new Float32Array(elementsOf(shape)),
 ): Tensor<"float32"> {
   return { dtype: "float32", shape, data };
 }
 
-/** Returns a float64 tensor over `data` (default: zeros). */
 export function float64(
   shape: readonly number[],
-  data: Float64Array = new Float64Array(sizeOf(shape)),
+  data: Float64Array = new Float64Array(elementsOf(shape)),
 ): Tensor<"float64"> {
   return { dtype: "float64", shape, data };
 }
@@ -63,12 +61,10 @@ export function int32(shape: readonly number[], data: Int32Array): Tensor<"int32
   return { dtype: "int32", shape, data };
 }
 
-/** Returns an int64 tensor of `values`, which are integers. */
 export function int64(shape: readonly number[], values: readonly number[]): Tensor<"int64"> {
   return { dtype: "int64", shape, data: BigInt64Array.from(values, BigInt) };
 }
 
-/** Whether every number is finite. */
 export function areFinite(data: TensorData<"float32" | "float64">): boolean {
   // Zero times NaN or an infinity is NaN: twice as fast as asking for each number.
   let sum = 0;
@@ -76,28 +72,23 @@ export function areFinite(data: TensorData<"float32" | "float64">): boolean {
   return sum === 0;
 }
 
-/** Name of a tensor with a value that is not finite, or undefined. */
 export const notFinite = (tensors: Tensors<"float32">): string | undefined =>
   [...tensors].find(([, { data }]) => !areFinite(data))?.[0];
 
-/** Narrows a tensor's type. @throws Error if the tensor is not float32. */
 export function asFloat32(tensor: Tensor): Tensor<"float32"> {
   if (tensor.dtype !== "float32") throw new Error(`a tensor is ${tensor.dtype}, but float32 is needed`);
   return tensor as Tensor<"float32">;
 }
 
-/** Narrows a tensor's type. @throws Error if the tensor is not float64. */
 export function asFloat64(tensor: Tensor): Tensor<"float64"> {
   if (tensor.dtype !== "float64") throw new Error(`a tensor is ${tensor.dtype}, but float64 is needed`);
   return tensor as Tensor<"float64">;
 }
 
-/** Returns a copy that shares no memory. */
 export function copyOf<Type extends DataType>({ dtype, shape, data }: Tensor<Type>): Tensor<Type> {
   return { dtype, shape, data: data.slice() as TensorData<Type> };
 }
 
-/** Transposes a matrix. */
 export function transposed({ shape, data }: Tensor<"float32">): Tensor<"float32"> {
   const [rows, columns] = shape as [number, number];
   const result = float32([columns, rows]);

@@ -18,10 +18,8 @@ export const formatToAnswer =
     return own ?? trained;
   };
 
-/** Properties from which a base model's format is chosen. */
 export interface AnsweringBase {
   trained?: BaseFormat | undefined;
-  /** Whether the model generates text. */
   writes?: boolean;
   /** Whether the runtime packs weights of few bits for the processor. Otherwise they are slower than float32. */
   packs?: boolean;

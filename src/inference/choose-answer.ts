@@ -2,19 +2,15 @@ import { UserError } from "../errors.ts";
 import { type LabelProbability, ranked, softmax } from "../tasks/probabilities.ts";
 import type { ComputeOptions, FineTunedModel } from "./fine-tuned-model.ts";
 
-/** The chosen one of several allowed answers. */
 export interface ChosenAnswer {
-  /** The likeliest answer. */
   label: string;
   probability: number;
-  /** All answers, likeliest first. */
   labels: LabelProbability[];
 }
 
 /**
  * Chooses the likeliest of several answers to each prompt. Probabilities are those of whole answers, including the end token, as shares
  * of the total of all allowed answers.
- * @param choices allowed answers
  * @throws UserError if the model does not generate, or fewer than two different answers are allowed.
  */
 export async function chooseAnswers(

@@ -24,12 +24,10 @@ export interface ComputeOptions {
 /** Maximum number of outputs in memory at once: 838 examples of 10,000 labels take 34 MB. */
 const MOST_OUTPUTS = 2 ** 23;
 
-/** Decoder and settings with which a language model generates. */
 export interface CompiledWriter extends GenerationSettings {
   decoder: CachedDecoder;
 }
 
-/** Parts of a model, each compiled at its first use. */
 interface Compilable {
   predictor: OutputReader;
   featured: OutputReader;
@@ -44,12 +42,11 @@ export class CompiledModel {
   #made: { [Name in keyof Compilable]?: Promise<Compilable[Name]> | undefined } = {};
   #released = false;
 
-  /** Objective of the model, and its parameters before training. */
-  readonly #trained: { objective: Objective; untrained: Tensors<"float32"> } | undefined;
-
-  private constructor(compile: Compile, trained?: { objective: Objective; untrained: Tensors<"float32"> }) {
+  private constructor(
+    compile: Compile,
+    private readonly trained?: { objective: Objective; untrained: Tensors<"float32"> },
+  ) {
     this.#compile = compile;
-    this.#trained = trained;
   }
 
   /** A whole model that was compiled elsewhere, and only gives outputs of its head. */
@@ -60,10 +57,7 @@ export class CompiledModel {
     return new CompiledModel({ predictor: async () => outputs, featured: refuse, writer: refuse });
   }
 
-  /**
-   * @param adapter whose arrays are the default
-   * @param constantAdapter whether no call passes other arrays, so that the writer can use them as constants
-   */
+  /** @param adapter whose arrays are the default */
   static async compile(
     base: BaseModel,
     adapter: FittedAdapter,
@@ -93,10 +87,10 @@ export class CompiledModel {
     return compiled;
   }
 
-  /** Adds the base model's values to examples if the loss compares with them. @throws the signal's reason */
+  /** Adds the base model's values to examples if the loss compares with them. */
   async withReference(examples: PredictedExample[], signal?: AbortSignal): Promise<PredictedExample[]> {
-    if (this.#trained?.objective.reference === undefined) return examples;
-    const { objective, untrained } = this.#trained;
+    if (this.trained?.objective.reference === undefined) return examples;
+    const { objective, untrained } = this.trained;
     const values = await this.outputs("predictor", examples, untrained, signal);
     return examples.map((each, i) => ({ ...each, targets: withReferenceValues(objective, each.targets!, values[i]!) }));
   }
@@ -104,7 +98,6 @@ export class CompiledModel {
   /**
    * Computes outputs of the head as {@link Predictor.logits} does.
    * @param part `featured` returns each row with the features that the head's last layer reads, `[labels + width]`
-   * @throws UserError if the model was released, or an output is not finite
    */
   async outputs(
     part: "predictor" | "featured",
@@ -121,8 +114,6 @@ export class CompiledModel {
 
   /**
    * Computes outputs like {@link outputs} for each example in turn, so that memory need not hold those of all examples.
-   * @param encode encodes some of the examples
-   * @param width numbers of a row of outputs
    */
   async *outputsInTurn(
     part: "predictor" | "featured",
@@ -140,7 +131,6 @@ export class CompiledModel {
     }
   }
 
-  /** Decoder and settings for generation. @throws UserError if the model was released */
   writer(): Promise<CompiledWriter> {
     return this.#once("writer");
   }
@@ -159,7 +149,6 @@ export class CompiledModel {
     }
   }
 
-  /** Frees the compiled parts. Further calls do nothing. */
   async release(): Promise<void> {
     const { predictor, featured, writer } = this.#made;
     this.#released = true;

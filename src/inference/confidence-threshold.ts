@@ -4,16 +4,13 @@ import { decimalNumber } from "../tasks/decimal-number.ts";
 import { thresholdFor } from "../tasks/metrics/calibration.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
-/** Label for a text whose likeliest class is below the threshold. */
 export const UNSURE = "unsure";
 
-/** Whether models of a kind choose one class, about which they can be unsure. */
 export const choosesClass = ({ head, objective }: Pick<TaskKind, "head" | "objective">): boolean =>
   head === "sequence" && objective.linearLoss === "softmax";
 
 /**
  * Probability from which on a class is predicted.
- * @param asked a probability, or `auto:precision=0.95`: the lowest one for which that share of validation predictions was right
  * @throws UserError if it is neither, the adapter has no confidence data, or no threshold has this precision.
  */
 export function thresholdOf(asked: string, { confidence, task }: AdapterDescription): number {
@@ -35,7 +32,6 @@ export function thresholdOf(asked: string, { confidence, task }: AdapterDescript
   );
 }
 
-/** Replaces the label of a prediction by {@link UNSURE} if its likeliest class is below the threshold. */
 export function unsureBelow<Shown extends object>(shown: Shown, threshold: number): Shown {
   const { label, labels } = shown as { label?: string; labels?: readonly { probability: number }[] };
   if (label === undefined || !labels || labels[0]!.probability >= threshold) return shown;

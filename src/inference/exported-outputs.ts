@@ -11,20 +11,19 @@ const INPUTS: Readonly<Record<string, (encoding: EncodedExample["encoding"]) => 
   token_type_ids: ({ tokenTypeIds }) => tokenTypeIds,
 };
 
-/** Names of the inputs that an exported encoder may have. */
 export const EXPORTED_INPUTS: ReadonlySet<string> = new Set(Object.keys(INPUTS));
 
 /** Outputs of the head of an exported encoder, which pads texts to the longest of a run. */
 export class ExportedOutputs implements OutputReader {
-  readonly #model: WholeModel;
   readonly #output: string;
   readonly #width: number;
   readonly #padTokenId: number;
   #released = false;
 
-  /** @param width numbers of a row of the output */
-  constructor(model: WholeModel, { output, width, padTokenId }: { output: string; width: number; padTokenId: number }) {
-    this.#model = model;
+  constructor(
+    private readonly model: WholeModel,
+    { output, width, padTokenId }: { output: string; width: number; padTokenId: number },
+  ) {
     this.#output = output;
     this.#width = width;
     this.#padTokenId = padTokenId;
@@ -44,7 +43,7 @@ export class ExportedOutputs implements OutputReader {
       signal?.throwIfAborted();
       const part = chosen.map((i) => texts[i]!);
       const sequence = Math.max(...part.map(({ encoding }) => encoding.inputIds.length));
-      const values = await this.#model.run(this.#inputsOf(part, sequence), this.#output);
+      const values = await this.model.run(this.#inputsOf(part, sequence), this.#output);
       for (const [at, { rows }] of part.entries()) {
         // The output for tokens is `[texts, tokens, outputs]`.
         const own = rows ? Array.from(rows, (token) => at * sequence + token) : [at];
@@ -62,7 +61,7 @@ export class ExportedOutputs implements OutputReader {
 
   #inputsOf(examples: readonly EncodedExample[], sequence: number): Record<string, WholeModelInput> {
     const shape = [examples.length, sequence];
-    const inputs = this.#model.inputNames.map((name) => {
+    const inputs = this.model.inputNames.map((name) => {
       const data = new BigInt64Array(examples.length * sequence);
       if (name === "input_ids") data.fill(BigInt(this.#padTokenId));
       for (const [row, { encoding }] of examples.entries()) {
@@ -73,11 +72,10 @@ export class ExportedOutputs implements OutputReader {
     return Object.fromEntries(inputs);
   }
 
-  /** Frees the session. Further calls do nothing. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    await this.#model.release();
+    await this.model.release();
   }
 }
 

@@ -10,7 +10,7 @@ import { Turns } from "../runtime/turns.ts";
 import type { TextPrediction } from "../tasks/built-in-kinds.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { type List, mapped } from "../tasks/list.ts";
-import { type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
+import { inTemplate, type Prompt, type PromptParts, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
 import type { RerankedText, TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TaskPredictions } from "../tasks/task-predictions.ts";
@@ -309,13 +309,14 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /** Prompt of an example for this model, including the tools of a conversation. */
-  promptOf(example: Pick<Example, "text" | "textPair" | "messages" | "tools">): Prompt {
-    return this.#readsSources ? example.text : promptOf(example, this.base.tokenizer);
+  promptOf(example: PromptParts): Prompt {
+    return this.#readsSources ? example.text : promptOf(example, this.base.tokenizer, this.description.task.options);
   }
 
   /** Token ids of a prompt; for an encoder-decoder the encoder's text as in training, with the task's prefix, and truncated. */
   #promptIds(prompt: Prompt): number[] {
-    if (!this.#readsSources) return promptIds(prompt, this.base.tokenizer);
+    const { options } = this.description.task;
+    if (!this.#readsSources) return promptIds(inTemplate(prompt, options), this.base.tokenizer);
     const encoded = this.#encode({ index: 0, text: sourceText(prompt) });
     return [...encoded!.encoding.inputIds];
   }

@@ -5,10 +5,8 @@ import { readJson } from "../checkpoints/json-file.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import { type GenerationOptions, type GenerationTokens, MOST_BEAMS } from "./generation/generation-options.ts";
 
-/** Settings of generation from a model's own files. */
 export interface GenerationSettings {
   tokens: GenerationTokens;
-  /** Defaults of options. */
   defaults: Partial<GenerationOptions>;
 }
 

@@ -7,13 +7,10 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import { CompiledModel } from "./compiled-model.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
-/** An adapter that fits the base model of a host. */
 interface HostedAdapter {
   /** Adapters of one group differ only in their arrays, so one compiled graph computes all of them. */
   group: string;
-  /** @param alone whether the graph computes this adapter and no other */
   compile(runtime: Runtime, alone: boolean): Promise<CompiledModel>;
-  /** @param compiled the compiled graph of the adapter's group */
   modelOf(compiled: CompiledModel): FineTunedModel;
 }
 

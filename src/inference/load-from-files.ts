@@ -9,7 +9,6 @@ import type { Runtime } from "../runtime/session.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 import { openExported } from "./open-exported.ts";
 
-/** Parts of a model besides its own files. */
 export interface FilesToLoad {
   /** Files of an adapter's base model. An exported folder needs none. */
   model?: ModelFiles | undefined;

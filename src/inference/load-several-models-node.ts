@@ -13,7 +13,6 @@ import { writesTexts } from "./load-fine-tuned-model-node.ts";
 /** Name of the runs' base model; if there are several, prefix of their names. */
 const BASE = "base";
 
-/** Selects the models to load. */
 export interface SeveralModels {
   /** Run folders or adapter folders, each named after its folder. */
   runs?: readonly string[];
@@ -23,7 +22,6 @@ export interface SeveralModels {
   withBase?: boolean | undefined;
 }
 
-/** Models of one process, by name. */
 export interface LoadedModels {
   readonly models: ReadonlyMap<string, FineTunedModel>;
   /** Frees the models; a process must not exit before. */
@@ -102,7 +100,6 @@ const basesOf = (named: ReadonlyMap<string, Adapter>): AdapterDescription[] => [
   ...new Map([...named.values()].map(({ description }) => [keyOf(description), description])).values(),
 ];
 
-/** @param isOwn whether adapters use the base model that they name, rather than another one */
 function loadBase(
   over: readonly (readonly [string, Adapter])[],
   isOwn: boolean,

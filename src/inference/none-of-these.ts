@@ -2,12 +2,10 @@ import type { Adapter } from "../base-models/adapter.ts";
 import { UserError } from "../errors.ts";
 import { noveltyThreshold } from "../training/novelty/novelty.ts";
 
-/** Label for a text that is unlike those of all classes. */
 export const NONE = "none of these";
 
 /**
  * Novelty above which a text belongs to none of the classes.
- * @param share of the classes' own texts that may exceed it
  * @throws UserError if the share is invalid, the adapter has no novelty data, or there were too few validation examples.
  */
 export function noveltyLimit(

@@ -14,13 +14,10 @@ import { CompiledModel } from "./compiled-model.ts";
 import { EXPORTED_INPUTS, ExportedOutputs } from "./exported-outputs.ts";
 import { FineTunedModel } from "./fine-tuned-model.ts";
 
-/** Output of an exported model that embeds, and of one that labels. */
 const [VECTOR, LOGITS] = ["sentence_embedding", "logits"];
 
 /**
  * Opens an exported encoder, whose ONNX file ONNX Runtime runs as it is: classes, scores, tags or vectors.
- * @param content what ONNX Runtime opens: the file's bytes or its path
- * @returns undefined if the files are no such model
  * @throws UserError if they are damaged
  */
 export async function openExported(
@@ -58,7 +55,6 @@ export async function openExported(
   return new FineTunedModel(base, adapter, CompiledModel.ofOutputs(outputs));
 }
 
-/** Maximum number of tokens of a text, as the tokenizer's files say. */
 async function textLength(files: ModelFiles): Promise<number> {
   const settings = (await readJson(files, "tokenizer_config.json")) as { model_max_length?: unknown } | undefined;
   const length = settings?.model_max_length;

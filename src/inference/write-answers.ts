@@ -153,8 +153,6 @@ export interface AnswerPiece {
 }
 
 class AnswerWriter {
-  readonly #source: AnswerSource;
-  readonly #prompts: readonly (readonly number[])[];
   /** Tokens after which each answer is generated. */
   readonly #begun: readonly (readonly number[])[];
   readonly #options: GenerationOptions & GenerationTokens & Constrained & AnswerCounts;
@@ -170,15 +168,13 @@ class AnswerWriter {
   #failure: { error: unknown } | undefined;
 
   private constructor(
-    source: AnswerSource,
-    prompts: readonly (readonly number[])[],
+    private readonly source: AnswerSource,
+    private readonly prompts: readonly (readonly number[])[],
     { signal, alone = false, onToken, copies = 1, likeliest }: AnswersOptions,
     options: GenerationOptions & Constrained,
   ) {
     const { tokenizer, tokens, decoderStart } = source;
     const { constraint } = options;
-    this.#source = source;
-    this.#prompts = prompts;
     this.#begun = decoderStart === undefined ? prompts : prompts.map(() => [decoderStart]);
     this.#options = { ...options, ...tokens, copies, likeliest };
     this.#copies = copies;
@@ -249,7 +245,7 @@ class AnswerWriter {
   }
 
   async #write(arrive: (piece: AnswerPiece) => void, isAbandoned: () => boolean): Promise<void> {
-    const { decoder, adapter, shared, maxLength } = this.#source;
+    const { decoder, adapter, shared, maxLength } = this.source;
     const finish = (answer: number): void =>
       arrive({ answer, text: this.#texts[answer]!.finish(), end: this.endOf(answer) });
     if (this.#options.numBeams > 1) {
@@ -273,7 +269,7 @@ class AnswerWriter {
       this.#throwFailure();
       return;
     }
-    const reader = decoder.reader(adapter, { sources: this.#prompts, alone: this.#alone });
+    const reader = decoder.reader(adapter, { sources: this.prompts, alone: this.#alone });
     try {
       const rows = new AnswerRows(reader);
       await rows.begin(asked);
@@ -289,10 +285,10 @@ class AnswerWriter {
   }
 
   async #search(arrive: (piece: AnswerPiece) => void): Promise<void> {
-    const { decoder, adapter, maxLength } = this.#source;
+    const { decoder, adapter, maxLength } = this.source;
     const longest = Math.max(...this.#begun.map(({ length }) => length));
     const maxNewTokens = Math.min(this.#options.maxNewTokens, maxLength - longest);
-    const reader = decoder.reader(adapter, { sources: this.#prompts });
+    const reader = decoder.reader(adapter, { sources: this.prompts });
     try {
       const options = { ...this.#options, maxNewTokens };
       const found = await beamSearch(reader, this.#begun, options, () => this.#signal?.aborted === true);
@@ -326,7 +322,7 @@ class AnswerWriter {
     const whole = this.#isEnd(ids.at(-1)!) || this.#isWhole(answer);
     return {
       reason: whole ? "stop" : "length",
-      promptTokens: this.#prompts[Math.floor(answer / this.#copies)]!.length,
+      promptTokens: this.prompts[Math.floor(answer / this.#copies)]!.length,
       answerTokens: ids.length,
     };
   }

@@ -23,7 +23,6 @@ export interface ChatTurn {
   content: string;
 }
 
-/** A model's answer, and the tokens that the server counted. */
 export interface ChatAnswer {
   text: string;
   tokens: { read: number; written: number };
@@ -34,14 +33,12 @@ export class UnansweredError extends Error {
   override name = "UnansweredError";
 }
 
-/** Number of retries if the server is too busy. */
 const REPEATS = 6;
 /** Maximum milliseconds before a retry, and the maximum that a server may request. */
 const LONGEST_WAIT = 60_000;
 const LONGEST_REST = 600_000;
 /** Statuses of a request whose text is too long, or refused by a filter. */
 const REFUSED_TEXTS: readonly number[] = [400, 413, 422];
-/** Maximum size of an answer in bytes. */
 const MAX_BYTES = 2 ** 20;
 /** Maximum number of tokens of an answer: a label's name, and what the model may think before it. */
 const MAX_TOKENS = 1024;
@@ -51,21 +48,16 @@ const completion = z.object({
   usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number().optional() }).nullish(),
 });
 
-/** Outcome of sending a request once. */
 type Outcome = { answer: ChatAnswer } | { again: string; after?: number | undefined } | { refused: string };
 
-/** Requests chat completions from a server, one or several at a time. Retries if the server is busy. */
 export class ChatClient {
-  readonly #endpoint: ChatEndpoint;
   readonly #url: URL;
   readonly #pace: RequestPace;
   /** Settings that some models do not support: sent until the server refuses them. */
   readonly #more: Record<string, unknown> = { max_tokens: MAX_TOKENS, temperature: 0 };
   #answered = false;
 
-  /** @throws UserError if the address is invalid, or the key would be sent unencrypted */
-  constructor(endpoint: ChatEndpoint) {
-    this.#endpoint = endpoint;
+  constructor(private readonly endpoint: ChatEndpoint) {
     this.#url = completionsAt(endpoint.url);
     this.#pace = new RequestPace(endpoint.perMinute);
     if (endpoint.key !== undefined && !mayHaveKey(endpoint.url)) {
@@ -77,7 +69,6 @@ export class ChatClient {
    * Requests a model's answer.
    * @param signal ends the waiting for a turn, but not for an answer
    * @param broken ends everything
-   * @throws UserError if the server cannot be used; {@link UnansweredError} if it does not answer this request; the signals' reasons
    */
   async ask(
     messages: readonly ChatTurn[],
@@ -92,7 +83,7 @@ export class ChatClient {
       }
       if ("refused" in outcome) throw this.#failure(outcome.refused);
       if (repeat === REPEATS) throw new UnansweredError(outcome.again);
-      const { firstWait = 500 } = this.#endpoint;
+      const { firstWait = 500 } = this.endpoint;
       // Random, so that requests that failed together are not retried together.
       const wait = Math.min(firstWait * 2 ** repeat, LONGEST_WAIT) * (0.5 + Math.random() / 2);
       this.#pace.rest(outcome.after ?? wait);
@@ -111,7 +102,7 @@ export class ChatClient {
   }
 
   async #send(messages: readonly ChatTurn[], temperature: number | undefined, signal?: AbortSignal): Promise<Outcome> {
-    const { model, key, timeout = 120 } = this.#endpoint;
+    const { model, key, timeout = 120 } = this.endpoint;
     const more = { ...this.#more, ...("temperature" in this.#more && temperature !== undefined && { temperature }) };
     let [status, text, headers] = [0, "", new Headers()];
     try {
@@ -182,7 +173,7 @@ export class ChatClient {
     } catch {
       // Not JSON: use the text.
     }
-    const { key } = this.#endpoint;
+    const { key } = this.endpoint;
     const told = key ? message.replaceAll(key, "***") : message;
     return told.replace(/\s+/g, " ").trim().slice(0, 200);
   }
@@ -198,7 +189,6 @@ function answerIn(text: string): Outcome {
   }
 }
 
-/** @throws UserError if it is no HTTP address, or contains a password */
 function completionsAt(endpoint: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {

@@ -9,7 +9,6 @@ const FOLDS = 5;
 /** How much likelier another class must be; found on 1,000 rows of AG News with `npm run bench:check`. */
 const MARGIN = 0.5;
 
-/** A row whose label is probably wrong. */
 export interface DoubtfulLabel {
   row: number;
   /** Index of the class of similar rows. */

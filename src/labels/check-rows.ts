@@ -6,7 +6,6 @@ import { nearDuplicates } from "./near-duplicates.ts";
 /** Classes with fewer rows can hardly be learned, or held out. */
 const FEW = 8;
 
-/** A row to check: its text, its label (may be empty) and its place. */
 export interface CheckedRow {
   text: string;
   label: string;
@@ -16,16 +15,13 @@ export interface CheckedRow {
   held?: boolean;
 }
 
-/** A problem of a row, or of a whole class. */
 export interface RowProblem {
   kind: "no text" | "no label" | "label" | "duplicate" | "other label" | "in validation" | "few rows";
   /** Index of the row; undefined for a problem of a class. */
   row?: number;
-  /** Short description. */
   detail: string;
 }
 
-/** Title of each kind of problem, above its rows. */
 const PROBLEM_TITLES: Readonly<Record<RowProblem["kind"], string>> = {
   "few rows": "classes with few rows",
   "no text": "rows without a text",
@@ -36,7 +32,6 @@ const PROBLEM_TITLES: Readonly<Record<RowProblem["kind"], string>> = {
   duplicate: "near duplicates",
 };
 
-/** Rows of a table. @throws UserError if a column is missing */
 export function rowsToCheck(table: Table, { text, label }: { text: string; label: string }): CheckedRow[] {
   const labels = columnOf(table, label);
   return columnOf(table, text).map((cell, i) => ({
@@ -46,7 +41,6 @@ export function rowsToCheck(table: Table, { text, label }: { text: string; label
   }));
 }
 
-/** Groups problems by kind, in the order of their titles. */
 export function problemGroups(problems: readonly RowProblem[]): { title: string; problems: RowProblem[] }[] {
   return Object.entries(PROBLEM_TITLES).flatMap(([kind, title]) => {
     const own = problems.filter((problem) => problem.kind === kind);
@@ -68,7 +62,6 @@ export function checkRows(rows: readonly CheckedRow[]): RowProblem[] {
   return [...problems, ...duplicatesAmong(rows, usable), ...smallClasses(rows, usable)];
 }
 
-/** Numbers of the rows with a text and a label. */
 const usableRows = (rows: readonly CheckedRow[]): number[] =>
   [...rows.keys()].filter((row) => rows[row]!.text.trim() !== "" && rows[row]!.label !== "");
 

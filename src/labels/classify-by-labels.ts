@@ -37,7 +37,6 @@ export async function classifyByLabels(
   );
 }
 
-/** A vector of length 1 for each label: the mean over its descriptions. */
 async function labelVectors(encoder: FineTunedModel, labels: readonly NamedLabel[]): Promise<Float32Array[]> {
   const sayings = labels.map(({ name, descriptions }) => {
     // Names of labels are often words joined by underscores, which texts do not have.

@@ -6,10 +6,8 @@ import { classTargets, type FeatureRows } from "../training/linear-head/feature-
 import { choosePenalty, fitLinear } from "../training/linear-head/linear-head.ts";
 import { LinearSolver } from "../training/linear-head/linear-solver.ts";
 
-/** Returns the probabilities of the classes for a text's vector. */
 export type VectorClassifier = (vector: Float32Array) => Float32Array;
 
-/** Rows of vectors with their classes, in the form of the linear head. */
 export function classRows(vectors: readonly Float32Array[], classes: readonly number[], outputs: number): FeatureRows {
   const width = vectors[0]!.length;
   const features = new Float32Array(vectors.length * width);
@@ -38,7 +36,6 @@ export function fitClassifier(
   });
 }
 
-/** Fits a linear head to frozen vectors, with a given penalty and output factor. */
 export async function linearClassifier(
   solver: LinearSolver,
   vectors: readonly Float32Array[],

@@ -183,7 +183,6 @@ const inOrder = (labels: readonly NamedLabel[], vote: number): NamedLabel[] => {
   return [...labels.slice(from), ...labels.slice(0, from)];
 };
 
-/** Counts the votes on a text. @param failure why votes are missing */
 function verdictOf(votes: readonly LabelVote[], failure?: string): TextVerdict {
   const counts = new Map<string | null, number>();
   for (const { label } of votes) counts.set(label, (counts.get(label) ?? 0) + 1);

@@ -1,9 +1,7 @@
 import { columnOf, distinctLabels, labelNameOf } from "../tasks/rows.ts";
 import { readTextRows, type TextRows } from "./text-rows-node.ts";
 
-/** Texts with one label each. */
 export interface LabelledTexts extends TextRows {
-  /** Distinct labels, sorted. */
   labels: string[];
   /** Index of each row's label. */
   classes: number[];

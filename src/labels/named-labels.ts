@@ -8,10 +8,7 @@ export interface NamedLabel {
   descriptions: readonly string[];
 }
 
-/**
- * Parses labels such as `billing,bug` or `billing=invoices and refunds,bug=the app fails`.
- * @throws UserError as {@link checkedLabels}
- */
+/** Parses labels such as `billing,bug` or `billing=invoices and refunds,bug=the app fails`. */
 export function labelsOfList(list: string): NamedLabel[] {
   return checkedLabels(list.split(",").map(nameAndDescription), `"${list}"`);
 }
@@ -19,7 +16,6 @@ export function labelsOfList(list: string): NamedLabel[] {
 /**
  * Labels of a table, one per row, or per line of a text file (`name` or `name=description`). The columns are `label` and `description`,
  * or the first two. A label may have several rows.
- * @throws UserError as {@link checkedLabels}
  */
 export function labelsOfTable(table: Table): NamedLabel[] {
   const { columns, source } = table;
@@ -43,11 +39,7 @@ function nameAndDescription(text: string): [name: string, description: string] {
   return [name, description.join("=")];
 }
 
-/**
- * Collects the descriptions of each label.
- * @param where source of the labels, for error messages
- * @throws UserError if a label has no name, or there are fewer than two
- */
+/** Collects the descriptions of each label. @param where source of the labels, for error messages */
 function checkedLabels(named: readonly (readonly [name: string, description: string])[], where: string): NamedLabel[] {
   const labels = new Map<string, string[]>();
   for (const [name, description] of named.map((both) => both.map((part) => part.trim()) as [string, string])) {

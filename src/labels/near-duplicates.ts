@@ -11,7 +11,6 @@ const COMPARED = 20;
 /** Two similar rows. `share` is the share of common pieces; 1 if they differ at most in case and punctuation. */
 export interface NearDuplicate {
   row: number;
-  /** Index of an earlier row. */
   of: number;
   share: number;
 }

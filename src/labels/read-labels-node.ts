@@ -2,7 +2,6 @@ import { tableFormat } from "../datasets/parse-table.ts";
 import { readTable } from "../datasets/read-table-node.ts";
 import { labelsOfList, labelsOfTable, type NamedLabel } from "./named-labels.ts";
 
-/** Endings of files with labels. */
 const FILE = /\.(csv|tsv|jsonl|ndjson|txt)$/i;
 
 /**

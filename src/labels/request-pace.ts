@@ -1,14 +1,11 @@
-/** Limits the rate of requests, and pauses while the server asks for it. */
 export class RequestPace {
   readonly #interval: number;
   #next = 0;
 
-  /** @param perMinute maximum number of requests per minute (default: no limit) */
   constructor(perMinute?: number) {
     this.#interval = perMinute === undefined ? 0 : 60_000 / perMinute;
   }
 
-  /** Waits for a request's turn. @throws the signal's reason */
   async turn(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     for (let left = this.#next - performance.now(); left > 0; left = this.#next - performance.now()) {
@@ -17,7 +14,6 @@ export class RequestPace {
     this.#next = performance.now() + this.#interval;
   }
 
-  /** Sends no request for this time. */
   rest(milliseconds: number): void {
     this.#next = Math.max(this.#next, performance.now() + milliseconds);
   }

@@ -57,7 +57,6 @@ function firstCentres(vectors: readonly Float32Array[], weights: readonly number
   });
 }
 
-/** Draws an index of a list, with its numbers as weights. */
 function drawn(chances: readonly number[], random: RandomGenerator): number {
   const total = chances.reduce((sum, chance) => sum + chance, 0);
   let left = (uniformInt(random, 0, 0x7fffffff) / 0x80000000) * total;
@@ -79,7 +78,6 @@ function nearestCentres(vectors: readonly Float32Array[], centres: readonly Floa
   });
 }
 
-/** Moves each centre to the middle of its rows. A centre without rows stays. */
 function moveCentres(
   centres: Float32Array[],
   vectors: readonly Float32Array[],

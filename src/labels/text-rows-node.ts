@@ -3,12 +3,9 @@ import type { OnRead } from "../datasets/text-pieces-node.ts";
 import { UserError } from "../errors.ts";
 import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
 
-/** Rows of a file, with the text of each. */
 export interface TextRows {
   table: Table;
-  /** Name of the column with the texts. */
   column: string;
-  /** In the order of the rows. */
   texts: string[];
 }
 

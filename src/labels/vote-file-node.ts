@@ -30,23 +30,16 @@ type StoredVote = z.output<typeof voteSchema>;
  * requests: an incomplete line is removed when the file is opened again.
  */
 export class VoteFile {
-  readonly #path: string;
-  readonly #file: FileHandle;
-  readonly #release: Release;
-  readonly #stored: readonly StoredVote[];
   #written: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, file: FileHandle, release: Release, stored: readonly StoredVote[]) {
-    this.#path = path;
-    this.#file = file;
-    this.#release = release;
-    this.#stored = stored;
-  }
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+    private readonly release: Release,
+    private readonly stored: readonly StoredVote[],
+  ) {}
 
-  /**
-   * Opens or creates a file of votes. Locks it against other processes of this host.
-   * @throws UserError if it holds answers to another question, is damaged, is locked by another process, or cannot be written
-   */
+  /** Opens or creates a file of votes. Locks it against other processes of this host. */
   static async open(path: string, question: VoteQuestion): Promise<VoteFile> {
     const file = await open(path, "a+").catch((error: unknown) => {
       throw writeFailure(path, error);
@@ -80,31 +73,28 @@ export class VoteFile {
     }
   }
 
-  /** Stored votes on these texts. */
   votesOn(texts: readonly string[]): LabelVote[] {
     const byHash = new Map([...new Set(texts)].map((text) => [hashOf(text), text]));
-    return this.#stored.flatMap(({ text: hash, ...vote }) => {
+    return this.stored.flatMap(({ text: hash, ...vote }) => {
       const text = byHash.get(hash);
       return text === undefined ? [] : [{ text, ...vote }];
     });
   }
 
-  /** Appends a vote. @throws UserError if the disk is full */
   add({ text, ...vote }: LabelVote): Promise<void> {
     const line = `${JSON.stringify({ text: hashOf(text), ...vote })}\n`;
     this.#written = this.#written
-      .then(() => this.#file.appendFile(line))
+      .then(() => this.file.appendFile(line))
       .catch((error: unknown) => {
-        throw writeFailure(this.#path, error);
+        throw writeFailure(this.path, error);
       });
     return this.#written;
   }
 
-  /** Flushes the file to the disk, closes it and releases its lock. */
   async close(): Promise<void> {
-    await this.#file.sync();
-    await this.#file.close();
-    await this.#release();
+    await this.file.sync();
+    await this.file.close();
+    await this.release();
   }
 }
 

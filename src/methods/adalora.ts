@@ -9,7 +9,7 @@ import { indices, spreadColumns, spreadRows, takeColumns, takeRows } from "./mat
 import { type MethodDefinition, namesOf } from "./method.ts";
 import { adapterDropout, alpha, checkRank, duration, resolveDuration, sameStepCost, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
-import { repeatsPapers, setting } from "./published.ts";
+import { adaloraOnGlue, repeatsPapers } from "./published.ts";
 import { RankAllocator } from "./rank-allocator.ts";
 import { selectModules } from "./target-modules.ts";
 
@@ -62,16 +62,7 @@ export const adalora: MethodDefinition<typeof options> = {
   recipe: { learningRate: 8e-4, headLearningRate: 8e-4 },
   published: {
     source: "AdaLoRA's released scripts (github.com/QingruZhang/AdaLoRA, NLU/scripts), DeBERTaV3-base",
-    tasks: {
-      cola: setting(25, 32, 8e-4),
-      sst2: setting(24, 32, 8e-4),
-      mrpc: setting(30, 32, 1e-3),
-      stsb: setting(25, 32, 2.2e-3),
-      rte: setting(50, 32, 1.2e-3),
-      qnli: setting(5, 32, 5e-4),
-      mnli: setting(7, 32, 5e-4),
-      qqp: setting(5, 32, 8e-4),
-    },
+    tasks: adaloraOnGlue,
   },
   options,
   shapeOptions: ["rank", "initialRank", "alpha", "targetModules"],

@@ -1,7 +1,7 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { float32, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { elementsOf, float32, type Tensor } from "../graph/tensor.ts";
 
 /** Makes a parameter's initial values. */
 export type Initializer = (shape: readonly number[], random: RandomGenerator) => Tensor<"float32">;
@@ -10,7 +10,7 @@ export type Initializer = (shape: readonly number[], random: RandomGenerator) =>
 export const constant =
   (value: number): Initializer =>
   (shape) =>
-    float32(shape, new Float32Array(sizeOf(shape)).fill(value));
+    float32(shape, new Float32Array(elementsOf(shape)).fill(value));
 
 /** Kaiming-uniform values, with bound `gain · sqrt(3 / columns)`. AFLoRA and VeRA have gain √2. */
 export const kaimingUniform =
@@ -33,7 +33,7 @@ export const normal =
     });
 
 function filled(shape: readonly number[], draw: () => number): Tensor<"float32"> {
-  return float32(shape, new Float32Array(sizeOf(shape)).map(draw));
+  return float32(shape, new Float32Array(elementsOf(shape)).map(draw));
 }
 
 /** Random stream of a parameter. It depends only on the seed and the name, not on other parameters. */

@@ -12,7 +12,7 @@ import { type AdapterParameter, type MethodDefinition, namesOf } from "./method.
 import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
 import { peftReading } from "./peft.ts";
 import { changeAsLora, principalParameters } from "./pissa.ts";
-import { setting } from "./published.ts";
+import { mathRun, setting, summaryRuns } from "./published.ts";
 import { startingProjections } from "./starts/starts.ts";
 import { selectModules } from "./target-modules.ts";
 
@@ -57,7 +57,8 @@ export const lora: MethodDefinition<typeof options> = {
   // Compared with 4e-4 in docs/results/which-method.md.
   recipe: { learningRate: 4e-4, headLearningRate: 4e-4, contrastLearningRate: 2e-3, largeLearningRate: 8e-4 },
   published: {
-    source: "LoRA (arXiv 2106.09685), appendix D, RoBERTa-base; its authors have no settings for DeBERTaV3-base",
+    source:
+      "LoRA (arXiv 2106.09685), appendix D, RoBERTa-base (its authors have none for DeBERTaV3-base); for GSM8K LLM-Adapters, for summarization AdaLoRA's BART scripts",
     tasks: {
       cola: setting(80, 32, 4e-4),
       sst2: setting(60, 16, 5e-4),
@@ -67,6 +68,13 @@ export const lora: MethodDefinition<typeof options> = {
       qnli: setting(25, 32, 4e-4),
       mnli: setting(30, 16, 5e-4),
       qqp: setting(25, 16, 5e-4),
+      gsm8k: mathRun(16, 3e-4),
+      summarization: { ...summaryRuns.cnnDailyMail, rank: 16, alpha: 32 },
+      xsum: { ...summaryRuns.xsum, rank: 16, alpha: 32 },
+    },
+    notes: {
+      gsm8k:
+        "AFLoRA's released llama_7b_math_lora.sh cannot run with its batch of 1 in parts of 4, so the batch of 16 is that of LLM-Adapters (math_running_commands), whose script it is",
     },
   },
   options,
@@ -162,7 +170,7 @@ function parametersOf(
   { rank, useDora, initLoraWeights, loraplusLrRatio: rateFactor }: z.output<typeof options>,
   scale: number,
 ): AdapterParameter[] {
-  checkRank(rank, module);
+  if (initLoraWeights !== "kaiming") checkRank(rank, module);
   const { name, inFeatures, outFeatures } = module;
   const lengths = useDora ? lengthParameters(module, rateFactor) : [];
   if (initLoraWeights === "pissa") return [...principalParameters(module, rank, scale, rateFactor), ...lengths];

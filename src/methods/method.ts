@@ -180,6 +180,11 @@ export interface MethodDefinition<Options extends z.ZodObject = z.ZodObject> {
    * @throws UserError if the options do not fit the run's length, or the state does not fit the options
    */
   schedule?(options: z.output<Options>, adaptation: Adaptation, run: RunLength, state?: MethodState): Schedule;
+  /**
+   * Mean share of the {@link Adaptation.freezable} elements that train, over a run and by the planned curve alone: rules that look at scores
+   * may freeze sooner or later. Undefined if it depends on the run's length.
+   */
+  leftOnAverage?(options: z.output<Options>): number | undefined;
   /** The method's own format in Hugging Face PEFT, besides the LoRA of {@link Adaptation.asLora}. */
   peft?: PeftTranslation<Options>;
 }

@@ -4,8 +4,8 @@ import { abs, add, gemm, mul, sumAll } from "../graph/ops.ts";
 import { constant, downProjection, normal } from "./initializers.ts";
 import { openGates } from "./low-rank.ts";
 import { type MethodDefinition, namesOf } from "./method.ts";
-import { adapterDropout, alpha, checkRank, targetModules } from "./options.ts";
-import { repeatsPapers, setting } from "./published.ts";
+import { adapterDropout, alpha, targetModules } from "./options.ts";
+import { adaloraOnGlue, repeatsPapers, setting } from "./published.ts";
 import { selectModules } from "./target-modules.ts";
 
 const options = z.object({
@@ -40,23 +40,19 @@ export const sora: MethodDefinition<typeof options> = {
   recipe: { learningRate: 8e-4, headLearningRate: 8e-4 },
   published: {
     source:
-      "SoRA's released script (github.com/TsinghuaC3I/SoRA, scripts/run_glue_sora_no_schedule.sh), DeBERTaV3-base, only for STS-B",
-    tasks: { stsb: setting(20, 8, 8e-4) },
+      "SoRA's released script (github.com/TsinghuaC3I/SoRA, scripts/run_glue_sora_no_schedule.sh), DeBERTaV3-base, for STS-B; for the others AdaLoRA's settings, with which SoRA's other script trains RTE",
+    tasks: { ...adaloraOnGlue, stsb: setting(20, 8, 8e-4) },
   },
   options,
   shapeOptions: ["rank", "alpha", "targetModules"],
 
   adapt({ rank, alpha, adapterDropout, targetModules, gatePenalty }, modules) {
     const adapted = selectModules(modules, targetModules);
-    const parameters = adapted.flatMap((module) => {
-      checkRank(rank, module);
-      const { name, inFeatures, outFeatures } = module;
-      return [
-        { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
-        { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true },
-        { name: `${name}.g`, shape: [rank], initialize: normal(1), decays: false },
-      ];
-    });
+    const parameters = adapted.flatMap(({ name, inFeatures, outFeatures }) => [
+      { name: `${name}.A`, shape: [rank, inFeatures], initialize: downProjection, decays: true },
+      { name: `${name}.B`, shape: [outFeatures, rank], initialize: constant(0), decays: true },
+      { name: `${name}.g`, shape: [rank], initialize: normal(1), decays: false },
+    ]);
     return {
       modules: adapted,
       parameters,

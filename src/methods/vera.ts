@@ -42,7 +42,8 @@ export const vera: MethodDefinition<typeof options> = {
   summary: "trained vectors between random frozen projections; elora, its name in AFLoRA's paper, works too",
   recipe: { learningRate: 4e-3, headLearningRate: 4e-3 },
   published: {
-    source: "VeRA (arXiv 2310.11454), appendix, RoBERTa-base, rank 1024, without MNLI and QQP",
+    source:
+      "VeRA (arXiv 2310.11454), appendix, RoBERTa-base, rank 1024; for MNLI and QQP AFLoRA's released scripts, which run this layer at that rank",
     tasks: {
       cola: setting(80, 64, 1e-2),
       sst2: setting(60, 64, 4e-3),
@@ -50,6 +51,8 @@ export const vera: MethodDefinition<typeof options> = {
       stsb: setting(80, 64, 1e-2),
       rte: setting(160, 64, 4e-3, 1e-2),
       qnli: setting(25, 64, 1e-2, 4e-3),
+      mnli: setting(10, 256, 1e-2, 4e-3),
+      qqp: setting(10, 256, 4e-3),
     },
   },
   options,

@@ -6,7 +6,7 @@ import type { Runtime } from "../runtime/session.ts";
 import { chanceLoss } from "../tasks/chance-loss.ts";
 import { findTaskKind, objectiveOf } from "../tasks/task-kinds.ts";
 import { runLength } from "../training/batches/batch-order.ts";
-import { sizeOf } from "../training/batches/micro-batches.ts";
+import { exampleSize } from "../training/batches/micro-batches.ts";
 import { singleTexts } from "../training/batches/single-texts.ts";
 import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import { localStepsNotes } from "../training/local-steps/local-steps.ts";
@@ -31,7 +31,6 @@ const NOTHING_TO_FIT = "--epochs 0 only fits a head, and this run's head starts 
 /** Largest observed ratio of memory used to the estimate: ONNX Runtime leaves gaps, and garbage is collected late. */
 const MARGIN = 1.25;
 
-/** A run whose plan is complete, ready to train. */
 export class FineTuning {
   readonly totalSteps: number;
   /** Names of the parameters that a schedule may freeze. */
@@ -40,11 +39,9 @@ export class FineTuning {
   readonly blockCount: number;
   /** Average share of a step's work that is left, as far as the schedule knows before training. */
   readonly workLeft: number;
-  /** Notes for the user, printed before training. */
   readonly notes: readonly string[];
   /** The first training example as the model reads it, for kinds that learn to write, with the parts that count for the loss. */
   readonly sample: readonly { text: string; counts: boolean }[] | undefined;
-  readonly #plan: RunPlan;
   readonly #model: ReturnType<typeof adaptedModel>;
   readonly #schedule: Schedule;
   readonly #chanceLoss: number | undefined;
@@ -53,15 +50,10 @@ export class FineTuning {
   #tokenBudget: number;
   #estimate: ((tokenBudget: number) => MemoryEstimate) | undefined;
 
-  /**
-   * @throws UserError if the method's options do not suit the model or so short a run, nothing would train or be fitted, the method
-   * trains a base that is not float32, or the kind of task needs a reward
-   */
-  constructor(plan: RunPlan) {
+  constructor(private readonly plan: RunPlan) {
     const { base, encoded, method, settings, resume, reward } = plan;
     const { task, train, sample } = encoded;
     const kind = findTaskKind(task.kind);
-    this.#plan = plan;
     this.#model = adaptedModel(plan);
     this.#tokenBudget = settings.tokenBudget;
     this.sample = kind.countedParts?.(sample.encoded[0]!, base.tokenizer);
@@ -103,8 +95,8 @@ export class FineTuning {
 
   /** Expected memory of the run at its first step, also if it resumes from a later one. */
   get memoryAtStart(): MemoryEstimate {
-    const { method, settings } = this.#plan;
-    const length = runLength(settings, this.#plan.encoded.train.encoded.length);
+    const { method, settings } = this.plan;
+    const length = runLength(settings, this.plan.encoded.train.encoded.length);
     const { schedule } = runSchedule(method, { model: this.#model, settings }, length);
     return estimateMemory({ ...this.#longest, schedule })(this.#tokenBudget);
   }
@@ -117,7 +109,7 @@ export class FineTuning {
   /** The training data, with examples of usual lengths; for answers that are not written yet, the longest that may be written. */
   get #longest(): MemoryOptions {
     const { training } = this;
-    const sample = this.#plan.encoded.sample.encoded;
+    const sample = this.plan.encoded.sample.encoded;
     return { ...training, sample: longestAnswers({ ...training, train: sample }) ?? sample };
   }
 
@@ -127,7 +119,10 @@ export class FineTuning {
    * @returns whether training is expected to fit
    */
   fitMemory(available: number): boolean {
-    const longest = singleTexts(this.#longest.sample).reduce((most, text) => Math.max(most, sizeOf(text).tokens), 1);
+    const longest = singleTexts(this.#longest.sample).reduce(
+      (most, text) => Math.max(most, exampleSize(text).tokens),
+      1,
+    );
     const fits = (): boolean => {
       const { optimizer, activations, hiddenStates = 0 } = this.memory;
       return MARGIN * (optimizer + activations) + hiddenStates <= available;
@@ -151,7 +146,7 @@ export class FineTuning {
 
   /** The model, data and settings of the loop. */
   get training(): Omit<TrainOptions, "runtime"> {
-    const { encoded, settings, resume, contrast } = this.#plan;
+    const { encoded, settings, resume, contrast } = this.plan;
     return {
       model: this.#model,
       schedule: this.#schedule,
@@ -169,32 +164,31 @@ export class FineTuning {
 
   /** The rollout that writes answers to learn from, if the kind learns from rewards. */
   rollout(trained: TrainOptions): AnswerRollout | undefined {
-    const { base, encoded, reward } = this.#plan;
+    const { base, encoded, reward } = this.plan;
     return AnswerRollout.of({ base, task: encoded.task, reward }, trained);
   }
 
   /** Whether the run starts from a usable model, which training must beat: no part of it is new, or its head was fitted. */
   get #startCounts(): boolean {
-    const { base, start } = this.#plan;
+    const { base, start } = this.plan;
     return this.startsFitted || (start ?? base).newWeights.length === 0;
   }
 
   /** Whether the run started, in this process or before it was resumed, from a fitted head. */
   get startsFitted(): boolean {
-    return !this.#plan.start && canFitHead(this.#plan);
+    return !this.plan.start && canFitHead(this.plan);
   }
 
   /** The adapter of the best epoch: the parameters that trained, and the head's that the checkpoint lacks. */
   adapterOf({ state }: Pick<TrainingEnd, "state">): Adapter {
     const best = state.best!.parameters;
-    const untrained = ownHead(this.#plan).filter(({ name }) => !best.has(name));
+    const untrained = ownHead(this.plan).filter(({ name }) => !best.has(name));
     const head = untrained.map(({ name }) => [name, this.#weights.get(name) as Tensor<"float32">] as const);
     return { description: this.description, parameters: new Map([...best, ...head]) };
   }
 
-  /** Describes what the run's adapters are for, and how their layers are computed. */
   get description(): AdapterDescription {
-    const { base, method, encoded } = this.#plan;
+    const { base, method, encoded } = this.plan;
     const { name, kind, labels, metrics, features, options } = encoded.task;
     return {
       format: "aflora-adapter",

@@ -1,5 +1,5 @@
 import type { BaseModel } from "../base-models/base-model.ts";
-import { sizeOf } from "../graph/tensor.ts";
+import { elementsOf } from "../graph/tensor.ts";
 import { availableMemory } from "../runtime/available-memory-node.ts";
 import type { Device } from "../runtime/device.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
@@ -44,7 +44,7 @@ export function float32TooLarge(
   { trace, format }: Pick<BaseModel, "trace" | "format">,
   available = availableMemory(),
 ): string | undefined {
-  const bytes = [...trace.weights.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape as number[]), 0);
+  const bytes = [...trace.weights.values()].reduce((sum, { shape }) => sum + 4 * elementsOf(shape as number[]), 0);
   if (bytes < available) return undefined;
   return `the base model takes ${megabytes(bytes)} in float32, but ${megabytes(available)} of memory is free: the adapter was scored only on its ${format} base`;
 }

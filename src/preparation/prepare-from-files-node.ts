@@ -21,6 +21,7 @@ import { openReward, scoredBy } from "./rewards/open-reward-node.ts";
 import {
   type GivenConfig,
   parseOptions,
+  presetNote,
   type RunConfig,
   type RunSettings,
   withAbsolutePaths,
@@ -57,6 +58,8 @@ export async function prepareFromFiles(
   const adapter = adapterName && (await openAdapter(String(adapterName), { ...asking, model, revision }));
   const asked = saved ? settled(saved.config) : parseOptions(adapter ? withAdapterOptions(given, adapter) : given);
   const { run, source } = asked;
+  const preset = saved ? undefined : presetNote(given);
+  if (preset !== undefined) options.onNote?.(preset);
   // The model's name in the run and in its adapter must hold in any folder.
   const { model: wanted = BUNDLED_MODEL } = withAbsolutePaths(asked).run;
   const recorded = { fileHashes: saved?.dataFingerprint.model, whose: `the run in ${run.output}` };
@@ -95,6 +98,7 @@ export async function prepareFromFiles(
   );
   return releaseOnFailure(prepared, async () => ({
     ...prepared,
+    notes: [...(preset === undefined ? [] : [preset]), ...prepared.notes],
     config: withAbsolutePaths({ source, run: prepared.settings, method: prepared.method }),
     dataFingerprint: { ...(await fingerprintOf(prepared.task)), model: await prepared.loaded.fileHashes?.() },
   }));

@@ -23,7 +23,6 @@ import { startFrom } from "./start-from-adapter.ts";
 import { suitedTo } from "./suited-to.ts";
 import { type FineTuningSettings, type MethodChoice, refuseFittedBias, type SuitedTo } from "./training-options.ts";
 
-/** Stage in which a run reads its examples. */
 export const READING = "reading the examples";
 
 /** The options of a run, before its examples and its model are read. */
@@ -34,18 +33,13 @@ export interface AskedRun<Settings extends FineTuningSettings> {
   strict?: boolean | undefined;
   /** Chooses the method and resolves all options: those that are not given suit the examples and the model. */
   settle(suits: SuitedTo): { method: MethodChoice; settings: Settings };
-  /** The adapter to continue from. */
   adapter?: Adapter | undefined;
-  /** The state of this run to resume from. */
   resume?: TrainingState | undefined;
 }
 
-/** A device in use. */
 export interface OpenRuntime {
   runtime: Runtime;
-  /** A note on the device for the user. */
   note?: string | undefined;
-  /** Closes the device. */
   release?(): Promise<void>;
 }
 
@@ -53,7 +47,6 @@ export interface OpenRuntime {
 export interface RunSources<Memory extends MemoryEstimate, Base extends BaseModel> {
   readTask(): Promise<TaskData>;
   openModel(): Promise<OpenedModel<Base>>;
-  /** @throws UserError if the device cannot be used */
   openRuntime(): Promise<OpenRuntime>;
   /** Chooses the device on which a step of this run is fastest. */
   fastest?(fineTuning: FineTuning): Promise<OpenRuntime>;
@@ -89,7 +82,6 @@ export interface PreparedRun<
   fineTuning: FineTuning;
   /** Expected memory of training, in bytes. */
   memory: Memory;
-  /** Notes for the user, printed before training. */
   notes: readonly string[];
   /**
    * Runs the stages after the loop.
@@ -97,7 +89,6 @@ export interface PreparedRun<
    * @throws the signal's reason
    */
   finish(end: TrainingEnd, options?: StageOptions & Pick<EndOptions, "again">): Promise<FinishedRun>;
-  /** Closes the device and the reward. */
   release(): Promise<void>;
 }
 
@@ -108,13 +99,11 @@ export interface PrepareOptions extends StageOptions {
   sample?: ((task: TaskData, settings: FineTuningSettings) => SampledRun) | undefined;
 }
 
-/** A part of a task's examples, with the settings that differ for it. */
 export interface SampledRun {
   task: TaskData;
   settings: Partial<FineTuningSettings>;
 }
 
-/** A run's data as the model reads them, with the settings that suit them. */
 interface ReadRun<Settings, Base extends BaseModel> {
   model: OpenedModel<Base>;
   task: TaskData;
@@ -123,7 +112,6 @@ interface ReadRun<Settings, Base extends BaseModel> {
   encoded: EncodedTask;
 }
 
-/** Describes the examples that were read. */
 function readNote({ train, validation, labels, heldOut }: TaskData): string {
   const count = (of: number): string => of.toLocaleString("en-US");
   const held = validation.reduce((sum, { examples }) => sum + examples.length, 0);
@@ -131,7 +119,6 @@ function readNote({ train, validation, labels, heldOut }: TaskData): string {
   return `${count(train.length + held)} examples${labels.length > 0 ? ` with ${count(labels.length)} labels` : ""}: ${split}`;
 }
 
-/** Reads the examples, opens the model, resolves the settings once and encodes each split once. */
 async function readRun<Settings extends FineTuningSettings, Base extends BaseModel>(
   { settle, strict, adapter, resume }: AskedRun<Settings>,
   sources: Pick<RunSources<MemoryEstimate, Base>, "readTask" | "openModel">,
@@ -165,7 +152,6 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
 /**
  * Prepares a run from its options, wherever it runs: reads the examples and the base model, resolves the settings that suit them,
  * opens the device, and runs the stages before the loop.
- * @throws UserError if an option, the examples, the model or the device cannot be used
  */
 export async function prepareRun<
   Settings extends FineTuningSettings,

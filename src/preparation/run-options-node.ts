@@ -13,7 +13,6 @@ import {
   PAPER_METHOD,
 } from "../methods/methods.ts";
 import { type PublishedSetting, publishedOptions, repeatsPapers } from "../methods/published.ts";
-import { withoutRemoved } from "../methods/removed-options.ts";
 import { computeOptions } from "../runtime/compute-options.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
@@ -177,8 +176,6 @@ export interface RunConfig {
   source: DataSource;
   run: RunSettings;
   method: MethodChoice;
-  /** Options of a run of an earlier version that this version does not have: its folder can be read, but the run cannot resume. */
-  removed?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** A run's options, checked. Some defaults depend on the examples and are still open. */
@@ -251,14 +248,28 @@ export function publishedOf(given: Readonly<Record<string, unknown>>): Published
   return task === undefined ? undefined : findMethod(name).published?.tasks[task];
 }
 
+/** Says where the settings of `preset` come from, and what they leave open; undefined without it. */
+export function presetNote(given: Readonly<Record<string, unknown>>): string | undefined {
+  const name = methodNameIn(given);
+  if (given.preset === undefined || name === undefined) return undefined;
+  const { source, notes } = findMethod(name).published!;
+  const note = notes?.[publishedTaskOf(given, name)!];
+  return `settings of ${source}${note === undefined ? "" : `; ${note}`}`;
+}
+
 function publishedTaskOf(given: Readonly<Record<string, unknown>>, method: string): string | undefined {
   const { options } = partOptions(runOptions, method, given);
   const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
-  const named = namedTaskOf(sourceOf(options));
+  const source = sourceOf(options);
+  const named = namedTaskOf(source) ?? ("dataset" in source ? summarizationIn(source.dataset) : undefined);
   if (named !== undefined || kind === undefined) return named;
   const { pipeline } = kind.huggingFace;
   return METHODS.all.some(({ published }) => published && pipeline in published.tasks) ? pipeline : undefined;
 }
+
+/** The summarization data sets of the paper, by their names on the hub. */
+const summarizationIn = (dataset: string): string | undefined =>
+  /\/xsum(@|$)/i.test(dataset) ? "xsum" : /\/cnn_dailymail(@|$)/i.test(dataset) ? "summarization" : undefined;
 
 const definedOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
@@ -310,9 +321,9 @@ export function namedTaskOf(source: DataSource): string | undefined {
 }
 
 /** Puts a run's options side by side, with the names of flags and of `config.json`; `resolveConfig` reverses that. */
-export function flatOptions({ source, run, method, removed }: RunConfig): Record<string, unknown> {
+export function flatOptions({ source, run, method }: RunConfig): Record<string, unknown> {
   const { taskOptions, ...own } = run;
-  const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options, ...removed };
+  const all = { method: method.name, ...source, ...own, ...taskOptions, ...method.options };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
@@ -323,8 +334,7 @@ export function flatOptions({ source, run, method, removed }: RunConfig): Record
  */
 export function parseSavedConfig(saved: Readonly<Record<string, unknown>>, file: string): RunConfig {
   try {
-    const { options, removed } = withoutRemoved(saved);
-    return { ...resolveConfig(options), removed };
+    return resolveConfig(saved);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${file} is damaged: ${error.message}; restore it from a copy, or run again with --overwrite`);

@@ -20,9 +20,7 @@ export interface RunPlan {
   readonly method: MethodChoice;
   readonly settings: FineTuningSettings;
   readonly runtime: Runtime;
-  /** The adapter that training continues from. */
   readonly start?: Start | undefined;
-  /** The state that the run resumes from. */
   readonly resume?: TrainingState | undefined;
   /** Scores answers, for kinds that learn from rewards. */
   readonly reward?: Reward | undefined;
@@ -30,7 +28,6 @@ export interface RunPlan {
   readonly contrast?: Contrast | undefined;
   /** Values of the method's parameters before training, by name; empty before the method's start. */
   readonly initial: Tensors<"float32">;
-  /** Notes for the user, printed before training. */
   readonly notes: readonly string[];
 }
 

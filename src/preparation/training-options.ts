@@ -7,7 +7,6 @@ import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { sameStepCost } from "../methods/options.ts";
 import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
-import { refuseRemoved } from "../methods/removed-options.ts";
 import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
 import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
@@ -198,7 +197,6 @@ export function partOptions<Schema extends z.ZodObject>(
   name: string,
   given: Readonly<Record<string, unknown>>,
 ): { options: z.output<Schema> & { taskOptions: TaskOptionValues }; method: MethodChoice } {
-  refuseRemoved(given);
   const definition = findMethod(name);
   const ownerOf = (option: string): "run" | "method" | "task" => {
     if (option in schema.shape) return "run";

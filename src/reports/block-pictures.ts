@@ -1,5 +1,5 @@
 import * as Plot from "@observablehq/plot";
-import type { FreezingRecord } from "../runs/records.ts";
+import type { FreezingRecord } from "../training/training-records.ts";
 import { bins, draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, duration, number, rangeOf } from "./quantities.ts";

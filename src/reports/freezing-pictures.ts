@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
-import type { FreezingRecord } from "../runs/records.ts";
 import { deviation, grouped, mean } from "../studies/statistics.ts";
+import type { FreezingRecord } from "../training/training-records.ts";
 import { frozenBlockSteps } from "./block-pictures.ts";
 import { bins, draw, labelRoom, shortened, width } from "./drawing.ts";
 import { inOrder, placer } from "./matrix-places.ts";

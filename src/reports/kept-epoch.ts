@@ -1,6 +1,6 @@
 import type { RunRecords } from "../runs/read-run.ts";
-import type { EvaluationRecord } from "../runs/records.ts";
 import { metricDirections } from "../tasks/task-kinds.ts";
+import type { EvaluationRecord } from "../training/training-records.ts";
 import { number } from "./quantities.ts";
 
 /** Explains in one sentence why an epoch was kept if another score seems to speak for another epoch. */

@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import type { RunRecords } from "../runs/read-run.ts";
-import type { EvaluationRecord, StepRecord } from "../runs/records.ts";
 import { mean } from "../studies/statistics.ts";
+import type { EvaluationRecord, StepRecord } from "../training/training-records.ts";
 import { bins, draw } from "./drawing.ts";
 import type { Picture, Table } from "./page.ts";
 import { counted, number, tick } from "./quantities.ts";

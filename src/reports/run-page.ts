@@ -1,6 +1,6 @@
 import type { RunRecords } from "../runs/read-run.ts";
-import type { FrozenBlocksResult, RunResult } from "../runs/records.ts";
 import type { ScoredData } from "../runs/run-data.ts";
+import type { FrozenBlocksResult, RunResult } from "../runs/run-result.ts";
 import { comparedScores, findingPictures, findingTables } from "./answers.ts";
 import { blockPictures } from "./block-pictures.ts";
 import { calibrationPictures } from "./calibration-picture.ts";

@@ -1,6 +1,6 @@
 import { csvOf } from "../datasets/write-csv.ts";
 import { COST_REFERENCE } from "../methods/methods.ts";
-import type { RunResult } from "../runs/records.ts";
+import type { RunResult } from "../runs/run-result.ts";
 import type { ScoredTrial } from "../studies/scored-trial.ts";
 import { isBeyondChance, type Spread } from "../studies/statistics.ts";
 import type { SettingRow, StudyResults, TaskResults, TrialRow } from "../studies/study-results.ts";

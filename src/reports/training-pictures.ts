@@ -1,8 +1,8 @@
 import * as Plot from "@observablehq/plot";
 import type { RunRecords } from "../runs/read-run.ts";
-import type { EvaluationRecord, FreezingRecord, StepRecord } from "../runs/records.ts";
 import { bestIs, bestOf } from "../studies/best.ts";
 import { grouped, mean, median } from "../studies/statistics.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../training/training-records.ts";
 import { bins, draw } from "./drawing.ts";
 import type { Picture } from "./page.ts";
 import { counted, duration, number, tick } from "./quantities.ts";

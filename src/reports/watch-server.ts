@@ -1,8 +1,8 @@
 import { createServer, type ServerResponse } from "node:http";
 import { type RunRecords, readRunRecords } from "../runs/read-run.ts";
-import type { FreezingRecord, MetricsRecord, ScoresRecord } from "../runs/records.ts";
 import { close, LOOPBACK, listen } from "../serving/loopback.ts";
 import type { ProgressEvent } from "../training/progress.ts";
+import type { FreezingRecord, MetricsRecord, ScoresRecord } from "../training/training-records.ts";
 import { html, page } from "./page.ts";
 import { duration } from "./quantities.ts";
 import { reportedRun } from "./report.ts";

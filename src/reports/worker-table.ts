@@ -1,4 +1,4 @@
-import type { StepRecord } from "../runs/records.ts";
+import type { StepRecord } from "../training/training-records.ts";
 import type { Table } from "./page.ts";
 import { number, prefixed, short } from "./quantities.ts";
 

@@ -1,4 +1,3 @@
-/** Decides when the next checkpoint is due. */
 export class CheckpointClock {
   readonly #steps: number;
   readonly #seconds: number;
@@ -18,7 +17,6 @@ export class CheckpointClock {
     return step - this.#savedStep >= this.#steps || performance.now() - this.#savedAt >= this.#seconds * 1000;
   }
 
-  /** Notes that a checkpoint was saved after this step. */
   saved(step: number): void {
     this.#savedStep = step;
     this.#savedAt = performance.now();

@@ -14,7 +14,6 @@ const CHECKSUM = "sha256";
 
 const withMachine = z.object({ machine: machineSchema });
 
-/** A state of training, with the machine that computed it. */
 export interface Checkpoint {
   state: TrainingState;
   machine: Machine;
@@ -27,10 +26,7 @@ export async function writeCheckpoint(path: string, { state, machine }: Checkpoi
   await writeSafetensors(path, tensors, { [SCALARS]: scalars, [CHECKSUM]: checksumOf(scalars, tensors) });
 }
 
-/**
- * Reads a checkpoint.
- * @throws UserError if the file does not exist, is no checkpoint or is damaged
- */
+/** Reads a checkpoint. */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const source = await openSafetensorsFile(path);
   const { [SCALARS]: text, [CHECKSUM]: checksum } = source.metadata ?? {};
@@ -54,7 +50,6 @@ function checksumOf(scalars: string, tensors: Tensors<"float32">): string {
   return hash.digest("hex");
 }
 
-/** Parses JSON. Returns undefined if the text is not JSON. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -4,13 +4,11 @@ import { UserError } from "../errors.ts";
 import { makeFolder } from "../files/atomic-file-node.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint-file.ts";
 
-/** Name of the checkpoint folder within a run folder. */
 export const CHECKPOINTS = "checkpoints";
 
 /** Number of checkpoints to keep. If the newest is damaged, the run resumes from the one before. */
 const KEPT = 2;
 
-/** Names such as `step-200.safetensors`: the checkpoint after 200 steps. */
 const NAME = /^step-(\d+)\.safetensors$/;
 
 export interface FoundCheckpoint extends Checkpoint {
@@ -19,7 +17,6 @@ export interface FoundCheckpoint extends Checkpoint {
   notes: string[];
 }
 
-/** Writes a checkpoint of a run and removes those that are no longer needed. */
 export async function saveCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
   await makeFolder(join(directory, CHECKPOINTS));
   await writeCheckpoint(join(directory, CHECKPOINTS, `step-${checkpoint.state.step}.safetensors`), checkpoint);
@@ -29,7 +26,6 @@ export async function saveCheckpoint(directory: string, checkpoint: Checkpoint):
 /**
  * Finds the newest undamaged checkpoint of a run.
  * @returns undefined if the run was cut off before its first checkpoint
- * @throws UserError if the checkpoints were removed, or all are damaged
  */
 export async function findCheckpoint(directory: string, stepsRecorded: number): Promise<FoundCheckpoint | undefined> {
   const paths = await checkpointsOf(directory);
@@ -57,12 +53,10 @@ export async function removeNewer({ path, notes }: FoundCheckpoint): Promise<voi
   for (const each of newer) await rm(each, { force: true });
 }
 
-/** Removes all checkpoints of a finished run, which cannot be resumed. */
 export async function removeCheckpoints(directory: string): Promise<void> {
   for (const path of await checkpointsOf(directory)) await rm(path, { force: true });
 }
 
-/** Whether a run has a checkpoint to resume from. */
 export async function hasCheckpoint(directory: string): Promise<boolean> {
   return (await checkpointsOf(directory)).length > 0;
 }

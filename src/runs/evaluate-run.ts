@@ -158,7 +158,6 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
   }
 }
 
-/** @throws UserError if the model generates no text, or if no example has a reference answer */
 async function answersOf(
   model: FineTunedModel,
   examples: readonly Example[],
@@ -178,7 +177,6 @@ async function answersOf(
   return asked.map(({ example: { text }, reference }, i) => ({ text, reference, answer: written[i]!.text }));
 }
 
-/** Scores of the answers and of the kind's baselines, which need no model (such as `lead3_rouge1`). */
 async function answerScores(
   answers: readonly ScoredAnswer[],
   { answerScoring: { baselines = {}, bySentence: splitSentences } = {} }: Pick<TaskKind, "answerScoring">,

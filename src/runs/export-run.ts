@@ -17,7 +17,6 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import { type FinishedRun, readFinishedRun } from "./read-run.ts";
 
-/** Maximum number of texts to compare on. */
 const COMPARED_TEXTS = 32;
 
 /** Texts to compare on if the run's validation texts can no longer be read. */
@@ -76,7 +75,6 @@ export async function exportRun(
 /** Share of unchanged answers below which a smaller file with quantized weights is not worth it. */
 const ENOUGH = 0.95;
 
-/** Suggests what to try if quantized weights change too many answers. */
 function advice({ quantized }: ExportReport): string | undefined {
   if (quantized?.sameLabel === undefined || quantized.sameLabel >= ENOUGH) return undefined;
   const { dtype } = quantized;
@@ -95,7 +93,6 @@ async function roundedNote({ files, name }: BaseModel): Promise<string | undefin
   return `${name} has its weights only in ${[...types].sort().join(", ")}: the adapter is merged into these, converted back to float32`;
 }
 
-/** The run's validation texts, if the data is unchanged. */
 async function textsOf(
   { directory, config, dataFingerprint }: FinishedRun,
   kind: TaskKind,

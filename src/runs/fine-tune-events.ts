@@ -13,17 +13,16 @@ import type { RewardFunction } from "../tasks/reward-functions.ts";
 import type { NoteEvent, TrainingEnd } from "../training/events.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 import { emitted, type OnProgress, type ProgressEvent, stageProgress } from "../training/progress.ts";
-import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/records.ts";
+import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "../training/training-records.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import { RunLogs } from "./logs/run-logs.ts";
 import { connect, type ServerConnection } from "./many-machines/server.ts";
 import { SharedRun } from "./many-machines/shared-run.ts";
 import { readRunRecords } from "./read-run.ts";
-import type { RunResult } from "./records.ts";
 import { HIDDEN_STATES, RunFolder } from "./run-folder.ts";
 import { lockRun } from "./run-lock.ts";
 import { prepareRunOfFiles, type RunOfFiles } from "./run-of-files.ts";
-import { summarise } from "./run-result.ts";
+import { type RunResult, summarise } from "./run-result.ts";
 import { saveVerified } from "./save-verified.ts";
 import { openSpillFile } from "./spill-file.ts";
 
@@ -217,18 +216,14 @@ async function* fineTuneInFolder(
   }
 }
 
-/** Progress of a run's training. */
 interface Progress {
   /** Whether the folder is kept if the run fails. */
   isKept: boolean;
   peakMemory: number;
-  /** Notes from training. */
   notes: string[];
-  /** Undefined before the end. */
   end?: TrainingEnd;
 }
 
-/** Trains, and writes records and checkpoints. Yields each record after it is written. */
 async function* recordTraining(
   { fineTuning, config, machine, runtime, saved }: RunOfFiles,
   folder: RunFolder,
@@ -332,7 +327,6 @@ async function openPlaces(prepared: RunOfFiles, overwrite: boolean): Promise<[Ru
   }
 }
 
-/** Opens the folder of a run to resume, or creates one with the run's options and data fingerprint. */
 async function openFolder(
   { directory, saved, config, base, fineTuning, dataFingerprint }: RunOfFiles,
   overwrite: boolean,

@@ -18,7 +18,6 @@ const NAMES: Record<keyof Machine, string> = {
   onnxRuntime: "version of ONNX Runtime",
 };
 
-/** Note for a run that resumes on another machine; undefined on the same machine. */
 export function machineNote(before: Machine, now: Machine): string | undefined {
   const differences = (Object.keys(NAMES) as (keyof Machine)[])
     .filter((key) => before[key] !== now[key])

@@ -5,23 +5,16 @@ import { labelNames, readmeOnHub } from "../export/hugging-face.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { FinishedRun } from "./read-run.ts";
 
-/** A part of the repository: the export of a run in one format. */
 export interface PushedFormat {
-  /** Library that loads it, by its name on the hub. */
   library: string;
   merges: boolean;
-  /** The export's README. */
   readme: string;
 }
 
-/** Facts of the card beside the run. */
 export interface CardFacts {
-  /** `owner/name` */
   repository: string;
   isPublic: boolean;
-  /** Licence by its name on the hub, if it is known. */
   license: string | undefined;
-  /** At least one. */
   formats: readonly PushedFormat[];
 }
 

@@ -11,11 +11,9 @@ import { exportRun } from "./export-run.ts";
 import { baseOnHub, modelCard, type PushedFormat } from "./model-card.ts";
 import { readFinishedRun } from "./read-run.ts";
 
-/** Formats of which the hub knows a library that loads them. */
 export const formatsToPush = (): readonly ExportFormat[] =>
   EXPORT_FORMATS.all.filter(({ library }) => library !== undefined);
 
-/** Formats to push, and visibility. */
 export interface PushOptions {
   /** Formats of the repository, of those with a library on the hub (default: `peft`). */
   formats?: readonly string[] | undefined;
@@ -27,9 +25,7 @@ export interface PushOptions {
   license?: string | undefined;
 }
 
-/** A pushed run. */
 export interface PushReport extends Uploaded {
-  /** Paths in the repository. */
   files: string[];
   notes: readonly string[];
 }

@@ -6,18 +6,17 @@ import { UserError, withCode } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "../preparation/data-fingerprint-node.ts";
 import { parseSavedConfig, type RunConfig } from "../preparation/run-options-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
-import { freezingRecord, metricsRecord, runFindings, runResult, scoresRecord } from "./record-schemas.ts";
 import type {
   EvaluationRecord,
   FreezingRecord,
   MetricsRecord,
-  RunResult,
   ScoresRecord,
   StepRecord,
-} from "./records.ts";
+} from "../training/training-records.ts";
+import { freezingRecord, metricsRecord, runFindings, runResult, scoresRecord } from "./record-schemas.ts";
 import { isRunLocked } from "./run-lock.ts";
+import type { RunResult } from "./run-result.ts";
 
-/** The file with facts about a run's answers to held-out examples. */
 export const FINDINGS = "findings.json";
 
 /** Everything that a run has written, read from its folder. */
@@ -32,13 +31,12 @@ export interface RunRecords {
   freezing: FreezingRecord[];
   /** Records of embeddings and rerankers. */
   scores: ScoresRecord[];
-  /** Facts about its answers to held-out examples; undefined for kinds that describe none, and for older runs. */
+  /** Facts about its answers to held-out examples; undefined for kinds that describe none. */
   findings?: RunFindings | undefined;
   /** Undefined while the run is being written, or if it was cut off. */
   result?: RunResult;
 }
 
-/** Records of a finished run. */
 export interface FinishedRun extends RunRecords {
   result: RunResult;
 }
@@ -84,7 +82,6 @@ async function recordsIn(directory: string): Promise<RunRecords> {
   };
 }
 
-/** A file's object, if there is one. @throws UserError if it is malformed */
 async function readChecked<T extends object>(file: string, schema: z.ZodType): Promise<T | undefined> {
   const found = await readObject<T>(file);
   const [issue] = (found && schema.safeParse(found).error?.issues) ?? [];
@@ -107,12 +104,10 @@ export async function readFinishedRun(directory: string): Promise<FinishedRun> {
   );
 }
 
-/** Whether a folder holds a finished run. */
 export async function isFinished(directory: string): Promise<boolean> {
   return existsSync(join(directory, "config.json")) && (await readRunRecords(directory)).result !== undefined;
 }
 
-/** Text of a file; undefined if it does not exist. */
 async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, "utf8");
@@ -131,7 +126,6 @@ async function readObject<T extends object>(file: string): Promise<T | undefined
 /**
  * Records of a JSON Lines file; an empty array if it does not exist.
  * @param growing whether the last line may be incomplete; it is left out then
- * @throws UserError naming the file and the line that is not a valid record
  */
 export async function readLines<T extends object>(file: string, schema: z.ZodType, growing: boolean): Promise<T[]> {
   const lines = ((await readIfThere(file)) ?? "").split("\n");

@@ -3,9 +3,7 @@ import { type DataSource, namedTaskOf } from "../preparation/run-options-node.ts
 import { heldOutText } from "../tasks/split.ts";
 import type { RunRecords } from "./read-run.ts";
 
-/** Describes the data behind scores, in words. */
 export interface ScoredData {
-  /** Name of a GLUE task, or of the user's data. */
   name: string;
   /** `90`: number of training examples. */
   trainedOn: string;
@@ -13,7 +11,6 @@ export interface ScoredData {
   scoredOn: string;
 }
 
-/** Describes the data behind the scores of runs. @param runs at least one; they may differ in their draw only */
 export function scoredData(runs: readonly RunRecords[]): ScoredData {
   const { config, result } = runs[0]!;
   const { source } = config;
@@ -35,7 +32,6 @@ export function scoredData(runs: readonly RunRecords[]): ScoredData {
   return { name, trainedOn: counted(known.map(({ train }) => train)), scoredOn: scored.join(" and ") };
 }
 
-/** Name of a published task, or of the user's data. */
 export const sourceName = (source: DataSource): string => namedTaskOf(source) ?? nameOf(source);
 
 const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
@@ -55,7 +51,6 @@ export interface DataIdentity {
   draw: string;
 }
 
-/** Returns the identity of a run's data. */
 export function dataIdentity({ dataFingerprint }: RunRecords): DataIdentity {
   const { heldOut, sha256 } = dataFingerprint.examples;
   return {

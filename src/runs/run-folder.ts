@@ -6,6 +6,7 @@ import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomi
 import { writeJsonFile } from "../files/json-file-node.ts";
 import type { DataFingerprint } from "../preparation/data-fingerprint-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
+import type { FreezingRecord, MetricsRecord, ScoresRecord } from "../training/training-records.ts";
 import type { TrainingState } from "../training/training-state.ts";
 import type { Checkpoint } from "./checkpoint-file.ts";
 import { CHECKPOINTS, type FoundCheckpoint, removeNewer, saveCheckpoint } from "./checkpoint-folder.ts";
@@ -13,32 +14,22 @@ import { MLFLOW } from "./logs/mlflow.ts";
 import { TENSORBOARD } from "./logs/tensorboard.ts";
 import { FINDINGS, readLines } from "./read-run.ts";
 import { freezingRecord, metricsRecord, scoresRecord } from "./record-schemas.ts";
-import type { FreezingRecord, MetricsRecord, RunResult, ScoresRecord } from "./records.ts";
 import { lockRun, type Unlock } from "./run-lock.ts";
+import type { RunResult } from "./run-result.ts";
 
 const SCORES = "scores.jsonl";
 
-/** A run folder that this process writes. */
 export class RunFolder {
-  readonly directory: string;
-  readonly #metrics: FileHandle;
-  readonly #freezing: FileHandle;
-  /** Only for kinds of task with scores. */
   #scores: FileHandle | undefined;
-  readonly #unlock: Unlock | undefined;
 
-  private constructor(directory: string, metrics: FileHandle, freezing: FileHandle, unlock: Unlock | undefined) {
-    this.directory = directory;
-    this.#metrics = metrics;
-    this.#freezing = freezing;
-    this.#unlock = unlock;
-  }
+  private constructor(
+    readonly directory: string,
+    private readonly metrics: FileHandle,
+    private readonly freezing: FileHandle,
+    private readonly unlock: Unlock | undefined,
+  ) {}
 
-  /**
-   * Makes a folder for a new run, if no process has made it before.
-   * @returns whether it is this call that made it
-   * @throws UserError if it cannot be made
-   */
+  /** Makes a folder for a new run, if no process has made it before. @returns whether it is this call that made it */
   static async makeNew(directory: string): Promise<boolean> {
     try {
       await mkdir(dirname(directory), { recursive: true });
@@ -50,10 +41,7 @@ export class RunFolder {
     }
   }
 
-  /**
-   * Creates a run folder. `overwrite` replaces an old run; other files stay.
-   * @throws UserError if the folder holds a run already, another process writes it, or it cannot be written
-   */
+  /** Creates a run folder. `overwrite` replaces an old run; other files stay. */
   static async create(
     directory: string,
     config: object,
@@ -73,7 +61,6 @@ export class RunFolder {
   /**
    * Opens the folder of a run to resume, whose lock the caller holds. Removes records and checkpoints from after `found`.
    * @param found checkpoint to resume from; undefined if the run was cut off before its first
-   * @throws UserError if the folder cannot be written
    */
   static async resume(directory: string, found: FoundCheckpoint | undefined): Promise<RunFolder> {
     return RunFolder.#open(directory, undefined, async () => {
@@ -83,7 +70,6 @@ export class RunFolder {
     });
   }
 
-  /** Prepares the folder and opens the record files. Releases the lock on failure. */
   static async #open(directory: string, unlock: Unlock | undefined, prepare: () => Promise<void>): Promise<RunFolder> {
     try {
       for (const part of ["", CHECKPOINTS, "adapter"]) await removeTemporaries(join(directory, part));
@@ -101,11 +87,11 @@ export class RunFolder {
   }
 
   async addMetrics(record: MetricsRecord): Promise<void> {
-    await this.#append(this.#metrics, "metrics.jsonl", record);
+    await this.#append(this.metrics, "metrics.jsonl", record);
   }
 
   async addFreezing(record: FreezingRecord): Promise<void> {
-    await this.#append(this.#freezing, "freezing.jsonl", record);
+    await this.#append(this.freezing, "freezing.jsonl", record);
   }
 
   async addScores(record: ScoresRecord): Promise<void> {
@@ -123,10 +109,9 @@ export class RunFolder {
     }
   }
 
-  /** Saves a checkpoint, after syncing the records up to it. */
   async saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
-    await this.#metrics.sync();
-    await this.#freezing.sync();
+    await this.metrics.sync();
+    await this.freezing.sync();
     await this.#scores?.sync();
     await saveCheckpoint(this.directory, checkpoint);
   }
@@ -139,28 +124,26 @@ export class RunFolder {
     await writeJsonFile(join(this.directory, FINDINGS), findings);
   }
 
-  /** Path of a file or folder in the run folder. */
   path(...parts: string[]): string {
     return join(this.directory, ...parts);
   }
 
-  /** Closes the record files, and releases the lock that `create` took. */
   async close(): Promise<void> {
     await this.#closeFiles();
-    await this.#unlock?.();
+    await this.unlock?.();
   }
 
   /** Closes the folder and removes the run. Removes the folder, too, if it is empty then. */
   async discard(): Promise<void> {
     await this.#closeFiles();
     for (const name of RUN_FILES) await rm(this.path(name), { recursive: true, force: true });
-    await this.#unlock?.();
+    await this.unlock?.();
     await rmdir(this.directory).catch(() => undefined);
   }
 
   async #closeFiles(): Promise<void> {
-    await this.#metrics.close();
-    await this.#freezing.close();
+    await this.metrics.close();
+    await this.freezing.close();
     await this.#scores?.close();
   }
 }
@@ -168,7 +151,6 @@ export class RunFolder {
 /** File for hidden states of frozen blocks that exceed the memory; removed when training ends. */
 export const HIDDEN_STATES = "hidden-states.bin";
 
-/** The page of a run. `aflora report` can write it again from the other files. */
 export const REPORT = "report.html";
 
 /** Files and folders of a run. `--overwrite` removes only these. */
@@ -206,10 +188,7 @@ async function removeOldRun(directory: string, overwrite: boolean): Promise<void
   for (const name of files) await rm(join(directory, name), { recursive: true, force: true });
 }
 
-/**
- * Removes records from after a checkpoint.
- * @throws UserError if records from before it are missing or damaged
- */
+/** Removes records from after a checkpoint. */
 async function removeLaterRecords(directory: string, state: TrainingState | undefined): Promise<void> {
   const { step: done = 0, evaluations = [], frozenAtStep = {}, blocksFrozenAtStep = [] } = state ?? {};
   const [metricsFile, freezingFile, scoresFile] = ["metrics.jsonl", "freezing.jsonl", SCORES].map((name) =>

@@ -11,14 +11,9 @@ import { holdFolder, isFolderHeld } from "../files/kernel-lock-node.ts";
  */
 const LOCK = "run.lock";
 
-/** Releases a lock. */
 export type Unlock = () => Promise<void>;
 
-/**
- * Locks a run folder. The lock ends with the process, however that ends.
- * @throws UserError if another process of this host holds the lock, a process of another host left its name, or the folder
- * cannot be written
- */
+/** Locks a run folder. The lock ends with the process, however that ends. */
 export async function lockRun(directory: string): Promise<Unlock> {
   const path = join(directory, LOCK);
   const release = await holdFolder(directory);
@@ -72,13 +67,11 @@ async function refusal(directory: string): Promise<UserError> {
   );
 }
 
-/** Whether a lock's text names another host, whose processes the kernel here does not know. */
 function isElsewhere(text: string): boolean {
   const host = text.split("\n")[1] ?? "";
   return host !== "" && host !== hostname();
 }
 
-/** The first 1,000 characters of a lock file; undefined if it does not exist or cannot be read. */
 async function textOf(path: string): Promise<string | undefined> {
   return readFile(path, "utf8").then(
     (text) => text.slice(0, 1000),

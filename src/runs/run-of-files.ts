@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { UserError } from "../errors.ts";
 import { refuseOtherData } from "../preparation/data-fingerprint-node.ts";
 import {
   type PreparedFiles,
@@ -6,12 +7,11 @@ import {
   prepareFromFiles,
 } from "../preparation/prepare-from-files-node.ts";
 import type { DataSource, RunConfig } from "../preparation/run-options-node.ts";
+import type { TaskKind } from "../tasks/task-kind.ts";
 import { type FoundCheckpoint, findCheckpoint } from "./checkpoint-folder.ts";
 import { type Machine, machineNote, thisMachine } from "./machine.ts";
-import { refuseUnlessTexts } from "./many-machines/shard.ts";
 import { savedRun } from "./saved-run.ts";
 
-/** A run of this machine's files with the folder that it writes, ready to train. */
 export interface RunOfFiles extends PreparedFiles {
   /** Absolute path of the run folder. A default name that is taken gets a number when the folder is made. */
   directory: string;
@@ -23,7 +23,6 @@ export interface RunOfFiles extends PreparedFiles {
 /**
  * Prepares a run that writes a run folder: a new run, or one that resumes from its newest checkpoint. Writes nothing.
  * @param given keys of `aflora train`'s config file
- * @throws UserError if an option, the data, the model, the device or the run to resume cannot be used
  */
 export async function prepareRunOfFiles(
   given: Readonly<Record<string, unknown>>,
@@ -33,7 +32,6 @@ export async function prepareRunOfFiles(
     ...options
   }: Omit<PrepareFilesOptions, "saved" | "checkKind"> & {
     resume?: boolean | undefined;
-    /** Whether workers compute the run's steps. */
     isShared?: boolean | undefined;
   } = {},
 ): Promise<RunOfFiles> {
@@ -65,12 +63,16 @@ async function checkpointOf({
   return findCheckpoint(directory, stepsRecorded);
 }
 
+/** @throws UserError if a kind of task reads something other than texts, which messages to workers cannot hold */
+function refuseUnlessTexts({ reads }: Pick<TaskKind, "reads">): void {
+  if (reads) throw new UserError(`a run on many machines trains on texts; leave --queue out to train on ${reads}`);
+}
+
 function directoryOf({ source, method, run }: RunConfig): string {
   const time = new Date().toISOString().slice(0, 19).replace(/:/g, "").replace("T", "-");
   return resolve(run.output ?? join("runs", `${subjectOf(source).replace(/^.*[/\\]/, "")}-${method.name}-${time}`));
 }
 
-/** The name of a run's data, with which the name of its folder begins. */
 function subjectOf(source: DataSource): string {
   if ("task" in source) return source.task;
   if ("train" in source) return source.train.replace(/\.\w+$/, "");

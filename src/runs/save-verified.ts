@@ -6,7 +6,6 @@ import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { TaskData } from "../tasks/example.ts";
 
-/** Number of texts on which a saved adapter is compared with the one in memory. */
 const VERIFIED_EXAMPLES = 16;
 
 /** Writes an adapter, reads it back, and checks that its logits equal those of the parameters in memory, to the bit. */

@@ -18,12 +18,6 @@ export async function savedRun(
   const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
   if (result)
     throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`, { code: "invalid-run" });
-  if (config.removed) {
-    const named = Object.entries(config.removed).map(([option, value]) => `${option} ${value}`);
-    throw new UserError(
-      `the run in ${given.output} was trained with ${named.join(" and ")}, which this version does not have; resume it with the version that began it, or start a new run`,
-    );
-  }
   const saved = flatOptions(withAbsolutePaths(config));
   const asked = Object.entries(given).filter(([, value]) => value !== undefined);
   const again = resolveConfig({ ...saved, ...Object.fromEntries(asked), method: saved.method });

@@ -3,10 +3,7 @@ import { UserError } from "../errors.ts";
 import { writeFailure } from "../files/atomic-file-node.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 
-/**
- * Creates an empty file for data that exceeds training's memory. Only this process reads it.
- * @throws UserError if the disk is full or the file cannot be written; its writes throw the same
- */
+/** Creates an empty file for data that exceeds training's memory. Only this process reads it. */
 export async function openSpillFile(path: string): Promise<SpillFile> {
   const file = await open(path, "w+").catch((error: unknown) => {
     throw writeFailure(path, error);

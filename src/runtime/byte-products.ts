@@ -5,7 +5,6 @@ import { asFloat32, float32, type Tensor, type Tensors } from "../graph/tensor.t
 
 const [ROWS, WIDTH, OUTPUTS] = [8, 64, 16];
 
-/** A compiled graph. */
 interface Compiled {
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
@@ -14,7 +13,6 @@ interface Compiled {
 /**
  * Whether products of signed bytes saturate: x86 processors without VNNI add pairs of products in 16 bits. Tests it
  * with the largest bytes, whose sums are known.
- * @param compile compiles a graph with signed products for the target
  */
 export async function saturatesByteProducts(
   compile: (outputs: Record<string, Value>, weights: Tensors) => Promise<Compiled>,
@@ -39,5 +37,4 @@ export async function saturatesByteProducts(
   }
 }
 
-/** Whether sums of `WIDTH` ones are smaller than that. */
 export const areSaturated = (sums: Float32Array): boolean => sums.some((sum) => Math.abs(sum - WIDTH) > WIDTH / 100);

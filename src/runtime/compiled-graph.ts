@@ -1,18 +1,16 @@
 import type { InferenceSession, Tensor as OnnxTensor, TensorConstructor } from "onnxruntime-common";
 import { UserError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { type DataType, sizeOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
+import { type DataType, elementsOf, type Tensor, type TensorData, type Tensors } from "../graph/tensor.ts";
 import type { Device } from "./device.ts";
 
 /** A tensor in ONNX Runtime's memory: the output of one run, as an input of another. */
 export class KeptTensor {
   /** @internal */
-  readonly value: OnnxTensor;
-
-  /** @internal */
-  constructor(value: OnnxTensor) {
-    this.value = value;
-  }
+  constructor(
+    /** @internal */
+    readonly value: OnnxTensor,
+  ) {}
 
   get shape(): readonly number[] {
     return this.value.dims;
@@ -35,8 +33,6 @@ export class KeptTensor {
 export class CompiledGraph {
   /** Seconds spent on encoding the graph and building the session. */
   readonly compileSeconds: number;
-  readonly #session: InferenceSession;
-  readonly #Tensor: TensorConstructor;
   readonly #device: Device;
   readonly #writesInPlace: boolean;
   readonly #outputs: Readonly<Record<string, Value>>;
@@ -47,8 +43,8 @@ export class CompiledGraph {
   readonly #onnxTensors = new WeakMap<Tensor, OnnxTensor>();
 
   constructor(
-    session: InferenceSession,
-    Tensor: TensorConstructor,
+    private readonly session: InferenceSession,
+    private readonly Tensor: TensorConstructor,
     {
       device,
       outputs,
@@ -65,8 +61,6 @@ export class CompiledGraph {
       compileSeconds: number;
     },
   ) {
-    this.#session = session;
-    this.#Tensor = Tensor;
     this.#device = device;
     this.#writesInPlace = writesInPlace;
     this.#outputs = outputs;
@@ -133,7 +127,7 @@ export class CompiledGraph {
     }
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await this.#session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
+      results = await this.session.run(feeds, into ? this.#fetches(into) : Object.keys(this.#outputs));
     } catch (error) {
       if (!this.#device.lost?.test(reason(error))) throw error;
       throw new UserError(
@@ -155,19 +149,19 @@ export class CompiledGraph {
   }
 
   #tensorFor(value: Value, tensor: Tensor): OnnxTensor {
-    const known = this.#onnxTensors.get(tensor) ?? makeTensor(this.#Tensor, value, tensor);
+    const known = this.#onnxTensors.get(tensor) ?? makeTensor(this.Tensor, value, tensor);
     this.#onnxTensors.set(tensor, known);
     return known;
   }
 
   /** Frees the session. The process must not exit earlier. */
   async release(): Promise<void> {
-    await this.#session.release();
+    await this.session.release();
   }
 
   /** Ends profiling and writes the profile requested at compilation. */
   endProfiling(): void {
-    this.#session.endProfiling();
+    this.session.endProfiling();
   }
 }
 
@@ -176,7 +170,7 @@ function makeTensor(Tensor: TensorConstructor, value: Value, { dtype, shape, dat
     value.dtype === dtype &&
     value.shape.length === shape.length &&
     value.shape.every((d, i) => typeof d === "string" || d === shape[i]);
-  if (!expected || data.length !== sizeOf(shape)) {
+  if (!expected || data.length !== elementsOf(shape)) {
     throw new Error(
       `"${value.label}" must be ${value.dtype} [${value.shape.join(", ")}], not ${data.length} numbers of ${dtype} as [${shape.join(", ")}]`,
     );

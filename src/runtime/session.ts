@@ -4,7 +4,7 @@ import { Graph, liveLeaves, type Value } from "../graph/graph.ts";
 import { onnxModel } from "../graph/onnx.ts";
 import { modelBytes, type OnnxModel } from "../graph/onnx-model.ts";
 import { add } from "../graph/ops.ts";
-import { ELEMENT_SIZE, float32, sizeOf, type Tensors } from "../graph/tensor.ts";
+import { ELEMENT_SIZE, elementsOf, float32, type Tensors } from "../graph/tensor.ts";
 import { saturatesByteProducts } from "./byte-products.ts";
 import { CompiledGraph, reason, weightOf } from "./compiled-graph.ts";
 import type { Device } from "./device.ts";
@@ -88,7 +88,10 @@ export class Runtime {
     const leaves = liveLeaves(Object.values(outputs));
     const weightsFor = (chosen: typeof leaves) => weightsOf(chosen, weights);
     const frozen = weightsFor(leaves.filter(({ leaf }) => leaf!.kind === "frozen"));
-    const size = [...frozen.values()].reduce((sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * sizeOf(shape), 0);
+    const size = [...frozen.values()].reduce(
+      (sum, { dtype, shape }) => sum + ELEMENT_SIZE[dtype] * elementsOf(shape),
+      0,
+    );
     const packed = answers ? this.#packs : undefined;
     const fixed = weightsFor(leaves.filter(({ leaf }) => constants.has(leaf!.name)));
     const embedded = new Map([...(embeds !== undefined || packed ? frozen : []), ...fixed]);

@@ -1,14 +1,9 @@
 /** A computation that pauses every few milliseconds, so that its caller can do other work. */
 export type Sliced<Found> = Generator<void, Found>;
 
-/** Milliseconds of computation between two pauses. */
 const SLICE = 20;
 
-/**
- * Runs a computation in slices, between which timers, signals and other requests run.
- * @param ended called after each slice: whether the result is no longer needed
- * @returns undefined if the result is no longer needed
- */
+/** Runs a computation in slices, between which timers, signals and other requests run. */
 export async function inSlices<Found>(
   computing: Sliced<Found>,
   ended: () => boolean = () => false,
@@ -24,7 +19,6 @@ export async function inSlices<Found>(
   }
 }
 
-/** Runs a computation without pauses. */
 export function atOnce<Found>(computing: Sliced<Found>): Found {
   for (;;) {
     const { done, value } = computing.next();

@@ -1,31 +1,23 @@
-/** Longest time, in milliseconds, for which a computation keeps the event loop to itself. */
 const LONGEST = 50;
-/** Items that are sorted, and numbers that are read, without giving way. */
 const RUN = 2 ** 13;
 const NUMBERS = 2 ** 17;
 
 /** Makes a long computation give way to the event loop, and ends it when a signal aborts. */
 export class Turns {
-  readonly #signal: AbortSignal | undefined;
   #since = performance.now();
 
-  constructor(signal?: AbortSignal) {
-    this.#signal = signal;
-  }
+  constructor(private readonly signal?: AbortSignal) {}
 
-  /**
-   * Lets other events run if none could for 50 ms.
-   * @throws the signal's reason
-   */
+  /** Lets other events run if none could for 50 ms. */
   async give(): Promise<void> {
     if (performance.now() - this.#since >= LONGEST) {
       await new Promise((resolve) => setTimeout(resolve));
       this.#since = performance.now();
     }
-    this.#signal?.throwIfAborted();
+    this.signal?.throwIfAborted();
   }
 
-  /** Calls `use` with 0 to `count - 1`. @param numbers number of values that each call reads @throws the signal's reason */
+  /** Calls `use` with 0 to `count - 1`. */
   async each(count: number, numbers: number, use: (index: number) => void): Promise<void> {
     const size = Math.ceil(NUMBERS / numbers);
     for (let start = 0; start < count; start += size) {
@@ -35,7 +27,6 @@ export class Turns {
     }
   }
 
-  /** Returns what `use` returns for each item. @throws the signal's reason */
   async map<Item, Result>(items: Iterable<Item>, use: (item: Item) => Result): Promise<Result[]> {
     const results: Result[] = [];
     for (const item of items) {
@@ -45,7 +36,7 @@ export class Turns {
     return results;
   }
 
-  /** Returns the items in ascending order: sorted runs, merged in pairs. @throws the signal's reason */
+  /** Returns the items in ascending order: sorted runs, merged in pairs. */
   async sort(items: Int32Array, compare: (a: number, b: number) => number): Promise<Int32Array> {
     let [from, to] = [items.slice(), new Int32Array(items.length)];
     for (let start = 0; start < from.length; start += RUN) {

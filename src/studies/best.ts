@@ -1,6 +1,5 @@
 import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
 
-/** Whether the highest or the lowest value of a metric is the best. */
 export function bestIs(metric: string): "highest" | "lowest" {
   return lowerIsBetter(metric) ? "lowest" : "highest";
 }

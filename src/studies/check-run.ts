@@ -13,14 +13,12 @@ import type { TaskData } from "../tasks/example.ts";
 import { runLength } from "../training/batches/batch-order.ts";
 import { AsyncMemo } from "./async-memo.ts";
 
-/** Checks runs before they start, from their options only. Caches the descriptions of models. */
 export class RunChecker {
   readonly #models = new AsyncMemo<KnownModel>();
 
   /**
    * Checks the layers, ranks and schedules of a run, without loading weights.
    * @param examples number of training examples
-   * @throws UserError if the options cannot work
    */
   async check({ run, method }: RunConfig, examples: number): Promise<void> {
     const { description, trace } = await this.#modelOf(run);
@@ -34,7 +32,6 @@ export class RunChecker {
     runSchedule(method, { model, settings: run }, runLength(run, examples));
   }
 
-  /** Resolves a run's options. Defaults depend on its examples and model. */
   async resolve(given: Readonly<Record<string, unknown>>, task: TaskData): Promise<RunConfig> {
     const { description, pooling } = await this.#modelOf(resolveConfig(given).run);
     return resolveFor(given, task, { ...description, pooling });

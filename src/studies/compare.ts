@@ -5,7 +5,6 @@ import { learningRates } from "./search/learning-rates.ts";
 import type { Study } from "./study.ts";
 import { parseStudy } from "./study-file.ts";
 
-/** Options of a comparison. */
 export interface ComparisonOptions {
   methods: readonly string[];
   /** Published tasks; undefined if `options` name the user's data. */
@@ -18,7 +17,6 @@ export interface ComparisonOptions {
   /** As in a study, but 0 by default, as in published tables. */
   holdOut?: number | undefined;
   metric?: string | undefined;
-  /** As in a study. */
   generate?: number | undefined;
   /** Options of all runs, and options of methods, which apply to the methods that have them. */
   options: Readonly<Record<string, unknown>>;

@@ -12,17 +12,14 @@ import type { ShardTimes } from "./workers-estimate.ts";
 
 /** Measured times of a few steps of a run on this machine, in seconds. */
 export interface Timing {
-  /** Name of the run's method. */
   method: string;
   /** Time until training begins: reading data and model, compiling the step and the evaluation. */
   start: number;
   step: number;
-  /** Time to evaluate one example. */
   evaluated: number;
   memory: RunMemory;
   /** Expected mean time of the run's steps as a share of `step`, if blocks leave training evenly. */
   workLeft: number;
-  /** Length of the whole run. */
   length: {
     /** A fraction if the run's length is given in steps. */
     epochs: number;
@@ -39,7 +36,6 @@ export interface Timing {
 /** Maximum number of timed steps, and the seconds after which timing stops early. */
 const STEPS = 6;
 const ENOUGH = 15;
-/** Number of evaluated validation examples. */
 const EVALUATED = 128;
 /** Approximate share of a step that a forward pass takes. Used if no evaluation was timed. */
 const FORWARD = 1 / 3;
@@ -100,7 +96,6 @@ export async function timeRun(
   }
 }
 
-/** Seconds of each step, and the times at which the last step and each evaluation ended. */
 async function timeSteps(
   events: AsyncIterable<TrainingEvent>,
   shards: ShardTimes | undefined,
@@ -134,7 +129,6 @@ function lengthOf(task: TaskData, settings: FineTuningSettings): Omit<Timing["le
   };
 }
 
-/** All steps but the first, unless there is only one. */
 export const warm = <Each>(steps: readonly Each[]): readonly Each[] => steps.slice(steps.length > 1 ? 1 : 0);
 
 /** Examples for a few steps and a short evaluation, in a run that is as long as the whole one. */
@@ -161,7 +155,6 @@ function sampleOf(task: TaskData, settings: FineTuningSettings): SampledRun {
   };
 }
 
-/** At most `count` of the examples, evenly spread. */
 function spread(examples: List<Example>, count: number): Example[] {
   const stride = Math.max(1, examples.length / count);
   const indices = Array.from({ length: Math.min(count, examples.length) }, (_, i) => Math.floor(i * stride));

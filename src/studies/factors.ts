@@ -7,7 +7,6 @@ import { METHODS } from "../methods/methods.ts";
 import { MAY_DIFFER, optionOfRun, runOptions } from "../preparation/run-options-node.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
 
-/** A value of an option, as in YAML. */
 export type Value = string | number | boolean | readonly (string | number)[];
 
 /** One value of a factor: its label, and the options that it sets. */
@@ -16,12 +15,10 @@ export interface Level {
   options: Readonly<Record<string, Value>>;
 }
 
-/** A factor that a study varies. */
 export interface Factor {
   name: string;
   /** Levels of a grid; undefined for a range without `steps`, whose values can only be drawn. */
   levels: readonly Level[] | undefined;
-  /** @param options the options chosen so far */
   draw(random: RandomGenerator, options: Readonly<Record<string, unknown>>): Level;
   /** The factor applies only if these options have one of these values. */
   when: Readonly<Record<string, readonly Value[]>>;
@@ -42,14 +39,12 @@ const chosen = z.strictObject({
   when: condition,
 });
 
-/** Options that a study sets itself, and the alternatives for the user. */
 const SET_BY_STUDY: Readonly<Record<string, string>> = {
   seed: "give seeds instead",
   validationSplit: "give holdOut instead",
   validation: "it is the same for all trials; give it among the options",
 };
 
-/** Names of all options of runs, methods and kinds of task. */
 export const optionNames = (): string[] => [
   ...new Set([...Object.keys(runOptions.shape), ...TASK_KINDS.optionNames, ...METHODS.optionNames]),
 ];
@@ -57,7 +52,6 @@ export const optionNames = (): string[] => [
 /**
  * Parses a factor: `name: [values]`, `name: {values, when}`, `name: {from, to, scale, steps, when}`, or
  * `name: {choices: {label: options}, when}` for options that change together.
- * @throws UserError if no option has the name, a list or range is empty, or the form is unknown
  */
 export function parseFactor(name: string, given: unknown): Factor {
   const where = `factor "${name}"`;
@@ -123,13 +117,10 @@ function fromRange(name: string, { from, to, scale, steps }: Ends, when: Factor[
   };
 }
 
-/** The level for one value of an option. */
 export const levelOf = (name: string, given: Value): Level => ({ label: shown(given), options: { [name]: given } });
 
-/** Text of a value in tables. */
 export const shown = (given: unknown): string => (typeof given === "string" ? given : JSON.stringify(given));
 
-/** Whether an option takes integers only. */
 function isWhole(name: string): boolean {
   const schema = METHODS.schemaOf(name) ?? optionOfRun(name);
   return schema !== undefined && z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }).type === "integer";
@@ -179,17 +170,13 @@ export interface Choice {
   options: Readonly<Record<string, unknown>>;
 }
 
-/** Whether a factor applies, given the options chosen so far. */
 function takesPart({ when }: Factor, options: Readonly<Record<string, unknown>>): boolean {
   return Object.entries(when).every(([name, allowed]) =>
     allowed.some((each) => JSON.stringify(each) === JSON.stringify(options[name])),
   );
 }
 
-/**
- * All combinations of the factors' levels; the last factor changes first.
- * @throws UserError if a factor applies to no combination, or conditions are circular
- */
+/** All combinations of the factors' levels; the last factor changes first. */
 export function gridOf(factors: readonly Factor[], options: Readonly<Record<string, unknown>>): Choice[] {
   let choices: Choice[] = [{ values: {}, options }];
   for (const factor of conditionedLast(factors)) {
@@ -205,11 +192,7 @@ export function gridOf(factors: readonly Factor[], options: Readonly<Record<stri
   return choices;
 }
 
-/**
- * Checks that each factor applies to some configuration.
- * @param remedy advice if a factor's condition never holds
- * @throws UserError if a factor applies to none of the configurations
- */
+/** Checks that each factor applies to some configuration. @param remedy advice if a factor's condition never holds */
 export function checkAllTakePart(
   factors: readonly Factor[],
   choices: readonly Choice[],
@@ -223,7 +206,6 @@ export function checkAllTakePart(
   );
 }
 
-/** Draws a value for every factor. */
 export function drawChoice(
   factors: readonly Factor[],
   options: Readonly<Record<string, unknown>>,

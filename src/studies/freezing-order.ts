@@ -5,7 +5,6 @@ import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
 /** Order in which a setting's matrices froze, and how far its seeds agree. */
 export interface FreezingOrder {
   label: string;
-  /** Number of trials whose matrices froze. */
   runs: number;
   /** Spearman's rank correlation of the order between every two seeds; undefined for one seed. */
   betweenSeeds?: Spread;
@@ -13,13 +12,11 @@ export interface FreezingOrder {
   kinds: { kind: string; place: Spread }[];
 }
 
-/** Agreement of two settings' orders, by the matrices' mean places over seeds. */
 export interface OrderAgreement {
   labels: readonly [string, string];
   correlation: number;
 }
 
-/** Compares freezing orders over seeds, and over settings with the same matrices. */
 export function freezingOrders(trials: readonly ScoredTrial[]): {
   orders: FreezingOrder[];
   agreements: OrderAgreement[];

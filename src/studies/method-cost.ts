@@ -3,19 +3,20 @@ import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../archi
 import { UserError } from "../errors.ts";
 import { countFlops, type Flops } from "../graph/flops.ts";
 import { Graph } from "../graph/graph.ts";
+import { planMemory } from "../graph/memory.ts";
 import { gemm } from "../graph/ops.ts";
+import { elementsOf } from "../graph/tensor.ts";
+import type { Encoding } from "../inputs/tokenizer.ts";
 import type { Adaptation, MethodDefinition } from "../methods/method.ts";
 import { crossEntropy } from "../tasks/losses/objective.ts";
 import { layOut } from "../training/batches/model-inputs.ts";
 import { type AdaptedModel, trainedByBlock, writeStep } from "../training/step-graph.ts";
 
-/** Cost of a method at one moment of training. */
 export interface MethodCost {
   /** `at the start`; `all frozen`: the end of a freezing schedule; or with the first blocks frozen, too. */
   when: "at the start" | "all frozen" | `${number} of ${number} blocks frozen`;
   /** Trainable parameters by module, without the head. Modules without any are left out. */
   modules: Record<string, number>;
-  /** Sum over the modules. */
   trainable: number;
   /** Floating-point operations of one training step per token: matrix products only; the base includes the head. */
   flops: Flops;
@@ -27,6 +28,8 @@ export interface MethodCosts {
   /** Assumed length of the sequence, or of both sequences of an encoder-decoder. Attention's share grows with it. */
   sequenceLength: number;
   costs: MethodCost[];
+  /** Trainable parameters on average over a run, by the planned curve of the freezing schedule; undefined if nothing freezes. */
+  average?: number;
   /** Forward operations per token of the adapted linear layers and of their adapters only. */
   adaptedLayers: { base: number; adapter: number };
 }
@@ -55,6 +58,9 @@ export function methodCosts(
   if (frozen.size > 0) {
     costs.push(costOf("all frozen", { ...model, trainable: left }, trace, sequenceLength));
   }
+  const [start, end] = costs.map(({ trainable }) => trainable);
+  const share = definition.leftOnAverage?.(options);
+  const average = share !== undefined && end !== undefined && Math.round(end + share * (start! - end));
   if (frozenBlocks > 0) {
     const trained = trainedByBlock(model);
     if (frozenBlocks > trained.length) {
@@ -67,14 +73,36 @@ export function methodCosts(
   }
   const ofHead = [...trace.weights.values()].filter(({ part }) => part === "head");
   return {
-    head: ofHead.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    head: ofHead.reduce((sum, { shape }) => sum + elementsOf(shape as readonly number[]), 0),
     sequenceLength,
     costs,
+    ...(average !== false && { average }),
     adaptedLayers: adaptedLayers(adaptation),
   };
 }
 
 function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace, sequence: number): MethodCost {
+  const { modules, trainable, at } = writtenStep(model, trace);
+  const { tokens, flops } = at(1, sequence);
+  for (const passes of Object.values(flops)) {
+    passes.forward /= tokens;
+    passes.backward /= tokens;
+  }
+  return { when, modules, trainable, flops };
+}
+
+/** A training step from a config alone. */
+export interface WrittenStep extends Pick<MethodCost, "modules" | "trainable"> {
+  /**
+   * Cost of one run over so many texts of so many tokens each.
+   * @param answer tokens of an encoder-decoder's answers (default: the same)
+   * @returns tokens of all texts, operations, and bytes of the step's values
+   */
+  at(texts: number, length: number, answer?: number): { tokens: number; flops: Flops; memory: number };
+}
+
+/** Writes a training step, and counts what it trains. */
+export function writtenStep(model: AdaptedModel, trace: ModelTrace): WrittenStep {
   const { adaptation, trainable = adaptation.trainable, frozenBlocks } = model;
   const backbone = adaptation.trainsBackbone
     ? [...trace.weights.values()].filter(
@@ -85,23 +113,30 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
   const modules: Record<string, number> = {};
   for (const { name, shape } of parameters) {
     const module = name.slice(0, name.lastIndexOf("."));
-    modules[module] = (modules[module] ?? 0) + sizeOf(shape);
+    modules[module] = (modules[module] ?? 0) + elementsOf(shape as readonly number[]);
   }
   const { outputs, streams } = writeStep(model, crossEntropy, { dropout: false });
-  const encoding = { inputIds: new Int32Array(sequence), tokenTypeIds: new Int32Array(sequence) };
-  // A language model predicts every token. Both texts of an encoder-decoder have the same length.
-  const rows = isPretrained(model.head ?? "sequence") && { rows: Int32Array.from(encoding.inputIds.keys()) };
-  const { sizes } = layOut(streams, [{ index: 0, encoding, decoder: encoding, ...rows }]);
-  const flops = countFlops(Object.values(outputs))(sizes);
-  const tokens = sequence * streams.length;
-  for (const passes of Object.values(flops)) {
-    passes.forward /= tokens;
-    passes.backward /= tokens;
-  }
-  return { when, modules, trainable: Object.values(modules).reduce((sum, count) => sum + count, 0), flops };
+  const values = Object.values(outputs);
+  const [flopsOf, memoryOf] = [countFlops(values), planMemory(values)];
+  return {
+    modules,
+    trainable: Object.values(modules).reduce((sum, count) => sum + count, 0),
+    at(texts, length, answer = length) {
+      const [encoding, decoder] = [length, answer].map((tokens) => ({
+        inputIds: new Int32Array(tokens),
+        tokenTypeIds: new Int32Array(tokens),
+      })) as [Encoding, Encoding];
+      const answers = streams.length > 1;
+      // A language model predicts every token.
+      const { inputIds } = answers ? decoder : encoding;
+      const rows = isPretrained(model.head ?? "sequence") && { rows: Int32Array.from(inputIds.keys()) };
+      const examples = Array.from({ length: texts }, (_, index) => ({ index, encoding, decoder, ...rows }));
+      const { sizes } = layOut(streams, examples);
+      return { tokens: texts * (length + (answers ? answer : 0)), flops: flopsOf(sizes), memory: memoryOf(sizes) };
+    },
+  };
 }
 
-/** Writes each adapted layer once, and counts the operations of one token. */
 function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts["adaptedLayers"] {
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
   const total = { base: 0, adapter: 0 };
@@ -119,6 +154,3 @@ function adaptedLayers({ modules, parameters, adapt }: Adaptation): MethodCosts[
   }
   return total;
 }
-
-const sizeOf = (shape: readonly (number | string)[]): number =>
-  (shape as readonly number[]).reduce((product, dimension) => product * dimension, 1);

@@ -8,22 +8,16 @@ export interface SettingCosts {
   setting: string;
   /** Trainable parameters, averaged over training, without the head. */
   trainable?: Spread | undefined;
-  /** Wall-clock seconds of training. */
   seconds?: Spread | undefined;
-  /** Seconds of the median step. */
   secondsPerStep?: Spread | undefined;
-  /** Floating-point operations of training. */
   flops?: Spread | undefined;
-  /** Maximum over all trials, in bytes. */
   peakMemory?: number | undefined;
 }
 
 const COSTS = ["trainable", "seconds", "secondsPerStep", "flops"] as const;
 
-/** Means over tasks. */
 export type Costs = Record<(typeof COSTS)[number], number>;
 
-/** One setting over all tasks. */
 export interface SettingOverTasks {
   setting: string;
   /** Mean of the tasks' scores; undefined if a task is missing, or if tasks disagree on whether high is better. */
@@ -40,11 +34,9 @@ export interface OverTasks {
   rows: SettingOverTasks[];
   /** Tasks that all settings finished. Costs are averaged over them. */
   sharedTasks: string[];
-  /** Setting that relative costs refer to. */
   reference?: string | undefined;
 }
 
-/** Averages scores and costs over tasks, one row per setting. */
 export function overTasks(
   tasks: readonly { task: string; rows: readonly SettingCosts[] }[],
   trials: readonly ScoredTrial[],

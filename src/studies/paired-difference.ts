@@ -71,7 +71,6 @@ export async function pairedDifference(
   };
 }
 
-/** Units that a resample draws, and the score of a draw. */
 interface Units {
   count: number;
   scoreOf(drawn: readonly number[]): number;

@@ -5,7 +5,6 @@ import { readJsonFile } from "../files/json-file-node.ts";
 import { type RunEvaluation, SAME_ANSWER } from "../runs/evaluate-run.ts";
 import { mean } from "./statistics.ts";
 
-/** Measurements after a trial's training. */
 export interface Reported {
   /** Scores on the data's own validation examples, or on those of a file, which had no part in any choice (default: the run's). */
   ownSplits?: true | undefined;
@@ -18,7 +17,6 @@ export interface Reported {
 export const isApart = (reported: Reported | undefined): boolean =>
   reported?.ownSplits === true || reported?.validation !== undefined;
 
-/** File in a trial's folder with the measurements after training. */
 export const REPORTED = "reported.json";
 
 const byMetric = z
@@ -30,9 +28,7 @@ const byMetric = z
 const scores = z.object({
   /** Metrics by Hugging Face's names. NaN is written as null and left out. */
   metrics: byMetric,
-  /** Standard errors of the metrics, estimated from the number of examples. */
   errors: byMetric.optional(),
-  /** Scores of the best constant answer. */
   sameAnswer: byMetric.optional(),
   /** Number of requested answers. Their scores are among the metrics. */
   generate: z.int().positive().optional(),
@@ -40,10 +36,6 @@ const scores = z.object({
 
 export type ReportedScores = z.output<typeof scores>;
 
-/** Format of earlier versions: only the metrics. */
-const metricsAlone = byMetric.transform((metrics): ReportedScores => ({ metrics }));
-
-/** Means over the evaluations of a trial's splits. */
 export function reportedScoresOf(splits: readonly RunEvaluation[], { generate }: Reported = {}): ReportedScores {
   const means = (of: readonly (Record<string, number> | undefined)[]): Record<string, number> | undefined =>
     of[0] && Object.fromEntries(Object.keys(of[0]).map((metric) => [metric, mean(of.map((each) => each![metric]!))]));
@@ -60,12 +52,11 @@ export function reportedScoresOf(splits: readonly RunEvaluation[], { generate }:
   };
 }
 
-/** Reads the scores in a trial's folder; undefined if it has none. @throws UserError if the file is damaged */
 export async function readReportedScores(directory: string): Promise<ReportedScores | undefined> {
   const path = join(directory, REPORTED);
   const value = await readJsonFile(path);
   if (value === undefined) return undefined;
-  const parsed = z.union([scores, metricsAlone]).safeParse(value);
+  const parsed = scores.safeParse(value);
   if (!parsed.success) throw new UserError(`${path} is damaged; remove it, and the same command makes it again`);
   return parsed.data;
 }

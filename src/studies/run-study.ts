@@ -24,17 +24,13 @@ import type {
 import { trialFolder } from "./study-plan.ts";
 import { identifyingOptions, type TrialIdentity } from "./trial-identity.ts";
 
-/** Next step of a trial. */
 export interface TrialJob {
   trial: Trial;
-  /** Label of its configuration. */
   label: string;
   directory: string;
-  /** Options of the run, including its folder. */
   config: Readonly<Record<string, unknown>>;
   /** Resume the run in the folder. Otherwise, an old attempt is replaced. */
   resume: boolean;
-  /** Pause after this epoch. */
   stopAfter?: number | undefined;
   until?: TimeLimit | undefined;
   /** Whether to train a model that learned from few rows once more on all of them. */
@@ -54,10 +50,8 @@ const timeSchema = z.object({ seconds: z.number() });
 export interface StudyProgress {
   /** Called before a trial starts or resumes. `total` counts all trials to run, as far as known. */
   onTrial?(trial: Trial, label: string, count: number, total: number): void;
-  /** Called when a trial has ended or paused. */
   onEnd?(trial: Trial, label: string): void;
   onFailure?(directory: string, reason: string): void;
-  /** Receives notes of the search. */
   onNote?(note: string): void;
 }
 
@@ -117,10 +111,8 @@ export async function readStudy(plan: StudyPlan, output: string): Promise<StudyO
   return { trials, interrupted: false };
 }
 
-/** Value of `format` in the `study.json` of a study's folder. */
 export const STUDY_FORMAT = "aflora-study";
 
-/** @throws UserError if the folder is not empty and holds no study */
 async function refuseOtherFolder(output: string): Promise<void> {
   const names = await readdir(output).catch((): string[] => []);
   if (names.length === 0) return;
@@ -163,15 +155,14 @@ async function eachOf<T>(items: readonly T[], parallel: number, act: (item: T) =
 class StudyState implements SearchResults {
   readonly failed = new Map<string, string>();
   readonly #pruned = new Set<Configuration>();
-  readonly #plan: StudyPlan;
-  readonly #output: string;
   /** Configurations of the plan, and those that the search added, which replace others of the same name. */
   readonly #configurations = new Map<string, Configuration>();
   #last: Round | undefined;
 
-  constructor(plan: StudyPlan, output: string) {
-    this.#plan = plan;
-    this.#output = output;
+  constructor(
+    private readonly plan: StudyPlan,
+    private readonly output: string,
+  ) {
     this.#add(plan.configurations);
   }
 
@@ -193,12 +184,11 @@ class StudyState implements SearchResults {
     this.#add(round.configurations);
   }
 
-  /** Outcomes of a configuration's trials, read from their folders. */
   outcomesOf(configuration: Configuration): Promise<TrialOutcome[]> {
     const pruned = this.#pruned.has(configuration);
     return Promise.all(
       configuration.trials.map(async (trial) => {
-        const directory = trialFolder(this.#output, trial);
+        const directory = trialFolder(this.output, trial);
         const read = await readTrial(trial, directory, { failed: this.failed.get(trial.id), pruned });
         return { trial, configuration, directory, ...read };
       }),
@@ -206,7 +196,7 @@ class StudyState implements SearchResults {
   }
 
   async ranked(configurations: readonly Configuration[], epochs?: number): Promise<Configuration[]> {
-    const { study } = this.#plan;
+    const { study } = this.plan;
     const scored = await Promise.all(
       configurations.map(async (configuration) => {
         const outcomes = await this.outcomesOf(configuration);
@@ -273,19 +263,16 @@ function isScored(found: ReportedScores | undefined, { reported: asked }: Trial)
   return found !== undefined && (asked.generate === undefined || found.generate === asked.generate);
 }
 
-/** Whether a trial has finished, or has reached its pause. */
 async function isDone(trial: Trial, directory: string, stopAfter: number | undefined): Promise<boolean> {
   const { status, epochs } = await readTrial(trial, directory, { pruned: false });
   return status === "finished" || (stopAfter !== undefined && epochs >= stopAfter);
 }
 
-/** Comparator that puts the best scores first. */
 export function orderOf({ direction }: Pick<Study, "direction">, metric: string): (a: number, b: number) => number {
   if (direction === undefined) return byScore(metric);
   return direction === "lowest" ? (a, b) => a - b : (a, b) => b - a;
 }
 
-/** A trial's score on the examples for choosing, its metric, and the loss there. */
 export interface HeldOutScore {
   metric: string;
   score: number;

@@ -7,24 +7,20 @@ import { isApart } from "./reported-scores.ts";
 import { grouped } from "./statistics.ts";
 import type { StudyOutcome, StudyPlan, TrialOutcome } from "./study.ts";
 
-/** A trial of a study, or a separate run, for tables and pages. */
 export interface ScoredTrial extends Pick<TrialOutcome, "status" | "reason" | "epochs" | "directory" | "reported"> {
   /** Name of its data. Scores of one name are comparable. */
   task: string;
   /** Name of its setting. Trials of one setting and task differ only in their seed. */
   setting: string;
-  /** The setting's levels of the varied factors. */
   values: Values;
   method: string;
   rank: number | undefined;
   /** Purpose of a trial that is not one of those that the study compares. */
   stage?: string | undefined;
-  /** Values that a search chose for it. */
   found?: Values | undefined;
   seed: number;
   /** Whether reported scores are on data that had no part in any choice. */
   apart: boolean;
-  /** Undefined if the trial has not begun. */
   records?: RunRecords | undefined;
 }
 
@@ -42,10 +38,8 @@ export function scoresOf({
   return Object.fromEntries(Object.entries(all).flatMap(([name, value]) => (value === null ? [] : [[name, value]])));
 }
 
-/** Options that define the data of a run. */
 const DATA = ["task", "data", "train", "validation", "validationSplit", "dataset", "datasetConfig"];
 
-/** Trials of a study with their scores. */
 export function trialsOfStudy({ study }: StudyPlan, { trials }: StudyOutcome): ScoredTrial[] {
   const tasks = named(trials.map(({ configuration: { source } }) => [sourceName(source), JSON.stringify(source)]));
   const told = study.factors.filter((factor) => isToldByData(factor, trials, tasks)).map(({ name }) => name);

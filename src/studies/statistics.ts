@@ -9,7 +9,6 @@ export function deviation(values: readonly number[]): number {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1));
 }
 
-/** The middle value, or the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
@@ -22,7 +21,6 @@ export interface Spread {
   count: number;
 }
 
-/** Spread of at least one value. */
 export function spreadOf(values: readonly number[]): Spread {
   return {
     mean: mean(values),

@@ -5,18 +5,15 @@ import { secondsOf, type Timing, timeRun } from "./estimate.ts";
 import { mean } from "./statistics.ts";
 import type { Configuration, StudyPlan } from "./study.ts";
 
-/** Estimated cost of a study on this machine, one trial after another. */
 export interface StudyEstimate {
   seconds: number;
   /** Maximum memory of a trial's process, in bytes. */
   memory: number;
-  /** Seconds of one complete trial of each configuration. */
   trials: { label: string; seconds: number }[];
   /** Number of timed configurations. Others get the time of the nearest timed one. */
   timed: number;
 }
 
-/** Whether an option does not change the cost of a training step, as its schema declares. */
 const keepsStepCost = (option: string): boolean =>
   (optionOfRun(option) ?? METHODS.schemaOf(option))?.meta()?.sameStepCost === true;
 
@@ -26,7 +23,6 @@ const MOST_TIMED = 24;
 /** Seconds to start Node and load aflora, measured when this module loads, before other work. */
 const PROCESS_START = Math.min(process.uptime(), 5);
 
-/** Times a few steps of each kind of trial in a study. */
 export async function estimateStudy(
   plan: StudyPlan,
   onTiming: (label: string) => void = () => {},
@@ -66,7 +62,6 @@ function kindOf({ trials }: Configuration): string {
   return JSON.stringify(Object.entries(trials[0]!.config).filter(([key]) => !keepsStepCost(key)));
 }
 
-/** The timed configuration that shares most options. */
 function nearest(
   { trials }: Configuration,
   timed: readonly { timing: Timing; configuration: Configuration }[],

@@ -22,9 +22,23 @@ const studySchema = z.object({
   direction: z.enum(["highest", "lowest"]).optional(),
   holdOut: z.number().min(0).lt(1).default(0.2),
   generate: z.int().min(1).optional(),
+  estimate: z
+    .strictObject({
+      model: z.string().min(1),
+      data: z.record(
+        z.string(),
+        z.strictObject({
+          rows: z.int().positive(),
+          scored: z.int().min(0),
+          tokens: z.int().positive(),
+          answer: z.int().positive().optional(),
+        }),
+      ),
+      speeds: z.record(z.string(), z.number().positive()),
+    })
+    .optional(),
 });
 
-/** Keys of all search algorithms. */
 export const searchKeys = (): string[] => [
   ...new Set(SEARCH_ALGORITHMS.all.flatMap(({ options }) => Object.keys(options.shape))),
 ];
@@ -71,7 +85,6 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
   };
 }
 
-/** @throws UserError if there is no such search algorithm, or if it has no such key */
 function searchOf(name: string, study: Readonly<Record<string, unknown>>): Study["search"] {
   const algorithm = SEARCH_ALGORITHMS.find(name);
   const given = Object.fromEntries(Object.entries(study).filter(([key]) => searchKeys().includes(key)));

@@ -5,6 +5,7 @@ import { DEFAULT_METHODS, findMethod, METHODS } from "../methods/methods.ts";
 import { loadTask } from "../preparation/load-task-node.ts";
 import {
   optionOfRun,
+  presetNote,
   publishedOf,
   type RunConfig,
   resolveConfig,
@@ -23,7 +24,6 @@ import type { Configuration, Study, StudyPlan, Trial, Wanted } from "./study.ts"
 import { Identifier, trialId } from "./trial-identity.ts";
 import { holdingOut, optionsOfMethod } from "./trial-options.ts";
 
-/** Maximum number of broken configurations that an error explains. */
 const MAX_EXPLAINED = 12;
 
 /**
@@ -73,7 +73,6 @@ function refusal(failures: readonly string[], of: number): UserError {
   );
 }
 
-/** @throws UserError if an option belongs to no method of the study */
 function refuseForeign({ options, factors }: Study): void {
   // If all levels of a factor set the method, no trial uses the method among the options.
   const chosen = factors.some(
@@ -98,16 +97,13 @@ function refuseForeign({ options, factors }: Study): void {
   );
 }
 
-/** The data of one source. */
 interface Source {
   /** The data of a run with the first seed. */
   task: TaskData;
-  /** Number of the data's own validation examples. */
   ownValidation: number;
 }
 
 class Planner {
-  readonly #study: Study;
   readonly #checker = new RunChecker();
   readonly #identifier = new Identifier();
   readonly #sources = new AsyncMemo<Source>();
@@ -117,17 +113,14 @@ class Planner {
   /** Whether there is validation data on which no score can be reported. */
   #leavesOutValidation = false;
 
-  constructor(study: Study) {
-    this.#study = study;
-  }
+  constructor(private readonly study: Study) {}
 
   async resolve(given: Readonly<Record<string, unknown>>): Promise<RunConfig> {
     return this.#checker.resolve(given, (await this.#sourceOf(resolveConfig(given))).task);
   }
 
-  /** @throws UserError if its trials cannot work */
   async configuration({ values, options, stage, found, refit, ...wanted }: Wanted): Promise<Configuration> {
-    const { seeds = this.#study.seeds, holdOut = this.#study.holdOut } = wanted;
+    const { seeds = this.study.seeds, holdOut = this.study.holdOut } = wanted;
     const { preset, ...own } = optionsOfMethod(options);
     const given = { ...holdingOut(own, holdOut), seed: seeds[0]! };
     const { task, ownValidation } = await this.#sourceOf(resolveConfig(given));
@@ -176,7 +169,7 @@ class Planner {
     const method = findMethod(String(given.method));
     const published = publishedOf(given);
     if (published) {
-      this.#published.add(`${method.name}: settings of ${method.published!.source}`);
+      this.#published.add(`${method.name}: ${presetNote(given)}`);
       return given;
     }
     const { preset: _, ...others } = given;
@@ -192,7 +185,7 @@ class Planner {
     file: string | undefined,
     ownValidation: number,
   ): Reported | undefined {
-    const { generate } = this.#study;
+    const { generate } = this.study;
     // Only training computes rewards, which may come from a program.
     if (findTaskKind(kind).rollout) {
       if (holdOut > 0 && (file !== undefined || ownValidation > 0)) this.#leavesOutValidation = true;
@@ -208,14 +201,13 @@ class Planner {
     return Object.keys(reported).length > 0 ? reported : undefined;
   }
 
-  /** @throws UserError if answers should be scored, but no model generates any */
   #checkAnswers({ kind }: TaskData): void {
-    if (this.#study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).rollout)) return;
+    if (this.study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).rollout)) return;
     throw new UserError(`models of kind ${kind} write no answers to score; leave generate out`);
   }
 
   #checkMetric({ name, metrics }: TaskData): void {
-    const { metric } = this.#study;
+    const { metric } = this.study;
     if (metric === undefined || metrics.includes(metric)) return;
     const known = metrics.join(", ");
     throw new UserError(`task ${name} has no metric "${metric}"${didYouMean(metric, metrics)} (metrics: ${known})`);
@@ -225,7 +217,7 @@ class Planner {
     const why = this.#leavesOutValidation
       ? "Rewards are computed in training only, so validation data is left out"
       : "There is no other validation data";
-    return [howChosen(this.#study, configurations, why), ...this.#published, ...this.#rowNotes];
+    return [howChosen(this.study, configurations, why), ...this.#published, ...this.#rowNotes];
   }
 
   #sourceOf(config: RunConfig): Promise<Source> {
@@ -262,5 +254,4 @@ function howChosen({ holdOut }: Study, configurations: readonly Configuration[],
     : `Epochs and configurations are chosen on ${share}. ${why}: the chosen configurations are scored on the examples by which they were chosen, so their scores are too high.`;
 }
 
-/** Folder of a trial within that of its study. */
 export const trialFolder = (output: string, { id }: Pick<Trial, "id">): string => join(output, "trials", id);

@@ -7,9 +7,7 @@ import { type ScoredTrial, scoresOf } from "./scored-trial.ts";
 import { grouped, mean, type Spread, spreadOf } from "./statistics.ts";
 import type { Study, TrialOutcome } from "./study.ts";
 
-/** One trial, for tables. */
 export interface TrialRow {
-  /** Name of its folder. */
   id: string;
   task: string;
   setting: string;
@@ -21,17 +19,13 @@ export interface TrialRow {
   status: TrialOutcome["status"];
   reason?: string | undefined;
   epochs: number;
-  /** Metric for choosing. */
   metric?: string | undefined;
   /** Best score so far on the examples that choose the epoch. */
   heldOut?: number | undefined;
   /** Lowest loss on those examples, which decides between equal scores. */
   heldOutLoss?: number | undefined;
-  /** Reported metrics of the adapter, if the trial has finished. */
   scores: Readonly<Record<string, number>>;
-  /** Standard errors of the scores, estimated from the number of examples. */
   errors: Readonly<Record<string, number>>;
-  /** Scores of the best constant answer on the same examples. */
   sameAnswer: Readonly<Record<string, number>>;
   /** Trainable parameters without the head: mean over training, at the start and at the end. */
   trainable?: number | undefined;
@@ -54,11 +48,8 @@ export interface SettingRow extends SettingCosts {
   epochs: number;
   /** Score on the examples that choose the epoch. For unfinished settings, over the epochs so far. */
   heldOut?: Spread | undefined;
-  /** Mean of the lowest losses on those examples. */
   heldOutLoss?: number | undefined;
-  /** Scores by metric. */
   scores: Readonly<Record<string, Spread>>;
-  /** Score by the metric for choosing settings. */
   score?: Spread | undefined;
 }
 
@@ -68,16 +59,13 @@ export interface MainEffect {
   levels: { level: string; score: Spread; configurations: number }[];
 }
 
-/** Joint effect of two factors. */
 export interface Interaction {
   factors: readonly [string, string];
   cells: { levels: readonly [string, string]; score: Spread }[];
 }
 
-/** Results of a study on one task. */
 export interface TaskResults {
   task: string;
-  /** The data of its scores. */
   data: ScoredData;
   metric: string;
   direction: "highest" | "lowest";
@@ -92,7 +80,6 @@ export interface TaskResults {
    * between equal scores.
    */
   best?: string;
-  /** Settings with the same score. */
   ties: string[];
   /** The second-best setting, and how much the best one's score differs, by seed. */
   next?: { setting: string; difference: Spread | undefined };
@@ -115,7 +102,6 @@ export interface StudyResults {
 export type Asked = Pick<StudyResults, "title" | "about" | "notes"> &
   Partial<Pick<Study, "factors" | "metric" | "direction">>;
 
-/** Computes the results of a study's trials, or of other runs. */
 export function studyResults(asked: Asked, trials: readonly ScoredTrial[]): StudyResults {
   const { title, about, notes } = asked;
   const rows = trials.map((trial) => trialRow(trial, asked));
@@ -215,7 +201,6 @@ function taskResults(
 
 const countOf = (trials: SettingRow["trials"]): number => Object.values(trials).reduce((sum, count) => sum + count, 0);
 
-/** A finished trial with its score by the task's metric. */
 type Scored = TrialRow & { score: number };
 
 /** Factors with several levels among a task's trials. */

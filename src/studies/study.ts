@@ -8,9 +8,7 @@ import type { TrialIdentity } from "./trial-identity.ts";
 /** A question, and how to answer it with many runs. */
 export interface Study {
   title: string;
-  /** The study's question, in words. */
   about?: string | undefined;
-  /** Options of every trial. */
   options: Readonly<Record<string, unknown>>;
   factors: readonly Factor[];
   search: { algorithm: SearchAlgorithm; options: Readonly<Record<string, unknown>> };
@@ -26,13 +24,23 @@ export interface Study {
   holdOut: number;
   /** For language models: number of the scored examples to answer; the answers are scored. */
   generate?: number | undefined;
+  /** What `--estimate` computes hours and memory from, before anything is downloaded. */
+  estimate?: StudySizes | undefined;
 }
 
-/** An algorithm that searches what a study varies. */
+/** Sizes of a study's model and data, and speeds of machines. */
+export interface StudySizes {
+  /** Path of the model's config.json, from the study file. */
+  model: string;
+  /** By the data's name: rows to train on and to score, the mean number of tokens of a row, and of an encoder-decoder's answer. */
+  data: Readonly<Record<string, { rows: number; scored: number; tokens: number; answer?: number | undefined }>>;
+  /** GFLOP/s of a training step, by the machine's name. */
+  speeds: Readonly<Record<string, number>>;
+}
+
 export interface SearchAlgorithm<Options extends z.ZodObject = z.ZodObject> {
   /** Name in study files and for `--search`. */
   readonly name: string;
-  /** Summary in a few words. */
   summary: string;
   /** Keys for study files; each is a flag, too. */
   readonly options: Options;
@@ -52,11 +60,9 @@ export interface BegunSearch {
    * @throws UserError if the search cannot continue with these configurations
    */
   expects(configurations: readonly Configuration[]): readonly ExpectedRound[];
-  /** Configurations to train next, each round after the one before has ended. */
   rounds(plan: StudyPlan, results: SearchResults): AsyncIterable<Round>;
 }
 
-/** A configuration to plan. */
 export interface Wanted extends Choice {
   /** Purpose of a configuration that is not one of those that the study compares. Tables group them by this name. */
   stage?: string;
@@ -76,12 +82,10 @@ export interface ExpectedRound {
   to: number;
 }
 
-/** Configurations to train next. */
 export interface Round {
   configurations: readonly Configuration[];
   /** Epochs after which their trials pause (default: at their end). */
   epochs?: number;
-  /** Note to print before the round begins. */
   note?: string;
   /** When running trials must end (`performance.now()`): with the best evaluation so far, or by an abort. */
   until?: TimeLimit;
@@ -92,7 +96,6 @@ export interface TimeLimit {
   by: "best" | "abort";
 }
 
-/** Results of the trials so far, for a search. */
 export interface SearchResults {
   outcomesOf(configuration: Configuration): Promise<TrialOutcome[]>;
   /**
@@ -104,13 +107,11 @@ export interface SearchResults {
   ranked(configurations: readonly Configuration[], epochs?: number): Promise<Configuration[]>;
 }
 
-/** One run of a study. */
 export interface Trial {
   /** Hash of its identity, which is the name of its folder. */
   id: string;
   identity: TrialIdentity;
   seed: number;
-  /** Options of the run, without its folder. */
   config: Readonly<Record<string, unknown>>;
   /** Undefined if only its own evaluations are reported. */
   reported: Reported | undefined;
@@ -135,22 +136,17 @@ export interface StudyPlan {
   expected: readonly ExpectedRound[];
   /** Notes that a reader of the results must know. */
   notes: readonly string[];
-  /** Resolves a trial's options. */
   resolve(given: Readonly<Record<string, unknown>>): Promise<RunConfig>;
-  /** Plans a configuration that the search adds. @throws UserError if it cannot work */
   more(wanted: Wanted): Promise<Configuration>;
 }
 
-/** Outcome of a trial. */
 export interface TrialOutcome {
   trial: Trial;
   configuration: Configuration;
   directory: string;
   /** `pruned`: the search dropped it. `open`: it has not begun, or can be resumed. */
   status: "finished" | "pruned" | "failed" | "open";
-  /** Reason of a failure. */
   reason?: string;
-  /** Epochs done. */
   epochs: number;
   records?: RunRecords;
   /** Undefined if the trial has not finished, or if there is no data for it. */

@@ -24,7 +24,6 @@ export interface TrialIdentity {
 /** Options that are paths or revisions. Their contents are hashed. */
 const PLACES = [...PATH_OPTIONS, "revision"];
 
-/** Computes identities of trials. Caches the hashes of files. */
 export class Identifier {
   readonly #data = new AsyncMemo<string>();
   readonly #models = new AsyncMemo<string>();
@@ -52,7 +51,6 @@ export class Identifier {
   }
 }
 
-/** Options of a run for its identity. */
 export function identifyingOptions(config: RunConfig): Record<string, unknown> {
   const all = Object.entries(flatOptions(config)).filter(([key]) => !MAY_DIFFER.includes(key) && !PLACES.includes(key));
   return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -70,11 +68,9 @@ export function trialId({ options, data, model }: TrialIdentity): string {
   return sha256(JSON.stringify([others, data, model])).slice(0, 12);
 }
 
-/** Hash of a run's adapter or of an adapter's folder; the name for one on the hub. */
 const adapterIdentity = async (name: string): Promise<string> =>
   existsSync(name) ? contentsOf(existsSync(join(name, "adapter")) ? join(name, "adapter") : name) : name;
 
-/** Hash of the files in a model's folder, or of one file. */
 async function contentsOf(path: string): Promise<string> {
   const isFolder = (await stat(path)).isDirectory();
   const names = isFolder ? (await readdir(path)).filter((name) => MODEL_FILE.test(name)) : [basename(path)];

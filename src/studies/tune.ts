@@ -18,11 +18,9 @@ import { optionsOfMethod, withMethod } from "./trial-options.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** Options of a search for the best settings. */
 export interface TuneOptions {
   /** Options of a run. Options given here are not varied. */
   options: Options;
-  /** Total time. */
   minutes: number;
   /** Run folder to write. The search is in its `search/` folder. */
   output: string;
@@ -39,7 +37,6 @@ export interface TuneOutcome {
   defaults: TrialOutcome;
   /** Epochs of the defaults, if they exceed the time. */
   shortenedFrom: number | undefined;
-  /** Undefined if no trial has finished. */
   winner: TrialOutcome | undefined;
   /** The winner's settings, trained again with more of the examples; undefined if the time was too short. */
   again: TrialOutcome | undefined;
@@ -52,7 +49,6 @@ const NORMS = [0.1, 1];
 /** Range of learning rates in decades relative to the recipe's: from half a decade below to one above. */
 const DECADES: readonly [from: number, to: number] = [-0.5, 1];
 
-/** Folder of the search within that of the run. */
 export const searchFolder = (output: string): string => join(output, "search");
 
 /**
@@ -191,5 +187,4 @@ export async function keepWinner(winner: TrialOutcome, output: string): Promise<
 /** Files that mark a folder as a run, and as finished. Written last and removed first. */
 const LAST = ["config.json", "result.json"];
 
-/** Files of a finished run. */
 const RUN = [...RUN_FILES.filter((name) => ![CHECKPOINTS, HIDDEN_STATES, ...LAST].includes(name)), ...LAST];

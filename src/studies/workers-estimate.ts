@@ -1,8 +1,7 @@
-import { sizeOf, type Tensor, type Tensors } from "../graph/tensor.ts";
-import { messageBytes } from "../runs/many-machines/message.ts";
+import { elementsOf, type Tensors } from "../graph/tensor.ts";
+import { type Job, microBatchJob, type Results, replicaJob } from "../runs/many-machines/jobs.ts";
 import { REPLICA } from "../runs/many-machines/protocol.ts";
-import { replicaBytes, shardBytes } from "../runs/many-machines/shard.ts";
-import { advance, type ReplicaSteps } from "../training/local-steps/replica.ts";
+import type { ReplicaSteps } from "../training/local-steps/replica.ts";
 import type { MicroBatch, MicroBatchRunner, ModelOutcome, ModelRun } from "../training/model-run.ts";
 import type { OtherMachines, ReplicaRunner } from "../training/other-machines.ts";
 import type { TrainingStep } from "../training/step.ts";
@@ -17,7 +16,6 @@ export interface TimedShard {
   returned: number;
 }
 
-/** Parts of a step that workers can compute, and the remainder. */
 export interface TimedStepParts {
   /** Seconds of the coordinator's own work: messages, sums, the update. */
   own: number;
@@ -31,7 +29,6 @@ export interface TimedStepParts {
 export class ShardTimes implements OtherMachines {
   readonly steps: TimedStepParts[] = [];
   #at: TimedStepParts = { own: 0, values: 0, parts: [] };
-  /** Number of steps in the current round. */
   #of = 1;
   #ended = 0;
 
@@ -68,19 +65,15 @@ export class ShardTimes implements OtherMachines {
     own: TrainingStep,
     weights: Tensors,
     signal: AbortSignal | undefined,
-  ): AsyncGenerator<Record<string, Tensor>, void> {
+  ): AsyncGenerator<Results, void> {
     const shards: TimedShard[] = [];
     this.#of = replicas[0]!.batches.length;
     this.#at.values = bytesOf([...own.trained.values()]);
     this.#at.parts.push(shards);
-    for (const replica of replicas) {
-      const sent = this.#written(() => replicaBytes({ shard: "", state: 0, part: REPLICA }, replica));
-      const started = performance.now();
-      const results = await advance(own, weights, replica, signal);
-      const seconds = (performance.now() - started) / 1000;
-      const returned = this.#written(() => messageBytes({}, new Map(Object.entries(results))));
-      shards.push({ seconds, sent, returned });
-      yield results;
+    const kind = { state: 0, step: replicas[0]!.step, part: REPLICA } as const;
+    for (const [i, replica] of replicas.entries()) {
+      const make = () => replicaJob(kind, i, replica, { own, weights });
+      yield await this.#timed(shards, make, (job) => job.compute(signal));
     }
   }
 
@@ -88,35 +81,30 @@ export class ShardTimes implements OtherMachines {
     { step, part, own }: { step: number; part: StepPart; own: ModelRun },
     microBatches: readonly (() => MicroBatch)[],
   ): AsyncGenerator<ModelOutcome, void> {
-    const at = this.#at;
     const shards: TimedShard[] = [];
-    at.values = Math.max(at.values, bytesOf(own.gradientShapes.map(([, shape]) => shape)));
-    at.parts.push(shards);
+    this.#at.values = Math.max(this.#at.values, bytesOf(own.gradientShapes.map(([, shape]) => shape)));
+    this.#at.parts.push(shards);
     for (const [i, make] of microBatches.entries()) {
       const microBatch = make();
-      const { examples, inputs } = microBatch;
-      const facts = { shard: `0.${step}.${part}.${i}`, state: 0, step, part };
-      const sent = this.#written(() => shardBytes(facts, microBatch));
-      const started = performance.now();
-      const outcome = await own.run(step, examples, inputs);
-      const seconds = (performance.now() - started) / 1000;
-      const returned = this.#written(() => messageBytes(facts, new Map(Object.entries(outcome.results))));
-      shards.push({ seconds, sent, returned });
-      yield outcome;
+      const job = () => microBatchJob({ state: 0, step, part }, i, microBatch, own);
+      yield await this.#timed(shards, job, () => own.run(step, microBatch.examples, microBatch.inputs));
     }
   }
 
-  /** Encodes a message. @returns its size in bytes */
-  #written(write: () => Buffer): number {
+  async #timed<Outcome>(shards: TimedShard[], make: () => Job, compute: (job: Job) => Promise<Outcome>) {
+    const began = performance.now();
+    const job = make();
     const started = performance.now();
-    const { length } = write();
-    this.#at.own += (performance.now() - started) / 1000;
-    return length;
+    const outcome = await compute(job);
+    const seconds = (performance.now() - started) / 1000;
+    this.#at.own += (started - began) / 1000;
+    shards.push({ seconds, sent: job.bytes.length, returned: bytesOf([...job.shapes().values()]) });
+    return outcome;
   }
 }
 
 const bytesOf = (shapes: readonly (readonly number[])[]): number =>
-  shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * sizeOf(shape), 0);
+  shapes.reduce((sum, shape) => sum + Float32Array.BYTES_PER_ELEMENT * elementsOf(shape), 0);
 
 /** Workers that are each as fast as this machine, and their network. */
 export interface Workers {
@@ -125,50 +113,34 @@ export interface Workers {
   network: number;
 }
 
-/** Seconds of a step with workers. Each fetches the trainable parameters, then takes, computes and returns one shard after another. */
+/**
+ * Seconds of a step with workers. Each fetches the trainable parameters, then takes, computes and returns one shard after another. The
+ * slowest of three decides: the link to the workers, the link back, or the worker with most shards.
+ */
 export function secondsWith({ own, values, parts }: TimedStepParts, { workers, network }: Workers): number {
-  /** Time until which the server's link is busy, in each direction. */
-  const taken = { out: 0, back: 0 };
-  const carry = (way: keyof typeof taken, from: number, bytes: number): number => {
-    taken[way] = Math.max(taken[way], from) + (8 * bytes) / (1e6 * network);
-    return taken[way];
-  };
-  const knows = new Set<number>();
-  let end = 0;
-  for (const shards of parts) {
-    const waiting = [...shards];
-    /** Next action of each worker, and its time. */
-    const next = Array.from({ length: workers }, (_, worker) => ({ worker, at: end, returns: 0 }));
-    while (next.length > 0) {
-      const { worker, at, returns } = next.sort((a, b) => a.at - b.at).shift()!;
-      if (returns > 0) {
-        end = carry("back", at, returns);
-        next.push({ worker, at: end, returns: 0 });
-        continue;
-      }
-      const shard = waiting.shift();
-      if (!shard) continue;
-      const bytes = shard.sent + (knows.has(worker) ? 0 : values);
-      knows.add(worker);
-      next.push({ worker, at: carry("out", at, bytes) + shard.seconds, returns: shard.returned });
-    }
-  }
-  return own + end;
+  const carry = (bytes: number): number => (8 * bytes) / (1e6 * network);
+  const times = parts.map((shards, i) => {
+    const sum = (of: keyof TimedShard): number => shards.reduce((total, shard) => total + shard[of], 0);
+    const count = Math.max(1, shards.length);
+    const [seconds, sent, back] = [sum("seconds") / count, carry(sum("sent")), carry(sum("returned"))];
+    const fetched = i === 0 ? carry(values) : 0;
+    return Math.max(
+      Math.min(workers, count) * fetched + sent + seconds + back / count,
+      fetched + sent / count + seconds + back,
+      fetched + (Math.ceil(count / workers) / count) * (sent + sum("seconds") + back),
+    );
+  });
+  return own + times.reduce((total, time) => total + time, 0);
 }
 
-/** Estimated effect of workers on a step. */
 export interface WorkersEstimate extends Workers {
-  /** Seconds of a step with workers. */
   step: number;
-  /** Speedup over one machine. */
   speedup: number;
   /** Speedup per worker: 1 if no worker ever waits. */
   efficiency: number;
-  /** Number of shards of a step. */
   shards: number;
   /** Bytes of trainable parameters that each worker fetches in a step. */
   values: number;
-  /** Bytes returned in a step. */
   returned: number;
 }
 

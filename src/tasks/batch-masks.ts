@@ -3,7 +3,6 @@ import { abs, mul, sign, sub, transpose } from "../graph/ops.ts";
 
 // Masks of 0 and 1 over the rows of a batch, computed from targets, for objectives that couple the rows of a batch.
 
-/** Value added to the entries that a softmax ignores. */
 export const MASKED = -1e30;
 
 /** 1 if two integers are equal, 0 otherwise, broadcast. */

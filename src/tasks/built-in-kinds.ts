@@ -52,5 +52,4 @@ export type BuiltInPredictions = { [Name in keyof Kinds]: ReturnType<Kinds[Name]
 /** A prediction of any of the package's kinds. A kind that a program registers may have other fields. */
 export type TextPrediction = Partial<AllOf<BuiltInPredictions[keyof Kinds]>>;
 
-/** Options of all of the package's kinds. */
 export type BuiltInTaskOptions = AllOf<InputOf<NonNullable<Kinds[keyof Kinds]["options"]>>>;

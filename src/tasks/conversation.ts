@@ -8,18 +8,14 @@ const ROLES = ["system", "developer", "user", "assistant", "tool"];
 /** ShareGPT's names of these roles. */
 const OLDER_ROLES: Readonly<Record<string, string>> = { human: "user", gpt: "assistant" };
 
-/** A conversation read from a row. */
 export interface Conversation {
   messages: ChatMessage[];
-  /** Tools that the model may call, as JSON schemas. */
   tools?: unknown[];
 }
 
 /**
- * Reads a conversation from a cell: a list of `{ role, content }`, as in OpenAI and Hugging Face formats, or of `{ from, value }`, as in
- * ShareGPT. Contents are texts or lists of text parts.
- * @param tools cell with the tools, if there is one
- * @throws UserError if it is not a conversation, a role is unknown, or the assistant has no turn.
+ * Reads a conversation from a cell: a list of `{ role, content }`, as in OpenAI and Hugging Face formats, or of `{
+ * from, value }`, as in ShareGPT. Contents are texts or lists of text parts.
  */
 export function conversationOf(cell: Cell, tools?: Cell): Conversation {
   const messages = messagesIn(cell);
@@ -30,7 +26,6 @@ export function conversationOf(cell: Cell, tools?: Cell): Conversation {
   return { messages, ...(given && { tools: given }) };
 }
 
-/** Reads the turns of a cell, of any roles. @throws UserError if there are none, or a role is unknown. */
 export function messagesIn(cell: Cell): ChatMessage[] {
   const turns = cell.value;
   if (!Array.isArray(turns) || turns.length === 0) {
@@ -60,7 +55,6 @@ function messageOf(cell: Cell, turn: unknown, number: number): ChatMessage {
 
 const hasCalls = ({ tool_calls: calls }: Record<string, unknown>): boolean => Array.isArray(calls) && calls.length > 0;
 
-/** Returns the text of a turn's content, or undefined if it is something else. */
 function contentOf(content: unknown): string | null | undefined {
   if (content === null || typeof content === "string") return content;
   if (!Array.isArray(content)) return undefined;
@@ -68,7 +62,6 @@ function contentOf(content: unknown): string | null | undefined {
   return parts.includes(undefined) ? undefined : parts.join("");
 }
 
-/** @throws UserError if there are tools, but not as a list. */
 function toolsOf(cell: Cell | undefined): unknown[] | undefined {
   let value = cell?.value;
   if (typeof value === "string" && value.trim() !== "") {

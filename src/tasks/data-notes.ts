@@ -10,19 +10,14 @@ const MOST_NOTES = 5;
 const FEW_ROWS = 3;
 /** Share of the rows from which one class hides how good a model is. */
 const DOMINATES = 0.9;
-/** Number of rows that suffices to recognise what a column contains. */
 const ENOUGH_ROWS = 10;
-/** Share of rows that must agree on what a column contains. */
 const MOST_ROWS = 0.9;
-/** Limit on names in a note. */
 const MOST_NAMES = 3;
 
 /**
- * Notes on texts and labels that a user would want to mend before training, each with its remedy: columns that hold dates, ids or the
- * answer; cells that hold several labels, spellings of one label, texts with different labels, rows in both splits, small classes, one
- * class that dominates, empty rows.
- * @param rows rows with one label each, training rows first; rows without a text or label are not looked at
- * @param skipped number of empty rows that reading left out
+ * Notes on texts and labels that a user would want to mend before training, each with its remedy: columns that hold
+ * dates, ids or the answer; cells that hold several labels, spellings of one label, texts with different labels, rows
+ * in both splits, small classes, one class that dominates, empty rows.
  */
 export function dataNotes(rows: Iterable<LabelledRow>, skipped = 0): string[] {
   const survey = surveyRows(rows);
@@ -38,7 +33,6 @@ export function dataNotes(rows: Iterable<LabelledRow>, skipped = 0): string[] {
   ];
 }
 
-/** Notes on a task's examples, if its kind gives each one class and the data are the user's own. */
 export function taskNotes(task: TaskData): string[] {
   const { stratumOf, reads } = findTaskKind(task.kind);
   // Published data sets get no notes.
@@ -56,11 +50,7 @@ function* rowsOf(task: TaskData, stratumOf: (example: Example) => number): Gener
   }
 }
 
-/**
- * The notes to show before training.
- * @param strict whether notes are errors
- * @throws UserError with all notes, if there are any and they are errors
- */
+/** The notes to show before training. */
 export function shownNotes(notes: readonly string[], strict = false): readonly string[] {
   if (!strict || notes.length === 0) return notes.slice(0, MOST_NOTES);
   const count = notes.length === 1 ? "a problem" : `${notes.length} problems`;
@@ -69,7 +59,6 @@ export function shownNotes(notes: readonly string[], strict = false): readonly s
   );
 }
 
-/** Columns that hold something else than texts and labels. */
 function columnNotes({ looks, classes, total }: RowSurvey): string[] {
   const { rows, dates, ids, told, labelDates } = looks;
   if (rows < ENOUGH_ROWS) return [];
@@ -96,7 +85,6 @@ function columnNotes({ looks, classes, total }: RowSurvey): string[] {
   ];
 }
 
-/** Labels that differ only in case, spaces or accents. */
 function spellingNotes(classes: readonly LabelledClass[]): string[] {
   const plain = (label: string): string =>
     label
@@ -115,7 +103,6 @@ function spellingNotes(classes: readonly LabelledClass[]): string[] {
   ];
 }
 
-/** Cells whose parts are labels of other rows. */
 function severalLabelNotes(classes: readonly LabelledClass[]): string[] {
   const known = new Set(classes.map(({ label }) => label.trim()));
   const joined = classes.filter(({ label }) => {
@@ -130,7 +117,6 @@ function severalLabelNotes(classes: readonly LabelledClass[]): string[] {
   ];
 }
 
-/** Texts that occur with different labels. */
 function conflictNotes({ contradicted: { count, such } }: RowSurvey): string[] {
   if (count === 0) return [];
   const texts = count === 1 ? "1 text occurs" : `${count} texts occur`;
@@ -147,7 +133,6 @@ function smallClassNotes({ classes, total }: RowSurvey): string[] {
   ];
 }
 
-/** Rows of the validation file that are also training rows. */
 function leakageNotes({ held, leaked }: RowSurvey): string[] {
   if (leaked === 0) return [];
   return [
@@ -165,11 +150,9 @@ function dominanceNotes({ classes, total }: RowSurvey): string[] {
   ];
 }
 
-/** Lists names, and how many more there are. */
 export const andMore = (named: readonly string[], count: number): string =>
   named.join(", ") + (count > named.length ? ` and ${count - named.length} more` : "");
 
-/** A label or text in quotes, cut to a readable length, without control characters. */
 export function quoted(text: string): string {
   const plain = text.replace(/\p{C}+/gu, " ");
   return `"${plain.length > 40 ? `${plain.slice(0, 39)}…` : plain}"`;

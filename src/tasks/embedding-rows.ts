@@ -16,7 +16,6 @@ import {
 } from "./rows.ts";
 import type { TableReading } from "./task-kind.ts";
 
-/** Metrics by the type of rows; the first selects the best epoch. */
 const METRICS: Record<EmbeddingRows, readonly string[]> = {
   pairs: ["ndcg_at_10", "mrr_at_10", "map_at_100", "recall_at_1", "recall_at_3", "recall_at_5", "recall_at_10"],
   scored: ["spearmanr", "pearson"],
@@ -24,7 +23,6 @@ const METRICS: Record<EmbeddingRows, readonly string[]> = {
   classes: ["precision_at_1", "map_at_100"],
 };
 
-/** Types of rows, in words. */
 export const NAMES_OF_ROWS: Record<EmbeddingRows, string> = {
   pairs: "pairs or triplets",
   scored: "pairs with a score",
@@ -32,7 +30,6 @@ export const NAMES_OF_ROWS: Record<EmbeddingRows, string> = {
   classes: "texts with a class",
 };
 
-/** Columns from which examples are made. */
 interface EmbeddingColumns {
   rows: EmbeddingRows;
   /** Column of the first text, then of the texts that it is compared with; cells may be empty from the third column on. */
@@ -66,7 +63,6 @@ export const embeddingRows: TableReading = {
   },
 };
 
-/** @param known type of the task's rows, if it is known */
 function findColumns(table: Table, named: Partial<Columns>, known: unknown): EmbeddingColumns {
   const has = (name: string): boolean => table.columns.includes(name);
   const first = named.text ?? ["anchor", "sentence1", "text"].find(has);
@@ -100,6 +96,5 @@ function labelOf(cell: Cell, rows: EmbeddingRows, classes: readonly string[]): n
   return score;
 }
 
-/** Number of pairs whose positive equals their anchor. */
 export const identicalPairs = (examples: readonly Example[]): number =>
   examples.filter(({ text, texts = [] }) => texts[0]?.trim() === text.trim()).length;

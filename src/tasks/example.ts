@@ -33,6 +33,8 @@ export interface Example {
   text: string;
   /** Second sentence of a pair. */
   textPair?: string;
+  /** Input of an instruction, with which `text` ends; for prompt templates that set it apart. */
+  context?: string;
   /** Further texts, each of which goes through the model separately: those that an anchor or a query is compared with. */
   texts?: readonly string[];
   /** Words of `text`, which joins them with spaces, for kinds that label words. */

@@ -9,24 +9,16 @@ import { shuffled } from "./split.ts";
 import type { EncodedExample, TableReading, TaskKind, TrainingExample } from "./task-kind.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
-/** Adds positions to examples. */
 export const numbered = (examples: readonly Omit<Example, "index">[]): Example[] =>
   examples.map((example, index) => ({ index, ...example }));
 
-/**
- * Determines the columns of a table from which its examples are made.
- * @param given names that the user gave
- * @throws UserError if they cannot be determined.
- */
+/** Determines the columns of a table from which its examples are made. */
 export function columnsFor(kind: Pick<TaskKind, "columnsIn">, table: Table, given: Partial<Columns>): Columns {
   const { text = "text", label = "label", textPair } = given;
   return kind.columnsIn?.(table, given) ?? { text, label, ...(textPair !== undefined && { textPair }) };
 }
 
-/**
- * Makes examples from a table's rows, in their order. If there are labels, a row must have a text.
- * @throws UserError if a column is missing, or a row has no text, no label, or one that is not among `labels`.
- */
+/** Makes examples from a table's rows, in their order. If there are labels, a row must have a text. */
 export function examplesOf(
   table: Table,
   columns: Columns,
@@ -49,10 +41,7 @@ export function examplesOf(
   });
 }
 
-/**
- * Makes examples from a table with columns of the kind's own, for a task whose labels and options are known.
- * @throws UserError like the reading, and if the table's rows are of another type than the task's.
- */
+/** Makes examples from a table with columns of the kind's own, for a task whose labels and options are known. */
 export function readExamplesLike(
   { labels, options = {} }: { labels: readonly string[]; options?: TaskData["options"] },
   reading: TableReading,
@@ -78,7 +67,6 @@ function requireText({ text, textPair = "" }: Example, cell: Cell): void {
 /** Limit on the target values that an example stores. Larger targets are computed on demand: with 10,000 classes, each would take 40 kB. */
 const MAX_STORED_TARGETS = 4096;
 
-/** Adds targets to encoded examples. @param classWeights `[labels]` (default: 1 for each label) */
 export function withTargets<Encodings extends List<EncodedExample>>(
   { kind: name, labels }: Pick<TaskData, "kind" | "labels">,
   examples: List<Example>,
@@ -102,8 +90,6 @@ export function withTargets<Encodings extends List<EncodedExample>>(
 
 /**
  * Encodes examples and adds their targets. Examples that memory does not hold are encoded each time that they are read.
- * @param maxLength most tokens of a text; longer texts are truncated
- * @param classWeights `[labels]` (default: 1 for each label)
  */
 export function trainingExamples<Examples extends List<Example>>(
   task: Pick<TaskData, "kind" | "labels" | "options">,
@@ -117,7 +103,6 @@ export function trainingExamples<Examples extends List<Example>>(
   return withTargets<List<EncodedExample>>(task, examples, encodings, classWeights) as Like<Examples, TrainingExample>;
 }
 
-/** Metrics of some examples, with the standard error of each. */
 export interface Scores {
   examples: number;
   metrics: Record<string, number>;
@@ -128,14 +113,12 @@ export interface Scores {
 /** Differences below this are rounding errors. */
 const ROUNDING = 1e-9;
 
-/** Number of groups that the jackknife leaves out in turn to measure how much a metric depends on the choice of examples. */
 const JACKKNIFE_GROUPS = 20;
 const JACKKNIFE_SEED = 0;
 
 /**
- * Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (grouped jackknife, Efron 1982).
- * @param signal aborts between two groups
- * @throws the signal's reason
+ * Metrics with their standard errors, by leaving out one of 20 groups of examples at a time (grouped jackknife, Efron
+ * 1982).
  */
 export async function scoresOf(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
@@ -191,7 +174,6 @@ export function sameAnswerScores(
 
 /**
  * Lets a kind compute what the metrics, details and findings of these predictions share. Other events run meanwhile.
- * @throws the signal's reason
  */
 export async function prepareMetrics(
   kind: Pick<TaskKind, "prepareMetrics">,
@@ -204,10 +186,6 @@ export async function prepareMetrics(
   signal?.throwIfAborted();
 }
 
-/**
- * Computes a task's metrics like {@link computeMetrics}, after {@link prepareMetrics}.
- * @throws the signal's reason
- */
 export async function metricsOf(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   predictions: readonly Prediction[],
@@ -218,7 +196,6 @@ export async function metricsOf(
   return computeMetrics(task, predictions, examples);
 }
 
-/** Computes a task's metrics, in their order. @throws Error if the kind does not have one of them. */
 export function computeMetrics(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   predictions: readonly Prediction[],

@@ -5,10 +5,9 @@ import { MEDIA, type Media } from "./media.ts";
 import { type Cell, type Columns, cellError, type ExampleCells, type Table, textOf } from "./rows.ts";
 import type { TextInput } from "./task-kind.ts";
 
-/** Common names of columns with paths, in addition to the medium's name. The first one that exists is used. */
 const PATHS = ["path", "file", "file_name", "filename", "text"];
 
-/** File that a cell names: a path, or `{ bytes, path }` as in the hub's parquet files. @throws UserError if it is neither */
+/** File that a cell names: a path, or `{ bytes, path }` as in the hub's parquet files. */
 function fileOf(cell: Cell, one: string): Pick<Example, "text" | "bytes"> {
   const { value } = cell;
   const isStruct = typeof value === "object" && value !== null && "path" in value;
@@ -19,14 +18,12 @@ function fileOf(cell: Cell, one: string): Pick<Example, "text" | "bytes"> {
   return { text };
 }
 
-/** Common parts of kinds whose examples are files. */
 export function ofFiles(media: Media) {
   const { one, column } = MEDIA[media];
   const names = [column, ...PATHS];
   return {
     reads: media,
 
-    /** Columns of paths and of their classes. @throws UserError if no column has paths, or a second text is named */
     columnsIn(
       { columns, source }: Table,
       { text, label = "label", textPair }: Partial<Columns>,
@@ -38,10 +35,8 @@ export function ofFiles(media: Media) {
       throw new UserError(`${source} has no column of paths of ${media} (${names.join(", ")}); name it with --text`);
     },
 
-    /** Makes an example without a label. @throws UserError like {@link fileOf} */
     exampleOfRow: ({ text }: ExampleCells) => fileOf(text, one),
 
-    /** Makes an example from a path or a file's bytes. @throws UserError if it is a pair */
     exampleOfInput({ text, textPair, bytes }: TextInput): Pick<Example, "text" | "bytes"> {
       if (textPair !== undefined) throw new UserError(`the model takes single ${media}, not pairs`);
       return { text, ...(bytes && { bytes }) };
@@ -49,7 +44,6 @@ export function ofFiles(media: Media) {
   };
 }
 
-/** Common parts of kinds that give each file one class, without the encoding of the files. */
 export function classificationOfFiles(media: Media) {
   const { one, column } = MEDIA[media];
   return {

@@ -24,21 +24,18 @@ export interface RunFindings {
   tables: Finding[];
 }
 
-/** Rows that a short report shows of a list without an end. */
 export const MOST_SHOWN = 10;
 
 /** Limit on the letters of a text in a table, and on those that are read for it: the rest may be white space. */
 const LETTERS = 300;
 const LETTERS_READ = 2 * LETTERS;
 
-/** The text or texts of an example in one line, shortened. */
 export function lineOfExample({ text, textPair }: Pick<Example, "text" | "textPair">): string {
   const whole = textPair === undefined ? text : `${text} | ${textPair}`;
   const line = whole.slice(0, LETTERS_READ).replace(/\s+/g, " ").trim();
   return line.length > LETTERS ? `${line.slice(0, LETTERS - 1)}…` : line;
 }
 
-/** Scores of each class, the worst F1 first. @param counts of each class that occurs @param what a class is called */
 export function scoresPerClass(what: string, counts: ReadonlyMap<string, Counts>): Finding {
   const rows = [...counts].map(([name, each]) => {
     const examples = each.truePositives + each.falseNegatives;
@@ -51,7 +48,6 @@ export function scoresPerClass(what: string, counts: ReadonlyMap<string, Counts>
   };
 }
 
-/** Numbers that were predicted beside the true ones, and the examples for which they lie furthest apart. */
 export function predictedBesideTrue(
   examples: readonly Pick<Example, "text" | "textPair">[],
   points: readonly (readonly [number, number])[],
@@ -69,7 +65,6 @@ export function predictedBesideTrue(
   };
 }
 
-/** Two answers to a text that a model ranks, and by how much it prefers the worse one. */
 interface RankedPair {
   text: string;
   better: string;
@@ -77,7 +72,6 @@ interface RankedPair {
   margin: number;
 }
 
-/** Pairs that a model ranks the wrong way round, the largest margin first; no table without such pairs. */
 export function wrongPairs(
   title: string,
   columns: readonly [text: string, better: string, worse: string],
@@ -94,5 +88,4 @@ export function wrongPairs(
 
 const distance = ([truth, found]: readonly [number, number]): number => Math.abs(found - truth);
 
-/** A number to three decimals. */
 export const rounded = (value: number): number => Number(value.toFixed(3));

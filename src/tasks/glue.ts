@@ -2,7 +2,6 @@ import type { TaskData } from "./example.ts";
 import { classification } from "./kinds/classification.ts";
 import { regression } from "./kinds/regression.ts";
 
-/** Kind, labels and metrics of a GLUE task, with the names of Hugging Face's `glue` data set. */
 export type GlueTask = Pick<TaskData, "kind" | "labels" | "metrics">;
 
 const entailment = ["entailment", "not_entailment"];
@@ -13,7 +12,6 @@ const classes = (labels: string[], metrics: string[]): GlueTask => ({
   metrics,
 });
 
-/** GLUE tasks by lower-case name; the first metric selects the best epoch. */
 export const GLUE_TASKS: ReadonlyMap<string, GlueTask> = new Map([
   ["cola", classes(["unacceptable", "acceptable"], ["matthews_correlation"])],
   ["sst2", classes(["negative", "positive"], ["accuracy"])],

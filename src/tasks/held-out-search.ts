@@ -19,13 +19,10 @@ export interface HeldOutSearch {
 export const isPairs = ([first]: readonly Example[]): boolean =>
   first?.label === undefined && (first?.texts?.length ?? 0) > 0;
 
-/** Result of a query, with similarities. */
 export interface QueryResult extends SearchOutcome {
   text: string;
-  /** A relevant text, and the nearest text that was found; undefined if there is none. */
   wanted: string | undefined;
   nearest: string | undefined;
-  /** Cosines of the query with a relevant text and with another text; undefined if there is none. */
   relevantScore: number | undefined;
   otherScore: number | undefined;
 }
@@ -33,7 +30,6 @@ export interface QueryResult extends SearchOutcome {
 /** Results by predictions, so that all metrics of the same predictions share one search. */
 const resultsByPredictions = new WeakMap<readonly Prediction[], QueryResult[]>();
 
-/** {@link searched}, without pauses. */
 export const outcomesOf = (predictions: readonly Prediction[], examples: readonly Example[]): QueryResult[] =>
   atOnce(searched(predictions, examples));
 
@@ -90,7 +86,6 @@ function* searchClasses(
   const count = examples.length;
   for (const [own, { text, label }] of examples.entries()) {
     const isRelevant = (index: number): boolean => index !== own && examples[index]!.label === label;
-    // The first relevant and the first other text after a pseudorandom index.
     const from = pseudorandomIndex(own, count);
     const score = (fits: (index: number) => boolean): number | undefined => {
       for (let i = 0; i < count; i++) {
@@ -112,10 +107,8 @@ function* searchClasses(
   }
 }
 
-/** Pseudorandom index below `of`, the same for the same number. */
 const pseudorandomIndex = (number: number, of: number): number => (number * 7919) % of;
 
-/** Converts held-out pairs to a search: each anchor's text once, over all texts that anchors are compared with. */
 export function pairsAsSearch(examples: readonly Example[]): HeldOutSearch {
   const places = new Map<string, number>();
   const placeOf = (text: string): number => {

@@ -14,7 +14,6 @@ export class LazyList<Item> implements List<Item> {
   readonly length: number;
   readonly #make: (index: number) => Item;
 
-  /** @param make item at an index, the same each time */
   constructor(length: number, make: (index: number) => Item) {
     this.length = length;
     this.#make = make;
@@ -59,7 +58,6 @@ export class LazyList<Item> implements List<Item> {
   }
 }
 
-/** Length up to which the items of a list are kept in memory. */
 export const MOST_KEPT = 50_000;
 
 /** Makes each item once, which may throw, and keeps the items of a short list. */
@@ -70,12 +68,10 @@ export function listOf<Item>(length: number, make: (index: number) => Item): Lis
   return list;
 }
 
-/** A list of other items: an array if the list is one. */
 export type Like<Items extends List<unknown>, Other> = Items extends readonly unknown[] ? Other[] : List<Other>;
 
 type ItemOf<Items> = Items extends List<infer Item> ? Item : never;
 
-/** A list with a function's result for each item: an array if the list is one. */
 export function mapped<Items extends List<unknown>, Result>(
   list: Items,
   make: (item: ItemOf<Items>, index: number) => Result,
@@ -84,13 +80,11 @@ export function mapped<Items extends List<unknown>, Result>(
   return (Array.isArray(list) ? [...made] : made) as Like<Items, Result>;
 }
 
-/** The items at some places of a list, in the order of the places: an array if the list is one. */
 export function picked<Item>(list: List<Item>, places: ArrayLike<number>): List<Item> {
   const make = (i: number): Item => list.at(places[i]!)!;
   return Array.isArray(list) ? Array.from(places, (_, i) => make(i)) : new LazyList(places.length, make);
 }
 
-/** At most `most` of the items, evenly spread. */
 export function evenly<Item>(all: readonly Item[], most: number): Item[] {
   const step = Math.max(1, all.length / most);
   return Array.from({ length: Math.min(most, all.length) }, (_, i) => all[Math.floor(i * step)]!);

@@ -12,5 +12,4 @@ export const MEDIA = {
 /** Inputs of a model other than text. */
 export type Media = keyof typeof MEDIA;
 
-/** Whether a file's extension is one of the medium's, and the file is not hidden. @param path with slashes */
 export const isMedia = (media: Media, path: string): boolean => MEDIA[media].file.test(path) && !/(^|\/)\./.test(path);

@@ -4,7 +4,6 @@ import { AUGMENTATIONS } from "../inputs/augment-picture.ts";
 import type { Example, ModelInput } from "./example.ts";
 import type { EncodedExample, TaskOptionValues } from "./task-kind.ts";
 
-/** Options of kinds whose examples are pictures. */
 export const pictureOptions = z.object({
   augmentation: z
     .enum(AUGMENTATIONS)
@@ -14,10 +13,7 @@ export const pictureOptions = z.object({
     ),
 });
 
-/**
- * Encodes a picture, `[3, height, width]`. Each picture has the same number of tokens, without ids.
- * @param options of the task
- */
+/** Encodes a picture, `[3, height, width]`. Each picture has the same number of tokens, without ids. */
 export function encodePicture(
   { index, text, picture }: Example,
   _tokenizer: unknown,

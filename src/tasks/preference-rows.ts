@@ -5,23 +5,20 @@ import type { Example } from "./example.ts";
 import type { PreferenceRows } from "./losses/preference-losses.ts";
 import { type Cell, type Columns, cellError, columnOf, list, type Table, textOf } from "./rows.ts";
 
-/** A prompt, as a text or as turns, with answers to it. */
 type PromptedAnswers = Pick<Example, "text" | "messages" | "tools" | "place"> & { answers: string[] };
 
 const has = ({ columns }: Table, name: string): boolean => columns.includes(name);
 
-/** Whether the columns are those of pairs of answers. */
 export const holdsPairs = (table: Table): boolean => has(table, "chosen") && has(table, "rejected");
 
-/** Whether the columns and labels are those of single answers that are good or not. */
 export const holdsJudged = (table: Table): boolean =>
   ["prompt", "completion", "label"].every((name) => has(table, name)) &&
   columnOf(table, "label").every((cell) => verdictOf(cell) !== undefined);
 
 /**
- * Makes examples from pairs (`prompt`, `chosen`, `rejected`) or judged answers (`prompt`, `completion`, `label`), in TRL's formats: texts,
- * or lists of messages. Without a prompt column, the prompt is the common beginning of both answers.
- * @throws UserError if a column is missing, an answer is empty, or two answers have different prompts.
+ * Makes examples from pairs (`prompt`, `chosen`, `rejected`) or judged answers (`prompt`, `completion`, `label`), in
+ * TRL's formats: texts, or lists of messages. Without a prompt column, the prompt is the common beginning of both
+ * answers.
  */
 export function preferenceExamples(
   table: Table,
@@ -92,7 +89,6 @@ function sharedText([first = "", ...others]: readonly string[]): string {
   return first.slice(0, first.slice(0, length).search(/\S*$/));
 }
 
-/** Answers as turns of the assistant, after the prompt's turns or after those with which all answers begin. */
 function conversationsWith(
   answers: readonly Cell[],
   prompt: Cell | undefined,
@@ -124,7 +120,6 @@ function exampleOf({ answers: [first, ...others], messages, ...asked }: Prompted
   return { ...asked, ...(messages ? { messages } : { textPair: first! }), texts: others };
 }
 
-/** The example with only one of its answers: the first, or one of its further texts. */
 export function withAnswer(example: Example, which: number): Example {
   const { texts = [], ...first } = example;
   if (which === 0) return first;

@@ -4,7 +4,6 @@ export interface LabelProbability {
   probability: number;
 }
 
-/** Converts logits to probabilities that sum to 1. */
 export function softmax(logits: Float32Array): Float32Array {
   const largest = logits[argmax(logits)]!;
   const powers = logits.map((logit) => Math.exp(logit - largest));
@@ -12,19 +11,16 @@ export function softmax(logits: Float32Array): Float32Array {
   return powers.map((power) => power / total);
 }
 
-/** Converts each logit to an independent probability. */
 export function sigmoid(logits: Float32Array): Float32Array {
   return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
 }
 
-/** Index of the largest value; the first if several are equal. */
 export function argmax(values: Float32Array): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
   return best;
 }
 
-/** Every label with its probability, likeliest first. */
 export function ranked(labels: readonly string[], probabilities: Float32Array): LabelProbability[] {
   return labels
     .map((label, i) => ({ label, probability: probabilities[i]! }))

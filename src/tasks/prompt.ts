@@ -2,6 +2,8 @@ import { UserError } from "../errors.ts";
 import type { ChatMessage } from "../inputs/chat-template.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
+import { alpacaPrompt } from "./prompt-template.ts";
+import type { TaskOptionValues } from "./task-kind.ts";
 import { separator } from "./written-text.ts";
 
 /**
@@ -20,10 +22,7 @@ export interface AskedConversation {
   readonly tools?: readonly unknown[] | undefined;
 }
 
-/**
- * Token ids of a prompt, up to the position where the model continues.
- * @throws UserError if the chat template refuses the conversation, or a conversation has no template.
- */
+/** Token ids of a prompt, up to the position where the model continues. */
 export function promptIds(prompt: Prompt, tokenizer: Tokenizer): number[] {
   const { chatTemplate } = tokenizer;
   if (typeof prompt === "object" && "verbatim" in prompt) return textIds(prompt.verbatim, tokenizer);
@@ -37,43 +36,57 @@ export function promptIds(prompt: Prompt, tokenizer: Tokenizer): number[] {
   return tokenizer.idsOf(chatTemplate.render(messages, { tools, addGenerationPrompt: true }));
 }
 
+/** A prompt in the form that training used, for models that learned single instructions. @param options of the task */
+export function inTemplate(prompt: Prompt, { promptTemplate }: TaskOptionValues = {}): Prompt {
+  if (promptTemplate !== "alpaca" || (typeof prompt === "object" && "verbatim" in prompt)) return prompt;
+  const text = singleText(prompt, "the model learned single instructions and");
+  return { verbatim: alpacaPrompt({ text }, "answer") };
+}
+
 function conversationOf(prompt: Exclude<Prompt, { readonly verbatim: string }>): AskedConversation {
   if (typeof prompt === "string") return { messages: [{ role: "user", content: prompt }] };
   return "messages" in prompt ? prompt : { messages: prompt };
 }
 
-/**
- * Input text for an encoder-decoder: a text, or the single turn of a conversation.
- * @throws UserError if there are several turns.
- */
+/** Input text for an encoder-decoder: a text, or the single turn of a conversation. */
 export function sourceText(prompt: Prompt): string {
   if (typeof prompt === "object" && "verbatim" in prompt) return prompt.verbatim;
+  return singleText(prompt, "an encoder-decoder rewrites one text and");
+}
+
+/** @throws UserError if there are several turns. */
+function singleText(prompt: Exclude<Prompt, { readonly verbatim: string }>, whoReads: string): string {
   const { messages } = conversationOf(prompt);
   const [{ content } = { content: null }] = messages;
   if (messages.length === 1 && typeof content === "string") return content;
-  throw new UserError(
-    "an encoder-decoder rewrites one text and does not read earlier turns; ask with a single text, or begin again",
-  );
+  throw new UserError(`${whoReads} does not read earlier turns; ask with a single text, or begin again`);
 }
 
-/** Prompt of an example: its conversation before the assistant's last turn, or its text, in the form that training used. */
+/** Parts of an example that its prompt consists of. */
+export type PromptParts = Pick<Example, "text" | "context" | "textPair" | "messages" | "tools">;
+
+/**
+ * Prompt of an example: its conversation before the assistant's last turn, or its text, in the form that training used.
+ * @param options of the task
+ */
 export function promptOf(
-  { text, textPair, messages, tools }: Pick<Example, "text" | "textPair" | "messages" | "tools">,
+  { text, context, textPair, messages, tools }: PromptParts,
   { chatTemplate }: Pick<Tokenizer, "chatTemplate">,
+  { promptTemplate }: TaskOptionValues = {},
 ): Prompt {
   if (!messages) {
+    if (promptTemplate === "alpaca")
+      return { verbatim: alpacaPrompt({ text, ...(context !== undefined && { context }) }, "answer") };
     return chatTemplate || textPair === undefined ? text : { verbatim: text + separator(text, textPair) };
   }
   const last = messages.findLastIndex(({ role }) => role === "assistant");
   return { messages: last < 0 ? messages : messages.slice(0, last), tools };
 }
 
-/** Reference answer of an example; undefined for a whole text. */
 export function answerOf({ textPair, messages }: Example): string | undefined {
   return messages ? (messages.findLast(({ role }) => role === "assistant")?.content ?? undefined) : textPair;
 }
 
-/** Token ids of a text with the tokenizer's prefix, but without the end-of-text token. */
 function textIds(text: string, tokenizer: Tokenizer): number[] {
   const ids = [...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds];
   if (ids.at(-1) === tokenizer.specialTokens.eos?.id) ids.pop();

@@ -17,14 +17,12 @@ export type RewardFunction = (
   row: Readonly<Record<string, unknown>>,
 ) => number | Promise<number>;
 
-/** Scores answers, one at a time. */
 export interface Reward {
   /** @throws Error with the reason if an answer has no reward. */
   score(...asked: Parameters<RewardFunction>): Promise<number>;
   release(): Promise<void>;
 }
 
-/** Options that select and configure a reward. */
 export const rewardOptions = z.object({
   reward: z
     .string()
@@ -39,9 +37,7 @@ export const rewardOptions = z.object({
   rewardTimeout: z.number().positive().default(10).describe("time limit for the reward of an answer, in seconds"),
 });
 
-/** Options of built-in rewards. */
 export interface RewardSettings extends Pick<z.output<typeof rewardOptions>, "rewardPattern" | "rewardWords"> {
-  /** JSON Schema that a valid answer matches. */
   rewardSchema?: unknown;
 }
 
@@ -49,13 +45,10 @@ export interface RewardSettings extends Pick<z.output<typeof rewardOptions>, "re
 export const REWARD_PATHS: readonly string[] = ["reward", "rewardSchema"];
 
 interface BuiltInReward {
-  /** Required option. */
   needs?: keyof RewardSettings;
-  /** @throws UserError if an option is malformed. */
   make(settings: RewardSettings): RewardFunction;
 }
 
-/** Last number in a text; commas between thousands are removed. NaN if there is none. */
 function lastNumber(text: string): number {
   return Number(
     text
@@ -83,7 +76,6 @@ function matcherOf(pattern: string): (text: string) => boolean {
   }
 }
 
-/** Built-in rewards by the value of `--reward`. */
 export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   /** 1 if the last number of the answer equals that of the column `answer`, as in GSM8K. */
   "last-number": {
@@ -127,32 +119,23 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   },
 };
 
-/** Whether models of a kind are reward models. */
 export const isRewardModel = ({ scores }: Pick<TaskKind, "scores">): boolean => scores === "reward";
 
-/** An answer in the form that a reward model reads. */
 export const answerTo = (prompt: string | readonly ChatMessage[], answer: string): Example =>
   typeof prompt === "string"
     ? { index: 0, text: prompt, textPair: answer }
     : { index: 0, text: "", messages: [...prompt, { role: "assistant", content: answer }] };
 
-/** Whether a reward is a file with the user's own code rather than the name of a built-in reward. */
 export const isRewardFile = (reward: string): boolean => /\.[cm]?[jt]s$/.test(reward);
 
-/** Whether options name a file with code to run. */
 export const namesCode = ({ reward }: Readonly<Record<string, unknown>>): boolean =>
   typeof reward === "string" && isRewardFile(reward);
 
-/** Whether an option of {@link REWARD_PATHS} names a built-in reward instead of a path. */
 export const namesReward = (option: string, value: string): boolean =>
   option === "reward" && Object.hasOwn(REWARDS, value);
 
 const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-/**
- * Makes a built-in reward.
- * @throws UserError if the name is unknown, or its option is missing, malformed or that of another reward.
- */
 export function builtInReward(name: string, settings: RewardSettings): RewardFunction {
   const found = Object.hasOwn(REWARDS, name) ? REWARDS[name] : undefined;
   if (!found) {

@@ -1,6 +1,5 @@
 import { textsHash } from "./same-texts.ts";
 
-/** A row with one label. */
 export interface LabelledRow {
   text: string;
   textPair?: string;
@@ -14,10 +13,8 @@ export interface LabelledClass {
   rows: number;
 }
 
-/** Counts of a data set's rows from one pass over them. */
 export interface RowSurvey {
   total: number;
-  /** In the order of their first rows. */
   classes: readonly LabelledClass[];
   /** Texts that occur with different labels: their number, and one of them. */
   contradicted: { count: number; such: string };
@@ -27,18 +24,14 @@ export interface RowSurvey {
   looks: Looks;
 }
 
-/** Numbers of rows by what their cells look like, among the first {@link MOST_LOOKED_AT}. */
 interface Looks {
   rows: number;
-  /** Texts that are dates, or ids or numbers. */
   dates: number;
   ids: number;
-  /** Texts that contain their own label. */
   told: number;
   labelDates: number;
 }
 
-/** Number of rows that suffices to recognise what a column contains. */
 const MOST_LOOKED_AT = 2000;
 
 const DATE = /^(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})([T ][\d:.,+ ZAPM-]*)?$/i;
@@ -97,5 +90,4 @@ function contains(text: string, label: string): boolean {
   return /\p{L}{3}/u.test(label) && words(text).includes(words(label));
 }
 
-/** Text such as `1 row` or `12 rows`. */
 export const rowNoun = (count: number): string => (count === 1 ? "1 row" : `${count.toLocaleString("en-US")} rows`);

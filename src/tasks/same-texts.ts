@@ -1,7 +1,6 @@
 import type { Example } from "./example.ts";
 import type { List } from "./list.ts";
 
-/** Texts of an example. */
 type Texts = Pick<Example, "text" | "textPair" | "texts" | "messages">;
 
 /**
@@ -50,6 +49,5 @@ export function textsHash({ text, textPair = "", texts = [], messages }: Texts):
 const SPACE = 32;
 const LINE_BREAK = 10;
 
-/** Whether a code unit is white space. */
 const isSpace = (code: number): boolean =>
   code === SPACE || (code >= 9 && code <= 13) || (code > 127 && /\s/.test(String.fromCharCode(code)));

@@ -2,22 +2,18 @@ import { z } from "zod";
 import type { ChatMessage } from "../inputs/chat-template.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
-import { type LossOn, type WrittenText, writtenText } from "./written-text.ts";
+import type { LossOn, WrittenText } from "./written-text.ts";
 
-/** Parts that a prompt may lose if it is too long. */
 const TRUNCATE = ["middle", "start", "end"] as const;
 export type Truncate = (typeof TRUNCATE)[number];
 
-/** Option of kinds that generate text. */
 export const truncateOption = z
   .enum(TRUNCATE)
   .default("middle")
   .describe("part that a prompt beyond --max-length loses; answers are never truncated");
 
-/** Replacement for a removed middle. */
 const GAP = " ... ";
 
-/** Shortens a text to at most this many tokens. */
 function shortened(text: string, tokens: number, truncate: Truncate, tokenizer: Tokenizer): string {
   const ids = tokenizer.idsOf(text);
   if (ids.length <= tokens) return text;
@@ -38,11 +34,7 @@ function longestKept(lengths: readonly number[], removed: number): number {
   return most;
 }
 
-/**
- * Shortens texts until the result of `write` fits.
- * @param excessOf returns the number of tokens above the limit
- * @returns undefined if a text would become empty
- */
+/** Shortens texts until the result of `write` fits. */
 export function shortenUntilFits<Written>(
   texts: readonly string[],
   truncate: Truncate,
@@ -65,12 +57,14 @@ export function shortenUntilFits<Written>(
 /**
  * Shortens a text of more than `maxLength` tokens so that counted tokens remain: first its prompts, then the first turns of a
  * conversation. A text without a prompt loses its end; if an answer alone is too long, no tokens count.
+ * @param write makes the text of an example
  */
 export function shortenedToLength(
   example: Example,
   { ids, counts }: WrittenText,
   tokenizer: Tokenizer,
   { maxLength, lossOn, truncate }: { maxLength: number; lossOn: LossOn; truncate: Truncate },
+  write: (example: Example) => WrittenText,
 ): WrittenText {
   const start = ids.slice(0, maxLength);
   if (counts.every(Boolean)) return { ids: start, counts: counts.slice(0, maxLength) };
@@ -79,7 +73,7 @@ export function shortenedToLength(
       texts,
       truncate,
       tokenizer,
-      (shown) => writtenText(exampleOf(shown), tokenizer, lossOn),
+      (shown) => write(exampleOf(shown)),
       (written) => written.ids.length - maxLength,
     );
   const { messages } = example;
@@ -97,7 +91,6 @@ export function shortenedToLength(
   return found ?? { ids: start, counts: start.map(() => false) };
 }
 
-/** Whether the model reads a turn, but does not learn it. */
 function isPrompt(turns: readonly ChatMessage[], place: number, lossOn: LossOn): boolean {
   const { role, content } = turns[place]!;
   const counts =

@@ -6,7 +6,6 @@ import { type List, mapped, picked } from "./list.ts";
 import { rowNoun } from "./row-survey.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
-/** Options about the rows of the user's own data. */
 export const rowOptions = z.object({
   minClassRows: z
     .int()
@@ -25,15 +24,10 @@ export const rowOptions = z.object({
 
 export type SmallClassOptions = Pick<z.output<typeof rowOptions>, "minClassRows" | "smallClasses">;
 
-/** Name of the class that small classes become. */
 const OTHER = "other";
-/** Limit on names in a note. */
 const MOST_NAMES = 3;
 
-/**
- * Merges classes with too few training rows into one, or drops them with their rows, and notes it in the task.
- * @throws UserError if the task has no classes, or fewer than two are left
- */
+/** Merges classes with too few training rows into one, or drops them with their rows, and notes it in the task. */
 export function withoutSmallClasses(task: TaskData, { minClassRows, smallClasses }: SmallClassOptions): TaskData {
   if (minClassRows === undefined) {
     if (smallClasses === undefined) return task;

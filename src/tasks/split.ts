@@ -7,7 +7,6 @@ import { firstOfSame } from "./same-texts.ts";
 import { findTaskKind } from "./task-kinds.ts";
 
 interface SplitOptions {
-  /** Class of an example (default: one class for all). */
   stratum?: ((example: Example) => number) | undefined;
   /** Size from which on a class contributes at least one example. */
   ofEach?: number;
@@ -16,9 +15,8 @@ interface SplitOptions {
 }
 
 /**
- * Splits examples in two by a seeded draw: `fraction` of them held out, the rest for training, both in their original order and
- * with new indices. Each class contributes its share to within one example, and never its only one.
- * @throws UserError if `fraction` is not between 0 and 1 or holds nothing out.
+ * Splits examples in two by a seeded draw: `fraction` of them held out, the rest for training, both in their original
+ * order and with new indices. Each class contributes its share to within one example, and never its only one.
  */
 export function splitExamples(
   examples: List<Example>,
@@ -41,7 +39,7 @@ export function splitExamples(
   return split;
 }
 
-/** Draws the part that {@link splitExamples} holds out. @returns `[examples]`: 1 for those in the part, otherwise 0 */
+/** Draws the part that {@link splitExamples} holds out. */
 function draw(
   examples: List<Example>,
   fraction: number,
@@ -87,9 +85,8 @@ const placesOf = (drawn: Uint8Array, which: number): Uint32Array =>
 const SMALLEST_HELD_OUT_STRATUM = 5;
 
 /**
- * Holds out a part of a task's training examples for validation, stratified by class: at least one of each class that is not tiny.
- * Examples with the same texts stay together.
- * @throws UserError like {@link splitExamples}
+ * Holds out a part of a task's training examples for validation, stratified by class: at least one of each class that
+ * is not tiny. Examples with the same texts stay together.
  */
 export function holdOut(task: TaskData, fraction: number, seed: number): TaskData {
   const { train, held } = splitExamples(task.train, fraction, seed, {
@@ -109,7 +106,6 @@ export function heldOutText(fraction: number, seeds: readonly number[]): string 
 /** Seed of {@link sampleExamples}, the same for all runs, so that runs with different seeds train on the same examples. */
 const SAMPLE_SEED = 0;
 
-/** Reduces a task to at most `count` of its training examples, stratified by class. */
 export function sampleExamples(task: TaskData, count: number | undefined): TaskData {
   if (count === undefined || count >= task.train.length) return task;
   const { stratumOf: stratum } = findTaskKind(task.kind);
@@ -117,13 +113,11 @@ export function sampleExamples(task: TaskData, count: number | undefined): TaskD
   return { ...task, train: held };
 }
 
-/** Places of about `count` examples: each class gives its share, and one at least. */
 export function samplePlaces({ kind }: Pick<TaskData, "kind">, examples: List<Example>, count: number): Uint32Array {
   const { stratumOf: stratum } = findTaskKind(kind);
   return placesOf(draw(examples, count / examples.length, SAMPLE_SEED, { stratum, ofEach: 1 }), 1);
 }
 
-/** Copies numbers in random order (Fisher-Yates shuffle). */
 export function shuffled<Numbers extends number[] | Uint32Array>(numbers: Numbers, seed: number): Numbers {
   const random = xoroshiro128plus(seed);
   const result = numbers.slice() as Numbers;

@@ -10,7 +10,6 @@ import { type Columns, columnOf, type Table } from "./rows.ts";
 import type { ModelSize, TaskKind } from "./task-kind.ts";
 import { wholeText } from "./whole-text.ts";
 
-/** Every kind of task: the package's kinds, and those that a program registers. */
 export const TASK_KINDS = new Registry<TaskKind<TextPrediction>>("task kind", Object.values(BUILT_IN_KINDS));
 
 /**
@@ -34,16 +33,9 @@ export function registerTaskKind(kind: TaskKind): void {
   TASK_KINDS.register(kind);
 }
 
-/**
- * @param where source of the name, for the error message
- * @throws UserError if there is no such kind, with a list of the kinds.
- */
 export const findTaskKind = (name: string, where?: string): TaskKind<TextPrediction> => TASK_KINDS.find(name, where);
 
-/**
- * Checks task options: those of the named kind, or of any kind if the kind is not known yet.
- * @throws UserError naming an option that is malformed, or belongs to another kind than the named one.
- */
+/** Checks task options: those of the named kind, or of any kind if the kind is not known yet. */
 export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind: string | undefined): void {
   if (kind !== undefined) {
     TASK_KINDS.parseOptions(findTaskKind(kind, 'option "kind"'), given);
@@ -55,10 +47,7 @@ export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind:
   }
 }
 
-/**
- * Returns the task with the options of its kind, given or by default.
- * @throws UserError if a given option does not fit the task.
- */
+/** Returns the task with the options of its kind, given or by default. */
 export function withTaskOptions(task: TaskData, given: Readonly<Record<string, unknown>>, model: ModelSize): TaskData {
   const kind = findTaskKind(task.kind);
   const parsed = TASK_KINDS.parseOptions(kind, given);
@@ -66,7 +55,6 @@ export function withTaskOptions(task: TaskData, given: Readonly<Record<string, u
   return Object.keys(options).length > 0 ? { ...task, options } : task;
 }
 
-/** Returns the task with options adjusted to outputs that are divided by a temperature. */
 export function taskWithTemperature<Task extends { kind: string; options?: TaskData["options"] | undefined }>(
   task: Task,
   temperature: number,
@@ -75,12 +63,10 @@ export function taskWithTemperature<Task extends { kind: string; options?: TaskD
   return task.options && threshold ? { ...task, options: threshold.withTemperature(task.options, temperature) } : task;
 }
 
-/** The kind that embeds texts, or pictures. */
 export function embeddingKind(media?: Media): TaskKind<TextPrediction> {
   return TASK_KINDS.all.find(({ head, reads }) => head === "pooled" && reads === media)!;
 }
 
-/** Names of the kinds that require this kind of model. */
 export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
   TASK_KINDS.all.flatMap(({ name, modelKind }) => (modelKind === model ? [name] : []));
 
@@ -96,23 +82,17 @@ export function objectiveOf({
   return (options && kind.objectiveFor?.(options)) ?? kind.objective;
 }
 
-/** Kinds that can be recognized without a name, in the order in which they are tried. */
 function recognizable() {
   return TASK_KINDS.all
     .flatMap((kind) => (kind.recognition ? [{ kind, ...kind.recognition }] : []))
     .sort((a, b) => a.order - b.order);
 }
 
-/** Kind of task that a table's column names identify; undefined if they do not, or if columns were named. */
 export function recognizeColumns(table: Table, given: Partial<Columns>): TaskKind<TextPrediction> | undefined {
   if (given.text !== undefined || given.label !== undefined) return undefined;
   return recognizable().find(({ fitsColumns }) => fitsColumns?.(table))?.kind;
 }
 
-/**
- * Kind of task that a table's column names or, failing that, its rows identify.
- * @throws UserError if a column is missing.
- */
 export function recognizeTable(table: Table, given: Partial<Columns>): TaskKind<TextPrediction> {
   const own = recognizeColumns(table, given);
   if (own) return own;
@@ -125,13 +105,7 @@ export function headOfPeftTask(taskType: string | null | undefined): HeadName {
   return TASK_KINDS.all.find(({ huggingFace }) => huggingFace.peftTaskType === taskType)?.head ?? wholeText.head;
 }
 
-/**
- * Kind of task and labels that a checkpoint's head identifies.
- * @param outputs names of the head's outputs
- * @param problemType from config.json
- * @param model kind of the head's model, if it is known
- * @throws UserError if no kind fits.
- */
+/** Kind of task and labels that a checkpoint's head identifies. */
 export function recognizeHead(
   head: HeadName,
   outputs: readonly string[],
@@ -146,7 +120,6 @@ export function recognizeHead(
   throw new UserError(`no kind of task has a model with a ${head} head of ${outputs.length} outputs`);
 }
 
-/** All known metrics, with whether a higher value is better. */
 export function metricDirections(): ReadonlyMap<string, boolean> {
   return new Map(
     TASK_KINDS.all.flatMap(({ metrics }) =>

@@ -1,11 +1,7 @@
-/** Column name of a text's vector in files, the same as in predictions. */
 export const VECTOR_COLUMN = "embedding";
 
-/** A text found by a search. */
 export interface Hit {
-  /** Index among the searched texts. */
   index: number;
-  /** Cosine with the query. */
   score: number;
 }
 
@@ -20,7 +16,6 @@ export function unitVector(vector: Float32Array, size = vector.length): Float32A
 export const decimalsOf = (vector: Float32Array): number[] =>
   Array.from(vector, (value) => Number(value.toPrecision(9)));
 
-/** Inner product of two vectors of the same size. */
 export function dot(a: Float32Array, b: Float32Array): number {
   let [s0, s1, s2, s3] = [0, 0, 0, 0];
   const whole = a.length & ~3;

@@ -3,15 +3,11 @@ import { UserError } from "../errors.ts";
 /** A word begins and ends with a letter, mark or digit and may contain others ("don't", "1.5", "U.S"); a sign is a word of its own. */
 const WORD = /[\p{L}\p{M}\p{N}](?:[^\s—–…]*[\p{L}\p{M}\p{N}])?|\S/gu;
 
-/** Words of a text, with punctuation separated, as in corpora for token classification. */
 export function splitWords(text: string): string[] {
   return text.match(WORD) ?? [];
 }
 
-/**
- * Position of each word in its text: `[start, end)` in UTF-16 units, as in JavaScript.
- * @throws UserError if the words are not those of the text, in order.
- */
+/** Position of each word in its text: `[start, end)` in UTF-16 units, as in JavaScript. */
 export function locateWords(text: string, words: readonly string[]): { start: number; end: number }[] {
   let from = 0;
   return words.map((word) => {

@@ -2,12 +2,12 @@ import { UserError } from "../errors.ts";
 import type { ChatMessage, TextSpan } from "../inputs/chat-template.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
+import { alpacaPrompt, type PromptTemplate } from "./prompt-template.ts";
 
 /** Parts of an example that count for the loss: all turns of the assistant, its last one, or the whole text. */
 export const LOSS_ON = ["assistant", "last", "all"] as const;
 export type LossOn = (typeof LOSS_ON)[number];
 
-/** A text that a language model reads and learns to generate. */
 export interface WrittenText {
   ids: number[];
   /** Whether each token counts, `[ids]`. */
@@ -16,12 +16,23 @@ export interface WrittenText {
 
 /**
  * Tokens of an example, with those that count. A conversation, or a prompt with its completion, is formatted by the model's chat
- * template if it has one; otherwise the text is unchanged and the end-of-text token is appended.
- * @throws UserError if the chat template refuses the conversation, or a conversation has no template.
+ * template if it has one; otherwise the end-of-text token is appended to the text, which only Alpaca's template changes.
  */
-export function writtenText(example: Example, tokenizer: Tokenizer, lossOn: LossOn): WrittenText {
-  const { text, textPair, tools } = example;
-  const messages = messagesOf(example, tokenizer);
+export function writtenText(
+  example: Example,
+  tokenizer: Tokenizer,
+  lossOn: LossOn,
+  template: PromptTemplate = "chat",
+): WrittenText {
+  const { textPair, tools } = example;
+  if (template === "alpaca" && example.messages) {
+    throw new UserError(
+      `${example.place ?? "a row"} is a conversation, but --prompt-template alpaca takes one instruction and its answer; leave it out`,
+    );
+  }
+  const isAlpaca = template === "alpaca" && textPair !== undefined;
+  const text = isAlpaca ? alpacaPrompt(example, "learn") : example.text;
+  const messages = isAlpaca ? undefined : messagesOf(example, tokenizer);
   if (messages) {
     const written = withPlace(example, () => tokenizer.chatTemplate!.renderTurns(messages, { tools }));
     const ids = tokenizer.idsOf(written.text);
@@ -37,7 +48,6 @@ export function writtenText(example: Example, tokenizer: Tokenizer, lossOn: Loss
   return { ids: ended, counts: ended.map((_, i) => i >= start) };
 }
 
-/** Turns of an example that the chat template formats; undefined if it does not. */
 function messagesOf(
   { messages, text, textPair, place }: Example,
   { chatTemplate }: Tokenizer,
@@ -54,7 +64,6 @@ function messagesOf(
   ];
 }
 
-/** @throws UserError of the work, with the place where the example was read. */
 function withPlace<T>({ place }: Example, work: () => T): T {
   try {
     return work();
@@ -64,16 +73,13 @@ function withPlace<T>({ place }: Example, work: () => T): T {
   }
 }
 
-/** Separates a prompt and its completion by a line break, unless there is white space between them. */
 export const separator = (prompt: string, completion: string): string =>
   /\s$/.test(prompt) || /^\s/.test(completion) ? "" : "\n";
 
-/** Token ids of a text, with the special tokens that the tokenizer adds. */
 const plainIds = (tokenizer: Tokenizer, text: string): number[] => [
   ...tokenizer.encode(text, undefined, Number.MAX_SAFE_INTEGER).inputIds,
 ];
 
-/** Length of the common beginning of two lists of ids. */
 function sharedLength(ids: readonly number[], others: readonly number[]): number {
   let length = 0;
   while (length < others.length && ids[length] === others[length]) length++;

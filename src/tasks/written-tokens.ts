@@ -21,7 +21,6 @@ export interface EncodedText extends EncodedExample {
   targets: Tensor<"int32">;
 }
 
-/** Sums over all counted tokens. */
 function totalOf(predictions: readonly Prediction[]): { tokens: number; logProbability: number; hits: number } {
   const total = { tokens: 0, logProbability: 0, hits: 0 };
   for (const { likelihood } of predictions) {
@@ -37,7 +36,6 @@ const ofTokens = (higherIsBetter: boolean, compute: (total: ReturnType<typeof to
   compute: (predictions) => compute(totalOf(predictions)),
 });
 
-/** Inverse of the geometric mean of the tokens' probabilities; 1 if there are none. */
 export const perplexityOf = ({ tokens, logProbability }: { tokens: number; logProbability: number }): number =>
   tokens === 0 ? 1 : Math.exp(-logProbability / tokens);
 

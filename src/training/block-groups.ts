@@ -6,7 +6,6 @@ const MOST_ELEMENTS = 2 ** 26;
 /**
  * Groups the layers of consecutive blocks, so that one pass through the model computes a matrix for each layer of a group, and memory
  * holds only these.
- * @param elementsOf number of elements of a layer's matrix
  */
 export function blockGroups(
   modules: readonly LinearModule[],

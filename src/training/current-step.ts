@@ -10,7 +10,6 @@ import { type StepOutcome, TrainingStep } from "./step.ts";
 import { keptStates, stepOf, type TrainOptions } from "./train-options.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** The compiled step, and the function that takes it for replicas. */
 interface Compiled {
   step: TrainingStep;
   advance: ReplicaRunner;
@@ -21,14 +20,12 @@ export class CurrentStep {
   readonly #compile: () => Promise<Compiled>;
   readonly #boundaryStates: BoundaryStates | undefined;
   readonly #rollout: Rollout | undefined;
-  #now: Compiled;
 
   private constructor(
-    now: Compiled,
+    private now: Compiled,
     compile: () => Promise<Compiled>,
     { boundaryStates, rollout }: { boundaryStates: BoundaryStates | undefined; rollout: Rollout | undefined },
   ) {
-    this.#now = now;
     this.#compile = compile;
     this.#boundaryStates = boundaryStates;
     this.#rollout = rollout;
@@ -72,7 +69,6 @@ export class CurrentStep {
     return [...(note === undefined ? [] : [note]), ...(this.#rollout?.notes ?? [])];
   }
 
-  /** Restores the state that the step of a resumed run keeps between batches. */
   async restore(batches: Batches<TrainingExample>, { step: done, blocksFrozenAtStep }: TrainingState): Promise<void> {
     const [first = done] = blocksFrozenAtStep;
     for (let step = first + 1; step < done; step++) {
@@ -82,34 +78,30 @@ export class CurrentStep {
     }
   }
 
-  /** Takes a step on examples, or on the answers written for them if they are prompts. */
   async run(...[step, examples, signal, ahead]: Parameters<TrainingStep["run"]>): Promise<StepOutcome> {
     const written = await this.#rollout?.examplesFor(step, examples, signal);
-    const outcome = await this.#now.step.run(step, written?.examples ?? examples, signal, ahead);
+    const outcome = await this.now.step.run(step, written?.examples ?? examples, signal, ahead);
     return { ...outcome, ...(written && { rollout: written.record }) };
   }
 
-  /** Takes the steps of replicas. */
   advance(...given: Parameters<ReplicaRunner>): ReturnType<ReplicaRunner> {
-    return this.#now.advance(...given);
+    return this.now.advance(...given);
   }
 
   /**
    * Compiles the step again if a check froze something. A matrix that freezes at a step takes part in it, and is absent from the next.
    * The old step is released only after the new one is compiled, so that after a failure one step is left to release.
-   * @returns seconds that it took; 0 if nothing froze
    */
   async compileAfter({ frozen, blocks }: FreezingCheck): Promise<number> {
     if (frozen.length === 0 && !blocks?.frozenBlocks) return 0;
     const next = await this.#compile();
-    await this.#now.step.release();
-    this.#now = next;
+    await this.now.step.release();
+    this.now = next;
     return next.step.compileSeconds;
   }
 
-  /** Frees the step's graphs and the caches. The step cannot run afterwards. */
   async release(): Promise<void> {
-    await this.#now.step.release();
+    await this.now.step.release();
     await this.#boundaryStates?.release();
     await this.#rollout?.release();
   }

@@ -1,5 +1,5 @@
 import type { ProgressEvent } from "./progress.ts";
-import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "./records.ts";
+import type { EvaluationRecord, FreezingRecord, ScoresRecord, StepRecord } from "./training-records.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** Between two steps: an opportunity to save a state from which the run can resume. */

@@ -20,8 +20,6 @@ export interface LayerGradient {
  * Yields the gradients of the mean loss with respect to the weights of linear layers, without dropout. Memory holds the gradients of a few
  * blocks at a time ({@link blockGroups}). The base may have any format: each gradient is that of a zero matrix that is added to the layer's
  * weight.
- * @param model the model with its head; its adaptation is replaced
- * @throws the signal's reason
  */
 export async function* layerGradients(
   model: Omit<AdaptedModel, "adaptation" | "trainsHead">,
@@ -44,11 +42,9 @@ export async function* layerGradients(
   }
 }
 
-/** Examples, and the loss whose gradients are computed. */
 export interface GradientBatch {
   objective: Objective;
   examples: readonly TrainingExample[];
-  /** Limit on tokens per micro-batch. */
   tokenBudget: number;
   signal?: AbortSignal | undefined;
 }

@@ -1,7 +1,7 @@
 import type { LinearModule } from "../architectures/model-parts.ts";
 import { float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { cutMicroBatches, runBudget, sizeOf } from "./batches/micro-batches.ts";
+import { cutMicroBatches, exampleSize, runBudget } from "./batches/micro-batches.ts";
 import { singleTexts } from "./batches/single-texts.ts";
 import { blockGroups } from "./block-groups.ts";
 import type { GradientBatch } from "./layer-gradients.ts";
@@ -17,8 +17,6 @@ export interface LayerInputProducts {
 /**
  * Yields the products `Xᵀ X` of the inputs X `[tokens, in]` of linear layers, without dropout. Memory holds those of a few
  * blocks at a time ({@link blockGroups}). The base may have any format.
- * @param model the model with its head; its adaptation is left out
- * @throws the signal's reason
  */
 export async function* layerInputs(
   model: Omit<AdaptedModel, "adaptation" | "trainsHead">,
@@ -27,7 +25,7 @@ export async function* layerInputs(
   { modules, examples, tokenBudget, signal }: { modules: readonly LinearModule[] } & Omit<GradientBatch, "objective">,
 ): AsyncGenerator<LayerInputProducts, void> {
   const texts = singleTexts(examples);
-  const cut = cutMicroBatches(texts.map(sizeOf), runBudget(model, tokenBudget));
+  const cut = cutMicroBatches(texts.map(exampleSize), runBudget(model, tokenBudget));
   const unadapted = { ...model, adaptation: { modules: [], parameters: [], trainable: new Set<string>() } };
   for (const own of blockGroups(modules, ({ inFeatures }) => inFeatures ** 2)) {
     const write = (adapted: AdaptedModel) => writeInputProducts(adapted, own);

@@ -71,7 +71,6 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   }
 }
 
-/** State of training that a step uses and changes. */
 interface StepContext {
   step: CurrentStep;
   batches: Batches<TrainingExample>;
@@ -80,7 +79,7 @@ interface StepContext {
   optimizer: AdamW;
 }
 
-/** Takes the next step. @returns whether it was taken: false if the run's signal ended it */
+/** Takes the next step. */
 async function* trainStep(
   { step, batches, parameters, progress, optimizer }: StepContext,
   { schedule, settings, signal }: TrainOptions,

@@ -1,8 +1,8 @@
 import { planMemory } from "../graph/memory.ts";
-import { ELEMENT_SIZE, sizeOf as elementsOf } from "../graph/tensor.ts";
+import { ELEMENT_SIZE, elementsOf } from "../graph/tensor.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./batches/micro-batches.ts";
+import { cutMicroBatches, exampleSize, fitsOneRun, runBudget } from "./batches/micro-batches.ts";
 import { layOut } from "./batches/model-inputs.ts";
 import { singleTexts } from "./batches/single-texts.ts";
 import { packedSize } from "./frozen-blocks/packed-rows.ts";
@@ -89,7 +89,7 @@ function planOf(
   const bytes = planMemory(Object.values(graph.outputs));
   return (tokenBudget) => {
     const found = new Map<string, Record<string, number>>();
-    for (const part of cutMicroBatches(examples.map(sizeOf), runBudget(model, tokenBudget))) {
+    for (const part of cutMicroBatches(examples.map(exampleSize), runBudget(model, tokenBudget))) {
       const { sizes } = layOut(graph.streams, singleTexts(part.map((i) => examples[i]!)));
       found.set(JSON.stringify(sizes), sizes);
     }
@@ -110,7 +110,8 @@ function planOfCoupled(
   const bytes = planMemory(Object.values(step.outputs));
   const parts = [forward, step].map((graph) => planOf(graph, examples, model));
   return (tokenBudget) => {
-    const fits = (count: number) => fitsOneRun(examples.slice(0, count).map(sizeOf), runBudget(model, tokenBudget));
+    const fits = (count: number) =>
+      fitsOneRun(examples.slice(0, count).map(exampleSize), runBudget(model, tokenBudget));
     let count = examples.length;
     while (!fits(count)) count--;
     const whole = bytes(layOut(step.streams, examples.slice(0, count)).sizes);
@@ -120,7 +121,7 @@ function planOfCoupled(
 
 /** The `count` examples with the most tokens. */
 function longestOf<Example extends EncodedExample>(examples: readonly Example[], count: number): Example[] {
-  return examples.toSorted((a, b) => sizeOf(b).tokens - sizeOf(a).tokens).slice(0, count);
+  return examples.toSorted((a, b) => exampleSize(b).tokens - exampleSize(a).tokens).slice(0, count);
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);

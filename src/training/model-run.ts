@@ -9,7 +9,6 @@ import { variantOf } from "./dropout/dropout.ts";
 import { DropoutMasks } from "./dropout/dropout-masks.ts";
 import { type AdaptedModel, GRADIENT, type ModelGraph } from "./step-graph.ts";
 
-/** Inputs of a graph for a part of a batch. */
 export interface MicroBatch {
   /** Examples of one text each. */
   examples: readonly EncodedExample[];
@@ -17,7 +16,6 @@ export interface MicroBatch {
   inputs: Record<string, Tensor>;
 }
 
-/** Results of a graph for a micro-batch. */
 export interface ModelOutcome {
   results: Record<string, Tensor>;
   /** Floating-point operations done. */
@@ -26,13 +24,10 @@ export interface ModelOutcome {
   flopsSaved: number;
 }
 
-/** Runs a graph on micro-batches: in this process or on other machines. */
 export interface MicroBatchRunner {
   /**
    * Yields the outcome of each micro-batch, in their order.
    * @param step number of the optimizer step, from 0: selects the dropout masks
-   * @param microBatches functions, each of which makes its micro-batch when it is called
-   * @throws the signal's reason
    */
   outcomes(
     step: number,
@@ -41,20 +36,17 @@ export interface MicroBatchRunner {
   ): AsyncGenerator<ModelOutcome, void>;
 }
 
-/** A compiled model that lays out its own inputs. */
 export class ModelRun implements MicroBatchRunner {
-  readonly compiled: CompiledGraph;
-  readonly #graph: ModelGraph;
   readonly #masks: DropoutMasks;
-  readonly #seed: number;
   readonly #flops: ReturnType<typeof countFlops>;
-  /** Operations if no block were frozen. */
   readonly #wholeFlops: ReturnType<typeof countFlops>;
 
-  private constructor(compiled: CompiledGraph, graph: ModelGraph, whole: ModelGraph, seed: number) {
-    this.compiled = compiled;
-    this.#graph = graph;
-    this.#seed = seed;
+  private constructor(
+    readonly compiled: CompiledGraph,
+    private readonly graph: ModelGraph,
+    whole: ModelGraph,
+    private readonly seed: number,
+  ) {
     this.#masks = new DropoutMasks(graph.dropouts, seed);
     this.#flops = countFlops(Object.values(graph.outputs));
     this.#wholeFlops = graph === whole ? this.#flops : countFlops(Object.values(whole.outputs));
@@ -72,20 +64,18 @@ export class ModelRun implements MicroBatchRunner {
     return new ModelRun(await runtime.compile(graph.outputs, weights), graph, whole, seed);
   }
 
-  /** Names and shapes of the outputs that hold gradients. */
   get gradientShapes(): [output: string, shape: number[]][] {
-    const gradients = Object.entries(this.#graph.outputs).filter(([output]) => output.startsWith(GRADIENT));
+    const gradients = Object.entries(this.graph.outputs).filter(([output]) => output.startsWith(GRADIENT));
     return gradients.map(([output, { shape }]) => [output, shape as number[]]);
   }
 
-  /** @param into tensors to write outputs into */
   async run(
     step: number,
     examples: readonly EncodedExample[],
     more: Record<string, Tensor> = {},
     into?: Tensors,
   ): Promise<ModelOutcome> {
-    const batch = layOut(this.#graph.streams, examples, (index) => variantOf(this.#seed, step, index));
+    const batch = layOut(this.graph.streams, examples, (index) => variantOf(this.seed, step, index));
     const inputs = { ...batch.inputs, ...this.#masks.draw(step, batch), ...more };
     return { results: await this.compiled.run(inputs, undefined, into), ...this.#count(batch) };
   }
@@ -102,10 +92,9 @@ export class ModelRun implements MicroBatchRunner {
     }
   }
 
-  /** Shapes of the results and operations of a run on examples, computed without running it. */
   expected(examples: readonly EncodedExample[]): Omit<ModelOutcome, "results"> & { shapes: Map<string, number[]> } {
-    const batch = layOut(this.#graph.streams, examples);
-    const shapes = Object.entries(this.#graph.outputs).map(
+    const batch = layOut(this.graph.streams, examples);
+    const shapes = Object.entries(this.graph.outputs).map(
       ([output, { shape }]) => [output, shape.map((size) => evaluate(size, batch.sizes))] as const,
     );
     return { shapes: new Map(shapes), ...this.#count(batch) };
@@ -117,7 +106,6 @@ export class ModelRun implements MicroBatchRunner {
   }
 }
 
-/** The model as it trains if no block is frozen. */
 function withoutFrozenBlocks({ frozenBlocks, trainable, ...model }: AdaptedModel): AdaptedModel {
   const own = [...frozenBlocks!.parameters].filter((name) => model.adaptation.trainable.has(name));
   return { ...model, ...(trainable && { trainable: new Set([...trainable, ...own]) }) };

@@ -7,7 +7,6 @@ const ADVICE = "lower the learning rate";
 
 /**
  * Computes the global norm of a step's gradients.
- * @param where position of the step, for the error message
  * @throws UserError if the loss or the norm is not finite, naming it and the step
  */
 export function finiteNorm({ loss, gradients }: Pick<StepOutcome, "loss" | "gradients">, where: string): number {
@@ -23,7 +22,7 @@ export function refuseNotFinite(loss: number, norm: number, where: string, of = 
   if (!Number.isFinite(norm)) throw new UserError(`the norm of the gradient is ${norm} at ${where}${of}; ${ADVICE}`);
 }
 
-/** @param overflown name of a parameter whose values overflowed in a step's update, or undefined @throws UserError if there is one */
+/** @throws UserError if there is one */
 export function refuseOverflow(overflown: string | undefined, where: string): void {
   if (overflown === undefined) return;
   throw new UserError(`${overflown} has values that are not finite after ${where}; ${ADVICE}`);

@@ -4,14 +4,13 @@ import type { TrainingStep } from "./step.ts";
 import type { AdaptedModel } from "./step-graph.ts";
 import type { StepMachines } from "./step-part.ts";
 
-/** Takes the steps of replicas and yields the result of `advance` for each, in their order. @throws the signal's reason */
+/** Takes the steps of replicas and yields the result of `advance` for each, in their order. */
 export type ReplicaRunner = (
   replicas: readonly ReplicaSteps[],
   signal?: AbortSignal,
 ) => AsyncGenerator<Record<string, Tensor>, void>;
 
-/** Other machines that compute for a run: the graphs of its steps, or the steps of replicas. */
 export interface OtherMachines extends StepMachines {
-  /** Like {@link StepMachines.share}, for replicas. @param own the same step, compiled here */
+  /** Like {@link StepMachines.share}, for replicas. */
   shareReplicas(model: AdaptedModel, weights: Tensors, own: TrainingStep): ReplicaRunner;
 }

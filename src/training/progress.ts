@@ -14,10 +14,8 @@ export interface ProgressEvent {
 /** Receives progress. A returned promise is awaited, so that a page or a server can answer in between. */
 export type OnProgress = (progress: ProgressEvent) => void | Promise<void>;
 
-/** Tells how much of a stage is done. */
 export type TellDone = (done: number, total?: number) => void | Promise<void>;
 
-/** Tells the progress of one stage. @param unit of its parts */
 export const stageProgress =
   (onProgress: OnProgress | undefined, stage: string, unit = "examples"): TellDone =>
   (done, total) =>

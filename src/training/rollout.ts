@@ -1,25 +1,19 @@
 import type { TrainingExample } from "../tasks/task-kind.ts";
 import type { EncodedSplit, Evaluation } from "./evaluation/evaluate.ts";
 import type { TellDone } from "./progress.ts";
-import type { RolloutRecord } from "./records.ts";
+import type { RolloutRecord } from "./training-records.ts";
 
-/** Generates the examples of a run while it trains: the current model's answers to prompts, with their rewards. */
 export interface Rollout {
-  /**
-   * Generates the examples of a step.
-   * @param step from 0
-   * @throws the signal's reason
-   */
+  /** Generates the examples of a step. @param step from 0 */
   examplesFor(
     step: number,
     prompts: readonly TrainingExample[],
     signal?: AbortSignal,
   ): Promise<{ examples: readonly TrainingExample[]; record: RolloutRecord }>;
-  /** Evaluates the likeliest answers to held-out prompts. @throws the signal's reason */
+  /** Evaluates the likeliest answers to held-out prompts. */
   evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation>;
   /** Why no answer can have taught anything so far; undefined if one could. */
   readonly taughtNothing: string | undefined;
-  /** Notes for the user, such as rewards that failed. */
   readonly notes: string[];
   release(): Promise<void>;
 }

@@ -4,16 +4,15 @@ import { lowerIsBetter } from "../tasks/metrics/metric-direction.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { CheckpointEvent, TrainingEnd } from "./events.ts";
 import type { AdamW } from "./optimizer/adamw.ts";
-import type { EvaluationRecord, RolloutTotals, StepRecord } from "./records.ts";
 import type { StepOutcome } from "./step.ts";
 import type { TrainOptions } from "./train-options.ts";
 import type { TrainedParameters } from "./trained-parameters.ts";
+import type { EvaluationRecord, RolloutTotals, StepRecord } from "./training-records.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** Fields of a step's record that the step's outcome does not contain. */
 type StepFacts = Pick<StepRecord, "epoch" | "learningRate" | "gradientNorm" | "trainable" | "frozenBlocks" | "seconds">;
 
-/** Parts that training changes at each step. */
 export interface MovingParts {
   parameters: TrainedParameters;
   optimizer: Pick<AdamW, "state">;
@@ -28,19 +27,18 @@ const INFORMED = 0.95;
 
 type StartOptions = Pick<TrainOptions, "model" | "task" | "resume" | "startCounts" | "chanceLoss">;
 
-/** Progress of a run: counts steps, keeps the best parameters, and makes the state of a checkpoint. */
 export class RunProgress {
-  readonly #parts: MovingParts;
   readonly #state: Omit<TrainingState, "parameters" | "start" | "optimizer" | "method">;
   readonly #startCounts: boolean;
   /** If the start's loss is below this, training is likely to improve it, so the start remains the best only if it is clearly better. */
   readonly #yieldsBelow: number;
   readonly #started: number;
-  /** Steps done when the state was last requested. */
   #savedAt: number | undefined;
 
-  constructor(parts: MovingParts, { model, task, resume, startCounts = false, chanceLoss = 0 }: StartOptions) {
-    this.#parts = parts;
+  constructor(
+    private readonly parts: MovingParts,
+    { model, task, resume, startCounts = false, chanceLoss = 0 }: StartOptions,
+  ) {
     this.#startCounts = startCounts;
     this.#yieldsBelow = INFORMED * chanceLoss;
     if (resume) {
@@ -55,7 +53,6 @@ export class RunProgress {
     this.#started = performance.now() - this.#state.seconds * 1000;
   }
 
-  /** Optimizer steps done. */
   get step(): number {
     return this.#state.step;
   }
@@ -76,7 +73,6 @@ export class RunProgress {
     return evaluations.length - 1 - evaluations.findIndex((each) => Object.is(firstMetric(each), firstMetric(best)));
   }
 
-  /** Adds a finished step. @returns its record */
   addStep({ loss, tokens, flops, flopsSaved, rollout }: Omit<StepOutcome, "gradients">, facts: StepFacts): StepRecord {
     const step = this.#state.step++;
     this.#state.tokens += tokens;
@@ -89,7 +85,6 @@ export class RunProgress {
     return { kind: "step", step, ...facts, loss, frozen, tokens, ...(rollout && { rollout }) };
   }
 
-  /** Records the matrices and blocks that froze at a step. */
   addCheck({ step, frozen, blocks }: FreezingCheck): void {
     for (const name of frozen) this.#state.frozenAtStep[name] = step;
     for (let i = 0; i < (blocks?.frozenBlocks ?? 0); i++) this.#state.blocksFrozenAtStep.push(step);
@@ -105,10 +100,9 @@ export class RunProgress {
     this.#state.evaluations.push(evaluation);
     const yields = best?.step === 0 && best.loss < this.#yieldsBelow && !isClearlyWorse(evaluation, best);
     if (best && !yields && !isBetter(evaluation, best)) return;
-    this.#state.best = { epoch: evaluation.epoch, parameters: this.#parts.parameters.copy() };
+    this.#state.best = { epoch: evaluation.epoch, parameters: this.parts.parameters.copy() };
   }
 
-  /** Whether the state was requested after the last step. */
   get isSaved(): boolean {
     return this.#savedAt === this.#state.step;
   }
@@ -129,9 +123,8 @@ export class RunProgress {
     return [`training did not beat its starting point (${metric} ${value.toFixed(4)}), which is kept`];
   }
 
-  /** Result of the run. */
   end(rest: Pick<TrainingEnd, "kept" | "aborted">): TrainingEnd {
-    const { parameters } = this.#parts;
+    const { parameters } = this.parts;
     const { step, trainableSum, trainableAtStart: start } = this.#state;
     const average = step > 0 ? trainableSum / step : start;
     const trainable = { start, average, end: parameters.count(), head: parameters.headCount };
@@ -139,7 +132,7 @@ export class RunProgress {
   }
 
   #stateNow(): TrainingState {
-    const { parameters, optimizer, schedule } = this.#parts;
+    const { parameters, optimizer, schedule } = this.parts;
     this.#state.seconds = (performance.now() - this.#started) / 1000;
     return {
       ...this.#state,
@@ -178,10 +171,7 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
-/**
- * Whether the first metric is worse than that of `other` by more than the standard error of the difference.
- * @param times number of standard errors
- */
+/** Whether the first metric is worse than that of `other` by more than the standard error of the difference. */
 export function isClearlyWorse(
   { metrics, errors = {} }: EvaluationRecord,
   other: EvaluationRecord,

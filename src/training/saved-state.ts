@@ -3,7 +3,6 @@ import { HEAD_FEATURES } from "../architectures/heads.ts";
 import type { Tensor, Tensors } from "../graph/tensor.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** Groups of tensors in a saved state, by the prefix of their names. */
 const PARTS = ["parameters", "start", "best", "optimizer", "method"] as const;
 
 const amount = z.number().nonnegative();
@@ -40,9 +39,7 @@ const countersSchema = z.object({
   method: z.record(z.string(), z.unknown()).optional(),
 });
 
-/** State of training in the form that files hold. */
 export interface SavedState {
-  /** Plain JSON. */
   counters: Record<string, unknown>;
   /** `parameters:…`, `start:…`, `best:…`, `optimizer:…` and `method:…` */
   tensors: Tensors<"float32">;

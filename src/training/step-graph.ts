@@ -14,7 +14,6 @@ import type { Adaptation, FrozenBlocks } from "../methods/method.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
-/** A model adapted by a method, with a head. */
 export interface AdaptedModel extends ModelDescription {
   adaptation: Adaptation;
   /** Parameters of the adaptation that train now (default: all that are trainable). */
@@ -26,7 +25,6 @@ export interface AdaptedModel extends ModelDescription {
   format?: BaseFormat;
   /** Head, one of those that the family has (default: `sequence`). */
   head?: HeadName;
-  /** Whether a weight of the head trains. */
   trainsHead(name: string): boolean;
 }
 
@@ -37,12 +35,9 @@ export type ReadBy = Pick<TaskKind, "objective" | "readout">;
 export const readerOf = ({ objective, readout }: ReadBy): ((outputs: Value, targets: Value) => Value) | undefined =>
   readout?.write ?? objective.rowValue;
 
-/** Prefix of the outputs that hold gradients. */
 export const GRADIENT = "gradient:";
-/** Prefix of the inputs to which gradients are added. */
 export const SUM = "sum:";
 
-/** A model as a graph, and its inputs other than weights. */
 export interface ModelGraph<Output extends string = string> {
   outputs: Record<Output, Value>;
   streams: readonly StreamInputs[];
@@ -57,7 +52,6 @@ export interface InferenceOptions extends Partial<Pick<ForwardHooks, "dropout" |
   withFeatures?: boolean | undefined;
 }
 
-/** See {@link writeStep}. */
 export interface StepGraphOptions extends Pick<ForwardHooks, "dropout" | "recompute"> {
   part?: boolean;
   adds?: boolean;
@@ -143,9 +137,6 @@ export function writeEncoded(model: AdaptedModel, { stream }: Pick<ForwardHooks,
 /**
  * Writes one training step of `model`: forward, loss and backward as one graph. Its outputs are `loss` `[]`
  * and `gradient:<name>` of every parameter that trains.
- * @param part whether it runs a part of a batch whose rows the objective couples: the objective's gradient with respect to the
- * outputs is an input (see {@link writeBatchCoupledLoss}), and `loss` is only the method's penalty
- * @param adds whether each gradient is added to an input `sum:<name>`
  */
 export function writeStep(
   model: AdaptedModel,
@@ -195,7 +186,6 @@ export function writeBatchCoupledLoss(
   return { loss, outputGradients: gradients(loss, [logits])[0]! };
 }
 
-/** Values that an objective reads from a row with this many outputs. */
 export const widthRead = ({ rowValue }: Objective, outputs: number): number => (rowValue ? 1 : outputs);
 
 /** The objective over `values` `[rows, width]`, with weights as an input. */
@@ -220,7 +210,6 @@ function writeForward(
   return { context, logits: writeModel(context, model, model.labelCount, model.head), parameter };
 }
 
-/** Context in which the model is written, with the method's parameters. */
 function adaptedContext(
   model: AdaptedModel,
   kindOf: (name: string) => "trainable" | "frozen",
@@ -250,7 +239,6 @@ function adaptedContext(
   return { context, parameter };
 }
 
-/** Whether rows are tokens of examples: one after the other, or padded side by side as in an ONNX file. */
 function isOfExamples({ streams }: ForwardContext, rows: Dimension): boolean {
   const own = streams.flatMap(({ prefix }) => [`${prefix}tokens`, product(["batch", `${prefix}sequence`])]);
   const each = quotient(rows, "batch");

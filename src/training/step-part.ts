@@ -3,7 +3,6 @@ import type { Objective } from "../tasks/losses/objective.ts";
 import type { MicroBatchRunner, ModelRun } from "./model-run.ts";
 import { type AdaptedModel, type ModelGraph, type StepGraphOptions, writeInference, writeStep } from "./step-graph.ts";
 
-/** Names of the graphs that a step may need. */
 export const STEP_PARTS = ["step", "part", "outputs"] as const;
 
 /**
@@ -12,7 +11,6 @@ export const STEP_PARTS = ["step", "part", "outputs"] as const;
  */
 export type StepPart = (typeof STEP_PARTS)[number];
 
-/** Writes a graph of a step. */
 export function writePart(
   part: StepPart,
   model: AdaptedModel,
@@ -22,13 +20,7 @@ export function writePart(
   return writeStep(model, objective, { ...options, part: part === "part" });
 }
 
-/** Other machines that run a step's graphs. */
 export interface StepMachines {
-  /**
-   * Sends the machines the model as it trains from now on.
-   * @param model as it trains now
-   * @param weights of the model and the method; those that train are read again at each step
-   * @returns function that returns the runner of one of its graphs; `own` is the same graph, compiled here
-   */
+  /** Sends the machines the model as it trains from now on. */
   share(model: AdaptedModel, weights: Tensors): (part: StepPart, own: ModelRun) => MicroBatchRunner;
 }

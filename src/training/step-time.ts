@@ -3,7 +3,6 @@ import { Batches } from "./batches/batch-order.ts";
 import { TrainingStep } from "./step.ts";
 import { stepOf, type TrainOptions } from "./train-options.ts";
 
-/** Result of a timed step. */
 export interface TimedStep {
   seconds: number;
   loss: number;

@@ -1,31 +1,26 @@
-import { asFloat32, sizeOf as elementsOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
+import { asFloat32, elementsOf, float32, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { releaseOnFailure } from "../runtime/release-on-failure.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { Objective } from "../tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../tasks/task-kind.ts";
-import { cutMicroBatches, fitsOneRun, runBudget, sizeOf } from "./batches/micro-batches.ts";
+import { cutMicroBatches, exampleSize, fitsOneRun, runBudget } from "./batches/micro-batches.ts";
 import { singleTexts } from "./batches/single-texts.ts";
 import type { BoundaryStates } from "./frozen-blocks/boundary-states.ts";
 import { type MicroBatch, type MicroBatchRunner, type ModelOutcome, ModelRun } from "./model-run.ts";
 import { BatchCoupledLoss } from "./objective/batch-coupled-loss.ts";
 import { objectiveInputs, totalWeight } from "./objective/objective-inputs.ts";
-import type { RolloutRecord } from "./records.ts";
 import { type AdaptedModel, GRADIENT, SUM } from "./step-graph.ts";
 import { type StepMachines, type StepPart, writePart } from "./step-part.ts";
+import type { RolloutRecord } from "./training-records.ts";
 
 export interface StepSettings {
   objective: Objective;
-  /** Maximum number of tokens of a micro-batch. */
   tokenBudget: number;
-  /** Whether to use dropout, at the rates of the model's configuration. */
   dropout: boolean;
   /** Whether the backward pass computes each block again, instead of keeping the block's values from the forward pass. */
   recompute?: boolean | undefined;
-  /** Seed of the dropout masks. */
   seed: number;
-  /** Provides hidden states at the boundary of a model's frozen blocks. */
   boundaryStates?: BoundaryStates | undefined;
-  /** Machines that run the step's graphs instead of this process. */
   machines?: StepMachines | undefined;
 }
 
@@ -38,7 +33,6 @@ export interface StepOutcome {
   tokens: number;
   /** Floating-point operations done. */
   flops: number;
-  /** Generated answers that the step trained on, for runs that learn from rewards. */
   rollout?: RolloutRecord;
   /** Additional operations if no block were frozen. */
   flopsSaved: number;
@@ -53,11 +47,6 @@ export const isLargeSum = (shapes: readonly (readonly number[])[]): boolean =>
 
 /** A compiled training step. It takes a batch, in as many runs as needed, and returns its loss and gradients. */
 export class TrainingStep {
-  readonly #model: AdaptedModel;
-  readonly #settings: StepSettings;
-  /** Graph for a micro-batch, or for a whole batch if the objective couples its rows. */
-  readonly #graph: StepGraph;
-  /** Gradient sums by output, if the graph computes them. */
   readonly #sums: Tensors<"float32"> | undefined;
   readonly #compile: StepCompiler;
   /** Graphs for the parts of a batch that needs several runs, if the objective couples its rows. */
@@ -65,10 +54,12 @@ export class TrainingStep {
   /** Graph for a batch's further micro-batches, if the graph adds their gradients to the sums. */
   #adding: ModelRun | undefined;
 
-  private constructor(model: AdaptedModel, settings: StepSettings, graph: StepGraph, compile: StepCompiler) {
-    this.#model = model;
-    this.#settings = settings;
-    this.#graph = graph;
+  private constructor(
+    private readonly model: AdaptedModel,
+    private readonly settings: StepSettings,
+    private readonly graph: StepGraph,
+    compile: StepCompiler,
+  ) {
     this.#compile = compile;
     const shapes = graph.own.gradientShapes;
     const isLarge = !settings.machines && isLargeSum(shapes.map(([, shape]) => shape));
@@ -99,23 +90,18 @@ export class TrainingStep {
     return new TrainingStep(model, settings, await compile.graph("step"), compile);
   }
 
-  /** Names and shapes of the parameters that have gradients. */
   get trained(): Map<string, readonly number[]> {
-    return new Map(this.#graph.own.gradientShapes.map(([output, shape]) => [output.slice(GRADIENT.length), shape]));
+    return new Map(this.graph.own.gradientShapes.map(([output, shape]) => [output.slice(GRADIENT.length), shape]));
   }
 
-  /** Seconds that compiling took. */
   get compileSeconds(): number {
-    return this.#graph.own.compiled.compileSeconds;
+    return this.graph.own.compiled.compileSeconds;
   }
 
   /**
    * Computes loss and gradients of a batch. They are the sums over its micro-batches in the order of the cut, so they equal those of the
    * batch in one piece, and are the same to the bit on any machine.
    * @param step number of the optimizer step, from 0: selects the dropout masks
-   * @param signal aborts between two runs of the graph
-   * @param ahead examples of the next batches
-   * @throws the signal's reason
    */
   async run(
     step: number,
@@ -123,8 +109,8 @@ export class TrainingStep {
     signal?: AbortSignal,
     ahead?: () => readonly TrainingExample[],
   ): Promise<StepOutcome> {
-    const { objective, tokenBudget, boundaryStates } = this.#settings;
-    const outputs = this.#model.labelCount;
+    const { objective, tokenBudget, boundaryStates } = this.settings;
+    const outputs = this.model.labelCount;
     const total = totalWeight(batch);
     const outcome: StepOutcome = { loss: 0, gradients: new Map(), tokens: 0, flops: 0, flopsSaved: 0 };
     const add = ({ flops, flopsSaved }: Pick<StepOutcome, "flops" | "flopsSaved">): void => {
@@ -134,11 +120,11 @@ export class TrainingStep {
     const couples = objective.couples === "batch";
     // Units that a micro-batch does not split: a text, or all texts of an example if its loss needs them at once.
     const units = couples ? singleTexts(batch) : batch;
-    const sizes = units.map(sizeOf);
-    const budget = runBudget(this.#model, tokenBudget);
+    const sizes = units.map(exampleSize);
+    const budget = runBudget(this.model, tokenBudget);
     const isWhole = couples && fitsOneRun(sizes, budget);
     const cut = isWhole ? [[...units.keys()]] : cutMicroBatches(sizes, budget);
-    const boundary = this.#model.frozenBlocks?.count ?? 0;
+    const boundary = this.model.frozenBlocks?.count ?? 0;
     if (boundary > 0) {
       const textsAhead = ahead && (() => singleTexts(ahead()));
       const flops = await boundaryStates!.prepare(singleTexts(batch), boundary, { signal, ahead: textsAhead });
@@ -162,7 +148,7 @@ export class TrainingStep {
       };
       return { examples, inputs };
     });
-    for await (const { results, ...done } of this.#outcomes(parts?.graph ?? this.#graph, step, microBatches, signal)) {
+    for await (const { results, ...done } of this.#outcomes(parts?.graph ?? this.graph, step, microBatches, signal)) {
       outcome.loss += Number(results.loss!.data[0]);
       add(done);
       for (const [output, tensor] of Object.entries(results)) {
@@ -218,17 +204,15 @@ export class TrainingStep {
   async release(): Promise<void> {
     const { loss, outputs, graph } = this.#parts ?? {};
     await loss?.release();
-    for (const own of [outputs?.own, graph?.own, this.#graph.own, this.#adding]) await own?.compiled.release();
+    for (const own of [outputs?.own, graph?.own, this.graph.own, this.#adding]) await own?.compiled.release();
   }
 }
 
-/** A graph compiled here, and its runner: the graph itself, or other machines. */
 interface StepGraph {
   own: ModelRun;
   runner: MicroBatchRunner;
 }
 
-/** Compiles the graphs that a step may need. */
 interface StepCompiler {
   graph(part: StepPart): Promise<StepGraph>;
   /** The same graph, which adds its gradients to sums that are inputs. */

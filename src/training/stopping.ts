@@ -4,24 +4,19 @@ import type { TrainOptions } from "./train-options.ts";
 
 type Ends = Pick<TrainOptions, "settings" | "signal" | "timeUp" | "stopAfter">;
 
-/** Decides when a run stops. */
 export class Stopping {
-  readonly #options: Ends;
-  readonly #progress: RunProgress;
-  readonly #length: RunLength;
-
-  constructor(options: Ends, progress: RunProgress, length: RunLength) {
-    this.#options = options;
-    this.#progress = progress;
-    this.#length = length;
-  }
+  constructor(
+    private readonly options: Ends,
+    private readonly progress: RunProgress,
+    private readonly length: RunLength,
+  ) {}
 
   /** Whether the run has ended: no step is left, its patience is exhausted, or its time is up and it has a best evaluation. */
   get atEnd(): boolean {
-    const { settings, timeUp } = this.#options;
-    const { step, best, evaluationsSinceBest } = this.#progress;
+    const { settings, timeUp } = this.options;
+    const { step, best, evaluationsSinceBest } = this.progress;
     return (
-      step >= this.#length.totalSteps ||
+      step >= this.length.totalSteps ||
       (settings.patience !== undefined && evaluationsSinceBest >= settings.patience) ||
       (timeUp?.aborted === true && best !== undefined)
     );
@@ -29,8 +24,8 @@ export class Stopping {
 
   /** Whether the run stops here: it has ended, was aborted, or pauses after `stopAfter` epochs. */
   get now(): boolean {
-    const { signal, stopAfter } = this.#options;
-    const pauses = stopAfter !== undefined && this.#progress.step >= stopAfter * this.#length.stepsPerEpoch;
+    const { signal, stopAfter } = this.options;
+    const pauses = stopAfter !== undefined && this.progress.step >= stopAfter * this.length.stepsPerEpoch;
     return this.atEnd || pauses || signal?.aborted === true;
   }
 }

@@ -1,46 +1,33 @@
 import { traceModel } from "../architectures/trace.ts";
 import { UserError } from "../errors.ts";
-import { asFloat32, copyOf, sizeOf, type Tensors } from "../graph/tensor.ts";
+import { asFloat32, copyOf, elementsOf, type Tensors } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { ParameterGroup } from "./optimizer/adamw.ts";
-import type { StepRecord } from "./records.ts";
 import type { AdaptedModel } from "./step-graph.ts";
+import type { StepRecord } from "./training-records.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** Parameters of a saved run. */
 type SavedValues = Pick<TrainingState, "parameters" | "start">;
 
-/** The parameters that a run trains, and their counts. */
 export class TrainedParameters {
   /** Names of all parameters that train at any time: those of the method, the trained part of the head, and the backbone if it trains. */
   readonly names: readonly string[];
-  /** Tensors by these names, which training changes in place. */
   readonly tensors: Tensors<"float32">;
-  readonly #model: AdaptedModel;
-  readonly #schedule: Schedule;
   readonly #head: ReadonlySet<string>;
   readonly #trainedHead: readonly string[];
   readonly #trainedBackbone: readonly string[];
   /** Values before the first step, if {@link moveBack} will be called. */
   readonly start: Tensors<"float32"> | undefined;
 
-  /**
-   * @param weights at the run's start
-   * @param saved values to resume from, with those before the first step if parameters move back
-   * @param movesBack whether {@link moveBack} will be called
-   * @throws UserError if the saved values belong to other parameters
-   */
   constructor(
-    model: AdaptedModel,
-    schedule: Schedule,
+    private readonly model: AdaptedModel,
+    private readonly schedule: Schedule,
     weights: Tensors,
     { saved, movesBack = false }: { saved?: SavedValues | undefined; movesBack?: boolean } = {},
   ) {
     const weightsOfModel = traceModel(model, model.labelCount, model.head).weights.values();
     const specs = [...weightsOfModel].filter(({ buffer }) => !buffer);
     const namesOf = (part: "head" | "backbone") => specs.filter((s) => s.part === part).map(({ name }) => name);
-    this.#model = model;
-    this.#schedule = schedule;
     this.#head = new Set(namesOf("head"));
     this.#trainedHead = namesOf("head").filter((name) => model.trainsHead(name));
     this.#trainedBackbone = model.adaptation.trainsBackbone ? namesOf("backbone") : [];
@@ -63,7 +50,7 @@ export class TrainedParameters {
         learningRate: rate,
         weightDecay: decay ? weightDecay : 0,
       });
-      const ofMethod = this.#model.adaptation.parameters.filter((parameter) => parameter.decays === decay);
+      const ofMethod = this.model.adaptation.parameters.filter((parameter) => parameter.decays === decay);
       const backbone = this.#trainedBackbone.filter((name) => decays(name) === decay);
       const head = this.#trainedHead.filter((name) => decays(name) === decay);
       return [
@@ -74,31 +61,29 @@ export class TrainedParameters {
     });
   }
 
-  /** Parameters that train now, without the head. @param gradients of the latest step, if one was taken */
+  /** Parameters that train now, without the head. */
   count(gradients?: Tensors<"float32">): number {
-    if (this.#schedule.countTrainable) return this.#schedule.countTrainable(this.tensors);
+    if (this.schedule.countTrainable) return this.schedule.countTrainable(this.tensors);
     const names = gradients?.keys() ?? this.#namesNow();
     return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
   }
 
-  /** Number of parameters that train in a step, and of frozen blocks. @param gradients of the step */
+  /** Number of parameters that train in a step, and of frozen blocks. */
   countNow(gradients: Tensors<"float32">): Pick<StepRecord, "trainable" | "frozenBlocks"> {
-    const frozenBlocks = this.#schedule.frozenBlocks?.().count;
+    const frozenBlocks = this.schedule.frozenBlocks?.().count;
     return { trainable: this.count(gradients), ...(frozenBlocks !== undefined && { frozenBlocks }) };
   }
 
   #namesNow(): Iterable<string> {
-    if (!this.#model.adaptation.trainsBackbone) return this.#schedule.trainable();
-    const frozenBlocks = this.#schedule.frozenBlocks?.().parameters;
+    if (!this.model.adaptation.trainsBackbone) return this.schedule.trainable();
+    const frozenBlocks = this.schedule.frozenBlocks?.().parameters;
     return this.names.filter((name) => !frozenBlocks?.has(name));
   }
 
-  /** Parameters of the head that train. */
   get headCount(): number {
     return this.#sizeOf(this.#trainedHead);
   }
 
-  /** A copy of all trained parameters. */
   copy(): Tensors<"float32"> {
     return new Map([...this.tensors].map(([name, tensor]) => [name, copyOf(tensor)]));
   }
@@ -106,8 +91,6 @@ export class TrainedParameters {
   /**
    * Moves parameters part of the way back to their start: weights in between often predict better on other texts than either end
    * (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-   * @param share of the distance from the start that remains
-   * @returns function that undoes the move
    */
   moveBack(share: number): () => void {
     const trained = this.copy();
@@ -129,6 +112,6 @@ export class TrainedParameters {
   }
 
   #sizeOf(names: readonly string[]): number {
-    return names.reduce((sum, name) => sum + sizeOf(this.tensors.get(name)!.shape), 0);
+    return names.reduce((sum, name) => sum + elementsOf(this.tensors.get(name)!.shape), 0);
   }
 }

@@ -3,7 +3,7 @@ import type { Tensors } from "../graph/tensor.ts";
 import type { MethodState } from "../methods/method.ts";
 import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import type { AdamWState } from "./optimizer/adamw.ts";
-import type { EvaluationRecord, RolloutTotals } from "./records.ts";
+import type { EvaluationRecord, RolloutTotals } from "./training-records.ts";
 
 /** State of a run between two steps. A run that resumes from it continues exactly as if it had not stopped. */
 export interface TrainingState {

@@ -16,7 +16,7 @@ import type { AdaptedModel } from "../../src/training/step-graph.ts";
 import { runtime } from "../support/runtime.ts";
 
 const rawConfig = JSON.parse(
-  readFileSync(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url), "utf8"),
+  readFileSync(new URL("../../studies/paper/deberta-v3-base.json", import.meta.url), "utf8"),
 );
 const description = describeModel(rawConfig);
 const size = (shape: Shape): number => (shape as number[]).reduce((product, d) => product * d, 1);

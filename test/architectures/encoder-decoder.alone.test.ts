@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { describeModel, type ModelDescription, registerArchitecture } from "../../src/architectures/families.ts";
 import { traceModel } from "../../src/architectures/trace.ts";
-import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
+import { elementsOf, type Tensor } from "../../src/graph/tensor.ts";
 import type { Encoding } from "../../src/inputs/tokenizer.ts";
 import { full } from "../../src/methods/full.ts";
 import { normal, randomFor } from "../../src/methods/initializers.ts";
@@ -149,8 +149,8 @@ test.each<Head>(["sequence", "token"])(
     }
     for (const [name, { shape }] of weights) {
       const found = outcomes.map(({ gradients }) => gradients.get(name)!.data);
-      for (const data of found) expect(data, name).toHaveLength(sizeOf(shape));
-      for (let i = 0; i < sizeOf(shape); i += EVERY) {
+      for (const data of found) expect(data, name).toHaveLength(elementsOf(shape));
+      for (let i = 0; i < elementsOf(shape); i += EVERY) {
         const expected = difference(doubles.get(name)!, i, plain);
         for (const data of found) expect(data[i], `${name}[${i}]`).toBeCloseTo(expected, 5);
       }

@@ -8,7 +8,7 @@ import { aflora } from "../../src/methods/aflora.ts";
 import { lora } from "../../src/methods/lora.ts";
 import { selectModules } from "../../src/methods/target-modules.ts";
 
-const rawConfig = JSON.parse(readFileSync(new URL("../fixtures/configs/llama-7b.json", import.meta.url), "utf8"));
+const rawConfig = JSON.parse(readFileSync(new URL("../../studies/paper/llama-7b.json", import.meta.url), "utf8"));
 const size = (shape: Shape): number => (shape as number[]).reduce((product, d) => product * d, 1);
 
 describe("LLaMA-7B from its config.json alone (the paper's table 2)", () => {

@@ -5,7 +5,7 @@ import { describeModel } from "../../src/architectures/families.ts";
 import { readModelWeights } from "../../src/architectures/model-weights.ts";
 import { traceModel } from "../../src/architectures/trace.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
-import { float32, sizeOf } from "../../src/graph/tensor.ts";
+import { elementsOf, float32 } from "../../src/graph/tensor.ts";
 import { collectGarbage } from "../support/memory-in-use.ts";
 
 const model = (name: string) =>
@@ -119,7 +119,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a base in 
     expect(weights.size + quantized.size).toBeGreaterThan(shapesOf.size);
     // The process's other memory varies a little.
     expect(Math.max(...seen)).toBeLessThan(kept + 2 * layer + 2e5);
-    expect(kept).toBeLessThan(0.6 * 4 * [...shapesOf.values()].reduce((sum, shape) => sum + sizeOf(shape), 0));
+    expect(kept).toBeLessThan(0.6 * 4 * [...shapesOf.values()].reduce((sum, shape) => sum + elementsOf(shape), 0));
   });
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { FreezingMap } from "../../src/cli/terminal/freezing-map.ts";
-import type { FreezingRecord } from "../../src/runs/records.ts";
+import type { FreezingRecord } from "../../src/training/training-records.ts";
 
 const check = (step: number, scores: Record<string, number>, frozen: string[]): FreezingRecord =>
   ({ kind: "freezing", step, scores, frozen }) as FreezingRecord;

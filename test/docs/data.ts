@@ -54,7 +54,7 @@ export async function writeData(project: string): Promise<void> {
   }
   await writeJsonl(join(project, "articles.jsonl"), rewritings(40, 1));
   await write("new-articles.txt", "reverse ant bee\nshout cat\n");
-  await write("bart-large/config.json", await readFile(join(ROOT, "test/fixtures/configs/bart-large.json"), "utf8"));
+  await write("bart-large/config.json", await readFile(join(ROOT, "studies/paper/bart-large.json"), "utf8"));
   await writeJsonl(join(project, "chat.jsonl"), chats(12));
   const asked = questions(12);
   const preferred = asked.map(({ prompt, completion }) => ({ prompt, chosen: completion, rejected: "No idea." }));
@@ -74,7 +74,7 @@ export async function writeData(project: string): Promise<void> {
   await writeJsonl(join(project, "gsm8k/train.jsonl"), solved);
   await writeJsonl(join(project, "gsm8k/test.jsonl"), solved.slice(0, 2));
   for (const config of ["config.json", "deberta-v3-base/config.json"]) {
-    await write(config, await readFile(join(ROOT, "test/fixtures/configs/deberta-v3-base.json"), "utf8"));
+    await write(config, await readFile(join(ROOT, "studies/paper/deberta-v3-base.json"), "utf8"));
   }
   for (const extension of ["tasks/ordinal-regression.ts", "outside/output-scales.ts"]) {
     const text = await readFile(join(ROOT, "test", extension), "utf8");

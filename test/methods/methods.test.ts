@@ -411,15 +411,22 @@ describe("AFLoRA's ablation", () => {
 });
 
 describe("bad input", () => {
-  test.each(["aflora", "lora", "lora-xs", "psoft", "adalora", "sora"])(
-    "%s refuses a rank above a layer's size; VeRA does not",
-    (name) => {
-      expect(() => create(name, { rank: 5 }, small)).toThrow(
-        /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower --rank$/,
-      );
-      expect(create("vera", { rank: 5 }, small).parameters).not.toEqual([]);
-    },
-  );
+  test.each([
+    ["lora-xs", {}],
+    ["psoft", {}],
+    ["adalora", {}],
+    ["lora", { initLoraWeights: "pissa" }],
+    ["aflora", { initProjections: "gradients" }],
+  ])("%s with %j has orthogonal directions and refuses a rank above a layer's size", (name, options) => {
+    expect(() => create(name, { rank: 5, ...options }, small)).toThrow(
+      /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower --rank$/,
+    );
+  });
+
+  test.each(["aflora", "lora", "sora", "vera"])("%s takes a rank above a layer's size, as the paper does", (name) => {
+    const { parameters } = create(name, { rank: 5 }, small);
+    expect(parameters.some(({ shape }) => shape.includes(5))).toBe(true);
+  });
 
   test.each([
     ["lora", { freezeRule: "matrix-fraction" }, 'option "freezeRule" belongs to aflora, not to method "lora"'],

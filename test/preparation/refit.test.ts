@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { stepsToRepeat } from "../../src/preparation/stages/refit.ts";
-import type { EvaluationRecord } from "../../src/training/records.ts";
+import type { EvaluationRecord } from "../../src/training/training-records.ts";
 
 const evaluation = (step: number, accuracy: number): EvaluationRecord => ({
   kind: "evaluation",

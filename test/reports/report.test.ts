@@ -5,8 +5,8 @@ import { parseHTML } from "linkedom";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderReport, writeReport } from "../../src/reports/report.ts";
 import type { RunRecords } from "../../src/runs/read-run.ts";
-import type { ScoresRecord } from "../../src/runs/records.ts";
 import type { RunFindings } from "../../src/tasks/findings.ts";
+import type { ScoresRecord } from "../../src/training/training-records.ts";
 import { elementsOf, HOSTILE } from "../support/hostile-words.ts";
 import { type MadeUp, makeUp, withFrozenBlocks, writeRun } from "../support/made-up-run.ts";
 

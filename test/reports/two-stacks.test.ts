@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { freezingPictures } from "../../src/reports/freezing-pictures.ts";
-import type { FreezingRecord } from "../../src/runs/records.ts";
+import type { FreezingRecord } from "../../src/training/training-records.ts";
 
 const check = (step: number, matrices: readonly string[], frozen: string[] = []): FreezingRecord => ({
   kind: "freezing",

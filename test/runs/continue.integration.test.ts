@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadAdapter } from "../../src/base-models/adapter-folder-node.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
-import type { EvaluationRecord } from "../../src/training/records.ts";
+import type { EvaluationRecord } from "../../src/training/training-records.ts";
 import { fineTune } from "../support/fine-tune.ts";
 import { on } from "../support/on-event.ts";
 import { writeTinyFamily } from "../support/tiny-family.ts";

@@ -12,8 +12,8 @@ import { flatOptions } from "../../src/preparation/run-options-node.ts";
 import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import type { RunEvent, RunStart } from "../../src/runs/fine-tune-events.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
-import type { RunResult } from "../../src/runs/records.ts";
 import { lockRun } from "../../src/runs/run-lock.ts";
+import type { RunResult } from "../../src/runs/run-result.ts";
 import { type FineTuneOptions, fineTune } from "../support/fine-tune.ts";
 import { on, together } from "../support/on-event.ts";
 import { runtime } from "../support/runtime.ts";
@@ -368,21 +368,6 @@ describe("a run that was cut off", () => {
     const { config: _, ...wholeNumbers } = expected;
     expect(own).toMatchObject({ maxSteps: 24 });
     expect(numbers).toEqual(wholeNumbers);
-  });
-
-  test("of an earlier version resumes unless an option that changed something was removed since", async () => {
-    const directory = await interrupted("removed", 3);
-    const file = join(directory, "config.json");
-    const saved = JSON.parse(await readFile(file, "utf8"));
-    await writeFile(file, JSON.stringify({ ...saved, freezeTogether: true }));
-    await expect(resume(directory)).rejects.toThrow(
-      new UserError(
-        `the run in ${directory} was trained with freezeTogether true, which this version does not have; resume it with the version that began it, or start a new run`,
-      ),
-    );
-    await writeFile(file, JSON.stringify({ ...saved, freezeTogether: false }));
-    await resume(directory);
-    expect(await contentOf(directory)).toEqual(await contentOf(whole));
   });
 
   test("requires the data that it began with, to the byte", async () => {

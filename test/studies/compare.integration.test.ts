@@ -257,7 +257,12 @@ describe("--preset paper", () => {
     for (const method of published) {
       const { source, tasks } = method.published!;
       expect(source).not.toBe("");
-      const known = [...GLUE_TASKS.keys(), "gsm8k", ...TASK_KINDS.all.map(({ huggingFace }) => huggingFace.pipeline)];
+      const known = [
+        ...GLUE_TASKS.keys(),
+        "gsm8k",
+        "xsum",
+        ...TASK_KINDS.all.map(({ huggingFace }) => huggingFace.pipeline),
+      ];
       for (const task of Object.keys(tasks)) expect(known).toContain(task);
     }
   });
@@ -265,7 +270,7 @@ describe("--preset paper", () => {
   test("each method's own setting, overridden by given options; a note names what is not published", async () => {
     const of = given({
       tasks: ["cola"],
-      methods: ["aflora", "lora", "sora"],
+      methods: ["aflora", "lora", "psoft"],
       ranks: [],
       options: { ...own(), epochs: 3, preset: "paper" },
     });
@@ -276,10 +281,10 @@ describe("--preset paper", () => {
     ).toEqual([
       [1e-2, 4e-2, 64],
       [4e-4, 4e-4, 32],
-      [resolveConfig({ ...own(), task: "cola", method: "sora" }).run.learningRate, expect.any(Number), 64],
+      [resolveConfig({ ...own(), task: "cola", method: "psoft" }).run.learningRate, expect.any(Number), 64],
     ]);
     expect(runs.every(({ head, epochs }) => head === "classifier" && epochs === 3)).toBe(true);
-    expect(notes).toContain("sora on cola: no published setting; aflora's defaults are used");
+    expect(notes).toContain("psoft on cola: no published setting; aflora's defaults are used");
     expect(notes.find((note) => note.startsWith("lora"))).toContain("arXiv 2106.09685");
   });
 });
@@ -359,7 +364,7 @@ describe("aflora compare", () => {
 describe("a plan that cannot work is refused before anything is written", () => {
   test.each<[string, () => Partial<ComparisonOptions>, RegExp]>([
     ["unknown method", () => ({ methods: ["aflora", "lorra"] }), /unknown method "lorra".*lora/],
-    ["rank above the layers", () => ({ methods: ["lora"], ranks: [4, 64] }), /rank 64 exceeds that of layer/],
+    ["rank above the layers", () => ({ methods: ["psoft"], ranks: [4, 64] }), /rank 64 exceeds that of layer/],
     ["no data", () => ({ tasks: ["rte"], options: { data: join(folder, "none") } }), /no such folder/],
     ["search with nothing apart to compare on", () => ({ trials: 2 }), /give --validation FILE/],
     [
@@ -386,7 +391,11 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
       () => ["params", ...config(), "--target-modules", "q_proj"],
       /"q_proj" matches no layer; block 0 has encoder\.layer\.0\.attention\.self\.query/,
     ],
-    ["rank above the layer's size", () => ["params", ...config(), "--rank", "33"], /rank 33 exceeds that of layer/],
+    [
+      "rank above the layer's size",
+      () => ["params", ...config(), "--method", "psoft", "--rank", "33"],
+      /rank 33 exceeds that of layer/,
+    ],
     [
       "another method's option",
       () => ["params", ...config(), "--method", "lora", "--freeze-rule", "matrix-fraction"],

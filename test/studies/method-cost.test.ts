@@ -7,27 +7,16 @@ import { findMethod, parseMethodOptions } from "../../src/methods/methods.ts";
 import { methodCosts } from "../../src/studies/method-cost.ts";
 
 const paper = describeModel(
-  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/deberta-v3-base.json", import.meta.url))),
+  await readFolderConfig(fileURLToPath(new URL("../../studies/paper/deberta-v3-base.json", import.meta.url))),
 );
 const tiny = describeModel(
   await readFolderConfig(fileURLToPath(new URL("../fixtures/models/bert-1/config.json", import.meta.url))),
-);
-
-const llama = describeModel(
-  await readFolderConfig(fileURLToPath(new URL("../fixtures/configs/llama-7b.json", import.meta.url))),
 );
 
 function costs(name: string, given: Record<string, unknown> = {}, model = paper, sequenceLength = 128) {
   const definition = findMethod(name);
   return methodCosts(model, definition, parseMethodOptions(definition, given), sequenceLength);
 }
-
-test("LLaMA-7B with the options published for GSM8K has the paper's counts", () => {
-  const { rank, alpha, targetModules, attentionMatrices } = findMethod("aflora").published!.tasks.gsm8k!;
-  const aflora = costs("aflora", { rank, alpha, targetModules, attentionMatrices }, llama).costs;
-  expect(aflora.map(({ trainable }) => trainable)).toEqual([56_980_480, 881_664]);
-  expect(costs("lora", { rank, alpha, targetModules }, llama).costs[0]!.trainable).toBe(56_098_816);
-});
 
 describe("DeBERTaV3-base from its config only (docs/method.md)", () => {
   test.each([
@@ -98,6 +87,16 @@ test("operations of a small BERT, forward, counted by hand", () => {
   const adapters = [2 * 2 * hidden, 2 * 2 * hidden + 2 * (hidden + inner)] as const;
   expect(flops.adapter.forward).toBe(2 * 4 * (wholeBlocks * adapters[0] + blocksOfRest * adapters[1]));
   expect(totalFlops(flops)).toBeGreaterThan(2 * (flops.base.forward + flops.adapter.forward) * 0.9);
+});
+
+test("the average over training is that of a schedule in shares of the run; without one that freezes there is none", () => {
+  const averageOf = (given: Record<string, unknown>) => costs("aflora", given, tiny).average;
+  const [start, end] = costs("aflora", {}, tiny).costs.map(({ trainable }) => trainable) as [number, number];
+  const share = 0.2 + (1 - 0.2 - 0.3) * (2 / 3);
+  expect(averageOf({})).toBe(Math.round(end + share * (start - end)));
+  expect(averageOf({ freezeInitial: "1epoch" })).toBeUndefined();
+  expect(averageOf({ ffnMatrices: "trained" })).toBeUndefined();
+  expect(costs("lora", {}, tiny).average).toBeUndefined();
 });
 
 test("layers without an adapter do not count as adapted", () => {

@@ -1,11 +1,7 @@
-import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { packRun, unpackRun } from "../../src/studies/queue/run-pack.ts";
 
@@ -17,12 +13,17 @@ beforeEach(async () => {
 });
 afterEach(() => rm(home, { recursive: true }));
 
-/** A pack as one would make it by hand, of files and their bytes. */
-function packOf(files: { name: string; size: number }[], bytes: Buffer = Buffer.alloc(0), spaces = 0): Buffer {
-  const list = Buffer.from(JSON.stringify(files) + " ".repeat(spaces));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(list.length);
-  return gzipSync(Buffer.concat([length, list, bytes]));
+/** A pack as one would make it by hand, of files and the sizes that it claims, and their bytes. */
+function packOf(files: { name: string; size: number }[], bytes: Buffer = Buffer.alloc(0), dtype = "U8"): Buffer {
+  let end = 0;
+  const entries = files.map(({ name, size }) => {
+    end += size;
+    return [name, { dtype, shape: [size], data_offsets: [end - size, end] }];
+  });
+  const list = Buffer.from(JSON.stringify({ __metadata__: { aflora: "{}" }, ...Object.fromEntries(entries) }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(list.length));
+  return Buffer.concat([length, list, bytes]);
 }
 
 it("a packed run is unpacked completely and replaces the old one; files that belong to no run are not packed", async () => {
@@ -76,13 +77,12 @@ it.each([
 
 it.each([
   ["more files than a run has", packOf(Array.from({ length: 101 }, (_, i) => ({ name: `a${i}.json`, size: 0 })))],
-  ["more bytes than any run", packOf([{ name: "config.json", size: 5e9 }])],
   ["more bytes than it holds", packOf([{ name: "config.json", size: 3 }], Buffer.from("{}"))],
   ["fewer bytes than it holds", packOf([{ name: "config.json", size: 1 }], Buffer.from("{}"))],
-  ["a list that is longer than any, of spaces", packOf([{ name: "config.json", size: 0 }], Buffer.alloc(0), 2 ** 17)],
-  ["a list that is longer than any", gzipSync(Buffer.from([255, 255, 255, 127]))],
+  ["a list that is longer than any", Buffer.from([255, 255, 255, 127, 0, 0, 0, 0])],
   ["half of its bytes", packOf([{ name: "config.json", size: 2 }], Buffer.from("{}")).subarray(0, 40)],
-  ["nothing", gzipSync(Buffer.alloc(0))],
+  ["files of other types than bytes", packOf([{ name: "config.json", size: 2 }], Buffer.from("{}"), "I8")],
+  ["nothing", Buffer.alloc(0)],
 ])("a pack that names %s is refused, and what was there stays", async (_, pack) => {
   await unpackRun(packOf([{ name: "config.json", size: 2 }], Buffer.from("{}")), to);
   await expect(unpackRun(pack, to)).rejects.toThrow(/not a packed run/);
@@ -100,24 +100,3 @@ it("a pack of a run whose reward is a file is refused: resuming would execute th
   await unpackRun(packed({ reward: "json" }), to);
   expect(existsSync(to)).toBe(true);
 });
-
-it("a small pack of a large run goes to the disk piece by piece", async () => {
-  const size = 160 * 2 ** 20;
-  const packed = join(home, "pack");
-  await writeFile(packed, packOf([{ name: "adapter/adapter.safetensors", size }], Buffer.alloc(size)));
-  const module = new URL("../../src/studies/queue/run-pack.ts", import.meta.url);
-  const program = `
-    import { readFileSync } from "node:fs";
-    import { packRun, unpackRun } from ${JSON.stringify(module.href)};
-    const pack = readFileSync(${JSON.stringify(packed)});
-    const before = process.resourceUsage().maxRSS;
-    await unpackRun(pack, ${JSON.stringify(to)});
-    console.log(process.resourceUsage().maxRSS - before);`;
-  const file = join(home, "unpack.mts");
-  await writeFile(file, program);
-  const cwd = fileURLToPath(new URL("../..", import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", file], { cwd });
-  expect((await stat(join(to, "adapter/adapter.safetensors"))).size).toBe(size);
-  // KiB.
-  expect(Number(stdout)).toBeLessThan(100 * 1024);
-}, 600_000);

@@ -4,7 +4,7 @@ import { resolveConfig } from "../../src/preparation/run-options-node.ts";
 import { renderStudy } from "../../src/reports/study.ts";
 import { measuredOn, settingsTable, summaryOf } from "../../src/reports/study-tables.ts";
 import type { FinishedRun } from "../../src/runs/read-run.ts";
-import type { RunResult } from "../../src/runs/records.ts";
+import type { RunResult } from "../../src/runs/run-result.ts";
 import { trialsOfRuns } from "../../src/studies/scored-trial.ts";
 import { studyResults } from "../../src/studies/study-results.ts";
 

@@ -188,7 +188,9 @@ describe("a plan", () => {
   });
 
   test("names all trials that cannot work, before anything runs", async () => {
-    await expect(planStudy(study({ vary: { rank: [2, 33, 64] } }))).rejects.toThrow(
+    await expect(
+      planStudy(study({ vary: { rank: [2, 33, 64] }, options: { ...options, method: "psoft" } })),
+    ).rejects.toThrow(
       /2 of 3 configurations cannot work: rank 33: rank 33 exceeds that of layer .*; rank 64: rank 64 exceeds/,
     );
     await expect(planStudy(study({ metric: "acuracy" }))).rejects.toThrow(/did you mean "accuracy"/);

@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { findMethod, METHODS, parseMethodOptions } from "../../src/methods/methods.ts";
 import type { DataFingerprint } from "../../src/preparation/data-fingerprint-node.ts";
 import { flatOptions, type RunConfig, resolveConfig } from "../../src/preparation/run-options-node.ts";
-import type { EvaluationRecord, FreezingRecord, RunResult, ScoresRecord, StepRecord } from "../../src/runs/records.ts";
+import type { RunResult } from "../../src/runs/run-result.ts";
+import type {
+  EvaluationRecord,
+  FreezingRecord,
+  ScoresRecord,
+  StepRecord,
+} from "../../src/training/training-records.ts";
 
 export interface MadeUp {
   method?: string;

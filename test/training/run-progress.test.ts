@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { EvaluationRecord } from "../../src/training/records.ts";
 import { type MovingParts, RunProgress } from "../../src/training/run-progress.ts";
+import type { EvaluationRecord } from "../../src/training/training-records.ts";
 
 // Two classes, for which guessing has a loss of ln 2; parameters are only copied.
 const parts = { parameters: { copy: () => new Map(), count: () => 1 } } as unknown as MovingParts;

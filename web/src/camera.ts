@@ -1,24 +1,19 @@
 import { UserError } from "../../src/errors.ts";
 
-/** Messages for a browser's reasons not to give a camera. */
 const REASONS: Readonly<Record<string, string>> = {
   NotAllowedError: "this page may not use the camera; allow it in the browser, or choose photos",
   NotFoundError: "this device has no camera; choose photos",
   NotReadableError: "another program uses the camera; close it and try again",
 };
 
-/** The device's camera, shown in a video element. */
 export class Camera {
-  readonly #video: HTMLVideoElement;
-  readonly #stream: MediaStream;
   readonly #canvas = document.createElement("canvas");
 
-  private constructor(video: HTMLVideoElement, stream: MediaStream) {
-    this.#video = video;
-    this.#stream = stream;
-  }
+  private constructor(
+    private readonly video: HTMLVideoElement,
+    private readonly stream: MediaStream,
+  ) {}
 
-  /** @throws UserError if the browser gives no camera */
   static async open(video: HTMLVideoElement): Promise<Camera> {
     // Undefined if the page did not come over a secure connection.
     const devices = navigator.mediaDevices as MediaDevices | undefined;
@@ -33,19 +28,18 @@ export class Camera {
     return new Camera(video, stream);
   }
 
-  /** Takes the current picture as a JPEG file. */
   async photo(): Promise<Blob> {
-    const { videoWidth, videoHeight } = this.#video;
+    const { videoWidth, videoHeight } = this.video;
     Object.assign(this.#canvas, { width: videoWidth, height: videoHeight });
-    this.#canvas.getContext("2d")!.drawImage(this.#video, 0, 0);
+    this.#canvas.getContext("2d")!.drawImage(this.video, 0, 0);
     const photo = await new Promise<Blob | null>((resolve) => this.#canvas.toBlob(resolve, "image/jpeg", 0.95));
     if (!photo) throw new UserError("the camera gives no picture; close it and open it again");
     return photo;
   }
 
   close(): void {
-    for (const track of this.#stream.getTracks()) track.stop();
-    this.#video.srcObject = null;
-    this.#video.hidden = true;
+    for (const track of this.stream.getTracks()) track.stop();
+    this.video.srcObject = null;
+    this.video.hidden = true;
   }
 }

@@ -3,24 +3,20 @@ import { METHODS } from "../../src/methods/methods.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { TASK_KINDS } from "../../src/tasks/task-kinds.ts";
 
-/** A method that the page offers. */
 export interface MethodChoice {
   name: string;
   summary: string;
   recipe: MethodDefinition["recipe"];
-  /** Undefined if the method has no rank. */
   rank?: number;
   /** Whether only the head trains, which is fitted without epochs. */
   headOnly?: true;
 }
 
-/** Choices of the user. */
 export interface Choices {
   methods: MethodChoice[];
   kinds: Pick<TaskKind, "name" | "summary" | "reads">[];
 }
 
-/** All methods with their recipes and default ranks, and all kinds of task. */
 export function choices(): Choices {
   return {
     methods: METHODS.all.map(({ name, summary, recipe, headOnly, options }) => {

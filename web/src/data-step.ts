@@ -8,13 +8,11 @@ import { showRowProblems } from "./row-problems-view.ts";
 import type { TrainingHandlers } from "./training-worker.ts";
 import type { Called } from "./worker-calls.ts";
 
-/** Number of labels to show with their counts. */
 const SHOWN_LABELS = 12;
 
 export interface DataStep {
   /** Disables the choice of a file while a run trains. */
   lock(locked: boolean): void;
-  /** Shows a file that was read before. */
   show(
     file: FileFacts,
     columns: { text?: string; textPair?: string; label?: string },

@@ -1,4 +1,3 @@
-/** Finds the element with an id. @param type expected class */
 export function byId<Of extends HTMLElement>(id: string, type: abstract new () => Of): Of {
   const found = document.getElementById(id);
   if (found instanceof type) return found;
@@ -41,7 +40,6 @@ export function tableOf(
   return element("div", [table], { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" });
 }
 
-/** Replaces the options of a select. @param options shown text by value */
 export function fillSelect(select: HTMLSelectElement, options: Readonly<Record<string, string>>, chosen: string): void {
   select.replaceChildren(...Object.entries(options).map(([value, shown]) => element("option", shown, { value })));
   select.value = chosen;
@@ -65,7 +63,6 @@ export function acceptDrops(
   });
 }
 
-/** Creates a thumbnail of a picture file; undefined if the browser cannot read it. */
 export async function thumbnail(name: string, file: Blob): Promise<HTMLCanvasElement | undefined> {
   const bitmap = await createImageBitmap(file, { resizeHeight: 160, resizeQuality: "medium" }).catch(() => undefined);
   if (!bitmap) return undefined;
@@ -75,7 +72,6 @@ export async function thumbnail(name: string, file: Blob): Promise<HTMLCanvasEle
   return canvas;
 }
 
-/** Downloads a file for the user. */
 export function download(name: string, content: Blob): void {
   const address = URL.createObjectURL(content);
   const link = element("a", name, { href: address, download: name });

@@ -8,7 +8,6 @@ const handlers = {
   /** The pictures of a run so far, as markup in which all texts are escaped. */
   draw: (records: RunRecords): string[] =>
     runPictures(records).map((picture, i) => figure(picture, `picture-${i + 1}`).text),
-  /** The run's page, without external resources. */
   report: (run: ReportedRun): string => page(runTitle(run), runContent(run)),
 };
 

@@ -2,16 +2,13 @@ import { adapterBytes } from "../../src/base-models/adapter.ts";
 import { choosesClass } from "../../src/inference/confidence-threshold.ts";
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { PageFineTuneOutcome, PageRunStart } from "../../src/preparation/fine-tune-in-page.ts";
-import type { RunResult } from "../../src/runs/records.ts";
-import { summarise } from "../../src/runs/run-result.ts";
+import { type RunResult, summarise } from "../../src/runs/run-result.ts";
 import { pageMemory } from "./page-memory.ts";
 import type { RunSettings } from "./saved-run.ts";
 
-/** Result of a run. */
 export interface EndFacts {
   /** Whether there is an adapter, because an epoch has ended. */
   finished: boolean;
-  /** Whether the user stopped the run early. */
   stopped: boolean;
   result?: RunResult;
   /** Notes that were not shown before. */
@@ -22,7 +19,6 @@ export interface EndFacts {
   choosesClass: boolean;
 }
 
-/** Describes a run that ended before its first epoch. */
 export const unfinishedFacts = ({ training }: PageFineTuneOutcome): EndFacts => ({
   stopped: training?.aborted ?? true,
   notes: [],
@@ -31,7 +27,6 @@ export const unfinishedFacts = ({ training }: PageFineTuneOutcome): EndFacts => 
   choosesClass: false,
 });
 
-/** Describes a run whose model was tuned. */
 export function endFacts(
   model: FineTunedModel,
   start: PageRunStart,

@@ -10,16 +10,13 @@ import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 import { type GivenExamples, MOST_PICTURES } from "./given-examples.ts";
 
-/** Maximum size of a file of examples in bytes. */
 const LARGEST = 200e6;
 /** Maximum number of rows of a file: a row takes memory however short it is. */
 const MOST_ROWS = 2_000_000;
 /** Bytes of a file that are read at once: their rows take many times their size before they are packed. */
 const PIECE = 2 ** 20;
-/** Number of rows to show, and of characters of a cell. */
 const SHOWN = { rows: 4, characters: 160 };
 
-/** A file of examples, for the page. */
 export interface FileFacts {
   name: string;
   /** Medium of the task kinds that can read it. */
@@ -31,14 +28,12 @@ export interface FileFacts {
   guess: Partial<Columns>;
 }
 
-/** Content of the chosen columns. */
 export interface TaskFacts {
   kind: string;
   reads: TaskKind["reads"];
   refines: TaskKind["refines"];
   /** Whether training starts from a head that is fitted to the examples. */
   fitsHead: boolean;
-  /** Summary of the kind of task. */
   summary: string;
   examples: number;
   /** Number of examples per label, most frequent first; empty if the kind has no classes. */
@@ -83,7 +78,6 @@ async function readFile(file: Blob, name: string): Promise<Table> {
   return reader.rest(decode());
 }
 
-/** Describes the user's examples for the page. */
 export function factsOf({ name, pictures }: GivenExamples, table: Table): FileFacts {
   return {
     name,
@@ -100,7 +94,6 @@ function shown(cell: unknown): string {
   return text.length > SHOWN.characters ? `${text.slice(0, SHOWN.characters)}…` : text;
 }
 
-/** @throws UserError if the columns hold no examples, naming the row */
 export function taskFactsOf(table: Table, columns: Partial<Columns>, kind: string | undefined): TaskFacts {
   const task = taskOfTable(table, namedColumns(columns), { kind });
   const taskKind = findTaskKind(task.kind);

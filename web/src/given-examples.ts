@@ -10,7 +10,6 @@ export interface GivenExamples {
   pictures?: Readonly<Record<string, Blob>>;
 }
 
-/** Reads the folder that the user chose, with files by their relative paths. */
 export function chosenFolder(files: readonly File[]): GivenExamples {
   const [name = ""] = files[0]!.webkitRelativePath.split("/");
   return folderOf(
@@ -28,7 +27,6 @@ export function dropped({ items, files }: DataTransfer): Promise<GivenExamples> 
     : Promise.resolve({ name: file!.name, file: file! });
 }
 
-/** Reads a folder of classes, or the classes' folders. */
 async function droppedFolders(entries: readonly FileSystemEntry[]): Promise<GivenExamples> {
   const several = entries.length > 1;
   const [first] = entries;

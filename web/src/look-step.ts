@@ -3,23 +3,17 @@ import type { DrawingHandlers } from "./drawing-worker.ts";
 import type { RunRecords } from "./saved-run.ts";
 import type { Called } from "./worker-calls.ts";
 
-/** Minimum milliseconds between two drawings. */
 const PAUSE = 1000;
 /** Drawing takes at most one part in this many of the time. */
 const SHARE = 20;
 
-/** Pictures of a run, which a worker draws during training. */
 export class LookStep {
-  readonly #drawing: Called<DrawingHandlers>;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #drawn: string[] = [];
   #next = 0;
 
-  constructor(drawing: Called<DrawingHandlers>) {
-    this.#drawing = drawing;
-  }
+  constructor(private readonly drawing: Called<DrawingHandlers>) {}
 
-  /** Schedules a drawing, which includes the records until then. */
   follow(records: RunRecords): void {
     this.#timer ??= setTimeout(() => void this.draw(records), Math.max(0, this.#next - performance.now()));
   }
@@ -27,7 +21,7 @@ export class LookStep {
   async draw(records: RunRecords): Promise<void> {
     clearTimeout(this.#timer);
     const started = performance.now();
-    const pictures = await this.#drawing.draw(records);
+    const pictures = await this.drawing.draw(records);
     await this.#show(pictures);
     const took = performance.now() - started;
     this.#next = performance.now() + Math.max(PAUSE, SHARE * took);

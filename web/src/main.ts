@@ -109,7 +109,6 @@ if (left) {
   });
 }
 
-/** Follows a run to its end. */
 async function run(train: () => Promise<EndFacts>): Promise<void> {
   byId("left", HTMLElement).hidden = true;
   lock(true);
@@ -141,7 +140,6 @@ function heard(event: SessionEvent): void {
   if (event.kind !== "download" && event.kind !== "progress") look.follow(records);
 }
 
-/** Disables changes during a run. */
 function lock(running: boolean): void {
   data.lock(running);
   model.lock(running);

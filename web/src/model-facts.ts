@@ -5,18 +5,16 @@ import { processorFor } from "../../src/base-models/media-reader.ts";
 import type { ModelFiles } from "../../src/checkpoints/model-files.ts";
 import { readModelConfig, readNetwork } from "../../src/checkpoints/model-folder.ts";
 import { UserError } from "../../src/errors.ts";
-import { sizeOf } from "../../src/graph/tensor.ts";
+import { elementsOf } from "../../src/graph/tensor.ts";
 import { defaultMethod } from "../../src/preparation/default-method.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 
-/** Properties of a model, from before its weights are read. */
 export interface ModelFacts {
   name: string;
   /** `model_type` in its config.json. */
   type: string;
   parameters: number;
-  /** Number of blocks. */
   layers: number;
   /** Name of the default method for such examples and this model. */
   method: string;
@@ -28,16 +26,11 @@ export interface ModelFacts {
 
 /** Maximum bytes of Wasm memory. */
 const WASM_MEMORY = 2 ** 32;
-/** Number of tokens computed at once. */
 const TOKENS = 512;
 /** Approximate number of values that a step keeps for each output of a linear layer. */
 const KEPT = 3;
 
-/**
- * Computes a model's size from its configuration. For pictures, from its ONNX file.
- * @param labels of the task
- * @throws UserError if it is no model, not supported, or too large for a page
- */
+/** Computes a model's size from its configuration. For pictures, from its ONNX file. @param labels of the task */
 export async function modelFacts(
   name: string,
   files: ModelFiles,
@@ -49,7 +42,7 @@ export async function modelFacts(
   refuseOtherModel(task, description);
   const { outputs, head } = task;
   const { modules, weights } = traceModel(description, outputs(labels, description.config), head);
-  const parameters = sum([...weights.values()].map(({ shape }) => sizeOf(shape as number[])));
+  const parameters = sum([...weights.values()].map(({ shape }) => elementsOf(shape as number[])));
   const activations = 4 * TOKENS * KEPT * sum(modules.map(({ outFeatures }) => outFeatures));
   // Wasm has a copy of the weights.
   const inWasm = 4 * parameters + activations;

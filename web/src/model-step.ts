@@ -12,7 +12,6 @@ import type { Called } from "./worker-calls.ts";
 export interface ModelStep {
   /** Checks the chosen model again after the task has changed. */
   refresh(task: Pick<TaskFacts, "reads">): Promise<void>;
-  /** Shows the progress of a file that describing a model needs. */
   follow(progress: DownloadProgress): void;
   lock(locked: boolean): void;
 }
@@ -87,7 +86,6 @@ export function setUpModelStep(
   };
 }
 
-/** Reads files of a folder by their relative paths, or a single file. */
 function fromDisk(files: readonly File[]): ModelChoice {
   const [first] = files;
   const [name = ""] = first!.webkitRelativePath.split("/");

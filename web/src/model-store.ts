@@ -4,7 +4,6 @@ import { type ModelFiles, memoryFiles } from "../../src/checkpoints/model-files.
 import { UserError } from "../../src/errors.ts";
 import { type ByteSource, blobSource } from "../../src/files/byte-source.ts";
 
-/** A model that the user chose. */
 export type ModelChoice =
   | { from: "page" }
   /** `owner/name[@revision]`, without surrounding spaces. */
@@ -14,7 +13,6 @@ export type ModelChoice =
   /** A model from the disk, kept from an earlier visit. */
   | { from: "kept"; name: string; files: readonly string[] };
 
-/** Progress of a file's download. */
 export interface DownloadProgress {
   file: string;
   received: number;
@@ -22,10 +20,8 @@ export interface DownloadProgress {
   size?: number;
 }
 
-/** Name of the cache in which models are kept between visits. */
 const CACHE = "aflora-models";
 
-/** Files of the bundled model. */
 const BUNDLED_FILES: readonly string[] = [
   "config.json",
   "model.safetensors",
@@ -45,7 +41,6 @@ export function nameOf(choice: ModelChoice): string {
   return choice.from === "hub" ? choice.id.replace(/@.*/, "") : choice.name;
 }
 
-/** Branch, tag or commit of a model on the hub; undefined if none is given. */
 export const revisionOf = (choice: ModelChoice): string | undefined =>
   choice.from === "hub" ? choice.id.split("@")[1] : undefined;
 
@@ -71,11 +66,7 @@ export async function filesOf(
   return memoryFiles(choice.name, files);
 }
 
-/**
- * Address of a model's files on a server, with a trailing slash.
- * @param home address of the page's own files
- * @throws UserError if the choice names no model
- */
+/** Address of a model's files on a server, with a trailing slash. @param home address of the page's own files */
 function addressOf(choice: Extract<ModelChoice, { from: "page" | "hub" }>, home: string): string {
   if (choice.from === "page") return new URL(`models/${BUNDLED_MODEL}/`, home).href;
   const { id } = choice;
@@ -160,7 +151,6 @@ async function stored(cache: Cache, url: string, response: Response, name: strin
   }
 }
 
-/** Wraps a response to report its progress. */
 function counted(
   { body, status, headers }: Response,
   file: string,
@@ -183,7 +173,6 @@ function counted(
 /**
  * Size of a model's weights in bytes, without downloading them; undefined if unknown.
  * @param home address of the page's own files
- * @throws UserError if the choice names no model
  */
 export async function weightBytes(choice: ModelChoice, home: string): Promise<number | undefined> {
   if (choice.from === "disk") return Object.values(choice.files).reduce((sum, { size }) => sum + size, 0);

@@ -1,6 +1,5 @@
 import { byId } from "./dom.ts";
 
-/** Keeps the page for visits without a network. */
 export function startOffline(): void {
   const worker = navigator.serviceWorker as ServiceWorkerContainer | undefined;
   if (!worker) return;

@@ -5,7 +5,6 @@ import type { MemoryEstimate } from "../../src/training/memory-estimate.ts";
 export const pageMemory = ({ weights, optimizer, activations, hiddenStates = 0 }: MemoryEstimate): number =>
   2 * weights + optimizer + activations + hiddenStates;
 
-/** @throws UserError if the page runs out of memory */
 export async function withinMemory<Value>(promise: Promise<Value>): Promise<Value> {
   try {
     return await promise;

@@ -17,7 +17,6 @@ import { withinMemory } from "./page-memory.ts";
 import { beginSaving, canSave, type RunRecords, type RunSettings, saveProgress } from "./saved-run.ts";
 import { type StartFacts, startFacts } from "./start-facts.ts";
 
-/** Events of a run for the page. */
 export type SessionEvent =
   | { kind: "download"; progress: DownloadProgress }
   | StartFacts
@@ -27,15 +26,12 @@ export interface Examples extends GivenExamples {
   table: Table;
 }
 
-/** A run to train in the page. */
 export interface PageRun {
   settings: RunSettings;
   examples: Examples;
-  /** Files of the model. */
   files: ModelFiles;
   /** Records of earlier steps. Training adds its own. */
   records: RunRecords;
-  /** State to resume from. */
   resume?: TrainingState | undefined;
 }
 
@@ -52,11 +48,7 @@ export interface PageRunHooks {
 const DEVICE_IS_GONE =
   "the run began on a graphics card that this browser no longer offers: it continues in WebAssembly, with slightly different results";
 
-/**
- * Trains in the page, and saves the progress in the browser.
- * @returns the outcome, and the start if training began
- * @throws UserError if the run cannot work, or the page runs out of memory
- */
+/** Trains in the page, and saves the progress in the browser. @returns the outcome, and the start if training began */
 export async function trainInPage(
   { settings, examples, files, records, resume }: PageRun,
   { tell, openPicture, onStart, turn, signal }: PageRunHooks,

@@ -3,12 +3,10 @@ import { byId, element, thumbnail } from "./dom.ts";
 import type { GivenExamples } from "./given-examples.ts";
 import { attempt } from "./problems.ts";
 
-/** Number of classes of a folder to show, and of photos of each. */
 const SHOWN = { classes: 12, photos: 8 };
 /** Milliseconds between two photos while a button is held. */
 const PAUSE = 150;
 
-/** Photos by class: those of a folder, and those that the camera adds. */
 export class PhotoClasses {
   readonly #onChange: (given: GivenExamples | undefined) => void;
   readonly #place = byId("photos", HTMLFieldSetElement);
@@ -112,7 +110,6 @@ export class PhotoClasses {
   }
 }
 
-/** One class: its name, its photos, and the button that takes more. */
 class PhotoClass {
   readonly photos = new Map<string, Blob>();
   readonly name: HTMLInputElement;
@@ -132,7 +129,6 @@ class PhotoClass {
     this.#say();
   }
 
-  /** Adds a photo, and shows it if there is space. */
   put(file: string, photo: Blob): void {
     this.photos.set(file, photo);
     this.#say();
@@ -157,7 +153,6 @@ class PhotoClass {
   }
 }
 
-/** Repeats an action while a button is held, by a pointer or by the keyboard. */
 function whileHeld(button: HTMLButtonElement, action: () => Promise<void>, atEnd: () => void): void {
   let held = false;
   const begin = async (): Promise<void> => {

@@ -1,7 +1,6 @@
 import { UserError } from "../../src/errors.ts";
 import { byId } from "./dom.ts";
 
-/** Shows the error of a step, or clears it. */
 export function showProblem(id: string, error?: unknown): void {
   const said = byId(id, HTMLElement);
   if (error === undefined) {

@@ -2,7 +2,6 @@ import { byId, element, tableOf } from "./dom.ts";
 import { capital } from "./problems.ts";
 import type { RowProblems } from "./row-problems.ts";
 
-/** Shows problems of the examples, or nothing if there are none. */
 export function showRowProblems(found: RowProblems | undefined): void {
   const view = byId("rows-wrong", HTMLDetailsElement);
   const { header, notes = [], count = 0, groups = [] } = found ?? {};

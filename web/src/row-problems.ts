@@ -8,14 +8,12 @@ import type { TaskFacts } from "./examples-file.ts";
 
 /** Maximum number of rows that a page checks while the user waits. */
 const MOST_ROWS = 20_000;
-/** Number of rows of each kind to show, and of characters of a text. */
 const SHOWN = { rows: 20, characters: 120 };
 
 /** Problems of a file of examples, as `aflora check` finds them without a model. */
 export interface RowProblems {
   /** Why the first line seems to be a row. */
   header: string | undefined;
-  /** Notes on the texts and labels, as training shows them. */
   notes: readonly string[];
   count: number;
   groups: { title: string; count: number; rows: [place: string, label: string, found: string, text: string][] }[];

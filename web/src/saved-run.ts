@@ -3,13 +3,12 @@ import { readTensors } from "../../src/checkpoints/tensor-source.ts";
 import { UserError } from "../../src/errors.ts";
 import { blobSource } from "../../src/files/byte-source.ts";
 import type { DeviceName } from "../../src/runtime/device.ts";
-import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/records.ts";
 import { restoreState, saveState } from "../../src/training/saved-state.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../src/training/training-records.ts";
 import type { TrainingState } from "../../src/training/training-state.ts";
 import type { GivenExamples } from "./given-examples.ts";
 import type { ModelChoice } from "./model-store.ts";
 
-/** Settings of a run, kept in the origin's private file system. */
 export interface RunSettings {
   data: string;
   model: Exclude<ModelChoice, { from: "disk" }>;
@@ -20,14 +19,12 @@ export interface RunSettings {
   device?: DeviceName;
 }
 
-/** Records of a run. */
 export interface RunRecords {
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   freezing: FreezingRecord[];
 }
 
-/** An unfinished run, with its state. */
 export interface SavedRun {
   settings: RunSettings;
   given: GivenExamples;
@@ -60,7 +57,6 @@ export async function beginSaving(settings: RunSettings, { file, pictures = {} }
   await write(at, SETTINGS, JSON.stringify(settings));
 }
 
-/** Saves the progress of a run, atomically. */
 export async function saveProgress(state: TrainingState, records: RunRecords): Promise<void> {
   const { counters, tensors } = saveState(state);
   const metadata = { aflora: JSON.stringify(counters), records: JSON.stringify(records) };
@@ -104,10 +100,7 @@ function parted(file: Blob, sizes: readonly [path: string, size: number][]): Rec
   );
 }
 
-/**
- * Trains unless another tab does: there is only one place for a run.
- * @throws UserError if another tab trains
- */
+/** Trains unless another tab does: there is only one place for a run. */
 export async function whileAlone<Value>(train: () => Promise<Value>): Promise<Value> {
   // Undefined in browsers that keep nothing.
   const locks = navigator.locks as LockManager | undefined;
@@ -118,7 +111,6 @@ export async function whileAlone<Value>(train: () => Promise<Value>): Promise<Va
   });
 }
 
-/** Removes the saved run, if there is one. */
 export async function forgetRun(): Promise<void> {
   const root = await navigator.storage.getDirectory();
   await root.removeEntry(FOLDER, { recursive: true }).catch(() => undefined);

@@ -5,7 +5,6 @@ import { heldOutText } from "../../src/tasks/split.ts";
 import { pageMemory } from "./page-memory.ts";
 import type { RunRecords, RunSettings } from "./saved-run.ts";
 
-/** State of a run when training begins. */
 export interface StartFacts {
   kind: "start";
   totalSteps: number;
@@ -20,7 +19,6 @@ export interface StartFacts {
   run: Omit<ReportedRun, keyof RunRecords>;
 }
 
-/** Describes a run for the page. */
 export function startFacts(
   start: PageRunStart,
   { options, columns, data }: RunSettings,

@@ -1,13 +1,11 @@
 import { byId } from "./dom.ts";
 
-/** Sections of the page, in their order. */
 const STEPS = ["data", "model", "train", "look", "try", "take"] as const;
 export type Step = (typeof STEPS)[number];
 
 const linkTo = (step: Step): HTMLAnchorElement =>
   document.querySelector<HTMLAnchorElement>(`#steps a[href="#${step}"]`)!;
 
-/** Shows these steps and hides all others. */
 export function showSteps(shown: readonly Step[]): void {
   for (const step of STEPS) {
     const isShown = shown.includes(step);
@@ -19,12 +17,10 @@ export function showSteps(shown: readonly Step[]): void {
   }
 }
 
-/** Shows additional steps. */
 export function addSteps(...steps: readonly Step[]): void {
   showSteps(STEPS.filter((step) => steps.includes(step) || !byId(step, HTMLElement).hidden));
 }
 
-/** Marks the step that is on the screen in the list of steps. */
 export function followSteps(): void {
   const mark = (): void => {
     const half = innerHeight / 2;

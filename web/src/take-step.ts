@@ -12,7 +12,6 @@ const FILES: Record<TakeFormat, string> = {
   onnx: "onnx-model.zip",
 };
 
-/** Sets up the step for downloading the result. @param run the run, for its report */
 export function setUpTakeStep(
   training: Called<TrainingHandlers>,
   drawing: Called<DrawingHandlers>,

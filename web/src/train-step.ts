@@ -3,7 +3,7 @@ import { suitedSettings } from "../../src/preparation/suited-settings.ts";
 import { duration, number, prefixed } from "../../src/reports/quantities.ts";
 import { StageText } from "../../src/reports/stage-text.ts";
 import type { TaskKind } from "../../src/tasks/task-kind.ts";
-import type { EvaluationRecord, StepRecord } from "../../src/training/records.ts";
+import type { EvaluationRecord, StepRecord } from "../../src/training/training-records.ts";
 import type { MethodChoice } from "./choices.ts";
 import { sayDevice } from "./device-line.ts";
 import { byId, element, fillSelect } from "./dom.ts";
@@ -14,7 +14,6 @@ import type { SessionEvent } from "./page-run.ts";
 import { capital } from "./problems.ts";
 import type { StartFacts } from "./start-facts.ts";
 
-/** Form for the method and settings, with the names of `aflora train`. */
 export interface TrainForm {
   options(): Record<string, unknown>;
   /** Fills in the method, unless the user chose one, and settings that suit the number of texts or pictures. */
@@ -26,7 +25,6 @@ export interface TrainForm {
   lock(locked: boolean): void;
 }
 
-/** Numeric fields: id by option. */
 const NUMBERS = {
   rank: "rank",
   epochs: "epochs",
@@ -40,7 +38,6 @@ const NUMBERS = {
 
 const DEFAULTS = { maxLength: 256, validationSplit: 0.1, seed: 42 };
 
-/** Sets up the form with the first method's defaults. @param methods to choose from */
 export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
   const method = byId("method", HTMLSelectElement);
   const selects = { classWeights: "class-weights", augmentation: "augmentation" } as const;
@@ -134,7 +131,6 @@ export function setUpTrainForm(methods: readonly MethodChoice[]): TrainForm {
 export const downloadText = ({ file, received, size }: DownloadProgress): string =>
   `Reading ${file}: ${prefixed(received, "B")}${size ? ` of ${prefixed(size, "B")}` : ""}`;
 
-/** Progress of a run while it trains. */
 export class TrainingProgress {
   #stage = new StageText(duration);
   #start: StartFacts | undefined;
@@ -175,7 +171,6 @@ export class TrainingProgress {
     byId("progress-text", HTMLElement).textContent = text;
   }
 
-  /** Shows the result of a run that has ended. */
   end(text: string, notes: readonly string[]): void {
     this.say(text);
     announce(text);

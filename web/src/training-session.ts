@@ -13,13 +13,9 @@ import { TrainingSwitch } from "./training-switch.ts";
 import { type Asked, type Said, type TakeFormat, TunedModel } from "./tuned-model.ts";
 import type { WrongExample } from "./wrong-examples.ts";
 
-/** An unfinished run that can be resumed. */
 export interface LeftRun {
-  /** Name of its model. */
   model: string;
-  /** Number of epochs done. */
   epoch: number;
-  /** Steps that it has done. */
   step: number;
   rows: FileFacts;
   task: TaskFacts;
@@ -28,22 +24,19 @@ export interface LeftRun {
 
 /** State of the page's worker: the examples, the model, the run, and the tuned model. */
 export class TrainingSession {
-  readonly #home: string;
-  readonly #tell: (event: SessionEvent) => void;
   readonly #switch = new TrainingSwitch();
   #examples: Examples | undefined;
   #task: { columns: Partial<Columns>; kind: string | undefined; facts: TaskFacts } | undefined;
   #choice: ModelChoice = { from: "page" };
   #files: ModelFiles | undefined;
   #tuned: TunedModel | undefined;
-  /** Pictures to predict for, by name. */
   readonly #asked = new Map<string, Blob>();
 
   /** @param home address of the page's own files */
-  constructor(home: string, tell: (event: SessionEvent) => void) {
-    this.#home = home;
-    this.#tell = tell;
-  }
+  constructor(
+    private readonly home: string,
+    private readonly tell: (event: SessionEvent) => void,
+  ) {}
 
   async read(given: GivenExamples): Promise<FileFacts> {
     this.#examples = undefined;
@@ -74,15 +67,14 @@ export class TrainingSession {
     const facts = await modelFacts(nameOf(choice), files, kind, names);
     this.#choice = choice;
     this.#files = files;
-    const download = await weightBytes(choice, this.#home);
+    const download = await weightBytes(choice, this.home);
     return { ...facts, ...(download !== undefined && { download }) };
   }
 
   #open(choice: ModelChoice): Promise<ModelFiles> {
-    return filesOf(choice, this.#home, (progress) => this.#tell({ kind: "download", progress }));
+    return filesOf(choice, this.home, (progress) => this.tell({ kind: "download", progress }));
   }
 
-  /** Trains a new run. @param options by the names of `aflora train` */
   async train(options: Record<string, unknown>): Promise<EndFacts> {
     this.#switch.reset();
     const { columns, kind } = this.#task!;
@@ -95,7 +87,6 @@ export class TrainingSession {
     });
   }
 
-  /** Finds the unfinished run of an earlier visit. */
   async leftRun(): Promise<LeftRun | undefined> {
     const found = await findRun();
     if (!found) return undefined;
@@ -111,7 +102,6 @@ export class TrainingSession {
     };
   }
 
-  /** Resumes the unfinished run of an earlier visit. */
   async resumeRun(): Promise<EndFacts> {
     this.#switch.reset();
     const found = await findRun();
@@ -160,7 +150,7 @@ export class TrainingSession {
     const { settings, examples } = run;
     const { pictures } = examples;
     const { start, outcome } = await trainInPage(run, {
-      tell: this.#tell,
+      tell: this.tell,
       openPicture: (path) => this.#asked.get(path) ?? pictures?.[path],
       onStart: async () => {
         await this.#tuned?.release();
@@ -175,7 +165,6 @@ export class TrainingSession {
   }
 }
 
-/** Keeps a model from the disk for later visits, if the browser has space. */
 async function kept(choice: Extract<ModelChoice, { from: "disk" }>): Promise<RunSettings["model"]> {
   const { name, files } = choice;
   // Without it, the run trains, but cannot be resumed after a reload.
@@ -183,7 +172,6 @@ async function kept(choice: Extract<ModelChoice, { from: "disk" }>): Promise<Run
   return { from: "kept", name, files: Object.keys(files) };
 }
 
-/** Records from before a step. */
 function upTo({ steps, evaluations, freezing }: RunRecords, step: number): RunRecords {
   return {
     steps: steps.filter((record) => record.step < step),

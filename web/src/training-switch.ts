@@ -1,9 +1,7 @@
-/** Pauses, resumes and stops a run. */
 export class TrainingSwitch {
   #abort = new AbortController();
   #pause: { wait: Promise<void>; end: () => void } | undefined;
 
-  /** Signal of the current run. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }

@@ -7,9 +7,7 @@ import type { TrainingHandlers } from "./training-worker.ts";
 import type { Asked, Said } from "./tuned-model.ts";
 import type { Called } from "./worker-calls.ts";
 
-/** Number of labels to show with their probabilities. */
 const SHOWN = 8;
-/** Minimum milliseconds between two camera pictures that the model predicts. */
 const PAUSE = 200;
 
 export interface TryStep {
@@ -18,7 +16,6 @@ export interface TryStep {
   lock(locked: boolean): void;
 }
 
-/** Sets up the step for trying the model. */
 export function setUpTryStep(training: Called<TrainingHandlers>): TryStep {
   const [text, pair] = [byId("ask-text", HTMLTextAreaElement), byId("ask-pair", HTMLTextAreaElement)];
   const answer = byId("answer", HTMLElement);
@@ -63,7 +60,6 @@ export function setUpTryStep(training: Called<TrainingHandlers>): TryStep {
   };
 }
 
-/** Sets up pictures from files and the camera. */
 function setUpPictures(ask: (asked: Asked) => Promise<void>): { clear(): void; lock(locked: boolean): void } {
   const file = byId("ask-file", HTMLInputElement);
   const live = byId("ask-live", HTMLButtonElement);

@@ -1,11 +1,10 @@
-import { type Adapter, adapterBytes } from "../../src/base-models/adapter.ts";
+import { adapterBytes } from "../../src/base-models/adapter.ts";
 import { fitAdapter } from "../../src/base-models/fitted-adapter.ts";
 import { writeOnnxFolder } from "../../src/export/onnx/folder.ts";
 import { writePeftFolder } from "../../src/export/peft/write.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import { mergeWeights } from "../../src/methods/merge.ts";
 import type { PageFineTuneOutcome } from "../../src/preparation/fine-tune-in-page.ts";
-import type { Runtime } from "../../src/runtime/session.ts";
 import type { TextPrediction } from "../../src/tasks/built-in-kinds.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import type { GivenExamples } from "./given-examples.ts";
@@ -13,7 +12,6 @@ import { withinMemory } from "./page-memory.ts";
 import { type WrongExample, wrongExamples } from "./wrong-examples.ts";
 import { zipFolder } from "./zip-folder.ts";
 
-/** Input for the model: texts, or a picture. */
 export interface Asked {
   text: string;
   textPair?: string;
@@ -21,9 +19,7 @@ export interface Asked {
   picture?: Blob;
 }
 
-/** The model's answer. */
 export interface Said {
-  /** The answer in one line. */
   line: string;
   /** All labels with their probabilities, likeliest first, if the kind has them. */
   labels: { label: string; probability: number }[];
@@ -31,54 +27,39 @@ export interface Said {
 
 export type TakeFormat = "adapter" | "peft" | "onnx";
 
-/** The model that a run has tuned. */
 export class TunedModel {
-  readonly model: FineTunedModel;
-  readonly #adapter: Adapter;
-  readonly #runtime: Runtime;
-  readonly #task: TaskData;
-  readonly #pictures: GivenExamples["pictures"];
-  readonly #asked: Map<string, Blob>;
+  private constructor(
+    readonly model: FineTunedModel,
+    private readonly finished: Finished,
+    private readonly run: TunedRun,
+  ) {}
 
-  private constructor(model: FineTunedModel, { adapter, runtime }: Finished, { task, pictures, asked }: TunedRun) {
-    this.model = model;
-    this.#adapter = adapter;
-    this.#runtime = runtime;
-    this.#task = task;
-    this.#pictures = pictures;
-    this.#asked = asked;
-  }
-
-  /** @throws UserError if the page runs out of memory */
   static async of(finished: Finished, run: TunedRun): Promise<TunedModel> {
     const { adapter, base, runtime } = finished;
     return new TunedModel(await withinMemory(FineTunedModel.adapt(base, adapter, runtime)), finished, run);
   }
 
-  /** Answers a text, or labels a text or picture. */
   async ask({ text, textPair, picture }: Asked): Promise<Said> {
     if (this.model.writes) {
       const [answer] = await this.model.answers([text], { maxNewTokens: 100 });
       return { line: answer!.text, labels: [] };
     }
-    if (picture) this.#asked.set(text, picture);
+    if (picture) this.run.asked.set(text, picture);
     try {
       const shown: TextPrediction = await this.model.predict(textPair ? { text, textPair } : text);
       return { line: this.model.kind.lineOf(shown), labels: shown.labels?.flatMap(withProbability) ?? [] };
     } finally {
-      this.#asked.delete(text);
+      this.run.asked.delete(text);
     }
   }
 
-  /** Finds the validation examples whose prediction differs from their label. */
   async wrong(): Promise<{ of: number; examples: WrongExample[] }> {
-    const { examples } = this.#task.validation[0]!;
-    return { of: examples.length, examples: await wrongExamples(this.model, [...examples], this.#pictures) };
+    const { examples } = this.run.task.validation[0]!;
+    return { of: examples.length, examples: await wrongExamples(this.model, [...examples], this.run.pictures) };
   }
 
-  /** Returns the adapter, or the merged model, as a zipped folder. */
   async take(format: TakeFormat): Promise<Blob> {
-    const adapter = this.#adapter;
+    const adapter = this.finished.adapter;
     const { base } = this.model;
     if (format === "adapter")
       return zipFolder("adapter", async (folder) => {
@@ -87,7 +68,7 @@ export class TunedModel {
     const fitted = fitAdapter(base, adapter);
     if (format === "peft")
       return zipFolder("peft-adapter", (folder) => writePeftFolder(folder, base, fitted, adapter.parameters));
-    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, this.#runtime);
+    const weights = await mergeWeights(base.weights, fitted.adaptation, fitted.parameters, this.finished.runtime);
     return zipFolder("onnx-model", (folder) => writeOnnxFolder(folder, base, adapter.description, weights));
   }
 
@@ -100,7 +81,6 @@ type Finished = NonNullable<PageFineTuneOutcome["finished"]>;
 
 interface TunedRun {
   task: TaskData;
-  /** Pictures that the model learned from. */
   pictures: GivenExamples["pictures"];
   /** Map in which the model finds other pictures by name. */
   asked: Map<string, Blob>;

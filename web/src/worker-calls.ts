@@ -1,9 +1,7 @@
 import { UserError } from "../../src/errors.ts";
 
-/** A worker's functions by name, for calls from the page. */
 export type Handlers = Record<string, (...given: never[]) => unknown>;
 
-/** Events that a worker sends without a call. */
 type Events = object;
 
 interface Call {
@@ -17,7 +15,6 @@ type Message<Told> =
   | { id: number; failed: string; mendable: boolean }
   | { told: Told };
 
-/** Answers the page's calls to this worker, each when it is done. */
 export function answerCalls(handlers: Handlers): void {
   self.addEventListener("message", async ({ data: { id, name, given } }: MessageEvent<Call>) => {
     try {
@@ -29,12 +26,10 @@ export function answerCalls(handlers: Handlers): void {
   });
 }
 
-/** Sends an event to the page. */
 export function tellPage(told: Events): void {
   self.postMessage({ told });
 }
 
-/** A worker's functions, as the page calls them. */
 export type Called<Of extends Handlers> = {
   [Name in keyof Of]: (...given: Parameters<Of[Name]>) => Promise<Awaited<ReturnType<Of[Name]>>>;
 };

@@ -1,7 +1,6 @@
 import type { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { Example, Prediction } from "../../src/tasks/example.ts";
 
-/** A validation example with a wrong prediction. */
 export interface WrongExample {
   text: string;
   /** The picture whose path is `text`. */
@@ -10,7 +9,6 @@ export interface WrongExample {
   said: string;
 }
 
-/** Number of examples to show, and of characters of a text. */
 const SHOWN = { examples: 100, characters: 300 };
 
 /** Finds the examples with wrong predictions; for numbers, those with the largest errors. Empty for kinds without labels. */

@@ -9,7 +9,6 @@ import type { ForwardContext } from "../forward-context.ts";
 import type { ModuleRole } from "../model-parts.ts";
 import type { KeyStream, TokenStream } from "../streams/token-stream.ts";
 
-/** Settings of the encoder or of the decoder. */
 interface Stack {
   layerCount: number;
   heads: number;
@@ -20,13 +19,11 @@ interface BartConfig extends ModelConfig {
   encoder: Stack;
   decoder: Stack;
   activation: Activation;
-  /** Scale of the word embeddings. */
   embeddingScale: number;
   /** Whether a block's parts are normalised before, and each stack once more at its end, as in mBART. */
   normBefore: boolean;
   dropout: number;
   attentionDropout: number;
-  /** Dropout within the feed-forward network. */
   activationDropout: number;
 }
 
@@ -51,7 +48,6 @@ const schema = z.object({
   tie_word_embeddings: z.literal(true).default(true),
 });
 
-/** Row of the first token's position. */
 const FIRST_POSITION = 2;
 const NORM_EPSILON = 1e-5;
 
@@ -128,7 +124,6 @@ export const bart: EncoderDecoderArchitecture<BartConfig> = {
   },
 };
 
-/** Returns the sum of word and position embeddings, normalised, with dropout, `[tokens, hidden]`. */
 function embed(context: ForwardContext, config: BartConfig, tokens: TokenStream, side: string): Value {
   const words = context.lookup("shared", [config.vocabularySize, config.hiddenSize], tokens.inputIds);
   const rows = context.weight(`${side}.embed_positions.weight`, [FIRST_POSITION + config.maxLength, config.hiddenSize]);
@@ -146,7 +141,6 @@ interface Seen {
   keys: KeyStream;
 }
 
-/** Writes the parts of a block, each with its residual and its normalisation: `[tokens, hidden]` → same shape. */
 class BlockPart {
   readonly #context: ForwardContext;
   readonly #config: BartConfig;

@@ -6,12 +6,10 @@ import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
 import { bertEmbeddings, type EmbeddingConfig, type EncoderConfig, encoder } from "../encoder.ts";
 import { plainTokenHead } from "../heads.ts";
 
-/** Configuration of BERT and families with the same settings. */
 export interface BertConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
   classifierDropout: number;
 }
 
-/** Settings of config.json that BERT, RoBERTa, ELECTRA and MPNet share. */
 export const bertSchema = z.object({
   model_type: z.string(),
   vocab_size: z.int().positive(),
@@ -31,7 +29,6 @@ export const bertSchema = z.object({
   is_decoder: z.literal(false).default(false),
 });
 
-/** Converts the settings to aflora's names. `firstPosition` is the row of the first token's position embedding. */
 export function bertConfig(raw: unknown, config: z.output<typeof bertSchema>, firstPosition = 0): BertConfig {
   return {
     modelType: config.model_type,

@@ -36,7 +36,6 @@ interface DebertaConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
   absolutePositions: boolean;
   /** Undefined if attention has no relative positions. */
   relative: RelativeConfig | undefined;
-  /** Undefined if there is no convolution beside the first block. */
   convolution: Activation | undefined;
   poolerActivation: Activation;
   poolerDropout: number;
@@ -49,7 +48,6 @@ interface RelativeConfig {
   /** Distance at which the last bucket ends; undefined without buckets. */
   farthest: number | undefined;
   normalised: boolean;
-  /** Whether positions use the projections of the words. */
   sharedKeys: boolean;
   contentToPosition: boolean;
   positionToContent: boolean;
@@ -247,7 +245,6 @@ function relativePositions(
   };
 }
 
-/** Returns the embedding row of each distance, query minus key. */
 function relativeTable({ span, farthest }: RelativeConfig): LengthTable {
   return {
     dtype: "int32",

@@ -14,7 +14,6 @@ import {
 
 const cap = z.number().positive().nullish();
 
-/** Settings of Gemma's decoders. */
 export const gemmaSettings = decoderSettings.extend({
   head_dim: z.int().positive().multipleOf(2).default(256),
   hidden_activation: z.enum(ACTIVATION_NAMES).nullish().default("gelu_pytorch_tanh"),
@@ -27,7 +26,6 @@ export const gemmaSettings = decoderSettings.extend({
   use_bidirectional_attention: z.literal(false).nullish(),
 });
 
-/** Returns a configuration with the features of all Gemmas and full causal attention in every block. */
 export function gemmaConfig(raw: unknown, settings: z.output<typeof gemmaSettings>): DecoderConfig {
   const bias = settings.attention_bias;
   return {

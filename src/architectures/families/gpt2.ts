@@ -18,10 +18,8 @@ interface Gpt2Config extends WordsConfig {
   layerNormEpsilon: number;
   embeddingDropout: number;
   attentionDropout: number;
-  /** Dropout of each part's output. */
   residualDropout: number;
   classifierDropout: number;
-  /** Scale of attention scores, by block. */
   scoreScale: readonly number[];
 }
 
@@ -104,7 +102,6 @@ export const gpt2: DecoderArchitecture<Gpt2Config> = {
   },
 };
 
-/** Writes a block, `[tokens, hidden]` → same shape. */
 function writeBlock(
   context: ForwardContext,
   config: Gpt2Config,

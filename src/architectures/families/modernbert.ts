@@ -27,7 +27,6 @@ interface ModernBertConfig extends ModelConfig {
   /** For each block, whether attention spans the whole text or `window` tokens to either side. */
   layerTypes: readonly LayerType[];
   window: number;
-  /** RoPE base. */
   theta: Readonly<Record<LayerType, number>>;
   classifierPooling: "cls" | "mean";
   classifierActivation: Activation;
@@ -149,7 +148,6 @@ function norm(context: ForwardContext, config: ModernBertConfig, x: Value, name:
   return context.layerNorm(x, name, config.layerNormEpsilon, { bias: config.normBias });
 }
 
-/** Writes a block's attention, `[tokens, hidden]` → same shape. The first block has no norm of its own. */
 function attentionPart(
   context: ForwardContext,
   config: ModernBertConfig,
@@ -176,7 +174,6 @@ function attentionPart(
   return context.dropout(output, attentionDropout);
 }
 
-/** Writes a block's feed-forward network, half of whose units gate the others: `[tokens, hidden]` → same shape. */
 function feedForwardPart(context: ForwardContext, config: ModernBertConfig, x: Value, block: number): Value {
   const { hiddenSize, intermediateSize, mlpBias } = config;
   const normalised = norm(context, config, x, `layers.${block}.mlp_norm`);
@@ -199,7 +196,6 @@ function linear(
   return context.linear(x, module, { bias });
 }
 
-/** Returns the mask of a block of this type, 0 at tokens within its span. */
 function windowBias({ window }: ModernBertConfig, tokens: TokenStream, layerType: LayerType): Value {
   const mask = maskBias(tokens);
   if (layerType === "full_attention") return mask;
@@ -232,7 +228,6 @@ function rotate(config: ModernBertConfig, tokens: TokenStream, x: Value, layerTy
   return reshape(concat(rotated, 2), x.shape);
 }
 
-/** Writes dense layer, activation and norm before the classifier, on pooled or on all tokens. */
 function predictionHead(context: ForwardContext, config: ModernBertConfig, x: Value): Value {
   const { hiddenSize, classifierBias } = config;
   const inner = context.dense(x, "head.dense", hiddenSize, hiddenSize, { bias: classifierBias });

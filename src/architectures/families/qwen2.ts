@@ -11,7 +11,6 @@ import {
   typesOfBlocks,
 } from "../decoder.ts";
 
-/** Settings of Qwen's decoders. */
 export const qwenSettings = decoderSettings.extend({
   max_position_embeddings: z.int().positive().default(32_768),
   use_sliding_window: z.boolean().default(false),

@@ -19,11 +19,9 @@ interface T5Config extends WordsConfig {
   heads: number;
   /** Features per head. All heads together may differ from the hidden size. */
   headSize: number;
-  /** Number of buckets of relative positions, and the distance up to which they reach. */
   buckets: number;
   farthest: number;
   activation: Activation;
-  /** Whether the activation gates the output of another layer. */
   gated: boolean;
   normEpsilon: number;
   dropout: number;
@@ -110,7 +108,6 @@ export const t5: EncoderDecoderArchitecture<T5Config> = {
   },
 };
 
-/** Parses the feed-forward network's activation: `relu`, `gated-gelu`. @throws UserError for others. */
 function feedForwardOf(setting: string): Pick<T5Config, "activation" | "gated"> {
   const [, gate, name = ""] = /^(gated-)?(\w+)$/.exec(setting) ?? [];
   // The published gated-gelu uses the tanh approximation.
@@ -121,7 +118,6 @@ function feedForwardOf(setting: string): Pick<T5Config, "activation" | "gated"> 
   throw new UserError(`config.json: "feed_forward_proj" is not supported: "${setting}"`);
 }
 
-/** Writes the encoder, or with `encoded` the decoder: `[tokens, hidden]`. */
 function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStream, encoded?: Encoded): Value {
   const { hiddenSize, intermediateSize, heads, headSize, dropout } = config;
   const side = encoded ? "decoder" : "encoder";
@@ -134,7 +130,6 @@ function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStre
   let x = context.dropout(embedWords(context, config, "shared", tokens.inputIds), dropout);
   for (let block = 0; block < layers; block++) {
     const prefix = `${side}.block.${block}.layer`;
-    /** Writes a part with its norm and its residual; `linear` takes names within the part. */
     const part = (
       input: Value,
       place: number,

@@ -1,6 +1,6 @@
 import type { NetworkNode } from "../../checkpoints/onnx/network.ts";
 import { type Dimension, difference, product, quotient, sum } from "../../graph/dimension.ts";
-import { sizeOf } from "../../graph/tensor.ts";
+import { elementsOf } from "../../graph/tensor.ts";
 
 /**
  * A small tensor whose elements are known while the graph is written: sizes, axes, indices, single numbers. A size, and
@@ -22,15 +22,12 @@ export const knownList = (elements: readonly Dimension[]): Known => ({
   elements,
 });
 
-/** Returns the numbers of a known tensor; undefined if one is a symbol. */
 export function numbersOf({ elements }: Known): number[] | undefined {
   return elements.every((element) => typeof element === "number") ? (elements as number[]) : undefined;
 }
 
-/** Constant-folds a node; undefined if that is not supported. */
 type Fold = (inputs: readonly (Known | undefined)[], attributes: NetworkNode["attributes"]) => Known | undefined;
 
-/** Computes an element of the result; undefined if it depends on a symbol's size. */
 type Element = (a: Dimension, b: Dimension, whole: boolean) => Dimension | undefined;
 
 const numeric =
@@ -80,7 +77,6 @@ const TESTS: Readonly<Record<string, Element>> = {
   LessOrEqual: test((order) => order <= 0),
 };
 
-/** Returns corresponding elements of broadcast tensors. */
 function broadcastTogether(inputs: readonly Known[]): { shape: number[]; rows: Dimension[][] } | undefined {
   const rank = Math.max(...inputs.map(({ shape }) => shape.length));
   const sizeAt = ({ shape }: Known, axis: number): number => shape[axis - rank + shape.length] ?? 1;
@@ -88,8 +84,8 @@ function broadcastTogether(inputs: readonly Known[]): { shape: number[]; rows: D
     const sizes = inputs.map((input) => sizeAt(input, axis));
     return sizes.find((size) => size !== 1) ?? 1;
   });
-  if (sizeOf(shape) > MAX_ELEMENTS) return undefined;
-  const rows = Array.from({ length: sizeOf(shape) }, (_, i) =>
+  if (elementsOf(shape) > MAX_ELEMENTS) return undefined;
+  const rows = Array.from({ length: elementsOf(shape) }, (_, i) =>
     inputs.map((input) => {
       let place = 0;
       let stride = 1;
@@ -122,7 +118,6 @@ const unaryOfNumbers =
     return x && numbers && { ...x, elements: numbers.map(compute) };
   };
 
-/** Returns the axes from the second input, where they are since operator set 13, or from the attribute. */
 export function axesOf(
   inputs: readonly (Known | undefined)[],
   { axes }: NetworkNode["attributes"],
@@ -131,7 +126,6 @@ export function axesOf(
   return known ?? (typeof axes === "object" ? [...axes] : undefined);
 }
 
-/** Inserts sizes of 1 at axes of the result. */
 export function unsqueezed<Size>(shape: readonly Size[], axes: readonly number[]): (Size | 1)[] {
   const rank = shape.length + axes.length;
   const added = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)));
@@ -139,13 +133,11 @@ export function unsqueezed<Size>(shape: readonly Size[], axes: readonly number[]
   return Array.from({ length: rank }, (_, axis) => (added.has(axis) ? 1 : rest.shift()!));
 }
 
-/** Removes some axes, or all of size 1. */
 export function squeezed<Size extends Dimension>(shape: readonly Size[], axes: readonly number[] | undefined): Size[] {
   const dropped = axes?.map((axis) => (axis < 0 ? axis + shape.length : axis));
   return shape.filter((size, axis) => (dropped ? !dropped.includes(axis) : size !== 1));
 }
 
-/** Resolves a Reshape's target: 0 keeps a size, -1 infers one. */
 export function reshaped(
   from: readonly Dimension[],
   to: readonly Dimension[],
@@ -157,7 +149,6 @@ export function reshaped(
   return rest === undefined ? undefined : kept.map((size) => (size === -1 ? rest : size));
 }
 
-/** Normalises the bounds of a slice: negative ones count from the end, and those out of range are clipped. */
 export function sliceBounds(size: Dimension, start: Dimension, end: Dimension): [start: Dimension, end: Dimension] {
   const bound = (at: Dimension): Dimension => {
     const own = typeof at === "number" && at < 0 ? sum([size, at]) : at;
@@ -208,7 +199,7 @@ const FOLDS: Readonly<Record<string, Fold>> = {
     const [axis, step] = [axes ? axes.elements[0] : 0, steps ? steps.elements[0] : 1];
     if (!x || x.shape.length === 0 || start === undefined || end === undefined) return undefined;
     const [size = 0, ...others] = x.shape;
-    const width = sizeOf(others);
+    const width = elementsOf(others);
     const rows = Array.from({ length: size }, (_, row) => x.elements.slice(row * width, (row + 1) * width));
     const isReversed = step === -1 && start === -1 && typeof end === "number" && end < -size;
     const [from, to] = isReversed ? [0, size] : sliceBounds(size, start, end);
@@ -246,7 +237,6 @@ const FOLDS: Readonly<Record<string, Fold>> = {
   },
 };
 
-/** Constant-folds a node with known inputs. @returns undefined if it cannot be computed before the graph runs */
 export function fold(
   { op, attributes }: Pick<NetworkNode, "op" | "attributes">,
   inputs: readonly (Known | undefined)[],

@@ -22,7 +22,6 @@ const binary =
   (node) =>
     write(node.value(0), node.value(1));
 
-/** For any number of operands. */
 const chain =
   (write: (a: Value, b: Value) => Value): Importer =>
   (node) =>
@@ -54,7 +53,6 @@ function castKnown(x: Known, to: Known["dtype"]): Known | undefined {
   return { ...x, dtype: to, elements: x.elements.map((each) => (typeof each === "number" ? number(each) : each)) };
 }
 
-/** A power with a known exponent. */
 function power(node: ImportedNode): Operand {
   const [exponent] = node.numbers(1) ?? [];
   const x = node.value(0);
@@ -66,7 +64,6 @@ function power(node: ImportedNode): Operand {
   return exponent === 1 ? x : node.refuse(`powers of ${exponent} are not supported`);
 }
 
-/** Clips to two optional bounds. */
 function clip(node: ImportedNode): Operand {
   const { graph } = node;
   const bound = (index: number, name: string): Value | undefined => {
@@ -85,7 +82,6 @@ const between0And1 = (x: Value): Value => {
 
 const hardSigmoid = (x: Value, alpha: number, beta: number): Value => between0And1(ops.add(ops.mul(x, alpha), beta));
 
-/** GELU, exact or in its tanh approximation. */
 const geluOf: Importer = (node) =>
   node.attributes.approximate === "tanh" ? ACTIVATIONS.gelu_new(node.value(0)) : ops.gelu(node.value(0));
 

@@ -1,6 +1,5 @@
 import { ASKS_SIZES, type Network, type NetworkNode, nodesFor } from "../../checkpoints/onnx/network.ts";
 
-/** The part of a network that leads to one of its values. */
 export interface Flow {
   /** Nodes before the first block, in each block, and after the last. */
   before: readonly NetworkNode[];
@@ -13,7 +12,6 @@ export interface Flow {
 /**
  * Splits the nodes that lead to a value into blocks. Between two blocks, a single value must carry what is computed
  * from the input; otherwise there are no blocks.
- * @param input the network's input: ids that are looked up, or numbers such as a picture's
  */
 export function flowTo(network: Network, name: string, input: string, { isLookup = true } = {}): Flow {
   const nodes = nodesFor(network, [name]);
@@ -53,7 +51,6 @@ export function flowTo(network: Network, name: string, input: string, { isLookup
   };
 }
 
-/** Returns the values that are computed from an input. */
 function dependentValues(nodes: readonly NetworkNode[], input: string): Set<string> {
   const carried = new Set([input]);
   for (const { op, inputs, outputs } of nodes) {
@@ -63,7 +60,6 @@ function dependentValues(nodes: readonly NetworkNode[], input: string): Set<stri
   return carried;
 }
 
-/** Returns the values that are computed from rows looked up by an input's ids. */
 function carriedValues(nodes: readonly NetworkNode[], { tensors }: Network, input: string): Set<string> {
   const indices = new Set([input]);
   const carried = new Set<string>();

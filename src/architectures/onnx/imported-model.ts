@@ -16,13 +16,11 @@ import { isValue } from "./imported-node.ts";
 import { inputsOf, type Reading, readingOf } from "./network-inputs.ts";
 import { NetworkWriter } from "./write-network.ts";
 
-/** Output names of hidden states. */
 const HIDDEN_STATES = ["last_hidden_state", "token_embeddings", "hidden_states"];
 
 /** Upper limit on samples of a sound: half a minute at 16 kHz. */
 const MAX_SAMPLES = 480_000;
 
-/** Settings of config.json for models of unknown families. */
 const settings = z.object({
   model_type: z.string(),
   architectures: z.array(z.string()).nullish(),
@@ -31,15 +29,12 @@ const settings = z.object({
   vocab_size: z.int().positive().default(1),
 });
 
-/** Inputs of an encoder-decoder's decoder. */
 const DECODER_INPUTS: ReadonlySet<string> = new Set(["decoder_input_ids", "encoder_hidden_states"]);
 
 /**
- * Describes an ONNX file's model. For an encoder, the file gives the hidden states, and a known family the head. For a decoder, the file gives only
- * the weights, and the family everything else, because generation must cache keys and values.
- * @param family named in config.json, if it is known
- * @param pictureSize size of the pictures that the model reads, if its folder says so
- * @throws UserError naming the node if an operator is not supported or has no gradient; or if it is an encoder-decoder's decoder.
+ * Describes an ONNX file's model. For an encoder, the file gives the hidden states, and a known family the head. For a
+ * decoder, the file gives only the weights, and the family everything else, because generation must cache keys and
+ * values.
  */
 export function importedModel(
   raw: unknown,
@@ -76,7 +71,6 @@ export function importedModel(
   return { architecture, config: picture ? { ...own, picture, maxLength: length! } : own };
 }
 
-/** Describes a model of an unknown family. */
 function unknownFamily(raw: unknown, network: Network): EncoderArchitecture {
   const config = parseConfig(settings, raw);
   const { model_type, architectures } = config;
@@ -104,17 +98,14 @@ function unknownFamily(raw: unknown, network: Network): EncoderArchitecture {
   };
 }
 
-/** A value that holds hidden states. */
 interface HiddenStates {
   name: string;
   width: number;
-  /** Number of tokens of a picture. */
   length?: number | undefined;
 }
 
 type Sizes = Omit<HiddenStates, "name">;
 
-/** Finds the value of a network that holds hidden states, and its sizes. */
 function hiddenStates(network: Network, reading: Reading, prefix: string): HiddenStates {
   const { outputs, location } = network;
   const named = HIDDEN_STATES.flatMap((name) => outputs.filter((output) => output.name === name));
@@ -180,14 +171,12 @@ function featureMaps(writer: NetworkWriter, nodes: readonly NetworkNode[], locat
   );
 }
 
-/** Returns the width of hidden states of all positions, padded or flat; undefined for any other value. */
 function sizesOfText({ shape }: Value, { sequence }: TokenStream): Sizes | undefined {
   const width = shape.at(-1);
   if (typeof width !== "number" || shape.length < 2) return undefined;
   return product(shape.slice(0, -1)) === product(["batch", sequence]) ? { width } : undefined;
 }
 
-/** Returns the sizes of hidden states of a picture's parts, `[batch, length, width]`; undefined for any other value. */
 function sizesOfPicture({ shape }: Value): Sizes | undefined {
   const [batch, length, width] = shape;
   if (shape.length !== 3 || batch !== "batch" || typeof length !== "number" || typeof width !== "number")
@@ -195,7 +184,6 @@ function sizesOfPicture({ shape }: Value): Sizes | undefined {
   return length > 1 ? { width, length } : undefined;
 }
 
-/** Writes the nodes that lead to the hidden states, in blocks if there are any. @returns `[tokens, width]` */
 function writeFlow(
   writer: NetworkWriter,
   { before, blocks, after, cuts }: Flow,

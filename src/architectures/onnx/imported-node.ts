@@ -6,18 +6,14 @@ import { concat, reshape, sizesOf } from "../../graph/ops.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { type Known, numbersOf } from "./constant-folding.ts";
 
-/** A value of a network that is being written: a value of the graph, or a known tensor. */
 export type Operand = Value | Known;
 
-/** Writes a node and returns its results in order. */
 export type Importer = (node: ImportedNode) => Operand | readonly Operand[];
 
-/** The lowest float32. */
 export const LOWEST = -3.4028234663852886e38;
 
 export const isValue = (operand: Operand | undefined): operand is Value => operand instanceof Value;
 
-/** Converts a known tensor to a value of the graph. */
 export function asValue(graph: Graph, operand: Operand): Value {
   if (isValue(operand)) return operand;
   const numbers = numbersOf(operand);
@@ -33,12 +29,10 @@ const listOf = (graph: Graph, sizes: readonly Dimension[]): Value =>
     0,
   );
 
-/** A node with its operands. */
 export class ImportedNode {
   readonly context: ForwardContext;
   readonly graph: Graph;
   readonly attributes: NetworkNode["attributes"];
-  /** Undefined for an omitted input. */
   readonly operands: readonly (Operand | undefined)[];
   readonly node: NetworkNode;
   readonly #location: string;
@@ -57,7 +51,6 @@ export class ImportedNode {
     this.#location = location;
   }
 
-  /** Returns an input as a value of the graph. @throws UserError if it is omitted. */
   value(index: number): Value {
     const operand = this.operands[index];
     if (operand === undefined) this.refuse(`its input ${index} is missing`);
@@ -68,7 +61,6 @@ export class ImportedNode {
     return this.operands[index] && this.value(index);
   }
 
-  /** Returns an input's shape. */
   shape(index: number): readonly Dimension[] {
     return (this.operands[index] ?? this.value(index)).shape;
   }
@@ -80,26 +72,22 @@ export class ImportedNode {
     return operand?.elements;
   }
 
-  /** Like {@link elements}, for numbers only. */
   numbers(index: number): number[] | undefined {
     const elements = this.elements(index);
     if (elements?.some((element) => typeof element !== "number")) this.refuse(`its input ${index} must be numbers`);
     return elements as number[] | undefined;
   }
 
-  /** Returns a numeric attribute, or `otherwise`. */
   number(name: string, otherwise: number): number {
     const value = this.attributes[name];
     return typeof value === "number" ? value : otherwise;
   }
 
-  /** Returns a list attribute. */
   list(name: string): readonly number[] | undefined {
     const value = this.attributes[name];
     return typeof value === "object" ? value : undefined;
   }
 
-  /** Normalises an axis to count from 0. @throws UserError if there is no such axis. */
   axis(axis: number, rank: number): number {
     const own = axis < 0 ? axis + rank : axis;
     if (!(own >= 0 && own < rank)) this.refuse(`there is no axis ${axis} of ${rank}`);

@@ -16,13 +16,9 @@ const INPUTS = {
 /** Operators of networks that are not encoders, for error messages: recurrence and branches. */
 const STATEFUL: ReadonlySet<string> = new Set(["If", "Loop", "Scan", "LSTM", "GRU", "RNN"]);
 
-/** Input of a network: texts, or pictures or sounds by an input of its own name. */
 export interface Reading {
-  /** Name of the input. */
   input: string;
-  /** Size of its pictures; undefined if it reads none. */
   picture?: PictureSize | undefined;
-  /** Conversion of samples to tokens; undefined if it reads no sounds. */
   sound?: SoundWindows | undefined;
 }
 
@@ -32,14 +28,12 @@ const pictureConfig = z.object({ image_size: z.union([z.int(), z.tuple([z.int(),
 export const readsPictures = ({ inputs }: Pick<Network, "inputs">): boolean =>
   inputs.length === 1 && inputs[0]!.shape?.length === 4;
 
-/** Whether a network reads sounds, as samples of the waveform. */
 export const readsSounds = ({ inputs }: Pick<Network, "inputs">): boolean =>
   inputs.some(({ name }) => name === SAMPLES);
 
 /**
  * Derives the conversion of samples to tokens from the convolutions before the first layer, each of which reads windows
  * of the last one.
- * @throws UserError if there are none.
  */
 function soundWindows({ nodes, tensors, location }: Network): SoundWindows {
   const first = nodes.findIndex(({ op }) => op === LAYER);
@@ -60,12 +54,7 @@ function soundWindows({ nodes, tensors, location }: Network): SoundWindows {
   }, one);
 }
 
-/**
- * Determines what a network reads.
- * @param raw config.json, which may have the size of pictures
- * @param given the size of pictures in the model's folder
- * @throws UserError if the size is unknown, or the file and the folder contradict each other.
- */
+/** Determines what a network reads. */
 export function readingOf(network: Network, raw: unknown, given: PictureSize | undefined): Reading {
   const { inputs, location } = network;
   const [port] = inputs;

@@ -48,7 +48,6 @@ const COORDINATES: Readonly<Record<string, Coordinate>> = {
   asymmetric: (at, scale) => at / scale,
 };
 
-/** Interpolation weights by distance. */
 const weightOf = {
   linear: (distance: number): number => Math.max(0, 1 - distance),
   /** Keys' cubic convolution. */
@@ -58,7 +57,6 @@ const weightOf = {
   },
 };
 
-/** Nearest neighbour of a coordinate, by ONNX's rounding modes. */
 const NEAREST: Readonly<Record<string, (coordinate: number) => number>> = {
   round_prefer_floor: (coordinate) => Math.ceil(coordinate - 0.5),
   round_prefer_ceil: (coordinate) => Math.floor(coordinate + 0.5),
@@ -90,7 +88,6 @@ function resizeMatrix(node: ImportedNode, size: number, to: number, scale: numbe
   return matrix;
 }
 
-/** Resizes the last axis by a product with a matrix. */
 function resizeLast(node: ImportedNode, x: Value, to: number, scale: number): Value {
   const size = x.shape.at(-1);
   if (typeof size !== "number") return node.refuse("its size is not known");

@@ -4,7 +4,6 @@ import { convolve, maxPool, mul, type Pooling, reduceSum, reshape } from "../../
 import type { ImportedNode, Importer } from "./imported-node.ts";
 import { padding } from "./windows.ts";
 
-/** Returns the spatial sizes. @throws UserError if one is not known */
 const spaceOf = (node: ImportedNode): number[] =>
   node
     .shape(0)
@@ -45,7 +44,6 @@ function positionCounts(node: ImportedNode, axis: number, { kernel, strides, dil
   });
 }
 
-/** Average pooling: a convolution of each channel with ones, divided by the number of elements. */
 const averagePool: Importer = (node) => {
   const pooling = poolingOf(node);
   const { kernel, ...places } = pooling;
@@ -66,7 +64,6 @@ const largest: Importer = (node) => {
   return maxPool(node.value(0), poolingOf(node));
 };
 
-/** Pools over all spatial axes, which keep size 1. */
 const global =
   (pool: (x: Value, space: readonly number[]) => Value): Importer =>
   (node) =>

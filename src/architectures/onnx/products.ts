@@ -23,7 +23,6 @@ import {
 import { axesOf } from "./constant-folding.ts";
 import { type ImportedNode, type Importer, isValue, LOWEST } from "./imported-node.ts";
 
-/** Prepends axes of size 1. */
 const ofRank = (x: Value, rank: number): Value =>
   reshape(x, [...Array<number>(Math.max(0, rank - x.shape.length)).fill(1), ...x.shape]);
 
@@ -68,7 +67,6 @@ function along(node: ImportedNode, write: (x: Value) => Value): Value {
   return transpose(write(transpose(x, turn)), turn);
 }
 
-/** Reduces over some axes, or over all. */
 function reduce(write: (x: Value, axes: readonly number[], keep: boolean) => Value): Importer {
   return (node) => {
     const x = node.value(0);

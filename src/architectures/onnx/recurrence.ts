@@ -6,9 +6,7 @@ const DIRECTIONS: Readonly<Record<string, Direction>> = {
   reverse: "reverse",
   bidirectional: "bidirectional",
 };
-/** Default activations of gates, cell and output, for each direction. */
 const ACTIVATIONS = "Sigmoid,Tanh,Tanh";
-/** Options that are not supported. */
 const UNSUPPORTED = ["activation_alpha", "activation_beta", "clip", "input_forget", "layout"];
 
 const longShortTermMemory: Importer = (node) => {

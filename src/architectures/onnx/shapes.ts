@@ -14,18 +14,16 @@ import {
   sub,
   transpose,
 } from "../../graph/ops.ts";
-import { sizeOf } from "../../graph/tensor.ts";
+import { elementsOf } from "../../graph/tensor.ts";
 import { axesOf, type Known, knownList, reshaped, sliceBounds, squeezed, unsqueezed } from "./constant-folding.ts";
 import { asValue, type ImportedNode, type Importer, isValue, type Operand } from "./imported-node.ts";
 
-/** Returns the sizes of a value, or some of them. */
 const shapeOf: Importer = (node) => {
   const shape = node.shape(0);
   const end = node.attributes.end;
   return knownList(shape.slice(node.number("start", 0), typeof end === "number" ? end : undefined));
 };
 
-/** Returns the inputs that give axes, shapes and the like. */
 const knownOperands = (node: ImportedNode): (Known | undefined)[] =>
   node.operands.map((operand) => (isValue(operand) ? undefined : operand));
 
@@ -52,7 +50,6 @@ const flatten: Importer = (node) => {
   return sizes.includes(undefined) ? node.refuse("its sizes are not known") : reshape(x, sizes as Dimension[]);
 };
 
-/** Broadcasts in both directions. */
 const broadcastTo: Importer = (node) => {
   const x = node.value(0);
   const shape = broadcast(x.shape, node.elements(1) ?? []);
@@ -91,14 +88,13 @@ const split: Importer = (node) => {
   });
 };
 
-/** Gathers rows of an axis. A single known row is sliced. */
 const lookUp: Importer = (node) => {
   const { graph } = node;
   const [table, indices] = node.operands;
   if (!table || !indices) return node.refuse("an input is missing");
   const x = asValue(graph, table);
   const axis = node.axis(node.number("axis", 0), x.shape.length);
-  if (!isValue(indices) && sizeOf(indices.shape) === 1) {
+  if (!isValue(indices) && elementsOf(indices.shape) === 1) {
     const at = indices.elements[0]!;
     const row = typeof at === "number" && at < 0 ? sum([x.shape[axis]!, at]) : at;
     const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
@@ -107,7 +103,6 @@ const lookUp: Importer = (node) => {
   return rowsOf(x, axis, asValue(graph, indices));
 };
 
-/** Gathers rows of an axis by index. */
 function rowsOf(x: Value, axis: number, rows: Value): Value {
   const others = x.shape.map((_, i) => i).filter((i) => i !== axis);
   const front = axis === 0 ? x : transpose(x, [axis, ...others]);
@@ -134,13 +129,12 @@ const constantOfShape: Importer = (node) => {
   const [value = 0] = node.list("value") ?? [];
   const type = String(node.attributes["value:type"] ?? "F32");
   const dtype = type === "BOOL" ? "bool" : /^[IU]/.test(type) ? "int64" : "float32";
-  const isSmall = shape.every((size) => typeof size === "number") && sizeOf(shape as number[]) <= 4096;
+  const isSmall = shape.every((size) => typeof size === "number") && elementsOf(shape as number[]) <= 4096;
   if (isSmall)
-    return { dtype, shape: shape as number[], elements: Array<number>(sizeOf(shape as number[])).fill(value) };
+    return { dtype, shape: shape as number[], elements: Array<number>(elementsOf(shape as number[])).fill(value) };
   return expand(node.graph.constant([value], dtype), shape);
 };
 
-/** Repeats along each axis. */
 const tile: Importer = (node) => {
   const repeats = node.elements(1) ?? [];
   return repeats.reduce<Value>((x, count, axis) => {
@@ -157,7 +151,6 @@ const PADDING_MODES: Readonly<Record<string, (place: number, size: number) => nu
   reflect: (place, size) => size - 1 - Math.abs(size - 1 - Math.abs(place)),
 };
 
-/** Pads with a number or with elements of the axis. */
 const pad: Importer = (node) => {
   const pads = node.elements(1) ?? node.list("pads") ?? [];
   const [value = 0] = node.numbers(2) ?? [node.number("value", 0)];

@@ -7,15 +7,9 @@ import { ForwardContext } from "../forward-context.ts";
 import type { Known } from "./constant-folding.ts";
 import { NetworkWriter } from "./write-network.ts";
 
-/** An input of a network: one that is fed at each run, or a known integer. */
 export type NetworkInput = { dtype: DataType; shape: Shape } | number;
 
-/**
- * Writes an ONNX file's whole computation into a graph, for inference only.
- * @param inputs of the network by name; leaves of these names are fed, and integers select branches
- * @returns its outputs by name, and the names of the weights that they read
- * @throws UserError naming the node or input if an operator, an option or an input is not supported.
- */
+/** Writes an ONNX file's whole computation into a graph, for inference only. */
 export function writeWholeNetwork(
   network: Network,
   graph: Graph,

@@ -1,18 +1,13 @@
 import type { Dimension } from "../../graph/dimension.ts";
 import type { ImportedNode } from "./imported-node.ts";
 
-/** Kernel, strides and dilations per spatial axis. */
 interface Windows {
   kernel: readonly number[];
   strides: readonly number[];
   dilations: readonly number[];
 }
 
-/**
- * Returns a node's padding before all axes, then after all axes, explicit or by `auto_pad`.
- * @param space sizes of the axes
- * @throws UserError if padding reaches beyond a kernel, or depends on symbolic sizes
- */
+/** Returns a node's padding before all axes, then after all axes, explicit or by `auto_pad`. */
 export function padding(
   node: ImportedNode,
   space: readonly Dimension[],

@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import { ShapeError } from "../../graph/dimension.ts";
 import type { Value } from "../../graph/graph.ts";
 import { cast } from "../../graph/ops.ts";
-import { sizeOf } from "../../graph/tensor.ts";
+import { elementsOf } from "../../graph/tensor.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { fold, numbersOf } from "./constant-folding.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
@@ -36,20 +36,15 @@ const MOST_ELEMENTS = 2 ** 28;
 const FIXED_FACTOR = 4;
 const FIXED_ELEMENTS = 2 ** 24;
 
-/** Writes the nodes of a network into a graph, in order. */
 export class NetworkWriter {
   readonly #network: Network;
   readonly #context: ForwardContext;
   readonly #input: (name: string) => Operand;
-  /** Prefix of tensor names that the model's own names omit. */
   readonly #prefix: string;
   readonly #values = new Map<string, Operand>();
   readonly #isTrained: boolean;
-  /** Values that receive a gradient. */
   readonly #trained = new Set<string>();
-  /** Values that depend on the network's inputs. */
   readonly #varying = new Set<string>();
-  /** Elements that may still be computed from the network's own tensors. */
   #fixedLeft: number;
 
   /**
@@ -68,26 +63,22 @@ export class NetworkWriter {
     this.#input = input;
     this.#prefix = prefix === "" ? "" : `${prefix}.`;
     this.#isTrained = isTrained;
-    const own = [...network.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const own = [...network.tensors.values()].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
     this.#fixedLeft = Math.max(FIXED_ELEMENTS, FIXED_FACTOR * own);
   }
 
-  /** Returns a written value, an input or a tensor. */
   value(name: string): Value {
     return asValue(this.#context.graph, this.#operand(name));
   }
 
-  /** Returns a written value. */
   operand(name: string): Operand | undefined {
     return this.#values.get(name);
   }
 
-  /** Replaces a value. */
   replace(name: string, value: Value): void {
     this.#values.set(name, value);
   }
 
-  /** Writes a node. @throws UserError naming it if the operator is not supported, or not in this form. */
   write(node: NetworkNode): void {
     if (node.op === "If") this.#writeBranch(node);
     else this.#writeNode(node);
@@ -118,7 +109,6 @@ export class NetworkWriter {
     }
   }
 
-  /** Writes the branch that a node's condition, which must be known, selects. */
   #writeBranch(node: NetworkNode): void {
     const condition = node.inputs[0] ? this.#operand(node.inputs[0]) : undefined;
     const [holds] = (condition && !isValue(condition) && numbersOf(condition)) || [];

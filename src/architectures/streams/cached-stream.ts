@@ -19,7 +19,6 @@ export class CachedStream extends PaddedStream {
   override readonly keys = KEYS;
   readonly cache: KeyCache;
 
-  /** @param names prefix of the names of keys and values, such as `decoder.` */
   constructor(graph: Graph, maxLength: number, names = "") {
     super(graph, maxLength);
     this.cache = new KeyCache(graph, "past", names);
@@ -49,7 +48,6 @@ export class CachedStream extends PaddedStream {
     return this.cache.join(keys, values);
   }
 
-  /** Returns the rows at the last position. */
   override last(rows: Value): Value {
     const [, ...width] = rows.shape;
     const padded = reshape(rows, ["batch", "sequence", ...width]);

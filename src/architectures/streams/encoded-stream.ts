@@ -30,7 +30,6 @@ export class EncodedStream implements KeyStream {
     this.cache = new KeyCache(graph, past, "encoder.");
   }
 
-  /** Returns the decoder's view of hidden states of this width. */
   encoded(width: number): Encoded {
     const all = this.#graph.leaf("input", "encoder_hidden_states", "float32", ["batch", ALL, width]);
     return {

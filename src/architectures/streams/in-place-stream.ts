@@ -10,7 +10,6 @@ import type { AttendedHeads } from "./token-stream.ts";
  */
 const HEAD_SIZES = { plain: 8, rotated: 16 };
 
-/** Symbol of the number of tokens with outputs. */
 const OUTPUT_ROWS = "outputRows";
 
 /**
@@ -22,7 +21,6 @@ const OUTPUT_ROWS = "outputRows";
  * several texts grow by one token each. Cosines and sines for at least the length of the longest text are inputs `[positions, pairs]`.
  */
 export class InPlaceStream extends PaddedStream {
-  /** Caches of keys and values, by the inputs' names. */
   readonly past: Record<string, Value> = {};
   readonly #written: Value[] = [];
   /** Rotary positions by the prefix of their inputs: `<name>.cosine` and `<name>.sine`. */

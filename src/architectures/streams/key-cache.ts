@@ -9,7 +9,6 @@ import { concat } from "../../graph/ops.ts";
 export class KeyCache {
   /** Keys and values of all tokens so far, `[batch, heads, length, size]`, by name of output. */
   readonly present: Record<string, Value> = {};
-  /** The corresponding inputs of the next run, in the same order. */
   readonly past: Record<string, Value> = {};
   readonly #graph: Graph;
   readonly #pastLength: Dimension;

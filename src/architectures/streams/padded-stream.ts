@@ -7,10 +7,8 @@ import type { SoundWindows } from "../model-parts.ts";
 import { lastTokens } from "./read-rows.ts";
 import { SAMPLES, samplesOf, type TokenStream } from "./token-stream.ts";
 
-/** Symbol of the number of samples of each sound in the input. */
 const SAMPLES_GIVEN = "samples";
 
-/** Position of each row, from 0. */
 const POSITIONS: LengthTable = { dtype: "int32", axes: ["position"], value: (position) => position! };
 
 /**
@@ -27,7 +25,6 @@ export class PaddedStream implements TokenStream {
   protected readonly graph: Graph;
   readonly #maxLength: number;
 
-  /** @param sequence length of all texts, if it is fixed */
   constructor(graph: Graph, maxLength: number, sequence: Dimension = "sequence") {
     this.graph = graph;
     this.#maxLength = maxLength;
@@ -68,7 +65,6 @@ export class PaddedStream implements TokenStream {
     return cast(this.input("attention_mask"), "float32");
   }
 
-  /** Mask of the rows, `[batch, sequence]`. */
   protected get ownMask(): Value {
     return this.attentionMask;
   }
@@ -83,7 +79,6 @@ export class PaddedStream implements TokenStream {
     return reshape(transpose(padded, [0, 2, 1, 3]), [this.tokens, heads * size]);
   }
 
-  /** There is no past. */
   withPast(keys: Value, values: Value): [Value, Value] {
     return [keys, values];
   }

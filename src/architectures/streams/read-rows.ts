@@ -2,7 +2,6 @@ import type { RowsOf, Value } from "../../graph/graph.ts";
 import { cumulativeSum, mul, reduceSum, relu, sub } from "../../graph/ops.ts";
 import { type RowSelection, selectRows } from "../../graph/row-selection.ts";
 
-/** Rows of a stream that a head reads. */
 export interface ReadRows extends RowSelection {
   /** Name of their origins in a batch, which their dropout masks depend on. */
   readonly name: string;

@@ -9,7 +9,6 @@ import { lastTokens, type ReadRows, readRows } from "./read-rows.ts";
 /** Input for sounds, by Hugging Face's name. */
 export const SAMPLES = "input_values";
 
-/** Returns the number of samples for a number of tokens. */
 export const samplesOf = ({ hop, rest }: SoundWindows, tokens: Dimension): Dimension =>
   sum([product([hop, tokens]), rest]);
 
@@ -113,7 +112,6 @@ export class RaggedStream implements TokenStream {
   readonly inputs: StreamInputs;
   readonly #graph: Graph;
 
-  /** @param sequence length of all examples, if it is fixed */
   constructor(graph: Graph, prefix = "", sequence: Dimension = `${prefix}sequence`) {
     this.#graph = graph;
     this.inputs = { prefix, heads: new Set(), tables: new Map() };
@@ -163,7 +161,6 @@ export class RaggedStream implements TokenStream {
     return reshape(unpad(padded, ...this.#paddedLayout(heads)), [this.tokens, heads * size]);
   }
 
-  /** There is no past. */
   withPast(keys: Value, values: Value): [Value, Value] {
     return [keys, values];
   }
@@ -196,7 +193,6 @@ export class RaggedStream implements TokenStream {
     return this.#graph.leaf("input", full, table.dtype, tableShape(table, this.sequence));
   }
 
-  /** Row at each position, head by head, and the inverse. */
   #paddedLayout(heads: number): [Value, Value] {
     this.inputs.heads.add(heads);
     return [
@@ -220,5 +216,4 @@ export class RaggedStream implements TokenStream {
 
 const POSITIONS: LengthTable = { dtype: "float32", axes: ["position"], value: (position) => position! };
 
-/** Symbol of the number of tokens with outputs. */
 export const OUTPUT_ROWS = "outputRows";

@@ -23,11 +23,9 @@ import { describeModelAt } from "../describe-model-node.ts";
 import { resolveModelFolder } from "../load-base-model-node.ts";
 import { PEFT_CONFIG, PEFT_PICKLE, PEFT_WEIGHTS } from "./peft-files.ts";
 
-/** Fields that the configurations of all types have. */
 const common = z.looseObject({
   peft_type: z.string(),
   base_model_name_or_path: z.string().nullish(),
-  /** Revision of the base model. */
   revision: z.string().nullish(),
   task_type: z.string().nullish(),
   bias: z.string().default("none"),
@@ -43,33 +41,23 @@ const UNSUPPORTED = [
   "arrow_config",
 ] as const;
 
-/** Names of an adapter's tensors by layer, and those of the head by their names in the model. */
 interface Parts {
   layers: Map<LinearModule, StoredLayer>;
   head: Map<string, string>;
-  /** Tensors that belong to no layer. */
   shared: Map<string, string>;
 }
 
 interface StoredLayer {
-  /** Full name of the layer in the model. */
   moduleName: string;
   parts: Map<string, string>;
 }
 
-/** Tensors of an adapter in PEFT's format. */
 interface Stored {
-  /** For error messages. */
   location: string;
   tensors: Tensors<"float32">;
 }
 
-/**
- * Reads an adapter of Hugging Face PEFT for a base model, with the method that handles its type.
- * @param model the base model (default: the one that the adapter names)
- * @throws UserError if the folder is damaged, the adapter needs something that aflora cannot compute, or it does not fit the
- * base model (the message names layer and shapes).
- */
+/** Reads an adapter of Hugging Face PEFT for a base model, with the method that handles its type. */
 export async function readPeftAdapter(
   directory: string,
   { model, ...hub }: { model?: string | undefined } & HubOptions = {},
@@ -110,7 +98,6 @@ export async function readPeftAdapter(
   return { description, parameters: new Map([...translated.parameters, ...head]) };
 }
 
-/** Settings of an adapter, those of its type separately, with the method that reads them. */
 interface PeftConfig {
   method: MethodDefinition;
   reading: PeftReading;
@@ -157,7 +144,6 @@ async function readWeights(directory: string): Promise<Stored> {
   return { location: source.location, tensors: await readTensors(source) };
 }
 
-/** Name of a tensor in the model, without PEFT's prefix and, if present, the family's. */
 function plainName(stored: string, { architecture }: ModelDescription): string {
   const inModel = stored.replace(/^base_model\.(model\.)?/, "");
   return inModel.startsWith(`${architecture.prefix}.`) ? inModel.slice(architecture.prefix.length + 1) : inModel;
@@ -206,7 +192,6 @@ function sortTensors(
   return sorted;
 }
 
-/** The adapter in the form that its method reads, with checked shapes. */
 function adapterOf({ layers, shared }: Parts, source: Stored, baseName: string): PeftAdapter {
   const { location, tensors } = source;
   const take = (stored: string, shape: readonly number[]): Tensor<"float32"> => {

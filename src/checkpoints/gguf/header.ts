@@ -1,6 +1,6 @@
 import { UserError } from "../../errors.ts";
 import type { ByteSource } from "../../files/byte-source.ts";
-import { sizeOf } from "../../graph/tensor.ts";
+import { elementsOf } from "../../graph/tensor.ts";
 import { GGML_TYPE_NAMES, GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 
 /** A metadata value. 64-bit integers are exact up to 2^53. */
@@ -239,7 +239,7 @@ async function readEntry(cursor: Cursor, name: string): Promise<GgufEntry> {
     throw damaged(source, `${what} of type ${dtype} has rows of ${row} numbers, which is not a multiple of ${values}`);
   }
   const begin = await cursor.uint64(what);
-  return { dtype, shape, begin, end: begin + (sizeOf(shape) / values) * bytes };
+  return { dtype, shape, begin, end: begin + (elementsOf(shape) / values) * bytes };
 }
 
 const isSupported = (name: string): name is GgmlType => Object.hasOwn(GGML_TYPES, name);

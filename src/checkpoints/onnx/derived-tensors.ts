@@ -1,4 +1,4 @@
-import { float32, sizeOf } from "../../graph/tensor.ts";
+import { elementsOf, float32 } from "../../graph/tensor.ts";
 import { computedTensor } from "./computed-tensor.ts";
 import type { Network, NetworkNode, NetworkTensor } from "./network.ts";
 
@@ -48,7 +48,7 @@ function strides(shape: readonly number[], rank: number): number[] {
 function* positions(shape: readonly number[], strides: readonly number[]): Generator<number> {
   const at = new Array<number>(shape.length).fill(0);
   let position = 0;
-  for (let i = 0; i < sizeOf(shape); i++) {
+  for (let i = 0; i < elementsOf(shape); i++) {
     yield position;
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       position += strides[axis]!;
@@ -87,7 +87,7 @@ function elementwise(compute: (a: number, b: number) => number): Derive {
     const shape = sizes[0]!.map((size, axis) => (size === 1 ? sizes[1]![axis]! : size));
     if (sizes[1]!.some((size, axis) => size !== 1 && size !== shape[axis])) return undefined;
     // Two vectors of a small file could span a tensor of any size.
-    if (sizeOf(shape) > Math.max(sizeOf(a!.shape), sizeOf(b!.shape))) return undefined;
+    if (elementsOf(shape) > Math.max(elementsOf(a!.shape), elementsOf(b!.shape))) return undefined;
     return computedTensor(shape, [a!, b!], ([left, right]) => {
       const result = float32(shape);
       const others = positions(shape, strides(b!.shape, rank));

@@ -1,5 +1,5 @@
 import { UserError } from "../../errors.ts";
-import { float32, sizeOf } from "../../graph/tensor.ts";
+import { elementsOf, float32 } from "../../graph/tensor.ts";
 import { computedTensor } from "./computed-tensor.ts";
 import type { Network, NetworkNode, NetworkTensor, NodeAttribute } from "./network.ts";
 import { Wiring } from "./wiring.ts";
@@ -77,7 +77,7 @@ function dequantized(node: NetworkNode, { wiring, tensors }: Weights): NetworkNo
   }
   if (maker?.op === "QuantizeLinear") return [{ ...node, op: "Identity", inputs: [maker.inputs[0]!], attributes: {} }];
   const table = maker?.op === "Gather" ? tensors.get(maker.inputs[0]!) : undefined;
-  if (!table || sizeOf(factor.shape) !== 1) return undefined;
+  if (!table || elementsOf(factor.shape) !== 1) return undefined;
   const weight = plainName(maker!.inputs[0]!);
   const exact = scaled(table, factor, tensors.get(zero), {});
   if (!exact) return undefined;
@@ -97,7 +97,7 @@ function scaled(
     const [values, scales, zeros] = read.map(({ data }) => data) as [Float32Array, Float32Array, Float32Array?];
     const at = axis < 0 ? axis + shape.length : axis;
     const size = shape[at] ?? 1;
-    const inner = sizeOf(shape.slice(at + 1));
+    const inner = elementsOf(shape.slice(at + 1));
     const blocks = block > 0 ? Math.ceil(size / block) : size;
     for (let i = 0; i < values.length; i++) {
       const place = Math.floor(i / inner) % size;
@@ -130,10 +130,10 @@ function blockProduct(node: NetworkNode, { tensors, location }: Weights): Networ
   const fits =
     packed &&
     scales &&
-    sizeOf(packed.shape) === (rows * perRow * block * bits) / 8 &&
-    sizeOf(scales.shape) === rows * perRow;
+    elementsOf(packed.shape) === (rows * perRow * block * bits) / 8 &&
+    elementsOf(scales.shape) === rows * perRow;
   const zerosFit =
-    zero === "" || (zeros?.dtype === "U8" && sizeOf(zeros.shape) === rows * Math.ceil((perRow * bits) / 8));
+    zero === "" || (zeros?.dtype === "U8" && elementsOf(zeros.shape) === rows * Math.ceil((perRow * bits) / 8));
   const refuse = (): never => {
     throw new UserError(
       `${location}: node "${node.name}" keeps a weight [${rows}, ${columns}] of ${bits} bits in a way that is not supported; take the model in float32`,

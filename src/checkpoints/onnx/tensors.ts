@@ -2,7 +2,7 @@ import { UserError } from "../../errors.ts";
 import { type ByteSource, readTensor } from "../../files/byte-source.ts";
 import { ENTRY } from "../../graph/onnx-schema.ts";
 import { decodeMessage } from "../../graph/protobuf-message.ts";
-import { float32, sizeOf } from "../../graph/tensor.ts";
+import { elementsOf, float32 } from "../../graph/tensor.ts";
 import { decodeStored, ELEMENT_BYTES, type StoredType } from "../stored-values.ts";
 import type { NetworkTensor } from "./network.ts";
 import type { FieldPlace, ProtobufFile } from "./protobuf-fields.ts";
@@ -63,7 +63,7 @@ export async function readNetworkTensor(
       `${location}: tensor "${name}" has numbers of ONNX's type ${message.type}, which cannot be read; export the model in float32`,
     );
   }
-  const size = sizeOf(shape);
+  const size = elementsOf(shape);
   if (shape.length > MAX_RANK || !Number.isSafeInteger(size)) {
     file.damaged(`tensor "${name}" has the shape [${shape.slice(0, MAX_RANK + 1).join(", ")}]`);
   }

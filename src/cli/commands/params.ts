@@ -63,7 +63,7 @@ interface ParamsOptions {
   [methodOption: string]: unknown;
 }
 
-function describe(method: string, { costs, head, sequenceLength, adaptedLayers }: MethodCosts): string {
+function describe(method: string, { costs, average, head, sequenceLength, adaptedLayers }: MethodCosts): string {
   const names = Object.keys(costs[0]!.modules);
   const whens = costs.map(({ when }) => when);
   const flops = (count: number): string => `${(count / 1e6).toFixed(3)}`;
@@ -74,6 +74,7 @@ function describe(method: string, { costs, head, sequenceLength, adaptedLayers }
       ["in all", ...costs.map(({ trainable }) => integer(trainable))],
     ]),
     "",
+    ...(average === undefined ? [] : [`on average over training, by the schedule's curve: ${integer(average)}`]),
     `head, counted apart: ${integer(head)}`,
     "",
     `MFLOP of one training step per token, ${sequenceLength} tokens per sequence:`,

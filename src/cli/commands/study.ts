@@ -1,4 +1,4 @@
-import { basename, extname, join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { Command } from "commander";
 import { parse } from "yaml";
 import { UserError } from "../../errors.ts";
@@ -34,18 +34,23 @@ export function studyCommand(): Command {
   const command = new Command("study")
     .argument("[file]", "YAML or JSON file that describes the study (docs/studies.md)")
     .option("--vary <key=values>", "an option and its values, separated by commas; may be repeated", collect)
-    .option("--search <how>", ways);
+    .option("--search <how>", ways)
+    .option("--estimate", "compute time and memory from the study's sizes alone: needs neither data nor weights");
   for (const { name, options } of SEARCH_ALGORITHMS.all) addSchemaOptions(command, options, `Search ${name}`);
   addStudyFlags(command, {
     output: "runs/<name of the file>",
     holdOut: "0.2; with 0, choose on the validation examples",
   });
   addRunOptions(command, OWN);
-  everydayHelp(command, [...EVERYDAY, ...STUDY_FLAGS]);
+  everydayHelp(command, [...EVERYDAY, "estimate", ...STUDY_FLAGS]);
   return addExamples(command, EXAMPLES, NOTE).action(async (file: string | undefined) => {
-    const { dryRun, queue, status, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);
+    const { estimate, dryRun, queue, status, markdown, json, output: given, ...flags } = givenOptions<Flags>(command);
     const output = given ?? join("runs", file === undefined ? "study" : basename(file, extname(file)));
     const study = await studyOf(file, flags);
+    if (estimate) {
+      const { printCosts } = await import("../study-costs.ts");
+      return printCosts(study, dirname(file ?? ""), json === true);
+    }
     const { doStudy } = await import("../study-command.ts");
     await doStudy(study, output, { dryRun, queue, status, markdown, json });
   });
@@ -53,6 +58,7 @@ export function studyCommand(): Command {
 
 interface Flags extends StudyFlags {
   vary?: [string, unknown[]][];
+  estimate?: boolean;
   [option: string]: unknown;
 }
 

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { UserError } from "../../errors.ts";
-import type { FrozenBlocksResult, RunResult } from "../../runs/records.ts";
+import type { FrozenBlocksResult, RunResult } from "../../runs/run-result.ts";
 import { readConfigFile } from "../config-file.ts";
 import { addExamples, everydayHelp, STARTED_AS } from "../help.ts";
 import { queueUrl } from "../queue-url.ts";

@@ -1,5 +1,5 @@
 import { inOrder, placer } from "../../reports/matrix-places.ts";
-import type { FreezingRecord } from "../../runs/records.ts";
+import type { FreezingRecord } from "../../training/training-records.ts";
 
 /** From the matrices that froze first to those that froze last. */
 const SHADES = ["░", "▒", "▓", "█"];

@@ -1,6 +1,6 @@
 import { basename, isAbsolute } from "node:path";
 import type { RunEvent, RunStart } from "../../runs/fine-tune-events.ts";
-import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../runs/records.ts";
+import type { EvaluationRecord, FreezingRecord, StepRecord } from "../../training/training-records.ts";
 import { inFlags } from "../help.ts";
 import { bytes, counted, duration, epochs, integer, metrics } from "./format.ts";
 import { FreezingMap } from "./freezing-map.ts";

@@ -24,16 +24,13 @@ import { findMethod } from "../../methods/methods.ts";
 import { fullModuleName } from "../hugging-face.ts";
 import { writeModelfile } from "./modelfile-node.ts";
 
-/** GGUF's name for an adapter that llama.cpp adds to a layer, for any method. */
 const ADAPTER_TYPE = "lora";
 
-/** File of the adapter in its folder. */
 export const GGUF_ADAPTER = "adapter.gguf";
 
 /**
- * Writes an adapter as LoRA in GGUF, which llama.cpp applies to the base model in GGUF (the form of `convert_lora_to_gguf.py`), with a
- * Modelfile from which `ollama create` makes a model of both.
- * @throws UserError if llama.cpp cannot hold the model, its head or the method
+ * Writes an adapter as LoRA in GGUF, which llama.cpp applies to the base model in GGUF (the form of
+ * `convert_lora_to_gguf.py`), with a Modelfile from which `ollama create` makes a model of both.
  */
 export async function writeGgufFolder(folder: string, base: BaseModel, adapter: FittedAdapter): Promise<void> {
   const { description, adaptation, parameters } = adapter;
@@ -80,7 +77,6 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
 const noLora = (method: string): UserError =>
   new UserError(`${method} does not make a plain LoRA, the only kind of adapter that GGUF holds; use --format merged`);
 
-/** @throws UserError if llama.cpp does not support such models, or aflora does not know its names for their layers */
 function architectureFor({ config }: BaseModel): GgufArchitecture {
   const found = GGUF_ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(config.modelType));
   if (found) return found;
@@ -89,11 +85,7 @@ function architectureFor({ config }: BaseModel): GgufArchitecture {
   throw new UserError(`--format gguf is for models of type ${types}, not ${config.modelType}; use --format ${other}`);
 }
 
-/**
- * Reads the LoRA adapter of a GGUF file for a base model, as llama.cpp would compute it.
- * @param like task of the adapter
- * @throws UserError if the file is damaged, holds no such adapter, or does not fit the base model
- */
+/** Reads the LoRA adapter of a GGUF file for a base model, as llama.cpp would compute it. */
 export async function readGgufAdapter(
   path: string,
   base: BaseModel,

@@ -3,7 +3,6 @@ import { z } from "zod";
 import type { ExportFormat } from "../export-format.ts";
 import { GGUF_ADAPTER, readGgufAdapter, writeGgufFolder } from "./adapter-node.ts";
 
-/** An adapter for llama.cpp. */
 export const ggufFormat: ExportFormat = {
   name: "gguf",
   summary: "an adapter for Ollama and llama.cpp",

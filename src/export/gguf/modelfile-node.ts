@@ -4,9 +4,8 @@ import type { BaseModel } from "../../base-models/base-model.ts";
 import type { ChatTemplate } from "../../inputs/chat-template.ts";
 
 /**
- * Writes the file for `ollama create NAME -f Modelfile` (docs.ollama.com/modelfile): the base model, the adapter, and the chat template
- * as far as Ollama's templates can express it.
- * @param adapter name of the adapter's file in the same folder
+ * Writes the file for `ollama create NAME -f Modelfile` (docs.ollama.com/modelfile): the base model, the adapter, and
+ * the chat template as far as Ollama's templates can express it.
  */
 export async function writeModelfile(folder: string, base: BaseModel, adapter: string): Promise<void> {
   const { chatTemplate, specialTokens } = base.tokenizer;
@@ -33,9 +32,8 @@ export async function writeModelfile(folder: string, base: BaseModel, adapter: s
 const [SYSTEM, FIRST, ANSWER, SECOND] = ["\ufdd0s", "\ufdd0a", "\ufdd0b", "\ufdd0c"];
 
 /**
- * Translates a chat template to Ollama's form (Go's text/template), which writes one exchange. Derived from rendered conversations.
- * @param bosToken token that Ollama puts before each text; empty if there is none
- * @returns undefined if the template does not write the turns of a conversation one after the other, each role in the same way
+ * Translates a chat template to Ollama's form (Go's text/template), which writes one exchange. Derived from rendered
+ * conversations.
  */
 export function ollamaTemplate(
   chat: ChatTemplate,
@@ -77,7 +75,6 @@ function written(chat: ChatTemplate, messages: readonly { role: string; content:
   }
 }
 
-/** Texts before, between and after the marks; undefined if the marks are not in this order. */
 function between(text: string | undefined, marks: readonly string[], bosToken: string): string[] | undefined {
   if (text === undefined) return undefined;
   const parts: string[] = [];

@@ -27,25 +27,19 @@ export type OnnxType = "float32" | OnnxQuantization;
 export const onnxNames = (base: Pick<BaseModel, "architecture">): { own: string; encoder?: string } =>
   readsSource(base) ? { own: "decoder_model_merged", encoder: "encoder_model" } : { own: "model" };
 
-/** Endings of the names by Transformers.js's `dtype`. */
 const SUFFIXES: Record<OnnxType, string> = { float32: "", q8: "_quantized", q4: "_q4" };
 
-/** Path where Transformers.js looks for a file. */
 export const onnxFile = (name: string, type: OnnxType): string => `onnx/${name}${SUFFIXES[type]}.onnx`;
 
 export interface OnnxFolderOptions {
-  /** Quantization of the weights of a second file; undefined for no second file. */
   quantization?: OnnxQuantization | undefined;
-  /** Maximum bytes of weights in one file. */
   most?: number;
   onWriting?: OnWriting | undefined;
 }
 
 /**
- * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model. `weights` are in the model's file, or
- * in
- * further files if they are too large.
- * @throws UserError if an encoder-decoder does not generate text
+ * Writes a folder that Transformers.js loads by its path: configuration, tokenizer and the model. `weights` are in the
+ * model's file, or in further files if they are too large.
  */
 export async function writeOnnxFolder(
   folder: OutputFolder,
@@ -112,7 +106,6 @@ export async function writeOnnxFolder(
 
 const bytesIn = (files: readonly PiecedFile[]): number => files.reduce((sum, { size }) => sum + size, 0);
 
-/** Yields the pieces, and reports the size of each after it is written. */
 function* told(pieces: Iterable<Uint8Array>, tell: (size: number) => void): Generator<Uint8Array> {
   for (const piece of pieces) {
     yield piece;
@@ -122,7 +115,6 @@ function* told(pieces: Iterable<Uint8Array>, tell: (size: number) => void): Gene
 
 const basename = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
-/** The model with its weights, and with the input and output names of Transformers.js. */
 function* encodeWhole(
   base: BaseModel,
   weights: Tensors,
@@ -287,7 +279,6 @@ search: it writes what \`aflora predict --num-beams 1\` writes. Give it one text
 until all have ended.`;
 }
 
-/** Transformers.js's names for poolings. */
 const POOLING_IN_JS: Record<PoolingMode, string> = { mean: "mean", cls: "cls", lasttoken: "last_token" };
 
 function embeddingReadme(base: BaseModel): string {

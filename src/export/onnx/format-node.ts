@@ -13,7 +13,6 @@ const options = z.object({
     .describe("q8 and q4 also write a model with 8-bit or 4-bit weights"),
 });
 
-/** A folder for Transformers.js and ONNX Runtime. */
 export const onnxFormat: ExportFormat<typeof options> = {
   name: "onnx",
   summary: "a folder for Transformers.js and ONNX Runtime",
@@ -40,12 +39,10 @@ export const onnxFormat: ExportFormat<typeof options> = {
   },
 };
 
-/** Share of output rows whose largest output has the same index. */
 function shareOfSameLabels(expected: readonly Int32Array[], found: readonly Int32Array[]): number {
   const same = expected.flatMap((likeliest, i) => Array.from(likeliest, (output, row) => output === found[i]![row]));
   return same.filter(Boolean).length / same.length;
 }
 
-/** Smallest cosine of paired vectors. */
 const leastCosine = (expected: readonly Float32Array[], found: readonly Float32Array[]): number =>
   Math.min(...expected.map((vector, i) => dot(unitVector(vector), unitVector(found[i]!))));

@@ -19,11 +19,9 @@ import { type OnnxType, onnxFile, onnxNames, vectorOutput } from "./folder.ts";
 /** Texts per run of an ONNX file. Padding must make no difference. */
 const BATCH = 8;
 
-/** Outputs of an exported file. */
 export interface OnnxOutputs {
   /** `[rows, outputs]`, or `[rows, width]` after the readout of the kind of task. */
   values: Float32Array[];
-  /** Index of each row's largest output, `[rows]`. */
   likeliest: Int32Array[];
 }
 
@@ -79,7 +77,6 @@ export async function onnxOutputs(
   }
 }
 
-/** Inputs of examples in addition to tokens, by the model's input names. */
 function besideTokens(encoded: readonly EncodedExample[]): Record<string, Tensor> {
   const inputs = Object.entries(extraInputs(encoded));
   return Object.fromEntries(inputs.map(([name, { data, shape }]) => [name, new Tensor("float32", data, shape)]));
@@ -88,7 +85,6 @@ function besideTokens(encoded: readonly EncodedExample[]): Record<string, Tensor
 const longestOf = (encodings: readonly Encoding[]): number =>
   Math.max(...encodings.map(({ inputIds }) => inputIds.length));
 
-/** Inputs of a decoder, from the texts that an encoder reads. */
 async function readBy(
   encoder: InferenceSession,
   encoded: readonly EncodedExample[],
@@ -103,7 +99,6 @@ async function readBy(
   return { encoder_hidden_states: hidden!, encoder_attention_mask: inputs.attention_mask! };
 }
 
-/** Inputs by the file's names. @param given existing inputs */
 function inputsOf(
   session: InferenceSession,
   encodings: readonly Encoding[],

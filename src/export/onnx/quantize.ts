@@ -10,15 +10,11 @@ import {
 } from "../../graph/quantize.ts";
 import type { DataType } from "../../graph/tensor.ts";
 
-/** Quantizations, by Transformers.js's names. */
 export const ONNX_QUANTIZATIONS = ["q8", "q4"] as const;
 export type OnnxQuantization = (typeof ONNX_QUANTIZATIONS)[number];
 
-/** Names of the weights `[out, in]` to quantize. */
 export interface QuantizableWeights {
-  /** Weights of the blocks' linear layers. */
   linear: ReadonlySet<string>;
-  /** Tables of word embeddings, which a language model's output layer multiplies with. */
   tables: ReadonlySet<string>;
 }
 
@@ -62,7 +58,6 @@ export function quantizeOnnx(
   return { ...model, nodes: written.nodes, weights: [...kept, ...written.weights.values()] };
 }
 
-/** A float32 weight. */
 class Weight {
   readonly #group: TensorGroup;
 
@@ -88,14 +83,12 @@ class Weight {
   }
 }
 
-/** Nodes and tensors of the quantized graph. */
 class Rewritten {
   readonly nodes: NodeMessage[] = [];
   /** Tensors by their name, which consists of the replaced weight's name and their kind. */
   readonly weights = new Map<string, TensorGroup>();
   readonly #emitted = new Set<string>();
 
-  /** Adds a node, once. @returns its first output */
   emit(
     opType: string,
     input: string[],
@@ -110,14 +103,12 @@ class Rewritten {
     return name;
   }
 
-  /** Adds tensors that are computed together, once. @returns their names */
   store(tensors: readonly TensorHeader[], make: () => ArrayBufferView[]): string[] {
     const names = tensors.map(({ name }) => name);
     if (!this.weights.has(names[0]!)) this.weights.set(names[0]!, { tensors, make });
     return names;
   }
 
-  /** A one-dimensional integer constant. */
   int64(...values: number[]): string {
     const name = `int64:${values.join()}:q`;
     this.store([header(name, "int64", [values.length])], () => [BigInt64Array.from(values, BigInt)]);

@@ -15,7 +15,6 @@ const options = z.object({
     ),
 });
 
-/** An adapter folder for Hugging Face PEFT. */
 export const peftFormat: ExportFormat<typeof options> = {
   name: "peft",
   summary: "an adapter for Hugging Face PEFT",

@@ -3,10 +3,8 @@ import type { Adaptation } from "../../methods/method.ts";
 import type { NamedLayer, PeftForm } from "../../methods/peft.ts";
 
 /**
- * An adapter in the form of PEFT's LoRA, for methods whose layers are low-rank products; undefined for others. Ranks and alphas that
- * differ
- * from the largest layer's are patterns.
- * @throws UserError if a layer's adapter would be larger than the layer
+ * An adapter in the form of PEFT's LoRA, for methods whose layers are low-rank products; undefined for others. Ranks
+ * and alphas that differ from the largest layer's are patterns.
  */
 export function loraForm(
   { asLora, inputDropout = 0 }: Adaptation,

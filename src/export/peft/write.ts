@@ -18,14 +18,12 @@ import { type OutputFolder, writeJson } from "../output-folder.ts";
 import { sentenceReadme, writeSentenceFiles } from "../sentence-transformers.ts";
 import { loraForm } from "./lora-form.ts";
 
-/** Alternative forms of an adapter whose method has its own form in PEFT. */
 export const PEFT_FORMS = ["lora"] as const;
 export type PeftFormName = (typeof PEFT_FORMS)[number];
 
 /**
- * Writes an adapter folder for Hugging Face PEFT: in its method's own form, or as LoRA if there is none or if requested.
- * @param parameters the adapter's parameters, without parts of the head that belong to the base model
- * @throws UserError if PEFT has no form for the adapter
+ * Writes an adapter folder for Hugging Face PEFT: in its method's own form, or as LoRA if there is none or if
+ * requested.
  */
 export async function writePeftFolder(
   folder: OutputFolder,
@@ -135,7 +133,6 @@ ${readme.outputs(names, task.options)}
 `;
 }
 
-/** Python code to read a file as the model does: imports, the processor's class, and lines that define `inputs`. */
 function inputsInPython({ sound }: ModelConfig, maxLength: number): { imports: string; auto: string; lines: string } {
   if (!sound) {
     return {
@@ -154,7 +151,6 @@ inputs = processor.pad(inputs, padding="max_length", max_length=${samples}, retu
   };
 }
 
-/** README for a model of pictures or sounds. No class of Transformers has its head, which is one layer on pooled hidden states. */
 function filesReadme(
   { head, features = "mean", pooling, config }: BaseModel,
   { task, maxLength }: AdapterDescription,

@@ -13,9 +13,7 @@ export type Places = {
   dilations: readonly number[];
 };
 
-/** How a convolution moves over its input. */
 export type Convolution = Places & {
-  /** Number of groups into which the channels are split. */
   groups: number;
 };
 

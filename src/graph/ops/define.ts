@@ -2,7 +2,6 @@ import { ShapeError, showShape } from "../dimension.ts";
 import type { Attributes, NoAttributes, Op, Value } from "../graph.ts";
 import type { DataType } from "../tensor.ts";
 
-/** Domain of ONNX Runtime's own ops. */
 export const MICROSOFT = "com.microsoft";
 
 export const FLOATS: readonly DataType[] = ["float32", "float64"];
@@ -16,7 +15,6 @@ const table = new Map<string, Op>();
 /** Every op by its name, which is its ONNX name if it has one. */
 export const ops: ReadonlyMap<string, Op> = table;
 
-/** Adds an op to the table. */
 export function define<Inputs extends readonly Value[], Attrs extends Attributes = NoAttributes>(
   op: Op<Inputs, Attrs>,
 ): Op<Inputs, Attrs> {
@@ -30,21 +28,18 @@ export function fail(name: string, inputs: readonly Value[], reason: string): ne
   throw new ShapeError(`${name}: ${reason} (operands: ${operands})`);
 }
 
-/** @throws ShapeError if the operands' types differ or are not among `allowed`. */
 export function requireType(name: string, inputs: readonly Value[], allowed: readonly DataType[]): void {
   const [first] = inputs;
   if (inputs.some((input) => input.dtype !== first!.dtype)) fail(name, inputs, "the operands' types differ");
   if (!allowed.includes(first!.dtype)) fail(name, inputs, `takes ${allowed.join(" or ")}`);
 }
 
-/** @throws ShapeError if one of `indices` is not of an integer type. */
 export function requireIndices(name: string, inputs: readonly Value[], indices: readonly Value[]): void {
   if (indices.some(({ dtype }) => dtype !== "int32" && dtype !== "int64")) {
     fail(name, inputs, "the indices must be integers");
   }
 }
 
-/** Returns the shape rule of an op on floats whose result has its operand's shape. */
 export function likeOperand(name: string): Op<[Value], Attributes>["infer"] {
   return (inputs) => {
     requireType(name, inputs, FLOATS);
@@ -61,5 +56,4 @@ export const eachRow: NonNullable<Op["rows"]> = ({ op, inputs, attributes, outpu
   return graph.apply(op, rows, attributes);
 };
 
-/** Applies an op of one operand and no attributes. */
 export const unary = (op: Op<[Value]>, x: Value): Value => x.graph.apply(op, [x], {});

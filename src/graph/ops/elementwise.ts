@@ -7,8 +7,6 @@ import { emitAs } from "./emit.ts";
 /** A value, or a number that becomes a scalar of the other operand's type. */
 export type Operand = Value | number;
 
-// ---------------------------------------------------------------- two operands
-
 function defineBinary(
   name: string,
   allowed: readonly DataType[],
@@ -46,7 +44,6 @@ export const mul = (a: Operand, b: Operand): Value => binary(MUL, a, b);
 /** `a / b`, broadcast. */
 export const div = (a: Operand, b: Operand): Value => binary(DIV, a, b);
 
-/** @throws ShapeError if both operands are numbers. */
 function binary(op: Op<[Value, Value]>, a: Operand, b: Operand): Value {
   const like = typeof a === "number" ? b : a;
   if (typeof like === "number") fail(op.name, [], "one operand must be a value");
@@ -54,8 +51,6 @@ function binary(op: Op<[Value, Value]>, a: Operand, b: Operand): Value {
     typeof operand === "number" ? like.graph.constant([operand], like.dtype) : operand;
   return like.graph.apply(op, [lift(a), lift(b)], {});
 }
-
-// ---------------------------------------------------------------- one operand
 
 function defineUnary(name: string, gradient?: (x: Value, y: Value, dy: Value) => Value, domain?: string): Op<[Value]> {
   return define<[Value]>({

@@ -3,7 +3,6 @@ import { ELEMENT_TYPE, type OnnxEmitter, type Value } from "../graph.ts";
 import { define, FLOATS, fail, requireIndices, requireType } from "./define.ts";
 import { emitLogSoftmax } from "./emit.ts";
 
-/** @throws ShapeError if the operands are not `[rows, outputs]` floats and `[rows]` integers. */
 function requireRows(name: string, inputs: readonly Value[]): void {
   const [logits, targets] = inputs;
   requireType(name, [logits!], FLOATS);

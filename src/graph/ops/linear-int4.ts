@@ -6,7 +6,6 @@ import { define, eachRow, fail, requireType } from "./define.ts";
 import { isPackable, packedPairs, packedProduct } from "./packed-product.ts";
 import { type LayerFormat, like } from "./weight-format.ts";
 
-/** Sizes of the weight; `transposed` for the forward product `x Wᵀ`, not for the gradient `dY W`. */
 type Product = { outFeatures: number; inFeatures: number; transposed: boolean };
 
 /** Operands: rows, packed groups, their scales, and optionally an addend. */
@@ -59,7 +58,6 @@ const multiply = (x: Value, packed: Value, scales: Value, product: Product, adde
 
 const groupsOf = (outFeatures: number, inFeatures: number): number => Math.ceil((outFeatures * inFeatures) / GROUP);
 
-/** Emits the dequantised float32 matrix, separately for each product. */
 function dequantize(
   x: Value,
   packed: Value,

@@ -3,7 +3,6 @@ import type { Op, Value } from "../graph.ts";
 import { define, FLOATS, fail, NUMBERS, requireType, unary } from "./define.ts";
 import { emitAs } from "./emit.ts";
 
-/** Broadcasts the shapes of several operands. @throws ShapeError if they do not broadcast. */
 function broadcastAll(name: string, inputs: readonly Value[]): Shape {
   let shape: Shape = [];
   for (const input of inputs) {

@@ -55,7 +55,6 @@ const GEMM = define<[Value, Value, ...Value[]], GemmAttributes>({
     [...y!.shape, a.shape[transA ? 0 : 1]!].map((size, i) => difference(size, uncounted[i]!)),
 });
 
-/** Options of `gemm`. */
 export interface GemmOptions {
   transA?: boolean;
   transB?: boolean;
@@ -93,11 +92,9 @@ function isThinProduct({ node }: Value): boolean {
   return node?.op.name === GEMM.name && isThin(node.inputs[1]!, node.attributes as GemmAttributes);
 }
 
-/** Factors of a thin product: `left [m, k] · right [k, n]`. */
 interface Factors {
   left: Value;
   right: Value;
-  /** Part of the inner size that FLOP counts leave out. */
   uncounted: number;
 }
 
@@ -114,7 +111,6 @@ function factorsOf({ node }: Value): Factors {
   return factors(a!, b!, node!.attributes as GemmAttributes);
 }
 
-/** Joins products into one, over the concatenated inner sizes. */
 function joined(products: readonly Factors[], addend: Value | undefined): Value {
   return gemm(
     concat(
@@ -160,7 +156,6 @@ function transposedGemm(a: Value, b: Value, options: { transB: boolean; alpha: n
   return transpose(transposed, [1, 0]);
 }
 
-/** Moves the first axis of an operand's shape to just before the last. */
 const rotateBatch = <Axis>(shape: readonly Axis[]): Axis[] => [...shape.slice(1, -1), shape[0]!, shape.at(-1)!];
 
 /** Transposes a gradient `[…batch, rows, columns]` to `[rows, …batch, columns]`. */
@@ -224,7 +219,6 @@ const MATMUL = define<
   ],
 });
 
-/** Options of `matmul`. */
 export interface MatmulOptions {
   transA?: boolean;
   transB?: boolean;

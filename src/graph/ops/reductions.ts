@@ -3,7 +3,6 @@ import type { Value } from "../graph.ts";
 import { define, FLOATS, fail, requireType } from "./define.ts";
 import { expand, reshape } from "./shape.ts";
 
-/** Returns the shape with the size of `axes` set to 1. */
 const keepAxes = (shape: Shape, axes: readonly number[]): Shape =>
   shape.map((dimension, axis) => (axes.includes(axis) ? 1 : dimension));
 

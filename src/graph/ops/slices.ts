@@ -3,7 +3,6 @@ import type { Value } from "../graph.ts";
 import { define, eachRow, fail } from "./define.ts";
 import { emitAs } from "./emit.ts";
 
-/** Row rule of an op along an axis. */
 const unlessAlongRows: typeof eachRow = (node, ...rest) =>
   node.attributes.axis === 0 ? undefined : eachRow(node, ...rest);
 
@@ -37,7 +36,6 @@ export function concat(values: readonly Value[], axis: number): Value {
   return values[0]!.graph.apply(CONCAT, values, { axis });
 }
 
-/** A range of an axis. */
 type Part = { axis: number; start: Dimension; size: Dimension };
 
 const SLICE = define<[Value], Part>({

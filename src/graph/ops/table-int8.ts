@@ -8,7 +8,6 @@ import { like, type TableFormat } from "./weight-format.ts";
 /** Maximum number of elements of a table that a product dequantises at once (8 MB). */
 const PIECE = 2 ** 21;
 
-/** @throws ShapeError if `bytes` and `scales` do not form a table. */
 function requireTable(name: string, inputs: readonly Value[], bytes: Value, scales: Value): void {
   requireType(name, [bytes], ["int8"]);
   requireType(name, [scales], ["float32"]);

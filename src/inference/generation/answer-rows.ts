@@ -7,27 +7,20 @@ import { PromptLookup } from "./prompt-lookup.ts";
 import type { TextReader } from "./text-reader.ts";
 import { likelihoods, type TokenLikelihood } from "./token-likelihood.ts";
 
-/** Options of the likelihoods to report with an answer's tokens. */
 export interface LikelihoodOptions {
   /** Number of likeliest alternatives to report with each token's likelihood (default: likelihoods are not reported). */
   likeliest?: number | undefined;
 }
 
-/** Options of one answer. */
 export type RowOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | "earlyStopping" | "stop"> &
   GenerationTokens &
   Constrained &
   LikelihoodOptions;
 
-/** An answer to generate. */
 export interface AnswerRow {
   options: RowOptions;
-  /** Random generator for sampling. */
   random: RandomGenerator;
-  /**
-   * Receives each token, including the end token.
-   * @param isWhole whether the answer is complete without an end token, because its grammar allows no other token
-   */
+  /** Receives each token, including the end token. */
   take(token: number, likelihood: TokenLikelihood | undefined, isWhole: boolean): void;
   /** Called before and after each token: whether the caller needs no more tokens. */
   ended(): boolean;
@@ -37,22 +30,18 @@ export interface AnswerRow {
   onEnd?(): void;
 }
 
-/** A prompt with its answers. */
 export interface PromptRows {
   prompt: readonly number[];
   rows: readonly AnswerRow[];
 }
 
-/** An answer in progress. */
 interface RunningRow extends AnswerRow {
   /** Prompt and generated tokens; the model has not read the last token yet. */
   ids: number[];
-  /** Number of the prompt's tokens. */
   read: number;
   /** Logits of the next token; modified when it is chosen. */
   logits: Float32Array;
   lookup: PromptLookup;
-  /** The answer so far, if a grammar constrains it. */
   held: HeldAnswer | undefined;
 }
 
@@ -61,27 +50,23 @@ interface RunningRow extends AnswerRow {
  * answers do not change each other.
  */
 export class AnswerRows {
-  readonly #reader: TextReader;
   #running: RunningRow[] = [];
 
-  /** @param reader that has not read anything yet */
-  constructor(reader: TextReader) {
-    this.#reader = reader;
-  }
+  constructor(private readonly reader: TextReader) {}
 
   get count(): number {
     return this.#running.length;
   }
 
-  /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. @throws UserError if a prompt is too long. */
+  /** Begins answers; while others are in progress, only if the reader can {@link TextReader.join}. */
   async begin(asked: readonly PromptRows[]): Promise<void> {
     const promptOf = asked.flatMap(({ rows }, i) => rows.map(() => i));
     let logits: Float32Array[];
-    if (this.#reader.join) {
-      logits = await this.#reader.join(promptOf.map((i) => asked[i]!.prompt));
+    if (this.reader.join) {
+      logits = await this.reader.join(promptOf.map((i) => asked[i]!.prompt));
     } else {
-      const each = await this.#reader.read(asked.map(({ prompt }) => prompt));
-      if (promptOf.length > asked.length) this.#reader.keep(promptOf);
+      const each = await this.reader.read(asked.map(({ prompt }) => prompt));
+      if (promptOf.length > asked.length) this.reader.keep(promptOf);
       logits = promptOf.map((i) => each[i]!.slice());
     }
     const rows = asked.flatMap(({ prompt, rows }) => rows.map((row) => ({ prompt, row })));
@@ -97,17 +82,16 @@ export class AnswerRows {
     const all = this.#running;
     const remaining: number[] = [];
     for (const [i, row] of all.entries()) if (await this.#write(row)) remaining.push(i);
-    if (remaining.length < all.length) this.#reader.keep(remaining);
+    if (remaining.length < all.length) this.reader.keep(remaining);
     this.#running = remaining.map((i) => all[i]!);
     for (const row of all) if (!this.#running.includes(row)) row.onEnd?.();
     const [first, ...others] = this.#running;
     if (!first) return;
     if (others.length === 0) return this.#readAlone(first);
-    const logits = await this.#reader.read(this.#running.map(({ ids }) => [ids.at(-1)!]));
+    const logits = await this.reader.read(this.#running.map(({ ids }) => [ids.at(-1)!]));
     for (const [i, row] of this.#running.entries()) row.logits = logits[i]!;
   }
 
-  /** Chooses the next token of an answer. @returns whether the answer continues */
   async #write(row: RunningRow): Promise<boolean> {
     if (row.ended()) return false;
     try {
@@ -142,12 +126,12 @@ export class AnswerRows {
     for (;;) {
       const last = ids.at(-1)!;
       const left = options.maxNewTokens - (ids.length - row.read);
-      const proposed = this.#reader.readEach ? lookup.propose(ids, left - 1, this.#reader.readsPairs) : [];
+      const proposed = this.reader.readEach ? lookup.propose(ids, left - 1, this.reader.readsPairs) : [];
       if (proposed.length === 0) {
-        [row.logits] = (await this.#reader.read([[last]])) as [Float32Array];
+        [row.logits] = (await this.reader.read([[last]])) as [Float32Array];
         return;
       }
-      const each = await this.#reader.readEach!([last, ...proposed]);
+      const each = await this.reader.readEach!([last, ...proposed]);
       let right = 0;
       let continues = true;
       while (continues && right < proposed.length) {
@@ -157,9 +141,9 @@ export class AnswerRows {
         right++;
       }
       lookup.learn(proposed.length, right);
-      this.#reader.forget!(proposed.length - right);
+      this.reader.forget!(proposed.length - right);
       if (!continues) {
-        this.#reader.keep([]);
+        this.reader.keep([]);
         this.#running = [];
         row.onEnd?.();
         return;

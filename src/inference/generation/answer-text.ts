@@ -1,26 +1,19 @@
-/** Replacement character for the bytes of an incomplete character. */
 const INCOMPLETE = "\ufffd";
 
-/** Converts an answer's tokens to text as they are generated. Stop strings end the answer and are left out. */
 export class AnswerText {
-  readonly #decode: (ids: readonly number[]) => string;
-  readonly #stop: readonly string[];
   readonly #ids: number[] = [];
   /** Start of the tokens that are decoded together: some known tokens provide context for new ones. */
   #start = 0;
-  /** Number of tokens whose text was returned. */
   #known = 0;
   /** Text that may be the beginning of a stop string. */
   #pending = "";
   #stopped = false;
 
-  /** @param decode ids → text, without special tokens */
-  constructor(decode: (ids: readonly number[]) => string, stop: readonly string[]) {
-    this.#decode = decode;
-    this.#stop = stop;
-  }
+  constructor(
+    private readonly decode: (ids: readonly number[]) => string,
+    private readonly stop: readonly string[],
+  ) {}
 
-  /** Whether a stop string occurred. */
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -28,8 +21,8 @@ export class AnswerText {
   /** Adds a token. Returns the text that is now certain and was not returned before. */
   push(token: number): string {
     this.#ids.push(token);
-    const known = this.#decode(this.#ids.slice(this.#start, this.#known));
-    const all = this.#decode(this.#ids.slice(this.#start));
+    const known = this.decode(this.#ids.slice(this.#start, this.#known));
+    const all = this.decode(this.#ids.slice(this.#start));
     if (all.length <= known.length || all.endsWith(INCOMPLETE)) return "";
     this.#start = this.#known;
     this.#known = this.#ids.length;
@@ -39,8 +32,8 @@ export class AnswerText {
   /** Returns the text that was held back, once there are no more tokens. */
   finish(): string {
     if (this.#stopped) return "";
-    const known = this.#decode(this.#ids.slice(this.#start, this.#known));
-    const last = this.#release(this.#decode(this.#ids.slice(this.#start)).slice(known.length));
+    const known = this.decode(this.#ids.slice(this.#start, this.#known));
+    const last = this.#release(this.decode(this.#ids.slice(this.#start)).slice(known.length));
     const pending = this.#stopped ? "" : this.#pending;
     this.#pending = "";
     this.#known = this.#ids.length;
@@ -50,13 +43,13 @@ export class AnswerText {
   #release(more: string): string {
     if (this.#stopped) return "";
     const text = this.#pending + more;
-    const ends = this.#stop.map((stop) => text.indexOf(stop)).filter((place) => place >= 0);
+    const ends = this.stop.map((stop) => text.indexOf(stop)).filter((place) => place >= 0);
     if (ends.length > 0) {
       this.#stopped = true;
       this.#pending = "";
       return text.slice(0, Math.min(...ends));
     }
-    const pending = Math.max(0, ...this.#stop.map((stop) => partialStopLength(text, stop)));
+    const pending = Math.max(0, ...this.stop.map((stop) => partialStopLength(text, stop)));
     this.#pending = text.slice(text.length - pending);
     return text.slice(0, text.length - pending);
   }

@@ -8,13 +8,11 @@ import type { TextReader } from "./text-reader.ts";
 const EXCLUDED = -1e9;
 
 interface Beam {
-  /** Generated tokens. */
   ids: readonly number[];
   score: number;
 }
 
 interface RunningBeam extends Beam {
-  /** The generated tokens, if a grammar constrains them. */
   held: HeldAnswer | undefined;
 }
 
@@ -23,9 +21,7 @@ interface FinishedBeam extends Beam {
   whole: boolean;
 }
 
-/** A beam extended by one token. */
 interface Continuation extends Beam {
-  /** Index of the beam that it extends. */
   from: number;
   ends: boolean;
 }
@@ -38,10 +34,6 @@ export type BeamOptions = Omit<GenerationOptions, "temperature" | "topK" | "topP
  * Searches for the likeliest answer to each prompt with beams, as in transformers' `generate(num_beams=…)`: `numBeams`
  * beams are extended, complete answers are kept with their score over `length ** lengthPenalty`, and the search ends if no beam can
  * reach a better score.
- * @param reader that has not read anything yet
- * @param prompts ids, including special tokens
- * @param ended called before each token: whether the caller accepts the best answers so far
- * @returns the generated tokens for each prompt, including the end token
  */
 export async function beamSearch(
   reader: TextReader,
@@ -72,17 +64,14 @@ export async function beamSearch(
   return all.map(({ best }) => [...best]);
 }
 
-/** The beams of one prompt. */
 class BeamsOfPrompt {
-  /** The `numBeams` running beams, best first. */
   running: RunningBeam[];
   #finished: FinishedBeam[];
-  readonly #prompt: readonly number[];
-  readonly #options: BeamOptions;
 
-  constructor(prompt: readonly number[], options: BeamOptions) {
-    this.#prompt = prompt;
-    this.#options = options;
+  constructor(
+    private readonly prompt: readonly number[],
+    private readonly options: BeamOptions,
+  ) {
     // All begin equally: only the first counts, or each would continue with the same tokens.
     const held = options.constraint?.begin();
     this.running = Array.from({ length: options.numBeams }, (_, i) => ({
@@ -93,20 +82,14 @@ class BeamsOfPrompt {
     this.#finished = this.running.map(({ ids }) => ({ ids, score: EXCLUDED, whole: false }));
   }
 
-  /** The best complete answer, or the best running beam if there is none. */
   get best(): readonly number[] {
     const [first] = this.#finished as [FinishedBeam];
     return first.whole ? first.ids : this.running[0]!.ids;
   }
 
-  /**
-   * Extends each beam by one token.
-   * @param logits of each running beam's next token; modified
-   * @param ended whether the caller needs no more tokens
-   * @returns index of the beam that each running beam extends; undefined if the search has ended
-   */
+  /** Extends each beam by one token. */
   async advance(logits: readonly Float32Array[], ended: () => boolean): Promise<number[] | undefined> {
-    const { numBeams, earlyStopping } = this.#options;
+    const { numBeams, earlyStopping } = this.options;
     const allowed: (AllowedTokens | undefined)[] = [];
     for (const { held } of this.running) {
       const next = await held?.allowed(ended);
@@ -132,13 +115,13 @@ class BeamsOfPrompt {
 
   /** The likeliest continuations of all beams: enough for `numBeams` to continue even if others end. */
   #best(logits: readonly Float32Array[], allowed: readonly (AllowedTokens | undefined)[]): Continuation[] {
-    const { numBeams, eosTokenIds, maxNewTokens } = this.#options;
+    const { numBeams, eosTokenIds, maxNewTokens } = this.options;
     const count = Math.max(2, 1 + eosTokenIds.length) * numBeams;
     const highest = new Highest(count);
     this.running.forEach(({ ids, score }, beam) => {
       const scores = logSoftmaxInPlace(logits[beam]!);
       refuseOverflow(scores[0]!);
-      processScores(scores, [...this.#prompt, ...ids], ids.length, this.#options, allowed[beam]);
+      processScores(scores, [...this.prompt, ...ids], ids.length, this.options, allowed[beam]);
       scores.forEach((logProbability, token) => {
         highest.offer(logProbability + score, beam, token);
       });
@@ -156,7 +139,7 @@ class BeamsOfPrompt {
 
   /** Keeps the best of the known answers and those that just ended; only the first `numBeams` continuations qualify. */
   #setAside(continuations: readonly Continuation[]): void {
-    const { numBeams, lengthPenalty } = this.#options;
+    const { numBeams, lengthPenalty } = this.options;
     const ended = continuations.map(({ ids, score, ends }, rank): FinishedBeam => {
       const whole = ends && rank < numBeams;
       return { ids, whole, score: score / ids.length ** lengthPenalty + (whole ? 0 : EXCLUDED) };
@@ -166,7 +149,7 @@ class BeamsOfPrompt {
 
   /** Whether the best running beam can still reach a better score than the worst answer. */
   #mayImprove(): boolean {
-    const { lengthPenalty, earlyStopping, maxNewTokens } = this.#options;
+    const { lengthPenalty, earlyStopping, maxNewTokens } = this.options;
     const [{ ids, score }] = this.running as [RunningBeam];
     const length = earlyStopping === "never" && lengthPenalty > 0 ? maxNewTokens : ids.length;
     const possible = score / length ** lengthPenalty;
@@ -175,7 +158,6 @@ class BeamsOfPrompt {
   }
 }
 
-/** Sorts by score, best first; equal scores keep their order. */
 const descending = <T extends Beam>(beams: readonly T[]): T[] => [...beams].sort((a, b) => b.score - a.score);
 
 interface Scored {
@@ -184,22 +166,18 @@ interface Scored {
   token: number;
 }
 
-/** Keeps the highest of many scores. */
 class Highest {
-  readonly #count: number;
   readonly #kept: Scored[] = [];
   #lowest = Number.NEGATIVE_INFINITY;
 
-  constructor(count: number) {
-    this.#count = count;
-  }
+  constructor(private readonly count: number) {}
 
   offer(score: number, beam: number, token: number): void {
-    if (this.#kept.length >= this.#count && score <= this.#lowest) return;
+    if (this.#kept.length >= this.count && score <= this.#lowest) return;
     let place = this.#kept.length;
     while (place > 0 && this.#kept[place - 1]!.score < score) place--;
     this.#kept.splice(place, 0, { score, beam, token });
-    if (this.#kept.length > this.#count) this.#kept.pop();
+    if (this.#kept.length > this.count) this.#kept.pop();
     this.#lowest = this.#kept.at(-1)!.score;
   }
 

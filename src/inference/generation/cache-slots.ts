@@ -1,6 +1,5 @@
 import { float32, type Tensor } from "../../graph/tensor.ts";
 
-/** Cached keys or values of an attention, an input of each run. */
 export interface SlotTensor {
   input: string;
   heads: number;
@@ -15,39 +14,35 @@ const SPARE = 128;
 
 /** Memory for keys and values, one slot per text, `[slots, heads, positions, size]`: new ones are written in place; only growing copies. */
 export class CacheSlots {
-  readonly #layout: readonly SlotTensor[];
-  readonly #tablesOf: (positions: number) => Record<string, Tensor>;
   #tables: Record<string, Tensor> = {};
   #data: Float32Array<ArrayBuffer>[] = [];
   #slots = 0;
   #positions = 0;
-  /** Total positions of all slots that the memory has space for. */
   #space = 0;
   /** Tensors by first slot and number of slots, so that unchanged ones are made once. */
   readonly #views = new Map<string, Record<string, Tensor>>();
 
-  /** @param tablesOf returns inputs that depend on the number of tokens in a slot */
-  constructor(layout: readonly SlotTensor[], tablesOf: (positions: number) => Record<string, Tensor> = () => ({})) {
-    this.#layout = layout;
-    this.#tablesOf = tablesOf;
-  }
+  constructor(
+    private readonly layout: readonly SlotTensor[],
+    private readonly tablesOf: (positions: number) => Record<string, Tensor> = () => ({}),
+  ) {}
 
   get count(): number {
     return this.#slots;
   }
 
-  /** Makes space for texts with this many tokens. @param used number of tokens of each existing text, which are kept */
+  /** Makes space for texts with this many tokens. */
   reserve(slots: number, positions: number, used: readonly number[]): void {
     if (slots <= this.#slots && positions <= this.#positions) return;
     const before = this.#positions;
     this.#slots = Math.max(slots, this.#slots);
     if (positions > before) {
       this.#positions = Math.ceil(positions / STEP) * STEP;
-      this.#tables = this.#tablesOf(this.#positions);
+      this.#tables = this.tablesOf(this.#positions);
     }
     const fits = this.#slots * this.#positions <= this.#space;
     if (!fits) this.#space = this.#slots * Math.ceil(this.#positions / SPARE) * SPARE;
-    this.#data = this.#layout.map(({ heads, size }, i) => {
+    this.#data = this.layout.map(({ heads, size }, i) => {
       const from = this.#data[i];
       const to = fits ? from! : new Float32Array(this.#space * heads * size);
       if (fits && this.#positions === before) return to;
@@ -62,9 +57,8 @@ export class CacheSlots {
     this.#views.clear();
   }
 
-  /** Copies the first `length` positions of a slot into another. */
   copy(from: number, to: number, length: number): void {
-    this.#layout.forEach(({ heads, size }, i) => {
+    this.layout.forEach(({ heads, size }, i) => {
       const slot = this.#positions * size;
       for (let head = 0; head < heads; head++) {
         const start = (from * heads + head) * slot;
@@ -75,13 +69,11 @@ export class CacheSlots {
 
   /**
    * Appends keys and values.
-   * @param first the first slot; the others follow it
-   * @param starts first position to write, by slot
    * @param written `[slots, heads, positions, size]` of each layout's tensor, one after the other
    */
   write(first: number, starts: readonly number[], positions: number, written: Float32Array): void {
     let from = 0;
-    this.#layout.forEach(({ heads, size }, i) => {
+    this.layout.forEach(({ heads, size }, i) => {
       const data = this.#data[i]!;
       starts.forEach((start, slot) => {
         for (let head = 0; head < heads; head++) {
@@ -93,12 +85,11 @@ export class CacheSlots {
     });
   }
 
-  /** Tensors of consecutive slots by input name, with the inputs that depend on their size. */
   tensors(first: number, count: number): Record<string, Tensor> {
     const key = `${first} ${count}`;
     const known = this.#views.get(key);
     if (known) return known;
-    const views = this.#layout.map(({ input, heads, size }, i) => {
+    const views = this.layout.map(({ input, heads, size }, i) => {
       const slot = heads * this.#positions * size;
       const data = this.#data[i]!.subarray(first * slot, (first + count) * slot);
       return [input, float32([count, heads, this.#positions, size], data)] as const;

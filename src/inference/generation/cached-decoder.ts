@@ -16,7 +16,6 @@ import { JoinedLayers } from "./joined-layers.ts";
 import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** Options of a reader. */
 export interface ReaderOptions {
   /** Ids of the source text for each text, for an encoder-decoder. */
   sources?: readonly (readonly number[])[];
@@ -28,20 +27,12 @@ type OpenReader = (adapter: Tensors | undefined, options: ReaderOptions) => Text
 
 /** A compiled adapted language model that continues texts. Their keys and values stay with ONNX Runtime. */
 export class CachedDecoder {
-  readonly #graph: CompiledGraph;
-  readonly #open: OpenReader;
-  readonly #encoder: SourceEncoder | undefined;
+  private constructor(
+    private readonly graph: CompiledGraph,
+    private readonly open: OpenReader,
+    private readonly encoder?: SourceEncoder,
+  ) {}
 
-  private constructor(graph: CompiledGraph, open: OpenReader, encoder?: SourceEncoder) {
-    this.#graph = graph;
-    this.#open = open;
-    this.#encoder = encoder;
-  }
-
-  /**
-   * @param constantAdapter whether no reader passes other parameters of the method, so that they are constants
-   * @throws UserError if the model has no `languageModel` head.
-   */
   static async compile(
     model: AdaptedModel,
     weights: Tensors,
@@ -104,19 +95,14 @@ export class CachedDecoder {
     );
   }
 
-  /**
-   * Makes a reader that has not read anything yet. Several readers may read in turn.
-   * @param adapter tensors of the method and the head, which replace those of the compiled model
-   * @throws UserError if sources of an encoder-decoder are missing.
-   */
+  /** Makes a reader that has not read anything yet. Several readers may read in turn. */
   reader(adapter?: Tensors, options: ReaderOptions = {}): TextReader {
-    return this.#open(adapter, options);
+    return this.open(adapter, options);
   }
 
-  /** Frees the graph. Its readers cannot read afterwards. */
   async release(): Promise<void> {
-    await this.#graph.release();
-    await this.#encoder?.release();
+    await this.graph.release();
+    await this.encoder?.release();
   }
 }
 
@@ -149,7 +135,6 @@ async function compileInPlace(
   return { graph, layout, rotaries, maxLength, rounds: options.answers === true };
 }
 
-/** Keys or values of an attention: an input of one run, and an output of the previous one. */
 interface CacheTensor {
   input: string;
   output: string;
@@ -159,7 +144,6 @@ interface CacheTensor {
 
 interface CacheLayout {
   caches: readonly CacheTensor[];
-  /** Caches of the text that the encoder has read. */
   sourceCaches: readonly CacheTensor[];
   maxLength: number;
 }
@@ -174,11 +158,9 @@ function cachesOf({ past, present }: Pick<KeyCache, "past" | "present">): CacheT
 
 type Inputs = Record<string, Tensor | KeptTensor>;
 
-/** Empty keys and values. */
 const emptyCaches = (caches: readonly CacheTensor[], texts: number): Inputs =>
   Object.fromEntries(caches.map(({ input, heads, size }) => [input, float32([texts, heads, 0, size])]));
 
-/** Outputs that are inputs of the next run. */
 const taken = (caches: readonly CacheTensor[], results: Record<string, KeptTensor>): Inputs =>
   Object.fromEntries(caches.map(({ input, output }) => [input, results[output]!]));
 
@@ -189,17 +171,15 @@ function release(inputs: Inputs): void {
   for (const tensor of Object.values(inputs)) if (tensor instanceof KeptTensor) tensor.release();
 }
 
-/** Encoded source texts, one per decoder text. */
 class SourceTexts {
   /** Index of each text's source among the encoded texts. */
   #sources: readonly number[];
-  #mask: Tensor<"int64">;
-  #cache: Inputs;
 
-  private constructor(mask: Tensor<"int64">, cache: Inputs) {
+  private constructor(
+    private mask: Tensor<"int64">,
+    private cache: Inputs,
+  ) {
     const [texts] = mask.shape as [number, number];
-    this.#mask = mask;
-    this.#cache = cache;
     this.#sources = Array.from({ length: texts }, (_, i) => i);
   }
 
@@ -214,34 +194,31 @@ class SourceTexts {
   }
 
   get inputs(): Inputs {
-    return { encoder_attention_mask: this.#mask, ...this.#cache };
+    return { encoder_attention_mask: this.mask, ...this.cache };
   }
 
   keep(texts: readonly number[]): void {
     const sources = texts.map((text) => this.#sources[text]!);
     // Beams of one text have the same source, so usually nothing moves.
     if (sources.join() === this.#sources.join()) return;
-    const positions = this.#mask.shape[1]!;
+    const positions = this.mask.shape[1]!;
     const mask = new BigInt64Array(texts.length * positions);
     texts.forEach((text, i) => {
-      mask.set(this.#mask.data.subarray(text * positions, (text + 1) * positions), i * positions);
+      mask.set(this.mask.data.subarray(text * positions, (text + 1) * positions), i * positions);
     });
-    const cache = Object.entries(this.#cache).map(([name, tensor]) => [name, rowsOf(valuesOf(tensor), texts, 0)]);
-    release(this.#cache);
-    this.#cache = Object.fromEntries(cache);
-    this.#mask = { ...this.#mask, shape: [texts.length, positions], data: mask };
+    const cache = Object.entries(this.cache).map(([name, tensor]) => [name, rowsOf(valuesOf(tensor), texts, 0)]);
+    release(this.cache);
+    this.cache = Object.fromEntries(cache);
+    this.mask = { ...this.mask, shape: [texts.length, positions], data: mask };
     this.#sources = sources;
   }
 
   release(): void {
-    release(this.#cache);
+    release(this.cache);
   }
 }
 
 class CachedReader implements TextReader {
-  readonly #graph: CompiledGraph;
-  readonly #layout: CacheLayout;
-  readonly #adapter: Tensors | undefined;
   readonly #readSources: (() => Promise<SourceTexts>) | undefined;
   #sources: SourceTexts | undefined;
   /** Whether each position of a text holds a token; texts are padded on the left. */
@@ -250,19 +227,16 @@ class CachedReader implements TextReader {
   #cache: Inputs = {};
 
   constructor(
-    graph: CompiledGraph,
-    layout: CacheLayout,
-    adapter: Tensors | undefined,
+    private readonly graph: CompiledGraph,
+    private readonly layout: CacheLayout,
+    private readonly adapter: Tensors | undefined,
     readSources?: () => Promise<SourceTexts>,
   ) {
-    this.#graph = graph;
-    this.#layout = layout;
-    this.#adapter = adapter;
     this.#readSources = readSources;
   }
 
   async read(more: readonly (readonly number[])[]): Promise<Float32Array[]> {
-    const { caches, maxLength } = this.#layout;
+    const { caches, maxLength } = this.layout;
     const count = more.length;
     if (!this.#mask) {
       this.#mask = more.map(() => []);
@@ -280,14 +254,14 @@ class CachedReader implements TextReader {
       throw new UserError(`a text of ${longest} tokens is longer than the ${maxLength} that the model reads`);
     }
     const ids = more.flatMap((text) => [...Array<number>(sequence - text.length).fill(0), ...text]);
-    const results = await this.#graph.runAndKeep(
+    const results = await this.graph.runAndKeep(
       {
         input_ids: int64([count, sequence], ids),
         attention_mask: int64([count, mask[0]!.length], mask.flat().map(Number)),
         ...this.#cache,
         ...this.#sources?.inputs,
       },
-      this.#adapter,
+      this.adapter,
     );
     release(this.#cache);
     this.#mask = mask;

@@ -4,18 +4,14 @@ import { AnswerRows, type LikelihoodOptions, type PromptRows, type RowOptions } 
 import type { TextReader } from "./text-reader.ts";
 import type { TokenLikelihood } from "./token-likelihood.ts";
 
-/** A generated token of one of the answers. */
 export interface WrittenToken {
-  /** Index of the answer. */
   answer: number;
   token: number;
-  /** Likelihood of the token, if requested. */
   likelihood?: TokenLikelihood;
   /** Whether the answer is complete without an end token, because its grammar allows no other token. */
   isWhole: boolean;
 }
 
-/** Number of answers, and the information to report about their tokens. */
 export interface AnswerCounts extends LikelihoodOptions {
   /** Number of answers to each prompt (default: 1). The prompt is read once. */
   copies?: number | undefined;
@@ -25,7 +21,6 @@ export interface AnswerCounts extends LikelihoodOptions {
 
 export type TokenOptions = RowOptions & AnswerCounts;
 
-/** Receives the tokens of answers. */
 export interface TokenReceiver {
   /** Receives a token. With `copies`, answers to the first prompt have the first indices, then those to the next one. */
   take(written: WrittenToken): void;
@@ -37,7 +32,6 @@ export interface TokenReceiver {
   onEnd?(answer: number): void;
 }
 
-/** Adds the rows of answers to prompts. @param prompts ids, including special tokens */
 export function promptRows(
   prompts: readonly (readonly number[])[],
   options: TokenOptions,
@@ -67,8 +61,6 @@ export function promptRows(
 /**
  * Generates answers to several prompts at once, one token each per step. An answer ends with an end token, which is included, or at its
  * length limit.
- * @param reader that has not read anything yet
- * @param prompts ids, including special tokens
  */
 export async function generateTokens(
   reader: TextReader,

@@ -1,6 +1,5 @@
 import { z } from "zod";
 
-/** Upper limits, above which no answer fits into memory. */
 const MOST_TOKENS = 2 ** 20;
 export const MOST_BEAMS = 256;
 
@@ -50,7 +49,6 @@ export type GenerationOptions = z.output<typeof generationOptions>;
 
 /** Special tokens of generation, from `generation_config.json`, `config.json` or the tokenizer. */
 export interface GenerationTokens {
-  /** Tokens that end an answer. */
   eosTokenIds: readonly number[];
   /** Token with which an answer begins, for encoder-decoders. */
   forcedBosTokenId?: number;

@@ -5,7 +5,6 @@ import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import { CacheSlots, type SlotTensor } from "./cache-slots.ts";
 import type { TextReader } from "./text-reader.ts";
 
-/** Tokens in a slot. */
 interface ReadText {
   ids: number[];
   /** Number of tokens from the start whose keys and values another text with the same beginning would share to the bit. */
@@ -33,7 +32,6 @@ export interface InPlaceGraph {
   rounds: boolean;
 }
 
-/** Cosines and sines of all positions before `count`, by input name. */
 const rotaryInputs = (rotaries: InPlaceGraph["rotaries"], count: number): Record<string, Tensor> =>
   Object.fromEntries(
     [...rotaries].flatMap(([name, rotary]) => {
@@ -60,43 +58,29 @@ const WORTH_COPYING = 8;
  * text, which is copied. Several texts continue together by one token each.
  */
 export class InPlaceReader implements TextReader {
-  readonly #graph: InPlaceGraph;
-  readonly #adapter: Tensors | undefined;
-  readonly #give: (left: ReaderState) => void;
   readonly #slots: CacheSlots;
   /** Fewest rows of a run: if rows are rounded, an empty text accompanies the last remaining one. */
   readonly #leastRows: number;
   /** Whether one token of the only text is read with another token, which is then removed. */
   readonly readsPairs: boolean;
-  /** The text in each slot. */
   #read: ReadText[] = [];
-  /** Slot of each text. */
   #slotOf: number[] = [];
-  /** Previous content of the first slot. */
   #left: ReadText;
   /** Output arrays of runs with one token per text, by the number of texts: the results of the first such run. */
   readonly #results = new Map<number, Tensors>();
   readonly readEach?: (ids: readonly number[]) => Promise<Float32Array[]>;
 
-  /**
-   * @param left state of a previous reader
-   * @param give receives this reader's state when it is released
-   * @param alone whether it reads only one text
-   */
   constructor(
-    graph: InPlaceGraph,
-    adapter: Tensors | undefined,
+    private readonly graph: InPlaceGraph,
+    private readonly adapter: Tensors | undefined,
     left: ReaderState | undefined,
-    give: (left: ReaderState) => void,
+    private readonly give: (left: ReaderState) => void,
     alone: boolean,
   ) {
-    this.#graph = graph;
     this.#leastRows = graph.rounds && !alone ? 2 : 1;
     this.readsPairs = graph.rounds && alone;
-    this.#adapter = adapter;
     this.#slots = left?.slots ?? new CacheSlots(graph.layout, (positions) => rotaryInputs(graph.rotaries, positions));
     this.#left = left && left.adapter === adapter ? left.text : { ids: [], shared: 0 };
-    this.#give = give;
     // With other texts, a text has one row, whose attention differs in the last bits from that of several rows.
     if (!graph.rounds || alone) this.readEach = (ids) => this.#readText(this.#slotOf[0]!, ids, ids.length);
   }
@@ -117,7 +101,7 @@ export class InPlaceReader implements TextReader {
     return logits;
   }
 
-  /** Reads new texts in addition to the current ones. @returns like {@link read}, only for the new ones */
+  /** Reads new texts in addition to the current ones. */
   async join(prompts: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const logits: Float32Array[] = [];
     const all = this.#read.length + prompts.length;
@@ -135,7 +119,7 @@ export class InPlaceReader implements TextReader {
   /** Number of a prompt's tokens that its slot holds already, or after a copy from a text with the same beginning. */
   #cachedLength(prompt: readonly number[], slot: number): number {
     // The last token must be read for its logits; if rows are rounded, as one of several rows, like the whole prompt.
-    const least = this.#graph.rounds ? 2 : 1;
+    const least = this.graph.rounds ? 2 : 1;
     const sharedLength = ({ ids, shared }: ReadText): number => {
       const most = Math.min(prompt.length - least, shared);
       let length = 0;
@@ -161,9 +145,9 @@ export class InPlaceReader implements TextReader {
 
   #reserve(slots: number, positions: number): void {
     const longest = Math.max(positions, ...this.#read.map(({ ids }) => ids.length));
-    if (longest > this.#graph.maxLength) {
+    if (longest > this.graph.maxLength) {
       throw new UserError(
-        `a text of ${longest} tokens is longer than the ${this.#graph.maxLength} that the model reads`,
+        `a text of ${longest} tokens is longer than the ${this.graph.maxLength} that the model reads`,
       );
     }
     const texts = this.#read.length === 0 && this.#left.ids.length > 0 ? [this.#left] : this.#read;
@@ -174,9 +158,8 @@ export class InPlaceReader implements TextReader {
     );
   }
 
-  /** @param outputs number of last tokens that get logits */
   async #readText(slot: number, ids: readonly number[], outputs: number): Promise<Float32Array[]> {
-    if (this.#graph.rounds && ids.length > 1 && ids.length % ROWS_AT_A_TIME === 1) {
+    if (this.graph.rounds && ids.length > 1 && ids.length % ROWS_AT_A_TIME === 1) {
       await this.#readText(slot, ids.slice(0, -2), 1);
       return this.#readText(slot, ids.slice(-2), outputs);
     }
@@ -187,11 +170,10 @@ export class InPlaceReader implements TextReader {
     const positions = ids.map((_, i) => start + i);
     const logits = await this.#run(slot, 1, ids, positions, rows);
     own.ids.push(...ids);
-    if (own.shared === start && (ids.length > 1 || !this.#graph.rounds)) own.shared = own.ids.length;
+    if (own.shared === start && (ids.length > 1 || !this.graph.rounds)) own.shared = own.ids.length;
     return logits;
   }
 
-  /** Reads one more token of every text. */
   async #readTokens(tokens: readonly number[]): Promise<Float32Array[]> {
     const count = Math.max(tokens.length, this.#leastRows);
     const ids = Array<number>(count).fill(0);
@@ -206,7 +188,6 @@ export class InPlaceReader implements TextReader {
     return this.#slotOf.map((slot) => logits[slot]!);
   }
 
-  /** @param again whether the next run with as many texts may overwrite the results */
   async #run(
     first: number,
     texts: number,
@@ -224,10 +205,10 @@ export class InPlaceReader implements TextReader {
       last: int32([texts], Int32Array.from(last)),
       longest: int32([1], Int32Array.of(Math.max(...last) + 1)),
       output_rows: int32([rows.length], Int32Array.from(rows)),
-      new_places: newPlaces(ofEach, this.#graph.layout[0]!.heads),
+      new_places: newPlaces(ofEach, this.graph.layout[0]!.heads),
       ...this.#slots.tensors(first, texts),
     };
-    const results = await this.#graph.graph.run(given, this.#adapter, again ? this.#results.get(texts) : undefined);
+    const results = await this.graph.graph.run(given, this.adapter, again ? this.#results.get(texts) : undefined);
     if (again) this.#results.set(texts, new Map(Object.entries(results)));
     const { logits, written } = results;
     const starts = ofEach.map(([start]) => start!);
@@ -265,8 +246,8 @@ export class InPlaceReader implements TextReader {
 
   release(): void {
     // Many slots would occupy much memory for long, and weights without an adapter may change.
-    if (this.#slots.count <= this.#leastRows && this.#adapter) {
-      this.#give({ slots: this.#slots, text: this.#read[0] ?? this.#left, adapter: this.#adapter });
+    if (this.#slots.count <= this.#leastRows && this.adapter) {
+      this.give({ slots: this.#slots, text: this.#read[0] ?? this.#left, adapter: this.adapter });
     }
     this.#read = [];
     this.#slotOf = [];

@@ -18,16 +18,13 @@ const MAX_THIN_SHARE = 1 / 4;
  * to one, is constant.
  */
 export class JoinedLayers {
-  /** Tensors that the written layers read, by name. */
   readonly tables = new Map<string, Tensor>();
-  readonly #model: AdaptedModel;
-  readonly #weights: Tensors;
   readonly #parameters: Tensors<"float32">;
 
-  /** @param weights by name in their storage format, and the method's parameters */
-  constructor(model: AdaptedModel, weights: Tensors) {
-    this.#model = model;
-    this.#weights = weights;
+  constructor(
+    private readonly model: AdaptedModel,
+    private readonly weights: Tensors,
+  ) {
     this.#parameters = new Map(model.adaptation.parameters.map(({ name }) => [name, asFloat32(weights.get(name)!)]));
   }
 
@@ -56,10 +53,10 @@ export class JoinedLayers {
   }
 
   #layer(module: LinearModule): Layer | undefined {
-    const { format = "float32", adaptation } = this.#model;
+    const { format = "float32", adaptation } = this.model;
     const shape = [module.outFeatures, module.inFeatures] as const;
     const weight = { name: `${module.name}.weight`, shape, part: "backbone", use: "linear" } as const;
-    const stored = adaptation.trainsBackbone ? undefined : storedLayer(weight, format, this.#weights);
+    const stored = adaptation.trainsBackbone ? undefined : storedLayer(weight, format, this.weights);
     const joined = stored?.format.joined;
     if (!joined) return undefined;
     const layer = { joined, parts: stored.parts, shape, lowRank: undefined };
@@ -71,7 +68,7 @@ export class JoinedLayers {
   /** A layer's adapter as a LoRA; undefined if it has no such form, or would be too large. */
   #lowRank(module: LinearModule): LowRank | undefined {
     try {
-      return this.#model.adaptation.asLora?.(module, this.#parameters);
+      return this.model.adaptation.asLora?.(module, this.#parameters);
     } catch (error) {
       if (error instanceof UserError) return undefined;
       throw error;
@@ -113,7 +110,6 @@ function joinedFactors(layers: readonly Layer[], outFeatures: number): ThinFacto
   return { left, right };
 }
 
-/** Writes a matrix, multiplied by a factor, into another one at a row and a column. */
 function copyInto(into: Tensor<"float32">, from: Tensor<"float32">, row: number, column: number, factor = 1): void {
   const [width, own] = [into.shape[1]!, from.shape[1]!];
   from.data.forEach((value, i) => {
@@ -137,7 +133,6 @@ function stacked([first, ...others]: readonly Tensor[]): Tensor {
   };
 }
 
-/** Array constructors of the types in which weights are stored. */
 const VIEW: Partial<Record<DataType, (bytes: ArrayBuffer) => TensorData>> = {
   float32: (bytes) => new Float32Array(bytes),
   int8: (bytes) => new Int8Array(bytes),

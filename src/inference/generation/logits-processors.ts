@@ -1,12 +1,10 @@
 import type { AllowedTokens, AnswerConstraint } from "./constrained/answer-constraint.ts";
 import type { GenerationOptions, GenerationTokens } from "./generation-options.ts";
 
-/** Constraint on answers. */
 export interface Constrained {
   constraint?: AnswerConstraint | undefined;
 }
 
-/** Options that change the scores of the next token. */
 export type ScoreRules = Pick<
   GenerationOptions,
   "maxNewTokens" | "minNewTokens" | "repetitionPenalty" | "presencePenalty" | "frequencyPenalty" | "noRepeatNgramSize"
@@ -20,9 +18,6 @@ export type ScoreRules = Pick<
  * no repeated n-grams, minimum length, forced tokens. If a grammar constrains answers, it alone decides which tokens are allowed,
  * including repetitions and the end.
  * @param scores `[vocabulary]`, logits or log-probabilities
- * @param ids tokens read and generated so far
- * @param written number of generated tokens at the end of `ids`
- * @param allowed tokens that the grammar allows next, if a grammar constrains answers
  */
 export function processScores(
   scores: Float32Array,
@@ -51,7 +46,6 @@ function penalise(scores: Float32Array, ids: readonly number[], penalty: number)
   for (const id of new Set(ids)) scores[id] = scores[id]! < 0 ? scores[id]! * penalty : scores[id]! / penalty;
 }
 
-/** Penalizes tokens that an answer contains already, by presence and frequency. */
 function penaliseOwn(
   scores: Float32Array,
   own: readonly number[],

@@ -6,17 +6,11 @@ const [FEWEST, MOST] = [2, 8];
  * look-up decoding, https://github.com/apoorvumang/prompt-lookup-decoding). Wrong proposals make later ones shorter.
  */
 export class PromptLookup {
-  /** End of the latest occurrence of each token and each pair of tokens. */
   readonly #ends = new Map<string, number>();
   #indexed = 1;
   #length = 3;
   #isGuess = false;
 
-  /**
-   * @param ids tokens read and generated
-   * @param most tokens to propose
-   * @param guesses whether to propose one token that followed the last token alone, which is rarely right
-   */
   propose(ids: readonly number[], most: number, guesses = false): readonly number[] {
     const last = (count: number, end = ids.length): string => ids.slice(Math.max(0, end - count), end).join();
     // The last tokens are looked up before they are indexed.
@@ -29,7 +23,6 @@ export class PromptLookup {
     return start === undefined ? [] : ids.slice(start, start + Math.min(this.#isGuess ? 1 : this.#length, most));
   }
 
-  /** Records the number of proposed tokens that were right. */
   learn(proposed: number, right: number): void {
     if (this.#isGuess) return;
     this.#length = Math.min(MOST, right === proposed ? proposed + 2 : Math.max(FEWEST, right + 1));

@@ -2,11 +2,9 @@ import type { Tensors } from "../../graph/tensor.ts";
 import { AnswerRows, type PromptRows } from "./answer-rows.ts";
 import type { CachedDecoder } from "./cached-decoder.ts";
 
-/** A prompt in the queue. */
 interface Waiting {
   asked: PromptRows;
   isDone(): boolean;
-  /** Receives an error. */
   fail(error: unknown): void;
 }
 
@@ -15,20 +13,16 @@ interface Waiting {
  * it (continuous batching, Yu et al., Orca, OSDI 2022).
  */
 export class SharedWriter {
-  readonly #decoder: CachedDecoder;
-  readonly #adapter: Tensors;
-  readonly #most: number;
   readonly #waiting: Waiting[] = [];
   #isWriting = false;
 
-  /** @param most number of parallel answers: each keeps keys and values of all its tokens */
-  constructor(decoder: CachedDecoder, adapter: Tensors, most: number) {
-    this.#decoder = decoder;
-    this.#adapter = adapter;
-    this.#most = most;
-  }
+  constructor(
+    private readonly decoder: CachedDecoder,
+    private readonly adapter: Tensors,
+    private readonly most: number,
+  ) {}
 
-  /** Generates the answers to prompts, which begin in this order. @throws the error of a failed run */
+  /** Generates the answers to prompts, which begin in this order. */
   async write(asked: readonly PromptRows[]): Promise<void> {
     const all = asked.map(
       ({ prompt, rows }) =>
@@ -61,7 +55,7 @@ export class SharedWriter {
 
   async #run(): Promise<void> {
     this.#isWriting = true;
-    const reader = this.#decoder.reader(this.#adapter);
+    const reader = this.decoder.reader(this.adapter);
     const rows = new AnswerRows(reader);
     let begun: Waiting[] = [];
     try {
@@ -69,7 +63,7 @@ export class SharedWriter {
         this.#dropAbandoned();
         const [next] = this.#waiting;
         // Only one prompt begins at a time, because the other answers wait for it.
-        const hasSpace = next && rows.count + next.asked.rows.length <= this.#most && reader.join !== undefined;
+        const hasSpace = next && rows.count + next.asked.rows.length <= this.most && reader.join !== undefined;
         if (next && (rows.count === 0 || hasSpace)) {
           begun = [...begun.filter(({ isDone }) => !isDone()), this.#waiting.shift()!];
           await rows.begin([next.asked]);

@@ -8,7 +8,6 @@ import { releaseOnFailure } from "../../runtime/release-on-failure.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { type AdaptedModel, writeEncoded } from "../../training/step-graph.ts";
 
-/** Encoded texts. */
 export interface EncodedTexts {
   /** Keys and values of the decoder's attention to them, `[texts, heads, positions, size]`, by output name. */
   keys: Record<string, KeptTensor>;
@@ -16,22 +15,13 @@ export interface EncodedTexts {
   mask: Tensor<"int64">;
 }
 
-/** Compiled encoder of an adapted encoder-decoder, with the decoder's keys and values of the encoded text, computed once. */
 export class SourceEncoder {
-  readonly #graph: CompiledGraph;
-  readonly #keys: CompiledGraph;
-  readonly #maxLength: number;
+  private constructor(
+    private readonly graph: CompiledGraph,
+    private readonly keys: CompiledGraph,
+    private readonly maxLength: number,
+  ) {}
 
-  private constructor(graph: CompiledGraph, keys: CompiledGraph, maxLength: number) {
-    this.#graph = graph;
-    this.#keys = keys;
-    this.#maxLength = maxLength;
-  }
-
-  /**
-   * @param keys the decoder's keys and values, as functions of an input `encoder_hidden_states`
-   * @param weights of the model and the method, by name, including those that an adapter replaces at {@link read}
-   */
   static async compile(
     model: AdaptedModel,
     keys: Readonly<Record<string, Value>>,
@@ -47,15 +37,10 @@ export class SourceEncoder {
     return new SourceEncoder(graph, ofDecoder, maxLength);
   }
 
-  /**
-   * @param texts ids, including special tokens
-   * @param adapter tensors of the method, which replace those of the compiled model
-   * @throws UserError if a text is longer than the model reads.
-   */
   async read(texts: readonly (readonly number[])[], adapter?: Tensors): Promise<EncodedTexts> {
     const positions = Math.max(...texts.map(({ length }) => length));
-    if (positions > this.#maxLength) {
-      throw new UserError(`a text of ${positions} tokens is longer than the ${this.#maxLength} that the model reads`);
+    if (positions > this.maxLength) {
+      throw new UserError(`a text of ${positions} tokens is longer than the ${this.maxLength} that the model reads`);
     }
     const shape = [texts.length, positions];
     const padding = ({ length }: readonly number[]): number[] => Array<number>(positions - length).fill(0);
@@ -67,9 +52,9 @@ export class SourceEncoder {
       shape,
       texts.flatMap((text) => [...text, ...padding(text)]),
     );
-    const { hidden } = await this.#graph.runAndKeep({ input_ids: ids, attention_mask: mask }, adapter);
+    const { hidden } = await this.graph.runAndKeep({ input_ids: ids, attention_mask: mask }, adapter);
     try {
-      return { keys: await this.#keys.runAndKeep({ encoder_hidden_states: hidden! }, adapter), mask };
+      return { keys: await this.keys.runAndKeep({ encoder_hidden_states: hidden! }, adapter), mask };
     } finally {
       hidden!.release();
     }
@@ -77,7 +62,7 @@ export class SourceEncoder {
 
   /** Frees the graphs. Encoded texts remain until they are released. */
   async release(): Promise<void> {
-    await this.#graph.release();
-    await this.#keys.release();
+    await this.graph.release();
+    await this.keys.release();
   }
 }

@@ -2,23 +2,18 @@
 export interface TextReader {
   /**
    * Reads further tokens.
-   * @param more ids that continue each text, at least one each
    * @returns logits of the next token of each text, `[vocabulary]`, valid until the next read; the caller may change them
    */
   read(more: readonly (readonly number[])[]): Promise<Float32Array[]>;
   /** Selects texts by their indices: some may be dropped, others duplicated. */
   keep(texts: readonly number[]): void;
-  /**
-   * Reads further tokens of the only text. Undefined if only the last token gets logits.
-   * @returns logits of the token after each of `ids`
-   */
+  /** Reads further tokens of the only text. Undefined if only the last token gets logits. */
   readEach?(ids: readonly number[]): Promise<Float32Array[]>;
   /** Whether one token of the only text takes as long as two, so that a second one is read with it. */
   readonly readsPairs?: boolean;
   /** Removes the last tokens of the only text. */
   forget?(count: number): void;
-  /** Reads new texts in addition to the current ones. @returns logits like {@link read}, only for the new ones */
+  /** Reads new texts in addition to the current ones. */
   join?(prompts: readonly (readonly number[])[]): Promise<Float32Array[]>;
-  /** Frees the caches. */
   release(): void;
 }

@@ -15,7 +15,6 @@ import { WordSearch } from "./bm25.ts";
 
 /**
  * Baseline scores of an embedding model or a reranker: those of the model before training and, if the examples form a search, of BM25.
- * @returns metric → value by name; undefined for other kinds
  */
 export async function baselinesOf(
   model: FineTunedModel,

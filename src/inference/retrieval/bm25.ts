@@ -4,7 +4,6 @@ import type { Hit } from "../../tasks/vectors.ts";
 /** Okapi BM25 (Robertson and Zaragoza 2009): MiniSearch's BM25+ without its addend; a text's length is its number of different words. */
 const BM25 = { k: 1.2, b: 0.75, d: 0 };
 
-/** Search by words, as a baseline without a model. */
 export class WordSearch {
   readonly #index = new MiniSearch<{ id: number; text: string }>({ fields: ["text"] });
 

@@ -5,7 +5,6 @@ import type { FineTunedModel } from "../fine-tuned-model.ts";
 const PART = 512;
 
 export interface EmbedTextsOptions {
-  /** Size to which vectors are truncated. */
   dimensions?: number | undefined;
   /** Aborts between two runs of the model's graph. */
   signal?: AbortSignal | undefined;

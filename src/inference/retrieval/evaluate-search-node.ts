@@ -18,11 +18,9 @@ import { WordSearch } from "./bm25.ts";
 import { unitVectors } from "./embed-texts.ts";
 
 export interface SearchEvaluationOptions extends Omit<BaseOptions, "model"> {
-  /** Files in BEIR's format. */
   corpus: string;
   queries: string;
   qrels: string;
-  /** Size to which embeddings are truncated. */
   dimensions?: number | undefined;
   device?: DeviceName | undefined;
   threads?: number | undefined;
@@ -30,7 +28,6 @@ export interface SearchEvaluationOptions extends Omit<BaseOptions, "model"> {
   onStage?(what: string, done: number, of: number): void;
 }
 
-/** Search quality for one query. */
 export interface QueryOutcome {
   id: string;
   text: string;
@@ -38,7 +35,6 @@ export interface QueryOutcome {
   ndcg: Record<string, number>;
 }
 
-/** Search quality of a fine-tuned model, compared with two systems without training. */
 export interface SearchEvaluation {
   corpus: number;
   queries: number;
@@ -53,11 +49,9 @@ export interface SearchEvaluation {
 /** Number of BM25 results that a reranker gets. */
 const FIRST_STAGE = 100;
 
-/** Maximum number of scores of each type for a picture. */
 const SHOWN_SCORES = 2000;
 
 interface System {
-  /** Results for each query, best first. */
   hits: Hit[][];
   scores?: { relevant: number[]; others: number[] };
 }

@@ -23,7 +23,6 @@ export interface MinedPair {
 /**
  * Mines hard negatives: texts of a corpus that are close to an anchor but not its positive. The anchor itself, positives of an equal
  * anchor, duplicates of the positive and texts closer than the margin allows are left out.
- * @param pairs with vectors of norm 1, like the corpus
  */
 export function mineNegatives(
   pairs: readonly { anchor: string; positive: string; anchorVector: Float32Array; positiveVector: Float32Array }[],

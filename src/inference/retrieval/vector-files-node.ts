@@ -5,10 +5,8 @@ import { UserError } from "../../errors.ts";
 import { writeAtomically, writeFully } from "../../files/atomic-file-node.ts";
 import { decimalsOf, VECTOR_COLUMN } from "../../tasks/vectors.ts";
 
-/** Texts with their vectors, part by part. */
 export type VectorParts = AsyncIterable<{ texts: readonly string[]; vectors: readonly Float32Array[] }>;
 
-/** Writers of vectors, by file extension. */
 const WRITERS: Readonly<Record<string, (file: FileHandle, parts: VectorParts) => Promise<void>>> = {
   ".jsonl": writeLines,
   ".npy": writeNpy,
@@ -23,7 +21,6 @@ export async function writeVectors(path: string, parts: VectorParts): Promise<vo
   await writeAtomically(path, (file) => write(file, parts));
 }
 
-/** A line of JSON with a text and its vector. */
 export function vectorLine(text: string, vector: Float32Array): string {
   return `${JSON.stringify({ text, [VECTOR_COLUMN]: decimalsOf(vector) })}\n`;
 }
@@ -78,7 +75,6 @@ export async function readNpy(path: string): Promise<Float32Array[]> {
   return Array.from({ length: rows }, (_, i) => all.subarray(i * width, (i + 1) * width));
 }
 
-/** Writes columns of texts and vectors, one row group per part. */
 async function writeParquet(file: FileHandle, parts: VectorParts): Promise<void> {
   const writer = new ParquetWriter({
     writer: new FileBytes(file),
@@ -101,19 +97,15 @@ async function writeParquet(file: FileHandle, parts: VectorParts): Promise<void>
   await writer.finish();
 }
 
-/** Passes each row group to the file. */
 class FileBytes extends ByteWriter {
-  readonly #file: FileHandle;
-
-  constructor(file: FileHandle) {
+  constructor(private readonly file: FileHandle) {
     super();
-    this.#file = file;
   }
 
   async flush(): Promise<void> {
     const bytes = this.getBytes().slice();
     this.index = 0;
-    await writeFully(this.#file, bytes);
+    await writeFully(this.file, bytes);
   }
 
   override finish(): Promise<void> {

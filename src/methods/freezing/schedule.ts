@@ -48,6 +48,10 @@ export function frozenFraction(step: number, schedule: FreezeSchedule): number {
   return 1 - left * left * left;
 }
 
+/** Mean of 1 - r(t) over a run. @param initial ti / T @param final tf / T */
+export const meanLeft = (initial: number, final: number, curve: FreezeCurve): number =>
+  initial + (1 - initial - final) * (curve === "quadratic" ? 2 / 3 : 1 / 4);
+
 /** Whether a check is due at `step`: every ΔT steps after ti, and every step after T - tf. */
 export function isCheck(step: number, schedule: FreezeSchedule): boolean {
   if (isFinal(step, schedule)) return true;

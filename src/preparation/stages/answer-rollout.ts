@@ -17,10 +17,10 @@ import type { EncodedSplit, Evaluation } from "../../training/evaluation/evaluat
 import { Predictor } from "../../training/prediction/predictor.ts";
 import { withReferenceValues } from "../../training/prediction/reference.ts";
 import type { TellDone } from "../../training/progress.ts";
-import type { SampleAnswer } from "../../training/records.ts";
 import type { Rollout } from "../../training/rollout.ts";
 import type { TrainOptions } from "../../training/train-options.ts";
 import { TrainedParameters } from "../../training/trained-parameters.ts";
+import type { SampleAnswer } from "../../training/training-records.ts";
 
 /** Number of answers that are written at once: each keeps the keys and values of all its tokens. */
 const AT_ONCE = 32;

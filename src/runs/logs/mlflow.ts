@@ -5,16 +5,14 @@ import { UserError } from "../../errors.ts";
 import { boundedFetch } from "../../files/bounded-fetch.ts";
 import { readJsonFile, writeJsonFile } from "../../files/json-file-node.ts";
 import { flatOptions } from "../../preparation/run-options-node.ts";
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 import type { LoggedRun, RunEnd, RunLog } from "./run-log.ts";
 import { scalarsOf } from "./scalars.ts";
 
 /** File of a run folder that names the run on an MLflow server, so that a resumed run continues its log. */
 export const MLFLOW = "mlflow.json";
 
-/** Limits of an answer, which is small. */
 const BOUNDS = { silence: 10_000, deadline: 10_000, maxBytes: 2 ** 20 };
-/** Limits of MLflow's `log-batch`. */
 const [MOST_METRICS, MOST_PARAMETERS, LONGEST_PARAMETER] = [1000, 100, 500];
 /** Values that wait for a server that is away; the oldest are dropped. */
 const MOST_WAITING = 100_000;
@@ -32,11 +30,11 @@ const savedRun = z.object({ url: z.string(), runId: z.string() });
 
 /** The server answered that it does not take a request, which a repetition would not change. */
 class Refusal extends Error {
-  readonly status: number;
-
-  constructor(status: number, message: string) {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
     super(message);
-    this.status = status;
   }
 }
 
@@ -51,7 +49,6 @@ interface Metric {
  * Logs to an MLflow server by its REST API, in the background. If the server stops answering, the run continues, and the values wait.
  * The experiment and the account are those of the environment, as in MLflow's clients (`MLFLOW_EXPERIMENT_NAME`,
  * `MLFLOW_TRACKING_TOKEN`, `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`).
- * @throws UserError if a new run's server does not answer
  */
 export async function openMlflow(url: string, run: LoggedRun): Promise<RunLog> {
   const server = new MlflowServer(url.replace(/\/+$/, ""));
@@ -69,12 +66,10 @@ export async function openMlflow(url: string, run: LoggedRun): Promise<RunLog> {
   return new MlflowLog(server, run);
 }
 
-/** Requests to the server. */
 class MlflowServer {
-  readonly url: string;
   readonly #headers: Record<string, string>;
 
-  constructor(url: string) {
+  constructor(readonly url: string) {
     const {
       MLFLOW_TRACKING_TOKEN: token,
       MLFLOW_TRACKING_USERNAME: user,
@@ -82,7 +77,6 @@ class MlflowServer {
     } = process.env;
     const basic = user && `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
     const authorization = token ? `Bearer ${token}` : basic;
-    this.url = url;
     this.#headers = { "Content-Type": "application/json", ...(authorization && { Authorization: authorization }) };
   }
 
@@ -106,7 +100,6 @@ class MlflowServer {
     }
   }
 
-  /** Id of the experiment, which is created if it is missing. */
   async experiment(): Promise<string> {
     const name = process.env.MLFLOW_EXPERIMENT_NAME;
     const by = name ? `get-by-name?experiment_name=${encodeURIComponent(name)}` : "get?experiment_id=0";
@@ -120,18 +113,16 @@ class MlflowServer {
 }
 
 class MlflowLog implements RunLog {
-  readonly #server: MlflowServer;
-  readonly #run: LoggedRun;
   readonly #waiting: Metric[] = [];
   #runId: string | undefined;
   #sending: Promise<void> | undefined;
   #failedAt = Number.NEGATIVE_INFINITY;
   readonly #said = new Set<string>();
 
-  constructor(server: MlflowServer, run: LoggedRun) {
-    this.#server = server;
-    this.#run = run;
-  }
+  constructor(
+    private readonly server: MlflowServer,
+    private readonly run: LoggedRun,
+  ) {}
 
   async begin(): Promise<void> {
     this.#send();
@@ -153,16 +144,15 @@ class MlflowLog implements RunLog {
     await this.#flush(Date.now() + LAST);
     const lost = this.#waiting.length;
     if (lost > 0) {
-      this.#run.onNote(`${lost} values did not reach the MLflow server at ${this.#server.url}; metrics.jsonl has them`);
+      this.run.onNote(`${lost} values did not reach the MLflow server at ${this.server.url}; metrics.jsonl has them`);
       return;
     }
     if (this.#runId === undefined) return;
     await this.#trying(() =>
-      this.#server.ask("runs/update", { run_id: this.#runId, status: STATUS[end], end_time: Date.now() }),
+      this.server.ask("runs/update", { run_id: this.#runId, status: STATUS[end], end_time: Date.now() }),
     );
   }
 
-  /** Sends what waits, unless that is under way or the server was away just now. */
   #send(): void {
     if (this.#sending || Date.now() - this.#failedAt < RETRY) return;
     this.#sending = this.#flush(Number.POSITIVE_INFINITY).finally(() => {
@@ -170,12 +160,11 @@ class MlflowLog implements RunLog {
     });
   }
 
-  /** @param until time at which it stops, in milliseconds */
   async #flush(until: number): Promise<void> {
     if (this.#runId === undefined && !(await this.#trying(() => this.#beginRun()))) return;
     while (this.#waiting.length > 0 && Date.now() < until) {
       const metrics = this.#waiting.slice(0, MOST_METRICS);
-      const isTaken = await this.#trying(() => this.#server.ask("runs/log-batch", { run_id: this.#runId, metrics }));
+      const isTaken = await this.#trying(() => this.server.ask("runs/log-batch", { run_id: this.#runId, metrics }));
       if (!isTaken) return;
       this.#waiting.splice(0, metrics.length);
     }
@@ -187,7 +176,7 @@ class MlflowLog implements RunLog {
       await request();
       return true;
     } catch (error) {
-      const { url } = this.#server;
+      const { url } = this.server;
       const reason = reasonOf(error);
       if (error instanceof Refusal && this.#runId !== undefined) {
         this.#sayOnce("refused", `the MLflow server at ${url} refuses values (${reason}); metrics.jsonl has them`);
@@ -203,14 +192,13 @@ class MlflowLog implements RunLog {
   }
 
   #sayOnce(what: string, text: string): void {
-    if (!this.#said.has(what)) this.#run.onNote(text);
+    if (!this.#said.has(what)) this.run.onNote(text);
     this.#said.add(what);
   }
 
-  /** Continues a run. @returns false if the server no longer has it @throws Error if the server does not answer */
   async #continues(runId: string): Promise<boolean> {
     try {
-      await this.#server.ask("runs/update", { run_id: runId, status: "RUNNING" });
+      await this.server.ask("runs/update", { run_id: runId, status: "RUNNING" });
       return true;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -218,10 +206,9 @@ class MlflowLog implements RunLog {
     }
   }
 
-  /** Creates the run on the server, or continues the one that the run folder names, if the server has it. */
   async #beginRun(): Promise<void> {
-    const { directory, config, resumes } = this.#run;
-    const { url } = this.#server;
+    const { directory, config, resumes } = this.run;
+    const { url } = this.server;
     const place = join(directory, MLFLOW);
     const saved = resumes ? savedRun.safeParse(await readJsonFile(place)).data : undefined;
     if (saved?.url === url && (await this.#continues(saved.runId))) {
@@ -229,12 +216,12 @@ class MlflowLog implements RunLog {
       return;
     }
     const asked = {
-      experiment_id: await this.#server.experiment(),
+      experiment_id: await this.server.experiment(),
       run_name: basename(directory),
       start_time: Date.now(),
       tags: [{ key: "mlflow.source.name", value: "aflora" }],
     };
-    const { run } = await this.#server.ask("runs/create", asked, madeRun);
+    const { run } = await this.server.ask("runs/create", asked, madeRun);
     const runId = run.info.run_id;
     await writeJsonFile(place, { url, runId });
     this.#runId = runId;
@@ -243,6 +230,6 @@ class MlflowLog implements RunLog {
       key,
       value: (typeof value === "string" ? value : JSON.stringify(value)).slice(0, LONGEST_PARAMETER),
     }));
-    await this.#server.ask("runs/log-batch", { run_id: runId, params });
+    await this.server.ask("runs/log-batch", { run_id: runId, params });
   }
 }

@@ -1,12 +1,9 @@
 import type { RunConfig } from "../../preparation/run-options-node.ts";
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 
-/** Facts of a run with which its log begins. */
 export interface LoggedRun {
-  /** Path of the run folder. */
   directory: string;
   config: RunConfig;
-  /** Whether the run resumes, so that its earlier log continues. */
   resumes: boolean;
   onNote(text: string): void;
 }

@@ -1,21 +1,17 @@
 import type { NoteEvent } from "../../training/events.ts";
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 import { openMlflow } from "./mlflow.ts";
 import type { LoggedRun, RunEnd, RunLog } from "./run-log.ts";
 import { tensorBoard } from "./tensorboard.ts";
 
-/** The logs of one run, as one. */
 export class RunLogs {
-  readonly #logs: readonly RunLog[];
-  readonly #notes: NoteEvent[];
   #isClosed = false;
 
-  private constructor(logs: readonly RunLog[], notes: NoteEvent[]) {
-    this.#logs = logs;
-    this.#notes = notes;
-  }
+  private constructor(
+    private readonly logs: readonly RunLog[],
+    private readonly waiting: NoteEvent[],
+  ) {}
 
-  /** @throws UserError if a new run's log cannot be reached */
   static async open(run: Omit<LoggedRun, "onNote">): Promise<RunLogs> {
     const notes: NoteEvent[] = [];
     const logged: LoggedRun = { ...run, onNote: (text) => notes.push({ kind: "note", text }) };
@@ -28,22 +24,21 @@ export class RunLogs {
   }
 
   async begin(stepsDone: number): Promise<void> {
-    for (const log of this.#logs) await log.begin(stepsDone);
+    for (const log of this.logs) await log.begin(stepsDone);
   }
 
   async take(record: MetricsRecord): Promise<void> {
-    for (const log of this.#logs) await log.take(record);
+    for (const log of this.logs) await log.take(record);
   }
 
   /** Ends the logs. Later calls do nothing. */
   async close(end: RunEnd): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const log of this.#logs) await log.close(end);
+    for (const log of this.logs) await log.close(end);
   }
 
-  /** Notes for the user since the last call. */
   *notes(): Generator<NoteEvent> {
-    yield* this.#notes.splice(0);
+    yield* this.waiting.splice(0);
   }
 }

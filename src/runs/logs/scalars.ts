@@ -1,8 +1,6 @@
-import type { MetricsRecord } from "../records.ts";
+import type { MetricsRecord } from "../../training/training-records.ts";
 
-/** Named numbers of one step. */
 export interface Scalars {
-  /** Optimizer steps done. */
   step: number;
   values: Record<string, number>;
 }

@@ -6,7 +6,6 @@ import { encodeMessage, type ProtobufSchema } from "../../graph/protobuf-message
 import type { LoggedRun, RunLog } from "./run-log.ts";
 import { scalarsOf } from "./scalars.ts";
 
-/** Folder of a run's event files, in the run folder. */
 export const TENSORBOARD = "tensorboard";
 
 /** `Event` of tensorflow/core/util/event.proto, with the fields that scalars need. */
@@ -26,10 +25,7 @@ export const EVENT: ProtobufSchema = {
 /** `SessionLog.START`: TensorBoard drops the values that an earlier file has from this step on. */
 const START = 1;
 
-/**
- * Logs to event files of TensorBoard, one for each process of the run.
- * @throws UserError if they cannot be written
- */
+/** Logs to event files of TensorBoard, one for each process of the run. */
 export function tensorBoard({ directory }: Pick<LoggedRun, "directory">): RunLog {
   const now = (): number => Date.now() / 1000;
   const path = join(directory, TENSORBOARD, `events.out.tfevents.${Date.now()}.${hostname()}.${process.pid}`);

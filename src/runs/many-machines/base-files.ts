@@ -12,8 +12,8 @@ import { modelFiles } from "../../checkpoints/model-folder-node.ts";
 import { UserError } from "../../errors.ts";
 import { makeFolder } from "../../files/atomic-file-node.ts";
 import { sha256 } from "../../preparation/data-fingerprint-node.ts";
-import { parsedJson } from "./message.ts";
-import { keysOf, LIFE, PIECE, type RunOrder, wantedSchema } from "./protocol.ts";
+import { messageBytes, parsedJson, readMessage } from "./message.ts";
+import { keysOf, LIFE, PIECE, pieceSchema, type RunOrder, wantedSchema } from "./protocol.ts";
 
 /** Seconds that a worker waits for a piece before it asks again, and the number of attempts. */
 const PIECE_WAIT = 30;
@@ -45,7 +45,8 @@ export async function sendFiles(waiting: Redis, client: Redis, id: string, base:
     try {
       const bytes = await (await base.files.open(file))!.read(start, start + PIECE);
       const place = keys.pieces(worker);
-      await client.multi().rpush(place, `${file}:${start}`, Buffer.from(bytes)).expire(place, LIFE).exec();
+      const piece = new Map([["bytes", { dtype: "uint8" as const, shape: [bytes.length], data: bytes }]]);
+      await client.multi().rpush(place, messageBytes({ file, start }, piece)).expire(place, LIFE).exec();
     } catch {
       // The worker asks again, or reports that it leaves.
     }
@@ -65,7 +66,6 @@ export interface BasePlace {
 /**
  * Finds what `loadBaseModel` must read for a run's base: a name on the hub, the bundled model, or a folder of this worker.
  * Missing files of that folder come from the coordinator. Files are identified by hash; no path of the order is read.
- * @throws UserError if the files cannot be fetched, or arrive with other contents
  */
 export async function findBase(id: string, order: RunOrder, place: BasePlace): Promise<string> {
   const { adapter, files } = order;
@@ -94,8 +94,8 @@ const isSame = async (folder: string, hashes: Readonly<Record<string, string>>):
 
 /** Resumes an earlier download. Workers that share the folder write the same bytes to the same places. */
 async function fetchFile(id: string, name: string, size: number, path: string, place: BasePlace): Promise<void> {
-  const sizeOf = async (): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
-  if ((await sizeOf()) === size) return;
+  const bytesOf = async (): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
+  if ((await bytesOf()) === size) return;
   await makeFolder(dirname(path));
   const part = `${path}.part`;
   const file = await open(part, constants.O_RDWR | constants.O_CREAT);
@@ -109,7 +109,7 @@ async function fetchFile(id: string, name: string, size: number, path: string, p
     await file.close();
   }
   await rename(part, path).catch(async (error: unknown) => {
-    if ((await sizeOf()) !== size) throw error;
+    if ((await bytesOf()) !== size) throw error;
   });
 }
 
@@ -118,18 +118,21 @@ async function fetchPiece(
   file: string,
   start: number,
   { worker, waiting, client, signal }: BasePlace,
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   const keys = keysOf(id);
   const place = keys.pieces(worker);
   for (let tries = 0; tries < PIECE_TRIES; tries++) {
     await client.rpush(keys.wanted, JSON.stringify({ worker, file, start }));
     for (;;) {
       signal.throwIfAborted();
-      const which = (await waiting.blpop(place, PIECE_WAIT))?.[1];
-      const bytes = which === undefined ? undefined : (await waiting.blpopBuffer(place, PIECE_WAIT))?.[1];
-      if (bytes === undefined) break;
+      const sent = (await waiting.blpopBuffer(place, PIECE_WAIT))?.[1];
+      if (sent === undefined) break;
+      const { facts, tensors } = readMessage(sent, pieceSchema) ?? {};
+      const piece = tensors?.get("bytes");
       // Skips a piece that was requested twice.
-      if (which === `${file}:${start}` && bytes.length > 0) return bytes;
+      if (facts?.file === file && facts.start === start && piece?.dtype === "uint8" && piece.data.length > 0) {
+        return piece.data as Uint8Array;
+      }
     }
   }
   throw new UserError(`${file} of the base model does not come from the run's machine; is the run still there?`);

@@ -1,70 +1,68 @@
-import { z } from "zod";
+import type { z } from "zod";
+import { safetensorsBytes, storedTensors } from "../../checkpoints/safetensors.ts";
 import { UserError } from "../../errors.ts";
 import { isDeep } from "../../files/json.ts";
-import { joinedBytes } from "../../graph/joined-bytes.ts";
-import { sizeOf, type Tensor, type Tensors } from "../../graph/tensor.ts";
+import type { Tensor } from "../../graph/tensor.ts";
 
-/** Maximum size of a message in bytes. A value of Redis or Valkey holds 512 MB. */
-const MAX_BYTES = 500e6;
+/** A value of Redis or Valkey holds 536 million bytes. */
+const MAX_BYTES = 530e6;
+/** Key of the facts in the metadata of the safetensors file. */
+const FACTS = "aflora";
 
-const entry = z.object({
-  name: z.string(),
-  dtype: z.enum(["float32", "int32"]),
-  shape: z.array(z.int().nonnegative()),
-});
-const header = z.object({ facts: z.unknown(), tensors: z.array(entry).max(100_000) });
+type MessageTensor = Tensor<"float32" | "int32" | "uint8">;
 
 /** JSON and tensors that machines send to each other. */
 export interface Message<Facts> {
   facts: Facts;
-  tensors: Tensors<"float32" | "int32">;
+  tensors: Map<string, MessageTensor>;
 }
 
 /**
- * Encodes a message: the length of a JSON header (4 bytes, little-endian), the header, then the tensors' data in order.
+ * Encodes a message: a safetensors file with the facts as JSON in its metadata. Arrays of numbers become lists.
+ * @param what begins the error about its size
  * @throws UserError if the message is larger than a server keeps in one value
  */
-export function messageBytes(facts: unknown, tensors: Tensors = new Map()): Buffer {
-  const entries = [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
-  const text = Buffer.from(JSON.stringify({ facts, tensors: entries }));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(text.length);
-  const numbers = [...tensors.values()].map(
-    ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+export function messageBytes(
+  facts: object,
+  tensors: ReadonlyMap<string, Tensor> = new Map(),
+  what = "the trainable parameters are",
+): Buffer {
+  const text = JSON.stringify(facts, (_, value) => (ArrayBuffer.isView(value) ? [...(value as Int32Array)] : value));
+  const { buffer, length } = safetensorsBytes(tensors as ReadonlyMap<string, MessageTensor>, { [FACTS]: text });
+  if (length <= MAX_BYTES) return Buffer.from(buffer);
+  throw new UserError(
+    `${what} ${Math.round(length / 1e6)} MB, more than a queue's server keeps in one value (${MAX_BYTES / 1e6} MB); choose a method with fewer trainable parameters`,
   );
-  const size = [length, text, ...numbers].reduce((sum, { byteLength }) => sum + byteLength, 0);
-  if (size > MAX_BYTES) {
-    throw new UserError(
-      `the trainable parameters are ${Math.round(size / 1e6)} MB, more than a queue's server keeps in one value (${MAX_BYTES / 1e6} MB); choose a method with fewer trainable parameters`,
-    );
-  }
-  return Buffer.from(joinedBytes([length, text, ...numbers], size).buffer);
 }
 
 /**
- * Decodes a message. Copies its tensors.
+ * Decodes a message. Copies its numbers; bytes stay views.
  * @returns undefined if the bytes are not a valid message: anybody with access to the server can write there
  */
 export function readMessage<Schema extends z.ZodType>(
   bytes: Buffer,
   schema: Schema,
 ): Message<z.output<Schema>> | undefined {
-  const start = bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32LE(0);
-  if (start > bytes.length) return undefined;
-  const read = header.safeParse(parsedJson(bytes.subarray(4, start).toString()));
-  const facts = read.success ? schema.safeParse(read.data.facts) : undefined;
-  if (!facts?.success) return undefined;
-  const tensors = new Map<string, Tensor<"float32" | "int32">>();
-  let end = start;
-  for (const { name, dtype, shape } of read.data!.tensors) {
-    const begin = end;
-    end += 4 * sizeOf(shape);
-    if (!(end <= bytes.length) || tensors.has(name)) return undefined;
-    const numbers = Uint8Array.from(bytes.subarray(begin, end)).buffer;
-    tensors.set(name, { dtype, shape, data: dtype === "int32" ? new Int32Array(numbers) : new Float32Array(numbers) });
+  let stored: ReturnType<typeof storedTensors>;
+  try {
+    stored = storedTensors("", bytes);
+  } catch {
+    return undefined;
   }
-  return end === bytes.length ? { facts: facts.data, tensors } : undefined;
+  const facts = schema.safeParse(parsedJson(stored.metadata[FACTS] ?? ""));
+  if (!facts.success) return undefined;
+  const tensors = new Map<string, MessageTensor>();
+  for (const { name, dtype, shape, bytes } of stored.tensors) {
+    if (dtype === "U8") tensors.set(name, { dtype: "uint8", shape, data: bytes });
+    else if (dtype === "F32") tensors.set(name, { dtype: "float32", shape, data: new Float32Array(copyOf(bytes)) });
+    else if (dtype === "I32") tensors.set(name, { dtype: "int32", shape, data: new Int32Array(copyOf(bytes)) });
+    else return undefined;
+  }
+  return { facts: facts.data, tensors };
 }
+
+/** Numbers must be aligned, and a server's answer begins anywhere. */
+const copyOf = (bytes: Uint8Array): ArrayBuffer => Uint8Array.from(bytes).buffer;
 
 /** Parses JSON from a server. Returns undefined if the text is not JSON, or nested too deeply. */
 export function parsedJson(text: string): unknown {

@@ -14,7 +14,6 @@ export const PIECE = 4 * 2 ** 20;
 export function keysOf(id: string) {
   const of = (what: string): string => `aflora:run:${id}:${what}`;
   return {
-    /** The run's order. */
     order: of("order"),
     /** Trainable parameters of a compiled step, with their values at that time. */
     state: (state: number): string => of(`state:${state}`),
@@ -22,13 +21,11 @@ export function keysOf(id: string) {
     values: of("values"),
     /** Shards that no worker has taken. */
     shards: of("shards"),
-    /** Results from workers. */
     results: of("results"),
     /** The coordinator's verdict on a worker's first results. */
     verdict: (worker: string): string => of(`verdict:${worker}`),
     /** Requests of workers for pieces of the base model's files. */
     wanted: of("wanted"),
-    /** Pieces sent to one worker. */
     pieces: (worker: string): string => of(`pieces:${worker}`),
   };
 }
@@ -70,8 +67,11 @@ export const stateSchema = z.object({
 /** Step of the values. */
 export const valuesSchema = z.object({ state: count, step: count });
 
-const encoding = z.object({ inputIds: z.array(count), tokenTypeIds: z.array(count) });
-const readText = z.object({ encoding, decoder: encoding.optional(), rows: z.array(count).optional() });
+// JSON has lists in place of arrays.
+const ints = z.array(z.int()).transform((list) => Int32Array.from(list));
+const floats = z.array(z.number()).transform((list) => Float32Array.from(list));
+const encoding = z.object({ inputIds: ints, tokenTypeIds: ints });
+const readText = z.object({ encoding, decoder: encoding.exactOptional(), rows: ints.exactOptional() });
 const example = readText.extend({ index: count });
 const job = z.object({ shard: z.string(), state: count, step: count });
 
@@ -82,17 +82,20 @@ export type Shard = z.output<typeof shardSchema>;
 /** Name of a replica's steps, beside the parts of a step. */
 export const REPLICA = "replica";
 
-const numbers = z.array(z.number());
+const shape = z.array(count);
 const trainingExample = example.extend({
-  texts: z.array(readText).optional(),
-  targets: z.object({ dtype: z.enum(["float32", "int32"]), shape: z.array(count), data: numbers }),
-  weights: numbers,
+  texts: z.array(readText).exactOptional(),
+  targets: z.discriminatedUnion("dtype", [
+    z.object({ dtype: z.literal("float32"), shape, data: floats }),
+    z.object({ dtype: z.literal("int32"), shape, data: ints }),
+  ]),
+  weights: floats,
 });
 /** A replica's steps. */
 export const replicaSchema = job.extend({
   part: z.literal(REPLICA),
   batches: z.array(z.array(trainingExample)).min(1),
-  factors: numbers,
+  factors: z.array(z.number()),
   groups: z.array(z.object({ names: z.array(z.string()), learningRate: z.number(), weightDecay: z.number() })),
   returnsGradients: z.boolean(),
 });
@@ -118,5 +121,6 @@ export const resultSchema = z.object({
 /** The coordinator's verdict: whether the worker is trusted from now on, or why its results are refused. */
 export const verdictSchema = z.object({ trusted: z.boolean(), refused: line.optional() });
 
-/** Request for a piece of a file that begins at byte `start`. */
-export const wantedSchema = z.object({ worker: id, file: fileName, start: count });
+/** A piece of a file that begins at byte `start`, and a worker's request for it. */
+export const pieceSchema = z.object({ file: fileName, start: count });
+export const wantedSchema = pieceSchema.extend({ worker: id });

@@ -9,7 +9,6 @@ export function ownShapes(model: AdaptedModel): Map<string, readonly number[]> {
   return adaptedShapes({ trace: traceModel(model, model.labelCount, model.head) }, model.adaptation);
 }
 
-/** Shapes of the trainable parameters. */
 export function trainedShapes(model: AdaptedModel): (readonly number[])[] {
   const { parameters, trainable, trainsBackbone } = model.adaptation;
   const ofMethod = new Set(parameters.map(({ name }) => name));
@@ -20,8 +19,6 @@ export function trainedShapes(model: AdaptedModel): (readonly number[])[] {
 
 /** Trainable parameters of a compiled step, and their changes since. */
 export class RunState {
-  readonly number: number;
-  readonly #model: AdaptedModel;
   readonly #values: Tensors<"float32">;
   /** Values on the other machines. */
   readonly #sent: Map<string, Float32Array>;
@@ -29,17 +26,19 @@ export class RunState {
   readonly #changed = new Set<string>();
 
   /** @param weights changed in place by training */
-  constructor(number: number, model: AdaptedModel, weights: Tensors) {
-    this.number = number;
-    this.#model = model;
+  constructor(
+    readonly number: number,
+    private readonly model: AdaptedModel,
+    weights: Tensors,
+  ) {
     const own = [...ownShapes(model).keys()].filter((name) => weights.has(name));
     this.#values = new Map(own.map((name) => [name, asFloat32(weights.get(name)!)]));
     this.#sent = new Map([...this.#values].map(([name, { data }]) => [name, data.slice()]));
   }
 
-  /** Encodes the state with its initial values. */
+  /** The state with its initial values, as a message. */
   bytes(): Buffer {
-    const { trainable, frozenBlocks, trainsHead } = this.#model;
+    const { trainable, frozenBlocks, trainsHead } = this.model;
     const facts = {
       trainable: trainable && [...trainable],
       trainedHead: [...this.#values.keys()].filter((name) => trainsHead(name)),
@@ -51,7 +50,7 @@ export class RunState {
     return messageBytes(facts, new Map(first));
   }
 
-  /** Encodes the current values of all parameters that have changed. */
+  /** The current values of all parameters that have changed, as a message. */
   valuesAt(step: number): Buffer {
     for (const [name, { data }] of this.#values) {
       if (this.#changed.has(name)) continue;

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import type { z } from "zod";
 import { UserError } from "../../errors.ts";
@@ -10,12 +9,8 @@ import { findBase } from "./base-files.ts";
 import { messageBytes, parsedJson, readMessage } from "./message.ts";
 import { jobSchema, keysOf, LIFE, orderSchema, RUN_ID, RUNS, type RunOrder, verdictSchema } from "./protocol.ts";
 import { ServedRun } from "./served-run.ts";
-import { connect, connectAgain, line } from "./server.ts";
+import { connectAgain, line } from "./server.ts";
 
-/** Milliseconds between two looks for runs. */
-const POLL_INTERVAL = 1000;
-/** Milliseconds at the end in which the last results are handed in. */
-const HAND_IN_TIME = 5000;
 /** Seconds that one blocking read waits for a shard, and for a verdict. */
 const SHARD_WAIT = 1;
 const VERDICT_WAIT = 30;
@@ -23,74 +18,35 @@ const VERDICT_WAIT = 30;
 const IDLE = 5;
 
 export interface RunWorkerOptions {
-  url: string;
   /** Folder for base models from other machines. */
   directory: string;
   /** Options for computing on this machine. */
   compute: Readonly<Record<string, unknown>>;
   /** Aborting ends the work after the current shard. */
   signal: AbortSignal;
-  /** Called before each run and each shard: whether this machine has other work. */
-  isBusy(): boolean;
-  /** Receives true when the worker joins a run, and false when it leaves. */
-  onServing?: ((serves: boolean) => void) | undefined;
   /** Called after each computed shard. */
   onShard?: (() => void) | undefined;
   onNote?: ((note: string) => void) | undefined;
 }
 
-/**
- * Computes shards of the runs on a server, one run at a time, until the signal aborts. A run that this machine cannot
- * compute is left to others, with a note on both machines.
- * @throws UserError if the server cannot be used
- */
-export async function workOnRuns(options: RunWorkerOptions): Promise<void> {
-  const { url, signal, isBusy, onServing, onNote } = options;
-  const { client } = await connect(url, onNote);
-  const waiting = connectAgain(client);
-  const end = (): void => {
-    for (const each of [client, waiting]) each.disconnect();
-  };
-  // A blocking read ends at once. A shard in progress is handed in if the server is still reachable.
-  const stop = (): void => {
-    waiting.disconnect();
-    setTimeout(end, HAND_IN_TIME).unref();
-  };
-  signal.addEventListener("abort", stop, { once: true });
-  const worker = new RunWorker(client, waiting, options);
-  try {
-    while (!signal.aborted) {
-      const id = isBusy() ? undefined : await worker.find();
-      if (id === undefined) {
-        await sleep(POLL_INTERVAL, undefined, { signal });
-        continue;
-      }
-      onServing?.(true);
-      await worker.serve(id).finally(() => onServing?.(false));
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  } finally {
-    signal.removeEventListener("abort", stop);
-    end();
-  }
-}
-
-class RunWorker {
+/** Computes shards of the runs on a server, one run at a time. */
+export class RunWorker {
   readonly #id = randomBytes(16).toString("hex");
   readonly #name = `${hostname()}:${process.pid}`;
-  readonly #client: Redis;
+  /** Connection for blocking reads. */
   readonly #waiting: Redis;
-  readonly #options: RunWorkerOptions;
   /** Runs that this worker has left. */
   readonly #left = new Set<string>();
   /** Shard in progress. */
   #atHand: string | undefined;
 
-  constructor(client: Redis, waiting: Redis, options: RunWorkerOptions) {
-    this.#client = client;
-    this.#waiting = waiting;
-    this.#options = options;
+  constructor(
+    private readonly client: Redis,
+    private readonly options: RunWorkerOptions,
+  ) {
+    this.#waiting = connectAgain(client);
+    // A blocking read ends at once. A shard in progress is handed in.
+    options.signal.addEventListener("abort", () => this.#waiting.disconnect(), { once: true });
   }
 
   /** Picks a run that wants workers at random, among those with waiting shards if there are any. */
@@ -104,18 +60,21 @@ class RunWorker {
   /** Runs on the server, with their number of waiting shards. */
   async #runs(): Promise<{ id: string; shards: number }[]> {
     const runs: { id: string; shards: number }[] = [];
-    for (const id of await this.#client.smembers(RUNS)) {
+    for (const id of await this.client.smembers(RUNS)) {
       if (!RUN_ID.test(id) || this.#left.has(id)) continue;
       const keys = keysOf(id);
-      if (await this.#client.exists(keys.order)) runs.push({ id, shards: await this.#client.llen(keys.shards) });
-      else await this.#client.srem(RUNS, id);
+      if (await this.client.exists(keys.order)) runs.push({ id, shards: await this.client.llen(keys.shards) });
+      else await this.client.srem(RUNS, id);
     }
     return runs;
   }
 
-  /** Works on a run until it ends, or until another run needs this machine more. */
+  /**
+   * Works on a run until it ends, or until another run needs this machine more. A run that this machine cannot compute is left to
+   * others, with a note on both machines.
+   */
   async serve(id: string): Promise<void> {
-    const { signal, onNote } = this.#options;
+    const { signal, onNote } = this.options;
     let run: ServedRun | undefined;
     try {
       const order = await this.#orderOf(id);
@@ -136,7 +95,7 @@ class RunWorker {
   }
 
   async #orderOf(id: string): Promise<RunOrder | undefined> {
-    const text = await this.#client.get(keysOf(id).order);
+    const text = await this.client.get(keysOf(id).order);
     if (text === null) return undefined;
     const read = orderSchema.safeParse(parsedJson(text));
     if (read.success) return read.data;
@@ -146,21 +105,21 @@ class RunWorker {
   }
 
   async #open(id: string, order: RunOrder): Promise<ServedRun> {
-    const { directory, compute, signal } = this.#options;
-    const where = { directory, signal, worker: this.#id, waiting: this.#waiting, client: this.#client };
+    const { directory, compute, signal } = this.options;
+    const where = { directory, signal, worker: this.#id, waiting: this.#waiting, client: this.client };
     const place = await findBase(id, order, where);
     const runtime = runtimeFor({ threads: order.threads, ...compute });
-    return ServedRun.open(id, this.#client, order, { place, runtime, offline: compute.offline === true });
+    return ServedRun.open(id, this.client, order, { place, runtime, offline: compute.offline === true });
   }
 
   /** @throws UserError if the coordinator refuses this worker */
   async #takeShards(id: string, run: ServedRun): Promise<void> {
-    const { signal, isBusy } = this.#options;
+    const { signal } = this.options;
     const keys = keysOf(id);
     const trusted = new Set<string>();
     let idle = 0;
     let done = { step: -1, shards: new Set<string>() };
-    while (!signal.aborted && !isBusy()) {
+    while (!signal.aborted) {
       // A verdict comes first: a worker that is refused takes no more shards.
       const [from, bytes] = (await this.#waiting.blpopBuffer(keys.verdict(this.#id), keys.shards, SHARD_WAIT)) ?? [];
       if (from?.toString() === keys.verdict(this.#id)) {
@@ -170,7 +129,7 @@ class RunWorker {
       if (!bytes) {
         const others = (await this.#runs()).filter((run) => run.id !== id);
         const isNeeded = ++idle >= IDLE && others.some(({ shards }) => shards > 0);
-        if (isNeeded || !(await this.#client.exists(keys.order))) return;
+        if (isNeeded || !(await this.client.exists(keys.order))) return;
         continue;
       }
       idle = 0;
@@ -185,7 +144,7 @@ class RunWorker {
       this.#atHand = undefined;
       if (!computed) continue;
       done.shards.add(shard);
-      this.#options.onShard?.();
+      this.options.onShard?.();
       const asks = !trusted.has(part);
       const { results, seconds } = computed;
       await this.#handIn(id, { shard, seconds, asks }, results);
@@ -200,7 +159,7 @@ class RunWorker {
   async #handIn(id: string, facts: object, results: Record<string, Tensor> = {}): Promise<void> {
     const { results: place } = keysOf(id);
     const said = messageBytes({ worker: this.#id, name: this.#name, ...facts }, new Map(Object.entries(results)));
-    await this.#client.multi().rpush(place, said).expire(place, LIFE).exec();
+    await this.client.multi().rpush(place, said).expire(place, LIFE).exec();
   }
 }
 

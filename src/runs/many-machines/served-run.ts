@@ -12,6 +12,7 @@ import { ModelRun } from "../../training/model-run.ts";
 import { TrainingStep } from "../../training/step.ts";
 import type { AdaptedModel } from "../../training/step-graph.ts";
 import { type StepPart, writePart } from "../../training/step-part.ts";
+import type { Results } from "./jobs.ts";
 import { readMessage } from "./message.ts";
 import {
   keysOf,
@@ -22,9 +23,7 @@ import {
   stateSchema,
   valuesSchema,
 } from "./protocol.ts";
-import type { Results } from "./results.ts";
 import { ownShapes } from "./run-state.ts";
-import { replicaOf, textsOf } from "./shard.ts";
 
 /** The newest state: the parameters that train, and their graphs. */
 interface Step {
@@ -41,27 +40,21 @@ interface Step {
 /** A run of another machine whose shards this worker computes. */
 export class ServedRun {
   readonly #keys: ReturnType<typeof keysOf>;
-  readonly #client: Redis;
-  readonly #order: RunOrder;
-  readonly #base: LoadedBaseModel;
-  readonly #runtime: Runtime;
   #step: Step | undefined;
   /** Step of the current weights. */
   #at: number | undefined;
 
-  private constructor(id: string, client: Redis, order: RunOrder, base: LoadedBaseModel, runtime: Runtime) {
+  private constructor(
+    id: string,
+    private readonly client: Redis,
+    private readonly order: RunOrder,
+    private readonly base: LoadedBaseModel,
+    private readonly runtime: Runtime,
+  ) {
     this.#keys = keysOf(id);
-    this.#client = client;
-    this.#order = order;
-    this.#base = base;
-    this.#runtime = runtime;
   }
 
-  /**
-   * Reads the run's base model.
-   * @param place argument of `loadBaseModel`
-   * @throws UserError if the model cannot be read, or the kind of task or the method is not known here
-   */
+  /** Reads the run's base model. @param place argument of `loadBaseModel` */
   static async open(
     id: string,
     client: Redis,
@@ -77,7 +70,6 @@ export class ServedRun {
   /**
    * Computes a shard, or a replica's steps.
    * @returns the results and the seconds that they took; undefined if the run has moved past this step
-   * @throws Error if the shard does not fit the run
    */
   async compute(
     shard: Shard | ReplicaShard,
@@ -95,21 +87,20 @@ export class ServedRun {
   async #computing(at: Step, shard: Shard | ReplicaShard, inputs: Tensors): Promise<() => Promise<Results>> {
     if (shard.part !== REPLICA) {
       const run = at.runs.get(shard.part) ?? (await this.#compile(at, shard.part));
-      return async () => (await run.run(shard.step, textsOf(shard), Object.fromEntries(inputs))).results;
+      return async () => (await run.run(shard.step, shard.examples, Object.fromEntries(inputs))).results;
     }
     const { model, objective, weights } = at;
-    const { dropout, recompute, seed, tokenBudget } = this.#order;
+    const { dropout, recompute, seed, tokenBudget } = this.order;
     const settings = { objective, dropout, recompute, seed, tokenBudget };
-    at.replicaStep ??= await TrainingStep.compile(model, weights, this.#runtime, settings);
+    at.replicaStep ??= await TrainingStep.compile(model, weights, this.runtime, settings);
     const { replicaStep } = at;
-    const replica = replicaOf(shard);
     const known = ownShapes(model);
-    const named = new Set(replica.groups.flatMap(({ names }) => names));
+    const named = new Set(shard.groups.flatMap(({ names }) => names));
     const isRight =
       [...named].every((name) => known.has(name)) && [...replicaStep.trained.keys()].every((name) => named.has(name));
-    if (!isRight || replica.factors.length !== replica.batches.length)
+    if (!isRight || shard.factors.length !== shard.batches.length)
       throw new UserError("a replica's steps do not fit the run");
-    return () => advance(replicaStep, weights, replica);
+    return () => advance(replicaStep, weights, shard);
   }
 
   async release(): Promise<void> {
@@ -119,9 +110,9 @@ export class ServedRun {
   }
 
   async #compile({ model, objective, weights, runs }: Step, part: StepPart): Promise<ModelRun> {
-    const { dropout, recompute, seed } = this.#order;
+    const { dropout, recompute, seed } = this.order;
     const write = (of: AdaptedModel) => writePart(part, of, { objective, dropout, recompute });
-    const run = await ModelRun.compile(model, write, weights, this.#runtime, seed);
+    const run = await ModelRun.compile(model, write, weights, this.runtime, seed);
     runs.set(part, run);
     return run;
   }
@@ -130,12 +121,12 @@ export class ServedRun {
   async #updateTo(state: number, step: number): Promise<Step | undefined> {
     if (this.#step?.state === state && this.#at === step) return this.#step;
     if (this.#step?.state !== state) {
-      const bytes = await this.#client.getBuffer(this.#keys.state(state));
+      const bytes = await this.client.getBuffer(this.#keys.state(state));
       if (!bytes) return undefined;
       await this.release();
       this.#step = this.#stepOf(state, bytes);
     }
-    const bytes = await this.#client.getBuffer(this.#keys.values);
+    const bytes = await this.client.getBuffer(this.#keys.values);
     const values = bytes ? readMessage(bytes, valuesSchema) : undefined;
     if (values?.facts.state !== state || values.facts.step !== step) return undefined;
     this.#at = step;
@@ -147,15 +138,12 @@ export class ServedRun {
     const message = readMessage(bytes, stateSchema);
     if (!message) throw new UserError("the run's state on the server is malformed");
     const { trainable, trainedHead, frozenBlocks } = message.facts;
-    const { adapter, contrastive } = this.#order;
+    const { adapter, contrastive } = this.order;
     const definition = findMethod(adapter.method);
-    const adaptation = definition.adapt(
-      parseMethodOptions(definition, adapter.methodOptions),
-      this.#base.trace.modules,
-    );
+    const adaptation = definition.adapt(parseMethodOptions(definition, adapter.methodOptions), this.base.trace.modules);
     const trained = new Set(trainedHead);
     const adapted: AdaptedModel = {
-      ...this.#base,
+      ...this.base,
       adaptation,
       ...(trainable && { trainable: new Set(trainable) }),
       ...(frozenBlocks && { frozenBlocks: { ...frozenBlocks, parameters: new Set(frozenBlocks.parameters) } }),
@@ -166,7 +154,7 @@ export class ServedRun {
       objective: objectiveOf(adapter.task),
     };
     const shapes = ownShapes(model);
-    const { weights: own, quantized } = this.#base;
+    const { weights: own, quantized } = this.base;
     const weights = new Map<string, Tensor>([...own, ...quantized]);
     for (const [name, shape] of shapes) weights.set(name, float32(shape));
     const missing = [...shapes.keys()].find((name) => !message.tensors.has(name));

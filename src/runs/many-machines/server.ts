@@ -11,21 +11,14 @@ const LONGEST = 1000;
 /** A line of text that is safe for a terminal: anybody can write to the server, escape sequences too. */
 export const line = z.string().transform((text) => text.slice(0, LONGEST).replace(/\p{Cc}+/gu, " "));
 
-/** Loads BullMQ and its client, which users of a queue install. @throws UserError if they are not installed */
-export async function loadBullmq(): Promise<typeof import("bullmq") & { Client: typeof Redis }> {
+/** Loads the client, which users of a queue install. @throws UserError if it is not installed */
+async function loadClient(): Promise<typeof Redis> {
   try {
-    const [bullmq, { Redis: Client }] = await Promise.all([
-      importInstalled<typeof import("bullmq")>("bullmq"),
-      importInstalled<typeof import("ioredis")>("ioredis"),
-    ]);
-    return { ...bullmq, Client };
+    return (await importInstalled<typeof import("ioredis")>("ioredis")).Redis;
   } catch {
-    throw new UserError(
-      "a queue needs packages that are not installed; install them with: npm install bullmq ioredis",
-      {
-        code: "missing-package",
-      },
-    );
+    throw new UserError("a queue needs a package that is not installed; install it with: npm install ioredis", {
+      code: "missing-package",
+    });
   }
 }
 
@@ -41,13 +34,18 @@ export interface ServerConnection {
  * Connects to a server that speaks Redis's protocol.
  * @param url `redis://[user:password@]host:port[/database]`, or `rediss://` for TLS
  * @param onNote receives a note if the server later refuses the password: the client waits until it takes it again
+ * @param connectionName by which the server lists this connection
  * @throws UserError if the address is invalid, no server answers, the server is of another kind, or it may evict keys
  */
-export async function connect(url: string, onNote?: (note: string) => void): Promise<ServerConnection> {
+export async function connect(
+  url: string,
+  onNote?: (note: string) => void,
+  connectionName?: string,
+): Promise<ServerConnection> {
   const address = addressOf(url);
-  const { Client } = await loadBullmq();
+  const Client = await loadClient();
   await withCode("network", probe(new Client(url, { ...ONCE, lazyConnect: true }), address));
-  const client = ignoringErrors(new Client(url, RETRYING));
+  const client = ignoringErrors(new Client(url, { ...RETRYING, ...(connectionName && { connectionName }) }));
   let isNoted = false;
   client.on("error", ({ message }: Error) => {
     if (isNoted || !REFUSED.test(message)) return;
@@ -60,7 +58,7 @@ export async function connect(url: string, onNote?: (note: string) => void): Pro
 }
 
 /** Opens a separate connection for blocking reads. */
-export const connectAgain = (client: Redis): Redis => ignoringErrors(client.duplicate());
+export const connectAgain = (client: Redis): Redis => ignoringErrors(client.duplicate({ connectionName: "" }));
 
 function ignoringErrors(client: Redis): Redis {
   client.on("error", () => {});
@@ -89,12 +87,21 @@ export async function unlessFull<T>(address: string, act: () => Promise<T>): Pro
   }
 }
 
+/** Awaits a promise, unless the signal aborts first. @throws the signal's reason */
+export async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return answer;
+  signal.throwIfAborted();
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  return Promise.race([answer, aborted]).finally(() => signal.removeEventListener("abort", stop));
+}
+
 /** A broken connection is retried without a limit. */
 const RETRYING = { maxRetriesPerRequest: null, connectTimeout: PATIENCE };
 const ONCE = { maxRetriesPerRequest: 1, connectTimeout: PATIENCE, retryStrategy: () => null };
-
-/** Connection options of a BullMQ worker. */
-export const connectionOf = (url: string) => ({ url, ...RETRYING });
 
 function addressOf(url: string): string {
   let parsed: URL;

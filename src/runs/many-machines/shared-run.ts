@@ -9,16 +9,22 @@ import type { AdaptedModel } from "../../training/step-graph.ts";
 import type { StepPart } from "../../training/step-part.ts";
 import type { RunOfFiles } from "../run-of-files.ts";
 import { describeFiles, sendFiles } from "./base-files.ts";
-import { type Job, type JobKind, microBatchJob, replicaJob } from "./jobs.ts";
+import {
+  areFinite,
+  isEqual,
+  isNear,
+  type Job,
+  type JobKind,
+  microBatchJob,
+  type Results,
+  replicaJob,
+  whyWrong,
+} from "./jobs.ts";
 import { readMessage } from "./message.ts";
 import { keysOf, LIFE, REPLICA, RUNS, type RunOrder, resultSchema } from "./protocol.ts";
-import { areFinite, isEqual, isNear, type Results, whyWrong } from "./results.ts";
 import { RunState, trainedShapes } from "./run-state.ts";
-import { connectAgain, type ServerConnection, unlessFull } from "./server.ts";
-import type { SharedRunOptions } from "./shared-run-options.ts";
-import { unlessAborted } from "./unless-aborted.ts";
-import { WorkerNotes } from "./worker-notes.ts";
-import { WorkerShares } from "./worker-shares.ts";
+import { connectAgain, type ServerConnection, unlessAborted, unlessFull } from "./server.ts";
+import { WorkerNotes, WorkerShares } from "./workers.ts";
 
 /** Milliseconds between two signs of life of the run. */
 const HEARTBEAT = 10_000;
@@ -29,6 +35,11 @@ const PATIENCE = 2000;
 const PATIENCE_FACTOR = 4;
 /** Milliseconds without any worker after which a note says it. */
 const NO_WORKERS = 5000;
+
+interface SharedRunOptions {
+  onNote?: ((note: string) => void) | undefined;
+  mixedProcessors?: boolean | undefined;
+}
 
 /** A job that was offered to the workers. */
 interface Offered extends Job {
@@ -53,18 +64,15 @@ interface ResultTimes {
  * process would: a worker's first result of each graph is compared with this process's own, to the bit.
  */
 export class SharedRun implements OtherMachines {
-  readonly #id: string;
-  readonly #keys: ReturnType<typeof keysOf>;
+  readonly #id = randomBytes(16).toString("hex");
+  readonly #keys = keysOf(this.#id);
   readonly #client: Redis;
   /** Connection that waits for results. */
   readonly #waiting: Redis;
   /** Connection that waits for requests for the base model's files. */
   readonly #asking: Redis;
-  readonly #address: string;
-  readonly #order: string;
   readonly #onNote: (note: string) => void;
   readonly #workerNotes: WorkerNotes;
-  readonly #mixed: boolean;
   readonly #heartbeat: NodeJS.Timeout;
   #states = 0;
   /** Entries of the server. They are stored again if the server loses them. */
@@ -80,29 +88,21 @@ export class SharedRun implements OtherMachines {
   #notedShardCount = false;
 
   private constructor(
-    { client, waiting, asking, address }: { client: Redis; waiting: Redis; asking: Redis; address: string },
-    { id, order, onNote = () => {}, mixedProcessors = false }: SharedRunOptions & { id: string; order: RunOrder },
+    private readonly server: ServerConnection,
+    private readonly order: RunOrder,
+    private readonly options: SharedRunOptions,
   ) {
-    this.#id = id;
-    this.#keys = keysOf(id);
-    [this.#client, this.#waiting, this.#asking, this.#address] = [client, waiting, asking, address];
-    this.#order = JSON.stringify(order);
-    this.#onNote = onNote;
-    this.#workerNotes = new WorkerNotes(onNote);
-    this.#mixed = mixedProcessors;
+    const { client } = server;
+    this.#client = client;
+    [this.#waiting, this.#asking] = [connectAgain(client), connectAgain(client)];
+    this.#onNote = options.onNote ?? (() => {});
+    this.#workerNotes = new WorkerNotes(this.#onNote);
     client.on("close", this.#onLost).on("ready", this.#onReconnected);
     this.#heartbeat = setInterval(() => void this.#announce().catch(() => undefined), HEARTBEAT);
   }
 
-  /**
-   * Offers a run to the workers of a server.
-   * @throws UserError if the server is full
-   */
-  static async open(
-    { client, address }: ServerConnection,
-    run: RunOfFiles,
-    options: SharedRunOptions = {},
-  ): Promise<SharedRun> {
+  /** Offers a run to the workers of a server. */
+  static async open(server: ServerConnection, run: RunOfFiles, options: SharedRunOptions = {}): Promise<SharedRun> {
     const { settings, runtime, fineTuning, loaded } = run;
     const files = await describeFiles(loaded);
     const { description } = fineTuning;
@@ -117,16 +117,15 @@ export class SharedRun implements OtherMachines {
       seed: settings.seed,
       threads: runtime.threads,
     };
-    const id = randomBytes(16).toString("hex");
-    const [waiting, asking] = [connectAgain(client), connectAgain(client)];
-    const shared = new SharedRun({ client, waiting, asking, address }, { ...options, id, order });
+    const shared = new SharedRun(server, order, options);
     await shared.#announce().catch(async (error: unknown) => {
       // Its connections would keep the process alive.
       await shared.release();
       throw error;
     });
-    void sendFiles(asking, client, id, loaded);
-    options.onNote?.(`workers compute its steps, through ${address}: aflora work --queue ${address}`);
+    void sendFiles(shared.#asking, server.client, shared.#id, loaded);
+    const { address } = server;
+    shared.#onNote(`workers compute its steps, through ${address}: aflora work --queue ${address}`);
     return shared;
   }
 
@@ -219,7 +218,7 @@ export class SharedRun implements OtherMachines {
 
   readonly #onLost = (): void => {
     // Each failed attempt to reconnect is another loss.
-    if (!this.#isLost) this.#onNote(`the server at ${this.#address} does not answer: the run waits for it`);
+    if (!this.#isLost) this.#onNote(`the server at ${this.server.address} does not answer: the run waits for it`);
     this.#isLost = true;
   };
   readonly #onReconnected = (): void => {
@@ -250,16 +249,19 @@ export class SharedRun implements OtherMachines {
 
   async #store(keys: Iterable<string> = this.#stored.keys()): Promise<void> {
     for (const key of keys) {
-      await unlessFull(this.#address, () => this.#client.set(key, this.#stored.get(key)!, "EX", LIFE));
+      await unlessFull(this.server.address, () => this.#client.set(key, this.#stored.get(key)!, "EX", LIFE));
     }
   }
 
   /** Announces the run, and renews its keys. @throws UserError if the server is full */
   async #announce(): Promise<void> {
     const lists = [this.#keys.shards, this.#keys.results, this.#keys.wanted];
-    const multi = this.#client.multi().sadd(RUNS, this.#id).set(this.#keys.order, this.#order, "EX", LIFE);
+    const multi = this.#client
+      .multi()
+      .sadd(RUNS, this.#id)
+      .set(this.#keys.order, JSON.stringify(this.order), "EX", LIFE);
     for (const key of [...lists, ...this.#stored.keys()]) multi.expire(key, LIFE);
-    await unlessFull(this.#address, () => multi.exec());
+    await unlessFull(this.server.address, () => multi.exec());
   }
 
   async #offer(shards: readonly Offered[]): Promise<void> {
@@ -267,7 +269,7 @@ export class SharedRun implements OtherMachines {
     // Shards left from an earlier step are computed already.
     const multi = this.#client.multi().del(place);
     for (const { bytes } of shards) multi.rpush(place, bytes);
-    await unlessFull(this.#address, () => multi.expire(place, LIFE).exec());
+    await unlessFull(this.server.address, () => multi.expire(place, LIFE).exec());
   }
 
   /** After a time without results: notes that no worker answers, or offers shards again that a worker may have lost. */
@@ -277,7 +279,9 @@ export class SharedRun implements OtherMachines {
     if (isWaiting) {
       if (now - times.result > NO_WORKERS && !this.#notedNoWorkers) {
         this.#notedNoWorkers = true;
-        this.#onNote(`the run waits for workers that take its shards: start aflora work --queue ${this.#address}`);
+        this.#onNote(
+          `the run waits for workers that take its shards: start aflora work --queue ${this.server.address}`,
+        );
       }
       times.taken = now;
       return;
@@ -307,7 +311,7 @@ export class SharedRun implements OtherMachines {
         offered.results = right;
         if (wrong !== undefined) this.#refuse(worker, name, wrong);
         else if (isEqual(results, right)) this.#trust(known, name, "");
-        else if (this.#mixed && isNear(results, right)) this.#trust(known, name, MIXED);
+        else if (this.options.mixedProcessors && isNear(results, right)) this.#trust(known, name, MIXED);
         else this.#refuse(worker, name, ROUNDS_OTHERWISE);
       }
     }

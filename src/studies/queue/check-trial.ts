@@ -20,7 +20,6 @@ export function whyInvalid({ config }: QueuedTrial): string | undefined {
 /**
  * Checks that this machine has the data, model and version that the study was planned with.
  * @param compute options for computing on this machine
- * @throws UserError naming what differs
  */
 export async function refuseOtherCopies(trial: QueuedTrial, compute: Readonly<Record<string, unknown>>): Promise<void> {
   const given = { ...trial.config, ...compute };

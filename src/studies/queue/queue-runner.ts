@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { hasCheckpoint } from "../../runs/checkpoint-folder.ts";
+import { unlessAborted as orAborted } from "../../runs/many-machines/server.ts";
 import type { TrialEnd, TrialRunner } from "../run-study.ts";
 import { relocateRun } from "./relocate-run.ts";
 import { packRun, unpackRun } from "./run-pack.ts";
 import type { QueuedEnd, QueuedTrial, TrialQueue } from "./trial-queue.ts";
 
-/** Milliseconds between two polls for results. */
 const POLL_INTERVAL = 500;
 /** Number of polls after which the runner checks that the trials are still on the queue. */
 const POLLS_PER_CHECK = 20;
@@ -16,12 +16,12 @@ const POLLS_PER_CHECK = 20;
  */
 export function queueRunner(queue: TrialQueue, signal: AbortSignal): TrialRunner {
   const results = new AwaitedEnds(queue, signal);
-  const aborted = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
-  });
   /** A server that is gone never answers, so an abort does not wait for it. */
-  const unlessAborted = <T>(answer: Promise<T>): Promise<T | undefined> => Promise.race([answer, aborted]);
+  const unlessAborted = <T>(answer: Promise<T>): Promise<T | undefined> =>
+    orAborted(answer, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      return undefined;
+    });
   return async ({ trial, label, directory, config, stopAfter, reported }): Promise<TrialEnd> => {
     const { output: _, ...options } = config;
     const queued: QueuedTrial = {
@@ -58,45 +58,41 @@ export function queueRunner(queue: TrialQueue, signal: AbortSignal): TrialRunner
   };
 }
 
-/** Waits for results from a queue, with one poll for all trials. */
 class AwaitedEnds {
-  readonly #queue: TrialQueue;
-  readonly #signal: AbortSignal;
   #polling: Promise<Map<string, QueuedEnd>> | undefined;
 
-  constructor(queue: TrialQueue, signal: AbortSignal) {
-    this.#queue = queue;
-    this.#signal = signal;
-  }
+  constructor(
+    private readonly queue: TrialQueue,
+    private readonly signal: AbortSignal,
+  ) {}
 
   /** @param before called before the trial is added to the queue @returns undefined if the signal aborted */
   async of(trial: QueuedTrial, before: () => Promise<void>): Promise<QueuedEnd | undefined> {
-    const known = (await this.#queue.ends()).get(trial.id);
+    const known = (await this.queue.ends()).get(trial.id);
     if (known && answers(known, trial)) {
       // Another study, or an earlier start of this one, ran it. Failed trials are tried again.
       if (known.end !== "failed") return known;
     }
-    if (known) await this.#queue.forget(trial.id, { keepRun: true });
+    if (known) await this.queue.forget(trial.id, { keepRun: true });
     await before();
-    await this.#queue.add(trial);
-    for (let polls = 1; !this.#signal.aborted; polls++) {
+    await this.queue.add(trial);
+    for (let polls = 1; !this.signal.aborted; polls++) {
       const end = (await this.#poll()).get(trial.id);
       if (end && answers(end, trial)) return end;
       // A server that was restored from an older state has lost the trial.
-      if (polls % POLLS_PER_CHECK === 0 && !(await this.#queue.has(trial))) {
-        const late = (await this.#queue.ends()).get(trial.id);
+      if (polls % POLLS_PER_CHECK === 0 && !(await this.queue.has(trial))) {
+        const late = (await this.queue.ends()).get(trial.id);
         if (late && answers(late, trial)) return late;
-        await this.#queue.add(trial);
+        await this.queue.add(trial);
       }
     }
     return undefined;
   }
 
-  /** One poll for all waiting trials. */
   #poll(): Promise<Map<string, QueuedEnd>> {
-    this.#polling ??= sleep(POLL_INTERVAL, undefined, { signal: this.#signal })
+    this.#polling ??= sleep(POLL_INTERVAL, undefined, { signal: this.signal })
       .catch(() => undefined)
-      .then(() => this.#queue.ends())
+      .then(() => this.queue.ends())
       .finally(() => {
         this.#polling = undefined;
       });

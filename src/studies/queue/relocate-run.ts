@@ -13,7 +13,6 @@ interface Move {
  * Updates the paths in `data.json` and `config.json` of a run that began on another machine. Keeps the hashes, so that resuming
  * refuses files with other contents.
  * @param given options of the run, with the paths of this machine
- * @throws UserError if an option or one of the two files is malformed
  */
 export async function relocateRun(directory: string, given: Readonly<Record<string, unknown>>): Promise<void> {
   const file = join(directory, "config.json");

@@ -4,7 +4,6 @@ import type { BegunSearch, SearchAlgorithm } from "../study.ts";
 
 const options = z.object({});
 
-/** Every combination of the factors' levels. */
 export const grid: SearchAlgorithm<typeof options> = {
   name: "grid",
   summary: "every combination",
@@ -14,7 +13,6 @@ export const grid: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** Trains all planned configurations to their end. */
 export const allToTheEnd: Pick<BegunSearch, "expects" | "rounds"> = {
   expects: (configurations) => [{ trials: trialsOf(configurations), from: 0, to: Number.POSITIVE_INFINITY }],
   async *rounds({ configurations }) {
@@ -22,6 +20,5 @@ export const allToTheEnd: Pick<BegunSearch, "expects" | "rounds"> = {
   },
 };
 
-/** Number of trials of configurations, over all seeds. */
 export const trialsOf = (configurations: readonly { trials: readonly unknown[] }[]): number =>
   configurations.reduce((sum, { trials }) => sum + trials.length, 0);

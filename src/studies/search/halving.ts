@@ -8,7 +8,6 @@ const options = z.object({
   reduction: z.int().min(2).default(3).describe("one trial in n continues"),
 });
 
-/** Successive halving over epochs, of all combinations or of random draws. */
 export const halving: SearchAlgorithm<typeof options> = {
   name: "halving",
   summary: "the best continue to more epochs",
@@ -22,7 +21,6 @@ export const halving: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** A rung of successive halving. */
 export interface Rung {
   /** Number of epochs of the run at the end of the rung. */
   epochs: number;

@@ -4,7 +4,6 @@ import { gridOf } from "../factors.ts";
 import type { Configuration, Round, SearchAlgorithm, SearchResults, Study, StudyPlan, Wanted } from "../study.ts";
 import { trialsOf } from "./grid.ts";
 
-/** Title of the search's trials. */
 const STAGE = "Learning rates tried on a part of the training examples";
 
 /** Held-out share of the training examples if the study itself holds none out. */
@@ -37,7 +36,6 @@ export const learningRates: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** Checks that no learning rate is given. */
 function checkOpen({ options, factors }: Study): void {
   const set = [
     ...Object.keys(options),

@@ -12,7 +12,6 @@ const PATIENCE = 100;
 
 const options = z.object({ trials: z.int().positive().max(10_000).describe("number of random combinations") });
 
-/** A number of draws of every factor. */
 export const random: SearchAlgorithm<typeof options> = {
   name: "random",
   summary: "a number of random combinations",
@@ -22,7 +21,6 @@ export const random: SearchAlgorithm<typeof options> = {
   },
 };
 
-/** At most `count` distinct draws. */
 export function drawn({ factors, options }: Pick<Study, "factors" | "options">, count: number): Choice[] {
   const generator = xoroshiro128plus(DRAW_SEED);
   const found = new Map<string, Choice>();

@@ -20,7 +20,6 @@ import { holdingOut, optionsOfMethod } from "../trial-options.ts";
 import { allToTheEnd } from "./grid.ts";
 import { epochsOf, halve, rungsOf } from "./halving.ts";
 
-/** Title of the winner's last trials. */
 export const ONCE_MORE = "The best settings once more, with more of the examples";
 
 const REDUCTION = 3;
@@ -82,7 +81,6 @@ function firstOf(study: Study, timing: Timing, { epochs, batchSize, compares }: 
   return { values: valuesOf(options, study), options, ...how };
 }
 
-/** Values of the factors in options that were not drawn. */
 function valuesOf(options: Readonly<Record<string, unknown>>, { factors }: Study): Values {
   const all = flatOptions(resolveConfig(optionsOfMethod(options)));
   return Object.fromEntries(factors.flatMap(({ name }) => (all[name] === undefined ? [] : [[name, shown(all[name])]])));
@@ -175,7 +173,6 @@ async function candidates(plan: StudyPlan, first: Configuration, count: number):
   return [...found.values()].slice(1);
 }
 
-/** Length of all trials. */
 interface Length {
   epochs: number;
   batchSize: number;
@@ -191,7 +188,6 @@ interface Length {
  * @param timing in seconds, for the given options
  * @param batchIsGiven whether the user gave the batch size, which stays
  * @param minutes for one seed
- * @throws UserError if not even one epoch fits
  */
 export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: number, holdOut: number): Length {
   const { epochs: wanted, batchSize } = timing.length;
@@ -230,7 +226,6 @@ function timingAlone(timing: Timing, holdOut: number): Timing {
   return { ...timing, length };
 }
 
-/** Note to the user about shortened trials. */
 function shortening(timing: Timing, { epochs, batchSize, compares }: Length, minutes: number): string | undefined {
   const { epochs: wanted, batchSize: whole } = timing.length;
   const smaller = batchSize < whole ? `, in batches of ${batchSize} instead of ${whole}` : "";

@@ -3,7 +3,6 @@ import { classificationOfFiles } from "../files.ts";
 import type { TaskKind } from "../task-kind.ts";
 import type { ClassifiedText, classification } from "./classification.ts";
 
-/** One class for each sound. An example's text is the path of its file. */
 export const audioClassification: TaskKind<ClassifiedText, NonNullable<(typeof classification)["options"]>> = {
   ...classificationOfFiles("sounds"),
   name: "audio-classification",

@@ -29,17 +29,14 @@ export interface ClassifiedText {
   novelty?: number;
 }
 
-/** Fewest rows for which all-different labels indicate a wrong column instead of classes. */
 const WRONG_COLUMN_ROWS = 10;
 
-/** Classes of predictions or examples. */
 const classes = (all: readonly Prediction[]): number[] => all.map(({ label }) => label!);
 
 function countsOf(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
   return classCounts(classes(predictions), classes(examples), labels.length);
 }
 
-/** A held-out example that got a wrong answer. */
 interface Mistake {
   example: Example;
   truth: string;
@@ -71,7 +68,6 @@ const surestMistakes = (mistakes: readonly Mistake[]): Finding => ({
   most: MOST_SHOWN,
 });
 
-/** Maximum number of classes for which a confusion matrix is readable. */
 const MAX_CONFUSION_CLASSES = 100;
 
 const occurs = ({ truePositives, falsePositives, falseNegatives }: Counts): boolean =>
@@ -86,7 +82,6 @@ const ofCounts = (compute: (all: Counts[], present: Counts[]) => number): Metric
   },
 });
 
-/** One class for each text. */
 export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
   ...wholeText,
   name: "classification",

@@ -31,10 +31,8 @@ export interface EmbeddedText {
   embedding: number[];
 }
 
-/** Cosine between the first and the second text of an example. */
 const cosineOf = ([first, second]: readonly Float32Array[]): number => dot(unitVector(first!), unitVector(second!));
 
-/** Metrics of pairs that an evaluation shows in addition. */
 const PRECISIONS = SEARCH_METRIC_NAMES.filter((name) => name.startsWith("precision"));
 
 const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Metric => ({
@@ -46,7 +44,6 @@ const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Me
     ),
 });
 
-/** Parses the sizes to which vectors may be truncated. @throws UserError if one is malformed, or exceeds that of the model. */
 function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
   const sizes = text.split(",").map((each) => Number(each.trim()));
   const wrong = sizes.find((size) => !Number.isInteger(size) || size < 1);
@@ -71,7 +68,6 @@ const options = z.object({
   margin: z.number().positive().optional().describe("margin of the losses triplet and contrastive (default: 0.5)"),
 });
 
-/** A vector for each text, close to those of related texts. */
 export const embedding: TaskKind<EmbeddedText, typeof options> = {
   name: "embedding",
   summary: "a vector for each text, for search and similarity",

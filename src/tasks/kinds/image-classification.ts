@@ -6,7 +6,6 @@ import type { ClassifiedText } from "./classification.ts";
 
 const options = classOptions.extend(pictureOptions.shape);
 
-/** One class for each picture. An example's text is the path of its picture. */
 export const imageClassification: TaskKind<ClassifiedText, typeof options> = {
   ...classificationOfFiles("pictures"),
   options,

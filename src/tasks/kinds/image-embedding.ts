@@ -8,7 +8,6 @@ const { recognition: _, ...ofTexts } = embedding;
 const files = ofFiles("pictures");
 const options = embedding.options!.extend(pictureOptions.shape);
 
-/** A vector for each picture, close to those of pictures of its class. An example's text is the path of its picture. */
 export const imageEmbedding: TaskKind<EmbeddedText, typeof options> = {
   ...ofTexts,
   ...files,

@@ -2,14 +2,15 @@ import { z } from "zod";
 import { UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
 import { conversationOf } from "../conversation.ts";
+import type { Example } from "../example.ts";
+import { PROMPT_TEMPLATES, type PromptTemplate } from "../prompt-template.ts";
 import { type Cell, type Columns, cellError, list, type Table, textOf } from "../rows.ts";
 import { shortenedToLength, type Truncate, truncateOption } from "../shortened-prompt.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { textsOf } from "../whole-text.ts";
-import { LOSS_ON, type LossOn, writtenText } from "../written-text.ts";
+import { LOSS_ON, type LossOn, type WrittenText, writtenText } from "../written-text.ts";
 import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 
-/** Common sets of columns, in order of preference. */
 const LAYOUTS: readonly (Columns & { optionalPair?: boolean })[] = [
   { text: "messages", textPair: "tools", optionalPair: true },
   { text: "conversations", textPair: "tools", optionalPair: true },
@@ -36,9 +37,12 @@ const options = z.object({
     .default("assistant")
     .describe("part of a text that the loss counts: every turn of the assistant, its last turn, or all"),
   truncate: truncateOption,
+  promptTemplate: z
+    .enum(PROMPT_TEMPLATES)
+    .default("chat")
+    .describe("form of prompts: the model's chat template if it has one, or Alpaca's, as in AFLoRA's runs on GSM8K"),
 });
 
-/** Learns to generate each text, token by token: conversations, completions of prompts, or plain texts. */
 export const languageModel: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "language-model",
@@ -80,22 +84,28 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
       return { place, text: last?.content ?? "", ...conversation };
     }
     const { text: prompt, textPair: more = "" } = textsOf({ text, ...(textPair && { textPair }) });
-    const whole = more.trim() === "" ? prompt : `${prompt}\n\n${more}`;
-    if (!label) return { place, text: whole };
+    const asked = more.trim() === "" ? { text: prompt } : { text: `${prompt}\n\n${more}`, context: more };
+    if (!label) return { place, ...asked };
     const completion = textOf(label);
     if (completion.trim() === "") throw cellError(label, "an empty answer", "; there is nothing to learn from it");
-    return { place, text: whole, textPair: completion };
+    return { place, ...asked, textPair: completion };
   },
   exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
   encode(
     example,
     tokenizer,
     maxLength,
-    { lossOn = "assistant", truncate = "middle" }: { lossOn?: LossOn; truncate?: Truncate } = {},
+    {
+      lossOn = "assistant",
+      truncate = "middle",
+      promptTemplate,
+    }: { lossOn?: LossOn; truncate?: Truncate; promptTemplate?: PromptTemplate } = {},
   ): EncodedText {
-    const whole = writtenText(example, tokenizer, lossOn);
+    const write = (shown: Example): WrittenText => writtenText(shown, tokenizer, lossOn, promptTemplate);
+    const whole = write(example);
     const cut = whole.ids.length > maxLength;
-    const { ids, counts } = cut ? shortenedToLength(example, whole, tokenizer, { maxLength, lossOn, truncate }) : whole;
+    const limits = { maxLength, lossOn, truncate };
+    const { ids, counts } = cut ? shortenedToLength(example, whole, tokenizer, limits, write) : whole;
     // The output of a row predicts the next token.
     const targets = [...ids.keys()].filter((token) => token > 0 && counts[token]);
     return {

@@ -45,19 +45,16 @@ const options = z.object({
 const thresholdOf = ({ labelThreshold }: TaskOptionValues = {}): number =>
   (labelThreshold as number | undefined) ?? 0.5;
 
-/** Logit of a probability. */
 const logitOf = (probability: number): number => Math.log(probability / (1 - probability));
 
-/** Indices of the labels that a model's outputs predict. */
 function labelsBy(logits: Float32Array, options: TaskOptionValues | undefined): number[] {
   const least = logitOf(thresholdOf(options));
   return [...logits.keys()].filter((i) => logits[i]! > least);
 }
 
 /**
- * Probability threshold for labels that maximizes the expected F1: half of that F1 (Lipton et al. 2014, arXiv 1402.1892). With few
- * examples, few labels have a probability above one half, although texts do have labels.
- * @param probabilities calibrated probabilities of the labels of texts
+ * Probability threshold for labels that maximizes the expected F1: half of that F1 (Lipton et al. 2014, arXiv
+ * 1402.1892). With few examples, few labels have a probability above one half, although texts do have labels.
  */
 export function bestThreshold(probabilities: readonly number[]): number {
   const all = probabilities.reduce((sum, each) => sum + each, 0);
@@ -71,7 +68,6 @@ export function bestThreshold(probabilities: readonly number[]): number {
   return best / 2;
 }
 
-/** Any number of labels for each text, or none. */
 export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
   ...wholeText,
   name: "multi-label",

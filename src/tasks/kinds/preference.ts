@@ -41,24 +41,20 @@ const options = z.object({
   truncate: truncateOption,
 });
 
-/** Settings for the reward of a preference. */
 interface Settings extends PreferenceSettings {
   preferenceLoss: PreferenceLoss;
 }
 
-/** An encoded example with the tokens of each answer. */
 interface EncodedPreference extends EncodedExample {
   rows: Int32Array;
   tokens: number[][];
   settings: Settings | undefined;
 }
 
-/** Likelihood and reward of an answer. */
 type ScoredAnswer = NonNullable<Prediction["answers"]>[number];
 
 const SMOOTHED: readonly PreferenceLoss[] = ["dpo", "simpo"];
 
-/** Returns the loss and its settings. @throws UserError if one does not fit these examples or this loss. */
 function settingsOf(given: z.output<typeof options>, rows: PreferenceRows): Settings {
   const fitting = LOSSES.filter((name) => PREFERENCE_LOSSES[name].rows === rows);
   const { preferenceLoss = fitting[0]!, labelSmoothing, gamma } = given;
@@ -82,7 +78,6 @@ function settingsOf(given: z.output<typeof options>, rows: PreferenceRows): Sett
   };
 }
 
-/** Settings of {@link settingsOf} in a task's options. */
 const settingsIn = (options: TaskOptionValues): Settings | undefined =>
   options.preferenceLoss === undefined ? undefined : (options as unknown as Settings);
 
@@ -143,7 +138,6 @@ const METRICS: Record<PreferenceRows, string[]> = {
   judged: ["reward_margin", "reward_chosen", "reward_rejected", "perplexity"],
 };
 
-/** Learns which answers to a prompt are better: DPO and related losses. */
 export const preference: TaskKind<TextLikelihood, typeof options> = {
   name: "preference",
   summary: "which of two answers is better (DPO, ORPO), or whether an answer is good (KTO)",

@@ -31,7 +31,6 @@ const ofValues = (
 /** Pairs that suffice to learn from both texts jointly what their vectors show from the start; STS-B has 5,749, and 400 were too few. */
 const ENOUGH_PAIRS = 4000;
 
-/** A real number for each text. */
 export const regression: TaskKind<ScoredText> = {
   ...wholeText,
   name: "regression",

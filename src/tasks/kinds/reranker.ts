@@ -80,7 +80,6 @@ function gradeOf(cell: Cell): number {
   throw cellError(cell, `"${cell.value ?? ""}" is not a grade from 0 to 1`, "; divide grades by the highest");
 }
 
-/** Metrics that are meaningful for these examples; the first selects the best epoch. */
 function metricsFor(examples: readonly Omit<Example, "index">[]): string[] {
   const ofLists = ["ndcg_at_10", "mrr_at_10", "map"];
   if (examples.some(({ texts }) => texts)) return ofLists;
@@ -97,7 +96,6 @@ const isRelevant = (label: number): boolean => label > 0.5;
 const isAnswer = (label: number | undefined, place: number): boolean =>
   label === undefined ? place === 0 : isRelevant(label);
 
-/** Passages of a query, with their logits and relevance. */
 interface Ranking {
   query: string;
   passages: string[];
@@ -138,10 +136,8 @@ function passagesAsSearch(examples: readonly Example[]): HeldOutSearch | undefin
   return comparable ? { texts: [...places.keys()], queries: asked } : undefined;
 }
 
-/** Whether a query has relevant passages, as all rankings have, and others. */
 const isComparable = ({ relevant }: Ranking): boolean => relevant.includes(false);
 
-/** A query's best relevant passage beside the best of the others. */
 function bestOfBoth({ query, passages, scores, relevant }: Ranking) {
   const [own, other] = [true, false].map((wanted) =>
     [...scores.keys()].filter((i) => relevant[i] === wanted).reduce((a, b) => (scores[b]! > scores[a]! ? b : a)),
@@ -169,7 +165,6 @@ const ofPairs = (compute: (logits: number[], labels: number[]) => number): Metri
     ),
 });
 
-/** Reads a query and a passage together and scores them: a cross-encoder. */
 export const reranker: TaskKind<RerankedText> = {
   name: "reranker",
   summary: "how well a passage answers a query",

@@ -27,7 +27,6 @@ import type {
 import { type EncodedText, perplexityOf, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 import { languageModel } from "./language-model.ts";
 
-/** Common columns of prompts, in order of preference. */
 const PROMPTS = ["prompt", "messages", "conversations", "question", "instruction", "text"];
 
 const options = z.object({
@@ -84,7 +83,6 @@ function promptsOf(table: Table, named: string | undefined): Omit<Example, "inde
   });
 }
 
-/** A prompt with an answer; each token of the answer is a row. */
 function answered(
   { encoding }: EncodedExample,
   ids: readonly number[],
@@ -110,7 +108,6 @@ function answered(
   };
 }
 
-/** Answers with their advantages over the other answers to the same prompt. */
 function examplesOf(prompts: readonly AnsweredPrompt[], given: TaskOptionValues): TrainingExample[] {
   const { beta = 0, lossType, scaleRewards, maxNewTokens, numGenerations } = settingsIn(given);
   const advantages = advantagesOf(
@@ -142,7 +139,6 @@ const ofAnswers = (
   compute: (predictions) => compute(predictions.flatMap(({ written }) => written ?? [])),
 });
 
-/** Learns from the model's own answers and their rewards: GRPO. */
 export const rewardLearning: TaskKind<TextLikelihood, typeof options> = {
   name: "reward-learning",
   summary: "answers that get a higher reward, by a function of your own (GRPO)",

@@ -51,13 +51,11 @@ const ofMargins = (compute: (margin: number) => number): Metric => ({
 
 const marginOf = ({ vectors }: Prediction): number => vectors![0]![0]! - (vectors![1]?.[0] ?? 0);
 
-/** An answer of an example as text. */
 function answerText(example: Example, which: number): string {
   const { textPair, messages } = withAnswer(example, which);
   return textPair ?? messages?.at(-1)?.content ?? "";
 }
 
-/** Learns to give the chosen one of two answers to a prompt the higher reward. */
 export const reward: TaskKind<RewardedText> = {
   name: "reward",
   summary: "a score for an answer to a prompt, learned from pairs of answers (a reward model)",

@@ -8,7 +8,6 @@ import { shortenUntilFits, truncateOption } from "../shortened-prompt.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { type EncodedText, type TextLikelihood, writtenTokens } from "../written-tokens.ts";
 
-/** Common columns of inputs and targets, in order of preference. */
 const LAYOUTS: readonly (readonly [text: string, label: string])[] = [
   ["document", "summary"],
   ["article", "highlights"],
@@ -29,7 +28,6 @@ const options = z.object({
   truncate: truncateOption,
 });
 
-/** Token ids of a target text, including the token that ends it. */
 function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids: number[]; cut: boolean } {
   const { eos } = tokenizer.specialTokens;
   const { inputIds, cut = false } = tokenizer.encode(text, undefined, maxLength);
@@ -38,7 +36,6 @@ function targetOf(tokenizer: Tokenizer, text: string, maxLength: number): { ids:
   return { ids: [...ids.slice(0, maxLength - 1), eos.id], cut: cut || ids.length === maxLength };
 }
 
-/** Generates a new text for each text: a summary, a paraphrase or a translation. */
 export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
   ...writtenTokens,
   name: "sequence-to-sequence",

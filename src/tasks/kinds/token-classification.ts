@@ -50,13 +50,11 @@ export interface TaggedText {
   entities: EntityPrediction[];
 }
 
-/** An encoded example with one row per word that the model reads. */
 interface EncodedWords extends EncodedExample {
   encoding: WordEncoding;
   rows: Int32Array;
 }
 
-/** The first token of each word that the model reads; it represents the word. */
 function wordStarts({ wordIds }: WordEncoding): Int32Array {
   return Int32Array.from(
     [...wordIds.keys()].filter((token) => wordIds[token]! >= 0 && wordIds[token] !== wordIds[token - 1]),

@@ -2,7 +2,6 @@ import { z } from "zod";
 import type { TaskData } from "../example.ts";
 import type { TaskKind } from "../task-kind.ts";
 
-/** Options of kinds whose examples have classes. */
 export const classOptions = z.object({
   classWeights: z
     .literal("balanced")
@@ -21,7 +20,6 @@ export function balancedClassWeights(counts: readonly number[]): number[] {
   return counts.map((count) => (count > 0 ? all / (present * count) : 0));
 }
 
-/** Balanced class weights for a task, if its options request them. */
 export function classWeightsOf(
   { classesOf }: Pick<TaskKind, "classesOf">,
   { labels, train, options }: Pick<TaskData, "labels" | "train" | "options">,

@@ -38,7 +38,6 @@ const SCALE = 20;
 
 const MARGIN = 0.5;
 
-/** Inputs of a loss: masks of 0 and 1, computed from targets, and cosines of all texts of a batch. */
 interface Batch {
   /** Cosines between all texts, `[rows, rows]`. */
   cosines: Value;

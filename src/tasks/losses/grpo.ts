@@ -74,13 +74,11 @@ export function advantagesOf(groups: readonly (readonly (number | undefined)[])[
 
 const known = (values: readonly (number | undefined)[]): number[] => values.filter((value) => value !== undefined);
 
-/** Mean of the defined values; NaN if there are none. */
 export function meanOf(values: readonly (number | undefined)[]): number {
   const all = known(values);
   return all.reduce((sum, value) => sum + value, 0) / all.length;
 }
 
-/** Sample standard deviation of the defined values; NaN if there are fewer than two. */
 export function deviationOf(values: readonly (number | undefined)[]): number {
   const mean = meanOf(values);
   const all = known(values);

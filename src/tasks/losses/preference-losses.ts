@@ -43,7 +43,6 @@ export interface PreferenceSettings {
   gamma?: number | undefined;
 }
 
-/** Values of an answer in every row of its example: sums over the answer's tokens, `[rows, 1]`. */
 interface Answer {
   /** Logarithm of its probability, now and before training. */
   logProbability: Value;
@@ -110,7 +109,6 @@ interface LossEntry {
   rows: PreferenceRows;
   loss: Loss;
   beta: number;
-  /** Whether it compares with the model before training. */
   compares: boolean;
 }
 

@@ -24,7 +24,6 @@ export const scoreAnswers = (
   options: { splitSentences?: boolean | undefined } = {},
 ): AnswerScores => atOnce(slicedScores(answers, references, options));
 
-/** {@link scoreAnswers}. Pauses after each word. */
 export function* slicedScores(
   answers: readonly string[],
   references: readonly string[],

@@ -47,10 +47,8 @@ export interface ConfidenceStep {
   right: number;
 }
 
-/** Maximum number of steps of a curve. */
 const STEPS = 100;
 
-/** Accuracy of the most confident predictions, from few to all. @returns at most a hundred steps, by falling probability */
 export function confidenceSteps(probabilities: readonly number[], right: readonly boolean[]): ConfidenceStep[] {
   const sorted = probabilities.map((probability, i) => ({ probability, right: right[i]! }));
   sorted.sort((a, b) => b.probability - a.probability);

@@ -1,6 +1,5 @@
 // Metrics with Hugging Face's names and scales. Values equal those of scikit-learn, SciPy and seqeval.
 
-/** True and false positives and false negatives of one class, or of all entities. */
 export interface Counts {
   truePositives: number;
   falsePositives: number;
@@ -9,7 +8,6 @@ export interface Counts {
 
 type Numbers = ArrayLike<number>;
 
-/** Fraction of predictions that equal their label. */
 export function accuracy(predictions: Numbers, labels: Numbers): number {
   let right = 0;
   for (let i = 0; i < labels.length; i++) right += predictions[i] === labels[i] ? 1 : 0;
@@ -23,7 +21,6 @@ export function confusionMatrix(predictions: Numbers, labels: Numbers, classes: 
   return matrix;
 }
 
-/** Counts of every class if an example has one class. */
 export function classCounts(predictions: Numbers, labels: Numbers, classes: number): Counts[] {
   const counts = range(classes).map(() => ({ truePositives: 0, falsePositives: 0, falseNegatives: 0 }));
   for (let i = 0; i < labels.length; i++) {
@@ -37,7 +34,6 @@ export function classCounts(predictions: Numbers, labels: Numbers, classes: numb
   return counts;
 }
 
-/** Counts of every class if an example has any number of classes. */
 export function multiLabelCounts(
   predictions: readonly (readonly number[])[],
   labels: readonly (readonly number[])[],
@@ -71,27 +67,22 @@ export function entityCounts(
   return counts;
 }
 
-/** `tp / (tp + fp)` */
 export function precisionOf({ truePositives, falsePositives }: Counts): number {
   return ratio(truePositives, truePositives + falsePositives);
 }
 
-/** `tp / (tp + fn)` */
 export function recallOf({ truePositives, falseNegatives }: Counts): number {
   return ratio(truePositives, truePositives + falseNegatives);
 }
 
-/** Harmonic mean of precision and recall. */
 export function f1Of({ truePositives, falsePositives, falseNegatives }: Counts): number {
   return ratio(2 * truePositives, 2 * truePositives + falsePositives + falseNegatives);
 }
 
-/** Mean of the classes' F1. */
 export function macroF1(counts: readonly Counts[]): number {
   return ratio(sum(counts.map(f1Of)), counts.length);
 }
 
-/** F1 of the summed counts of all classes. */
 export function microF1(counts: readonly Counts[]): number {
   return f1Of({
     truePositives: sum(counts.map((count) => count.truePositives)),
@@ -110,7 +101,6 @@ export function matthewsCorrelation(classes: readonly Counts[]): number {
   return ratio(right * total - product(truth, found), Math.sqrt(spread(truth) * spread(found)));
 }
 
-/** Pearson correlation of predictions and labels. */
 export function pearson(predictions: Numbers, labels: Numbers): number {
   const a = centred(predictions);
   const b = centred(labels);
@@ -122,12 +112,10 @@ export function spearman(predictions: Numbers, labels: Numbers): number {
   return pearson(ranks(predictions), ranks(labels));
 }
 
-/** Mean of the squared differences. */
 export function meanSquaredError(predictions: Numbers, labels: Numbers): number {
   return ratio(sum(Array.from(labels, (label, index) => (predictions[index]! - label) ** 2)), labels.length);
 }
 
-/** A group of words that form a unit, from `start` until before `end`. */
 export interface Entity {
   /** `PER` of `B-PER`; empty if the tags have no types. */
   type: string;
@@ -150,12 +138,10 @@ export function entitiesOf(tags: readonly string[]): Entity[] {
   return entities;
 }
 
-/** Whether `tag` belongs to the entity of the tag before it. */
 function continues(previous: string | undefined, tag: string | undefined): boolean {
   return /^[BI]/.test(previous ?? "") && /^[IE]/.test(tag ?? "") && previous!.slice(2) === tag!.slice(2);
 }
 
-/** Ranks from 1; equal values share their mean rank. */
 export function ranks(values: Numbers): number[] {
   const order = range(values.length).sort((a, b) => values[a]! - values[b]!);
   const result = new Array<number>(values.length);
@@ -181,7 +167,6 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** Inner product. */
 function product(a: readonly number[], b: readonly number[]): number {
   return a.reduce((total, value, index) => total + value * b[index]!, 0);
 }

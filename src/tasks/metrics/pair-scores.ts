@@ -13,10 +13,8 @@ export interface PairScores {
   texts: string[];
 }
 
-/** Limits on the stored scores of each type, queries, and letters of a text. */
 const LIMITS = { scores: 2000, queries: 10_000, letters: 200 };
 
-/** Reduces scores evenly to the number that a report shows. */
 export function shortScores({ relevant, others, measure, values, texts }: PairScores): PairScores {
   return {
     relevant: evenly(relevant, LIMITS.scores).map(rounded),

@@ -1,7 +1,6 @@
 // Porter's algorithm (Porter 1980, "An algorithm for suffix stripping") with NLTK's changes, as in Python's rouge-score:
 // scores agree only if stems do.
 
-/** Words to which the rules do not apply. */
 const IRREGULAR = new Map([
   ["skies", "sky"],
   ["dying", "die"],
@@ -149,7 +148,6 @@ function finalE(word: string): string {
 const finalL = (word: string): string =>
   word.endsWith("ll") && measure(word.slice(0, -1)) > 1 ? word.slice(0, -1) : word;
 
-/** The stem of a word in lower case. */
 export function stem(word: string): string {
   const irregular = IRREGULAR.get(word);
   if (irregular !== undefined || word.length <= 2) return irregular ?? word;

@@ -31,7 +31,6 @@ export const SEARCH_METRICS = {
     outcome.relevant === 0 ? 0 : countTrue(cut(outcome, k)) / outcome.relevant,
 } as const;
 
-/** Names of search metrics in records. */
 export const SEARCH_METRIC_NAMES = [
   "ndcg_at_10",
   "mrr_at_10",
@@ -39,17 +38,14 @@ export const SEARCH_METRIC_NAMES = [
   ...[1, 3, 5, 10].flatMap((k) => [`recall_at_${k}`, `precision_at_${k}`]),
 ];
 
-/** Maximum number of results that metrics use. */
 export const MAX_RESULTS = 100;
 
-/** A metric by its name, such as `ndcg_at_10`, averaged over queries. */
 export function searchMetric(name: string, outcomes: readonly SearchOutcome[]): number {
   const [which, k] = name.split("_at_") as [keyof typeof SEARCH_METRICS, string];
   const sum = outcomes.reduce((total, outcome) => total + SEARCH_METRICS[which](outcome, Number(k)), 0);
   return outcomes.length === 0 ? 0 : sum / outcomes.length;
 }
 
-/** Metrics by these names. */
 export const searchMetrics = (names: readonly string[], outcomes: readonly SearchOutcome[]): Record<string, number> =>
   Object.fromEntries(names.map((name) => [name, searchMetric(name, outcomes)]));
 

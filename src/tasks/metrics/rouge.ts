@@ -21,7 +21,6 @@ export interface RougeScores {
  */
 export const rouge = (text: string, reference: string): RougeScores => atOnce(slicedRouge(text, reference));
 
-/** {@link rouge}. Pauses after each word. */
 export function* slicedRouge(text: string, reference: string): Sliced<RougeScores> {
   const [found, truth] = [wordsOf(text), wordsOf(reference)];
   return {
@@ -32,7 +31,6 @@ export function* slicedRouge(text: string, reference: string): Sliced<RougeScore
   };
 }
 
-/** ASCII letters and digits in lower case; words of four letters or more are stemmed. */
 function wordsOf(text: string): string[] {
   const words = text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
   return words.map((word) => (word.length > 3 ? stem(word) : word));
@@ -44,7 +42,6 @@ const sentencesOf = (text: string): string[][] =>
     .filter((line) => line !== "")
     .map(wordsOf);
 
-/** @param hits number of common items */
 function fMeasure(hits: number, found: number, truth: number): number {
   return hits === 0 ? 0 : (2 * hits) / (found + truth);
 }

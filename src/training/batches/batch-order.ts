@@ -47,7 +47,6 @@ export function epochBatches(
   return batches.map(({ chosen }) => chosen);
 }
 
-/** Batch of one optimizer step. */
 export interface StepBatch<Example> {
   examples: Example[];
   /** Examples of the next batches of the same epoch. */
@@ -61,7 +60,6 @@ export interface StepBatch<Example> {
 /** Number of later batches whose hidden states are computed together if blocks are frozen. */
 const PREFETCHED = 7;
 
-/** Settings that fix the length of a run. */
 export interface LengthSettings {
   epochs: number;
   batchSize: number;
@@ -73,36 +71,32 @@ interface BatchSettings extends LengthSettings {
   seed: number;
 }
 
-/** Batches of a run, by step. */
 export class Batches<Example extends { oncePerBatch?: readonly string[] }> implements RunLength {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
-  readonly #examples: List<Example>;
-  readonly #settings: BatchSettings;
-  /** Epoch to which `#batches` belongs. */
   #epoch: number | undefined;
-  /** Indices of the examples of each batch. */
   #batches: number[][] = [];
 
-  constructor(examples: List<Example>, settings: BatchSettings) {
+  constructor(
+    private readonly examples: List<Example>,
+    private readonly settings: BatchSettings,
+  ) {
     const { stepsPerEpoch, totalSteps } = runLength(settings, examples.length);
     this.stepsPerEpoch = stepsPerEpoch;
     this.totalSteps = totalSteps;
-    this.#examples = examples;
-    this.#settings = settings;
   }
 
   /** Returns the batch of a step. @param step from 0 */
   at(step: number): StepBatch<Example> {
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (epoch !== this.#epoch) {
-      const { seed, batchSize } = this.#settings;
-      this.#batches = epochBatches(seed, epoch, this.#examples, batchSize);
+      const { seed, batchSize } = this.settings;
+      this.#batches = epochBatches(seed, epoch, this.examples, batchSize);
       this.#epoch = epoch;
     }
     const batch = step - epoch * this.stepsPerEpoch;
     const batches = this.#batches;
-    const examplesOf = (chosen: readonly number[]): Example[] => chosen.map((i) => this.#examples.at(i)!);
+    const examplesOf = (chosen: readonly number[]): Example[] => chosen.map((i) => this.examples.at(i)!);
     return {
       examples: examplesOf(batches[batch]!),
       ahead: () => examplesOf(batches.slice(batch + 1, batch + 1 + PREFETCHED).flat()),
@@ -118,5 +112,4 @@ export function runLength({ epochs, batchSize, maxSteps }: LengthSettings, examp
   return { stepsPerEpoch: perEpoch, totalSteps: maxSteps ?? epochs * perEpoch };
 }
 
-/** Steps of one epoch, including the last, partial batch. */
 export const stepsPerEpoch = (examples: number, batchSize: number): number => Math.ceil(examples / batchSize);

@@ -10,7 +10,6 @@ const PAIR_COST = 1 / 1024;
 /** Upper limit on the outputs of a run, 128 MiB of float32: those of a language model are as wide as its vocabulary. */
 const OUTPUT_BUDGET = 2 ** 25;
 
-/** Size that an example adds to a run. */
 export interface ExampleSize {
   /** Tokens of all its texts. */
   tokens: number;
@@ -18,7 +17,7 @@ export interface ExampleSize {
   rows: number;
 }
 
-export const sizeOf = ({ texts = [], ...own }: Omit<EncodedExample, "index">): ExampleSize =>
+export const exampleSize = ({ texts = [], ...own }: Omit<EncodedExample, "index">): ExampleSize =>
   [own, ...texts].reduce(
     (size, { encoding, decoder, rows }) => ({
       tokens: size.tokens + encoding.inputIds.length + (decoder?.inputIds.length ?? 0),
@@ -27,16 +26,12 @@ export const sizeOf = ({ texts = [], ...own }: Omit<EncodedExample, "index">): E
     { tokens: 0, rows: 0 },
   );
 
-/** Upper limits of one run. */
 export interface RunBudget {
   tokens: number;
-  /** Outputs per row. */
   outputs: number;
-  /** Whether padding counts as tokens. */
   padsRows: boolean;
 }
 
-/** Returns the limits of one run of a model. @param tokens most tokens of a run */
 export const runBudget = (
   { architecture, labelCount }: Pick<AdaptedModel, "architecture" | "labelCount">,
   tokens: number,
@@ -46,24 +41,22 @@ export const runBudget = (
   padsRows: architecture.kind === "encoder" && architecture.padsRows === true,
 });
 
-/** Expected cost of one run, in tokens. */
 const runCost = (tokens: number, pairs: number): number => RUN_COST + tokens + pairs * PAIR_COST;
 
-/** Expected cost of a micro-batch, in tokens: shares of the costs are shares of the time. @param lengths of its examples, longest first */
+/** Expected cost of a micro-batch, in tokens: shares of the costs are shares of the time. */
 export const costOf = (lengths: readonly number[]): number =>
   runCost(
     lengths.reduce((sum, length) => sum + length, 0),
     lengths.length * lengths[0]! ** 2,
   );
 
-/** Whether this many tokens, pairs of padded positions and outputs are too much for one run. */
 const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: number): boolean =>
   tokens > budget.tokens || pairs > budget.tokens ** 2 || outputs > OUTPUT_BUDGET;
 
 /** Budgets that fit in one run if a cut batch would go through the model twice: one run then takes about the memory of both. */
 const WHOLE_BATCH_BUDGETS = 3;
 
-/** Whether a batch with coupled rows goes through the model in one run. @param sizes of its texts @param budget of a micro-batch */
+/** Whether a batch with coupled rows goes through the model in one run. */
 export function fitsOneRun(sizes: readonly ExampleSize[], budget: RunBudget): boolean {
   const longest = sizes.reduce((most, { tokens }) => Math.max(most, tokens), 0);
   const tokens = budget.padsRows ? sizes.length * longest : sizes.reduce((sum, size) => sum + size.tokens, 0);
@@ -77,7 +70,6 @@ export function fitsOneRun(sizes: readonly ExampleSize[], budget: RunBudget): bo
  * is lowest. A micro-batch stays within the token budget, has at most as many pairs of padded positions as one text of that
  * length, and its outputs fit in memory; a longer example is alone in its micro-batch. The summed gradients of the micro-batches
  * equal those of the whole batch. Examples of equal length keep their order, so the cut is deterministic.
- * @returns indices into `sizes`, one list per micro-batch, longest example first
  */
 export function cutMicroBatches(sizes: readonly ExampleSize[], budget: RunBudget): number[][] {
   const lengths = sizes.map(({ tokens }) => tokens);

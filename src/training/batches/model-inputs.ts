@@ -5,7 +5,6 @@ import { float32, int32, type Tensor } from "../../graph/tensor.ts";
 import type { Encoding } from "../../inputs/tokenizer.ts";
 import type { EncodedExample } from "../../tasks/task-kind.ts";
 
-/** For each row of a value, its example and its position in that example. */
 export interface RowOrigins {
   /** Index in the training set, `[rows]`. */
   examples: Uint32Array;
@@ -13,7 +12,6 @@ export interface RowOrigins {
   positions: Uint32Array;
 }
 
-/** A micro-batch in the form that a compiled model takes. */
 export interface LaidOutBatch {
   inputs: Record<string, Tensor>;
   /** Value of each symbolic dimension. */
@@ -27,7 +25,6 @@ export interface LaidOutBatch {
 /**
  * Lays examples out as a model's inputs: flat rows of their tokens, one example after the other, and the position of each row
  * in the padded layout.
- * @param streams inputs that the model's texts need, from its forward context
  * @throws UserError if the model reads a second text and the kind of task provides none.
  */
 export function layOut(
@@ -142,7 +139,6 @@ function paddedLayout(lengths: readonly number[], sequence: number, heads: numbe
   return { paddedRows, rowPositions };
 }
 
-/** Selects the rows that get outputs: those that each example names, in order. */
 function layOutOutputs(batch: LaidOutBatch, prefix: string, examples: readonly EncodedExample[]): void {
   if (!examples.some(({ rows }) => rows)) return;
   const starts = batch.inputs[`${prefix}firstRows`]!.data as Int32Array;

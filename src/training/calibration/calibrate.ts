@@ -28,7 +28,6 @@ export interface Calibration {
   steps: ConfidenceStep[];
 }
 
-/** How to run the model's graph over examples. */
 interface PredictingOptions {
   tokenBudget: number;
   signal?: AbortSignal | undefined;
@@ -38,14 +37,9 @@ interface PredictingOptions {
 const MOST_OUTPUTS = 2 ** 23;
 const ENOUGH_EXAMPLES = 1000;
 
-/** Losses whose outputs become probabilities. */
 export type ProbabilityLoss = Exclude<LinearLoss, "squared">;
 
-/**
- * Finds the temperature that minimizes a model's loss on held-out examples.
- * @param held examples with one-hot targets, or targets of 0 and 1; of many, with many outputs each, an even part is enough
- * @param options.known number of other examples to which the model's outputs are scaled already; each counts like a held-out one
- */
+/** Finds the temperature that minimizes a model's loss on held-out examples. */
 export async function calibrate(
   model: AdaptedModel,
   weights: Tensors,

@@ -2,14 +2,11 @@ import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
 import { LINEAR_LOSSES, type ScoredRows } from "../linear-head/linear-losses.ts";
 
-/** Weighted loss of each row if outputs are multiplied by `factor`. */
 export const rowLosses = (rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array =>
   rows.weights.map((weight, row) => weight * LINEAR_LOSSES[loss].loss(rows, row, factor));
 
-/** Bound on the absolute logarithm of a factor. */
 const LARGEST = 6;
 const MOST_STEPS = 100;
-/** Difference of two logarithms at which the search ends. */
 const NEAR = 1e-7;
 /** Weight of the penalty on the factor's squared logarithm: a few rows that are all right do not determine a factor. */
 const PRIOR = 1;
@@ -19,8 +16,6 @@ const KNOWN_PRIOR = 0.2;
 /**
  * Finds the factor of outputs that minimizes their loss (temperature scaling, Guo et al. 2017). The search for the zero of the loss's
  * slope is false position with the Illinois rule.
- * @param options.known number of other rows to which the outputs are scaled already
- * @param options.turns gives way to the event loop
  */
 export async function bestFactor(
   rows: ScoredRows,

@@ -1,29 +1,25 @@
 import type { DropoutLayer } from "../../architectures/forward-context.ts";
 import { evaluate } from "../../graph/dimension.ts";
-import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { elementsOf, float32, type Tensor } from "../../graph/tensor.ts";
 import type { LaidOutBatch, RowOrigins } from "../batches/model-inputs.ts";
 import { fillAttentionMask, fillHiddenMask } from "./dropout.ts";
 import { MaskMemory } from "./mask-memory.ts";
 
 /** Draws the masks of a graph's dropout layers. The next draw overwrites their arrays. */
 export class DropoutMasks {
-  readonly #layers: readonly DropoutLayer[];
-  readonly #seed: number;
   readonly #memory = new MaskMemory();
 
-  /** @param seed of all draws of a run */
-  constructor(layers: readonly DropoutLayer[], seed: number) {
-    this.#layers = layers;
-    this.#seed = seed;
-  }
+  constructor(
+    private readonly layers: readonly DropoutLayer[],
+    private readonly seed: number,
+  ) {}
 
-  /** Draws the masks of optimizer step `step` for a micro-batch, by input name. */
   draw(step: number, batch: LaidOutBatch): Record<string, Tensor> {
     const masks: Record<string, Tensor> = {};
-    const shapes = this.#layers.map(({ shape }) => shape.map((dimension) => evaluate(dimension, batch.sizes)));
-    const arrays = this.#memory.arrays(shapes.map(sizeOf));
-    this.#layers.forEach((layer, i) => {
-      const which = { seed: this.#seed, step, layer: layer.number, probability: layer.rate };
+    const shapes = this.layers.map(({ shape }) => shape.map((dimension) => evaluate(dimension, batch.sizes)));
+    const arrays = this.#memory.arrays(shapes.map(elementsOf));
+    this.layers.forEach((layer, i) => {
+      const which = { seed: this.seed, step, layer: layer.number, probability: layer.rate };
       const [shape, mask] = [shapes[i]!, arrays[i]!];
       if (shape.length === 4) {
         const { examples } = batch.rows.batch!;
@@ -52,7 +48,6 @@ function originsOf({ shape, rowNumbers, read }: DropoutLayer, { inputs, rows, si
   return { examples: new Uint32Array(positions.length), positions };
 }
 
-/** Origins of rows whose examples are padded to one length. @param count of all rows */
 function paddedOrigins({ examples }: RowOrigins, count: number): RowOrigins {
   const length = count / examples.length;
   return {

@@ -6,7 +6,6 @@ import { GOLDEN, mix } from "./mix.ts";
 export interface MaskIdentity {
   seed: number;
   step: number;
-  /** Number of the dropout layer within the model. */
   layer: number;
   /** Probability that a unit is dropped, from 0 up to, but not including, 1. */
   probability: number;
@@ -17,7 +16,6 @@ export interface MaskIdentity {
  *
  * An entry is a hash of seed, step, layer, example, position and unit only, so micro-batches, padding and resuming do not
  * change it. Each hash serves two neighbours.
- * @param memory to which `out` belongs
  * @param out `[rows, width]`
  * @param examples each row's example, as its index in the training set, `[rows]`
  * @param positions each row's position in its example, `[rows]`
@@ -49,9 +47,7 @@ export interface PaddedLengths {
 /**
  * Fills the dropout mask of attention probabilities like {@link fillHiddenMask}. An entry depends on seed, step, layer,
  * example, head, query and key position. Entries of padding have any values, because nothing reads them.
- * @param memory to which `out` belongs
  * @param out `[examples, heads, queries, keys]`, padded
- * @param examples indices in the training set
  */
 export function fillAttentionMask(
   memory: MaskMemory,

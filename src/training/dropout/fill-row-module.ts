@@ -1,6 +1,5 @@
 import { GOLDEN, MULTIPLIERS } from "./mix.ts";
 
-/** Numbers of the function's parameters and local variables. */
 const [FROM, TO, KEY, KEY2, THRESHOLD, KEPT, COUNTERS, HASH, EVEN, ODD] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
 const PARAMETERS = 6;
 const LOCALS = 4;
@@ -31,7 +30,6 @@ const [add, multiply, and, xor, atLeast] = [0xae, 0xb5, 0x4e, 0x51, 0x3f].map(si
   ...[number[], number[], number[], number[], number[]],
 ];
 const shiftRight = (bits: number): number[] => [...i32(bits), ...simd(0xad)];
-/** x ^ (x >>> bits) of the vector on the stack. */
 const foldHash = (bits: number): number[] => [...tee(HASH), ...get(HASH), ...shiftRight(bits), ...xor];
 /** The value of kept units where the draw on the stack reaches the threshold, 0 elsewhere. */
 const choose = [...splat(THRESHOLD), ...atLeast, ...splat(KEPT), ...and];

@@ -1,6 +1,5 @@
 import { fillRowModule } from "./fill-row-module.ts";
 
-/** How a row is drawn. */
 export interface Draws {
   /** A 16-bit draw below it gives 0. */
   threshold: number;
@@ -12,7 +11,6 @@ type FillRow = (from: number, to: number, key: number, key2: number, threshold: 
 
 const [BYTES, VECTORS, PAGE] = [4, 32, 2 ** 16];
 
-/** WebAssembly memory in which masks are drawn, eight numbers at a time. */
 export class MaskMemory {
   readonly #memory = new WebAssembly.Memory({ initial: 0 });
   readonly #fillRow: FillRow;
@@ -38,7 +36,6 @@ export class MaskMemory {
   /**
    * Fills `width` numbers of one of {@link arrays} from its number `start` on. Up to seven numbers after them may change, so rows are
    * filled in ascending order.
-   * @param key of the row, 32 bits, as is `key2`
    */
   fillRow(array: Float32Array, start: number, width: number, key: number, key2: number, draws: Draws): void {
     const from = array.byteOffset + start * BYTES;

@@ -1,7 +1,6 @@
 /** 2³² divided by the golden ratio: its multiples spread evenly over 32 bits. */
 export const GOLDEN = 0x9e3779b9 | 0;
 
-/** Factors of {@link mix}. */
 export const MULTIPLIERS = [0x7feb352d, 0x846ca68b | 0] as const;
 
 /**

@@ -11,8 +11,8 @@ import { ObjectiveGraph } from "../objective/objective-graph.ts";
 import { totalWeight } from "../objective/objective-inputs.ts";
 import { Predictor } from "../prediction/predictor.ts";
 import type { TellDone } from "../progress.ts";
-import type { SampleAnswer } from "../records.ts";
 import type { AdaptedModel } from "../step-graph.ts";
+import type { SampleAnswer } from "../training-records.ts";
 
 /** A split to evaluate on: its examples as read and as encoded, in the same order. */
 export interface EncodedSplit extends EvaluationSplit {
@@ -46,24 +46,16 @@ type Task = Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
 
 /** Computes metrics and the mean loss of a model, whose weights may change between two evaluations. */
 export class Evaluator {
-  readonly #task: Task;
-  readonly #predictor: Predictor;
-  readonly #objective: ObjectiveGraph | Readout;
-  readonly #batchSize: number;
   readonly #atOnce: number;
 
   private constructor(
-    task: Task,
-    predictor: Predictor,
-    objective: ObjectiveGraph | Readout,
-    batchSize: number,
+    private readonly task: Task,
+    private readonly predictor: Predictor,
+    private readonly objective: ObjectiveGraph | Readout,
+    private readonly batchSize: number,
     outputs: number,
   ) {
     this.#atOnce = examplesAtOnce(batchSize, outputs);
-    this.#task = task;
-    this.#predictor = predictor;
-    this.#objective = objective;
-    this.#batchSize = batchSize;
   }
 
   /** @param batchSize examples per loss if the loss couples examples, as in training */
@@ -88,7 +80,7 @@ export class Evaluator {
    * @throws the signal's reason; UserError if outputs are not finite
    */
   async evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation> {
-    const { kind, labels, options } = this.#task;
+    const { kind, labels, options } = this.task;
     const metrics: Record<string, number> = {};
     let loss = 0;
     let total = 0;
@@ -100,7 +92,7 @@ export class Evaluator {
       const predictions: Prediction[] = [];
       for (let from = 0; from < encoded.length; from += this.#atOnce) {
         const part = encoded.slice(from, from + this.#atOnce);
-        const logits = await this.#predictor.logits(part, undefined, signal, (done) =>
+        const logits = await this.predictor.logits(part, undefined, signal, (done) =>
           onDone?.(from + done, encoded.length),
         );
         if (!logits.every(areFinite)) {
@@ -111,25 +103,25 @@ export class Evaluator {
         for (const [i, values] of logits.entries()) {
           predictions.push(findTaskKind(kind).predict(labels, examples[from + i]!, part[i]!, values, options));
         }
-        for (let start = 0; start < part.length; start += this.#batchSize) {
-          const batch = part.slice(start, start + this.#batchSize);
+        for (let start = 0; start < part.length; start += this.batchSize) {
+          const batch = part.slice(start, start + this.batchSize);
           const values = logits.slice(start, start + batch.length);
           const weight = totalWeight(batch);
           loss +=
-            this.#objective instanceof ObjectiveGraph
-              ? weight * (await this.#objective.run(batch, values)).loss
-              : lossOf(this.#objective, batch, values);
+            this.objective instanceof ObjectiveGraph
+              ? weight * (await this.objective.run(batch, values)).loss
+              : lossOf(this.objective, batch, values);
           total += weight;
         }
       }
       for (const each of predictions) predicted.add(shortened(each));
       for (const each of examples) labelled.add(shortened(each));
       const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
-      const own = await metricsOf(this.#task, predictions, examples, signal);
+      const own = await metricsOf(this.task, predictions, examples, signal);
       for (const [metric, value] of Object.entries(own)) metrics[metric + suffix] = value;
       scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
       if (splits.length === 1 && examples.length <= MOST_RESAMPLED) {
-        ({ errors } = await scoresOf(this.#task, predictions, examples, signal));
+        ({ errors } = await scoresOf(this.task, predictions, examples, signal));
       }
     }
     const shown = scores && { scores: shortScores(scores) };
@@ -143,8 +135,8 @@ export class Evaluator {
   }
 
   async release(): Promise<void> {
-    await this.#predictor.release();
-    if (this.#objective instanceof ObjectiveGraph) await this.#objective.release();
+    await this.predictor.release();
+    if (this.objective instanceof ObjectiveGraph) await this.objective.release();
   }
 }
 

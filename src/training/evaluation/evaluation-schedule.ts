@@ -1,50 +1,46 @@
 import type { RunLength } from "../../methods/method.ts";
 import { type OnProgress, stageProgress } from "../progress.ts";
-import type { EvaluationRecord, ScoresRecord } from "../records.ts";
 import type { TrainOptions } from "../train-options.ts";
+import type { EvaluationRecord, ScoresRecord } from "../training-records.ts";
 import { Evaluator } from "./evaluate.ts";
 import { learningNotes } from "./learning-notes.ts";
 
-/** Decides when an evaluation of a run is due, and runs it. */
 export class ScheduledEvaluations {
-  readonly #options: TrainOptions;
-  readonly #length: RunLength;
   readonly #taken: EvaluationRecord[];
   /** Steps done at the latest evaluation. A saved state does not contain the evaluation before the first step. */
   #latest: number | undefined;
   #evaluator: Evaluator | undefined;
   #alike = false;
 
-  constructor(options: TrainOptions, length: RunLength) {
+  constructor(
+    private readonly options: TrainOptions,
+    private readonly length: RunLength,
+  ) {
     const { resume } = options;
-    this.#options = options;
-    this.#length = length;
     this.#taken = [...(resume?.evaluations ?? [])];
     this.#latest = resume && (this.#taken.at(-1)?.step ?? 0);
   }
 
-  /** Whether the evaluation before the first step is done, to which later evaluations are compared. */
   get begun(): boolean {
     return this.#latest !== undefined;
   }
 
-  /** Notes for the user if the run learned nothing. */
   get notes(): string[] {
-    if (this.#length.totalSteps === 0) return [];
-    const { taughtNothing } = this.#options.rollout ?? {};
+    if (this.length.totalSteps === 0) return [];
+    const { taughtNothing } = this.options.rollout ?? {};
     return taughtNothing === undefined ? learningNotes(this.#taken, this.#alike) : [taughtNothing];
   }
 
   /** Whether one is due: before the first step, at the end of each epoch or every `evaluateEvery` steps, and after the last step. */
   isDue(step: number): boolean {
-    const { stepsPerEpoch, totalSteps } = this.#length;
-    const { evaluateEvery = stepsPerEpoch } = this.#options.settings;
+    const { stepsPerEpoch, totalSteps } = this.length;
+    const { evaluateEvery = stepsPerEpoch } = this.options.settings;
     return step !== this.#latest && (step % evaluateEvery === 0 || step === totalSteps);
   }
 
-  /** Runs an evaluation. @param step steps done @throws the signal's reason; UserError if outputs are not finite */
+  /** Runs an evaluation. */
   async take(step: number, onProgress?: OnProgress): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
-    const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.#options;
+    const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.options;
     signal?.throwIfAborted();
     if (step > 0) await contrast?.fitHead(weights, runtime, { signal, onProgress });
     if (!rollout) this.#evaluator ??= await Evaluator.compile(model, weights, runtime, task, settings);
@@ -53,7 +49,7 @@ export class ScheduledEvaluations {
       signal,
       stageProgress(onProgress, "evaluating"),
     );
-    const epoch = step / this.#length.stepsPerEpoch;
+    const epoch = step / this.length.stepsPerEpoch;
     const evaluation: EvaluationRecord = { kind: "evaluation", ...found, step, epoch };
     this.#taken.push(evaluation);
     this.#latest = step;

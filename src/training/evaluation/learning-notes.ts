@@ -1,13 +1,9 @@
-import type { EvaluationRecord } from "../records.ts";
+import type { EvaluationRecord } from "../training-records.ts";
 
 /** Relative change of the validation loss below which it counts as no change. */
 const NO_CHANGE = 1e-4;
 
-/**
- * Notes of a finished run that may not have learned anything.
- * @param evaluations all of the run, beginning with the one before training if it is known: a run that resumed may not have it
- * @param alike whether the model finally predicts the same for all examples although their labels differ
- */
+/** Notes of a finished run that may not have learned anything. */
 export function learningNotes(evaluations: readonly EvaluationRecord[], alike: boolean): string[] {
   const losses = evaluations.map(({ loss }) => loss);
   const least = losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);

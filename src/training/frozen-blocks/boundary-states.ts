@@ -11,7 +11,6 @@ import { type PackedFormat, packedSize, packRows, unpackRows } from "./packed-ro
 
 export interface BoundaryStatesOptions extends HiddenStateCacheOptions {
   format: PackedFormat;
-  /** Maximum number of tokens of one run. */
   tokenBudget: number;
 }
 
@@ -23,31 +22,24 @@ export interface BoundaryStatesOptions extends HiddenStateCacheOptions {
  * own for every boundary; and the output of a block is rounded as the cache would store it.
  */
 export class BoundaryStates {
-  readonly #model: AdaptedModel;
-  readonly #weights: Tensors;
-  readonly #runtime: Runtime;
-  readonly #options: BoundaryStatesOptions;
   readonly #cache: HiddenStateCache;
   readonly #blocks: CompiledBlock[] = [];
   readonly #width: number;
-  /** States of the texts of the current batch, by index. */
   readonly #batchStates = new Map<number, Float32Array>();
   #largestSizes = { memory: 0, file: 0 };
-  /** Whether all computed states could be cached. */
   #cachesAll: boolean;
 
-  /** @param weights of the model and the method; those of frozen blocks do not change */
-  constructor(model: AdaptedModel, weights: Tensors, runtime: Runtime, options: BoundaryStatesOptions) {
-    this.#model = model;
-    this.#weights = weights;
-    this.#runtime = runtime;
-    this.#options = options;
+  constructor(
+    private readonly model: AdaptedModel,
+    private readonly weights: Tensors,
+    private readonly runtime: Runtime,
+    private readonly options: BoundaryStatesOptions,
+  ) {
     this.#cache = new HiddenStateCache(options);
     this.#width = model.config.hiddenSize;
     this.#cachesAll = options.memory > 0 || options.openSpill !== undefined;
   }
 
-  /** Largest sizes of the cache in memory and in the file, in bytes. */
   get largest(): { memory: number; file: number } {
     return this.#largestSizes;
   }
@@ -60,13 +52,7 @@ export class BoundaryStates {
       : `hidden states of frozen blocks could not be kept in the run's folder (${failure}): those that did not fit in memory were computed again at each step`;
   }
 
-  /**
-   * Reads or computes the states of a batch for {@link rows}.
-   * @param boundary number of frozen blocks
-   * @param ahead texts of the next batches. If a state must be computed, theirs are computed with it as far as the cache can keep them,
-   * because a batch has few texts of the same length
-   * @returns floating-point operations done
-   */
+  /** Reads or computes the states of a batch for {@link rows}. */
   async prepare(
     texts: readonly EncodedExample[],
     boundary: number,
@@ -78,7 +64,7 @@ export class BoundaryStates {
     let flops = 0;
     for (const group of missing) {
       // The product of a single row sums in another order than that of several rows.
-      const atOnce = group.length === 1 ? 1 : Math.max(1, Math.floor(this.#options.tokenBudget / group.length));
+      const atOnce = group.length === 1 ? 1 : Math.max(1, Math.floor(this.options.tokenBudget / group.length));
       for (let start = 0; start < group.texts.length; start += atOnce) {
         signal?.throwIfAborted();
         const [part, rows] = [group.texts, group.rows].map((all) => all.slice(start, start + atOnce));
@@ -103,7 +89,7 @@ export class BoundaryStates {
     ahead: () => readonly EncodedExample[],
   ): Promise<void> {
     for (const group of await this.#missing(texts, boundary, ahead, true)) {
-      const size = packedSize(group.length, this.#width, this.#options.format);
+      const size = packedSize(group.length, this.#width, this.options.format);
       for (const { index } of group.texts) if (!this.#cache.reserve(index, boundary, size)) this.#cachesAll = false;
     }
     this.#measure();
@@ -114,7 +100,6 @@ export class BoundaryStates {
     return { [BOUNDARY]: this.#joined(texts.map((text) => this.#batchStates.get(text.index)!)) };
   }
 
-  /** Frees the blocks' graphs and the cache, including its file. */
   async release(): Promise<void> {
     this.#batchStates.clear();
     for (const { compiled } of this.#blocks) await compiled.release();
@@ -148,17 +133,14 @@ export class BoundaryStates {
     return [...missing.values()];
   }
 
-  /**
-   * Returns the cached states of a text at the boundary, or adds the text to `missing`.
-   * @param boundary undefined for the boundary at which the text's states were before the run was interrupted
-   */
+  /** Returns the cached states of a text at the boundary, or adds the text to `missing`. */
   async #find(
     text: EncodedExample,
     { boundary, missing, reserves }: { boundary: number | undefined; missing: Map<string, Missing>; reserves: boolean },
   ): Promise<Float32Array | undefined> {
     const { length } = text.encoding.inputIds;
-    const kept = await this.#cache.get(text.index, packedSize(length, this.#width, this.#options.format));
-    const rows = kept?.bytes && unpackRows(kept.bytes, this.#width, this.#options.format);
+    const kept = await this.#cache.get(text.index, packedSize(length, this.#width, this.options.format));
+    const rows = kept?.bytes && unpackRows(kept.bytes, this.#width, this.options.format);
     const counts = kept?.boundary ?? 0;
     const to = boundary ?? counts;
     if (counts === to && (rows || reserves || to === 0)) return rows;
@@ -172,7 +154,7 @@ export class BoundaryStates {
   }
 
   async #compute({ texts, from, counts, to, rows }: Missing) {
-    const { format } = this.#options;
+    const { format } = this.options;
     let packed: Uint8Array<ArrayBuffer>[] = [];
     let flops = 0;
     // The graph of every block is written from the whole model, and reads the same texts.
@@ -204,13 +186,12 @@ export class BoundaryStates {
   }
 
   async #compile(block: number): Promise<CompiledBlock> {
-    const graph = writeBlock(this.#model, block);
-    const compiled = await this.#runtime.compile(graph.outputs, this.#weights);
+    const graph = writeBlock(this.model, block);
+    const compiled = await this.runtime.compile(graph.outputs, this.weights);
     return { graph, compiled, flopsOf: countFlops(Object.values(graph.outputs)) };
   }
 }
 
-/** Texts of one length whose states are computed from one boundary to another. */
 interface Missing {
   length: number;
   from: number;

@@ -2,20 +2,16 @@
 export interface SpillFile {
   write(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   read(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Closes and removes the file. */
   remove(): Promise<void>;
 }
 
 export interface HiddenStateCacheOptions {
-  /** Maximum number of bytes in memory. */
   memory: number;
   /** Opens the storage for states beyond that limit. If undefined, they are not cached. */
   openSpill?: (() => Promise<SpillFile>) | undefined;
 }
 
-/** Cached states of an example. */
 export interface CachedStates {
-  /** Number of blocks after which these are the hidden states. */
   boundary: number;
   /** Undefined if only their place is reserved, see {@link HiddenStateCache.reserve}. */
   bytes: Uint8Array<ArrayBuffer> | undefined;
@@ -36,23 +32,18 @@ interface Slot {
  * its entries and adds none.
  */
 export class HiddenStateCache {
-  readonly #options: HiddenStateCacheOptions;
   readonly #slots = new Map<number, Slot>();
   #bytes = 0;
   #fileBytes = 0;
   #file: SpillFile | undefined;
   #failure: string | undefined;
 
-  constructor(options: HiddenStateCacheOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: HiddenStateCacheOptions) {}
 
-  /** Bytes kept in memory. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Bytes kept in the file. */
   get fileBytes(): number {
     return this.#fileBytes;
   }
@@ -62,7 +53,6 @@ export class HiddenStateCache {
     return this.#failure;
   }
 
-  /** @param size in bytes; an entry of another size belongs to another example */
   async get(example: number, size: number): Promise<CachedStates | undefined> {
     const slot = this.#slots.get(example);
     if (slot?.size !== size) return undefined;
@@ -73,7 +63,7 @@ export class HiddenStateCache {
     return { boundary, bytes };
   }
 
-  /** Stores states of an example and replaces those of an earlier boundary. @returns whether they are stored */
+  /** Stores states of an example and replaces those of an earlier boundary. */
   async put(example: number, boundary: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);
@@ -101,7 +91,6 @@ export class HiddenStateCache {
 
   /**
    * Reserves the place that {@link put} would give states of this size, without the states: those that an interrupted run had.
-   * @returns whether they have a place
    */
   reserve(example: number, boundary: number, size: number): boolean {
     const known = this.#slots.get(example);
@@ -114,17 +103,16 @@ export class HiddenStateCache {
       this.#bytes += size;
       return true;
     }
-    if (this.#options.openSpill === undefined) return false;
+    if (this.options.openSpill === undefined) return false;
     this.#slots.set(example, { boundary, size, place: this.#fileBytes, isReserved: true });
     this.#fileBytes += size;
     return true;
   }
 
   #fits(size: number): boolean {
-    return this.#bytes + size <= this.#options.memory;
+    return this.#bytes + size <= this.options.memory;
   }
 
-  /** Drops all entries and removes the file. */
   async release(): Promise<void> {
     this.#slots.clear();
     await this.#file?.remove();
@@ -134,7 +122,7 @@ export class HiddenStateCache {
   async #write(place: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     if (this.#failure !== undefined) return false;
     try {
-      this.#file ??= await this.#options.openSpill?.();
+      this.#file ??= await this.options.openSpill?.();
       await this.#file?.write(place, bytes);
       return this.#file !== undefined;
     } catch (error) {

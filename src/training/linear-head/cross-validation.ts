@@ -23,7 +23,7 @@ export interface ValidationOptions {
   penalties?: readonly number[];
   /** Takes all rows, not a sample, and penalises each fit by its share of them: each row counts as much as in a fit of all. */
   ofAll?: boolean;
-  /** Called after each fit, and between its passes over the rows. @param of fits if all penalties are tried */
+  /** Called after each fit, and between its passes over the rows. */
   onFit?: ((done: number, of: number) => void | Promise<void>) | undefined;
 }
 
@@ -48,8 +48,6 @@ export const comparedRows = (outputs: number): number => Math.max(COMPARED_ROWS,
  * Scores penalties by repeated, stratified cross-validation, from the strongest on, each fit from the one before (a path of
  * solutions, Friedman et al. 2010), until the least loss is two behind. Losses are those at the best factor: a strong penalty must not
  * lose by its caution alone.
- * @returns a score of each penalty that was tried, in that order; none if no row can be held out, as each is its class's only one
- * @throws the reason of the solver's signal
  */
 export async function crossValidate(
   solver: LinearSolver,
@@ -119,7 +117,7 @@ function splitsOf({ rows, weights }: Design, foldOf: Int32Array): Split[] {
   }).filter(({ held }) => held.length > 0);
 }
 
-/** Outputs by place, `[rows, outputs]`, from fits that did not see them: a mean over draws. @param fits coefficients of each split's fit */
+/** Outputs by place, `[rows, outputs]`, from fits that did not see them: a mean over draws. */
 async function heldOutOutputs(
   solver: LinearSolver,
   design: Design,

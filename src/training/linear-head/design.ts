@@ -26,20 +26,18 @@ export class Design {
   readonly values: Float64Array;
   /** `[rows]`: factors of the rows' losses. */
   readonly weights: Float64Array;
-  /** `[rows]`: the number of each row among those given. */
-  readonly order: Int32Array;
   /** Divisor of the features. */
   readonly scale: number;
-  readonly #given: FeatureRows;
   readonly #mean: Float64Array;
   readonly #span: Span | undefined;
 
   private constructor(
-    given: FeatureRows,
-    order: Int32Array,
+    private readonly given: FeatureRows,
+
+    /** `[rows]`: the number of each row among those given. */
+    readonly order: Int32Array,
     { mean, scale, values, span }: { mean: Float64Array; scale: number; values: Float64Array; span: Span | undefined },
   ) {
-    this.#given = given;
     this.#mean = mean;
     this.#span = span;
     this.rows = order.length;
@@ -47,14 +45,9 @@ export class Design {
     this.outputs = given.outputs;
     this.values = values;
     this.weights = Float64Array.from(order, (row) => given.weights[row]!);
-    this.order = order;
     this.scale = scale;
   }
 
-  /**
-   * @param order numbers of the rows to take, in canonical order
-   * @param turns gives way to the event loop
-   */
   static async of(given: FeatureRows, order: Int32Array, products: Products, turns: Turns): Promise<Design> {
     const { features, width } = given;
     const rows = order.length;
@@ -92,7 +85,7 @@ export class Design {
 
   /** Calls `use` with each target of a place in `order` that is not 0. */
   forTargets(place: number, use: (output: number, value: number) => void): void {
-    const { starts, outputs, values } = this.#given.targets;
+    const { starts, outputs, values } = this.given.targets;
     const row = this.order[place]!;
     for (let entry = starts[row]!; entry < starts[row + 1]!; entry++) use(outputs[entry]!, values[entry]!);
   }

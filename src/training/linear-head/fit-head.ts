@@ -60,7 +60,6 @@ export interface HeadFitOptions {
  * one for each of several labels, a ridge regression for numbers, and a regression over all tokens for a head that labels tokens.
  * Cross-validation chooses the features and the penalty, unless the penalty is given. The result does not depend on the order of the
  * examples.
- * @throws the signal's reason
  */
 export async function fitHead(
   model: AdaptedModel,

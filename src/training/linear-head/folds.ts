@@ -11,11 +11,7 @@ export interface RowGroups {
 
 const SEED = 0;
 
-/**
- * Deals rows into folds several times, with a new draw each time.
- * @param order numbers of the rows, in an order that depends on their content
- * @returns for each draw the fold of each place in `order`. A stratum's only group is in none, so that it always trains: -1
- */
+/** Deals rows into folds several times, with a new draw each time. */
 export function drawFolds(
   order: Int32Array,
   { groups, strata }: RowGroups,
@@ -44,10 +40,7 @@ export function drawFolds(
   });
 }
 
-/**
- * Returns about `most` rows, or all if there are no more: each stratum gives its share, and one group at least.
- * @param order as {@link drawFolds} takes it
- */
+/** Returns about `most` rows, or all if there are no more: each stratum gives its share, and one group at least. */
 export function sampleRows(order: Int32Array, groups: RowGroups, most: number): Int32Array {
   if (order.length <= most) return order;
   const [foldOf] = drawFolds(order, groups, { folds: Math.ceil(order.length / most), draws: 1 });

@@ -25,9 +25,6 @@ const ROUNDING = 1e-11;
 /**
  * Minimises a smooth convex function by L-BFGS (Nocedal and Wright, "Numerical Optimization", algorithm 7.5) with a given approximation of
  * the Hessian's inverse. Yields points and receives the function at each.
- * @param options.tolerance size of the gradient at which the search ends
- * @param options.memory number of steps that correct the approximation
- * @returns the last point
  */
 export function* minimise(
   start: Float64Array,

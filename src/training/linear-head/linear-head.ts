@@ -30,7 +30,6 @@ export const uncompared = (penalty: number): CrossValidated => ({
 /**
  * Chooses the strongest penalty whose held-out loss is within a standard error of the least (Hastie, Tibshirani and Friedman, "The
  * Elements of Statistical Learning", 7.10): with few rows, the position of the minimum is mostly chance.
- * @throws the reason of the solver's signal
  */
 export async function choosePenalty(
   solver: LinearSolver,
@@ -56,7 +55,6 @@ export const scaledBy = ({ rows, outputs }: Pick<FeatureRows, "rows" | "outputs"
 /**
  * Returns a choice with the factor that suits a fit of all rows. Fits of fewer rows at the same penalty are less confident, so their
  * factor is too large for a fit of all.
- * @throws the reason of the solver's signal
  */
 export async function rescaled(
   solver: LinearSolver,
@@ -101,7 +99,6 @@ const CONVERGED_OF_MANY_CLASSES = 1e-3;
 /**
  * Fits the linear function of least penalised loss and multiplies its outputs by the factor. The result has the same bits for any
  * order of the rows.
- * @throws the reason of the solver's signal
  */
 export async function fitLinear(
   solver: LinearSolver,

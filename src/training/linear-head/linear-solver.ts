@@ -48,10 +48,7 @@ const LEAST_CURVATURE = 1e-4;
 
 /** Fits linear functions to rows by one loss, with ONNX Runtime's products in float64, on the CPU. */
 export class LinearSolver {
-  readonly loss: LinearLoss;
   readonly products: Products;
-  readonly turns: Turns;
-  readonly #outputs: number;
   readonly #loss: CompiledGraph;
   readonly #logits: CompiledGraph;
   readonly #grams = new WeakMap<Design, Promise<Matrix>>();
@@ -59,23 +56,17 @@ export class LinearSolver {
   readonly #targets = new WeakMap<Float64Array, Promise<Float64Array>>();
 
   private constructor(
-    loss: LinearLoss,
-    outputs: number,
+    readonly loss: LinearLoss,
+    private readonly outputs: number,
     compiled: { loss: CompiledGraph; logits: CompiledGraph; products: Products },
-    turns: Turns,
+    readonly turns: Turns,
   ) {
-    this.loss = loss;
-    this.#outputs = outputs;
     this.#loss = compiled.loss;
     this.#logits = compiled.logits;
     this.products = compiled.products;
-    this.turns = turns;
   }
 
-  /**
-   * Compiles a solver for `use`, and frees it afterwards.
-   * @param signal ends the computation between two products
-   */
+  /** Compiles a solver for `use`, and frees it afterwards. */
   static async with<T>(
     runtime: Runtime,
     { loss, outputs, signal }: { loss: LinearLoss; outputs: number; signal?: AbortSignal | undefined },
@@ -98,10 +89,9 @@ export class LinearSolver {
   /**
    * Computes fits of similar penalties side by side: each pass over the rows serves all fits that have not converged.
    * @returns the coefficients of each, `[outputs, width]`
-   * @throws the signal's reason
    */
   async fit(design: Design, fits: readonly Fit[], options: SolveOptions): Promise<Float64Array[]> {
-    const size = this.#outputs * design.width;
+    const size = this.outputs * design.width;
     const together = Math.max(1, Math.min(fits.length, Math.floor(SIDE_BY_SIDE / size)));
     const memory = Math.floor(REMEMBERED / (3 * together * size));
     const found: Float64Array[] = [];
@@ -115,10 +105,10 @@ export class LinearSolver {
 
   /** Outputs of a linear function for the first rows of a design, `[rows, outputs]`. @param coefficients `[outputs, width]` */
   async logits(design: Design, coefficients: Float64Array, rows = design.rows): Promise<Float64Array> {
-    const result = new Float64Array(rows * this.#outputs);
-    const stack = float64([1, this.#outputs, design.width], coefficients);
-    for (const [from, to] of blocksOf(rows, this.#outputs, design.width)) {
-      const into = float64([to - from, this.#outputs], result.subarray(from * this.#outputs, to * this.#outputs));
+    const result = new Float64Array(rows * this.outputs);
+    const stack = float64([1, this.outputs, design.width], coefficients);
+    for (const [from, to] of blocksOf(rows, this.outputs, design.width)) {
+      const into = float64([to - from, this.outputs], result.subarray(from * this.outputs, to * this.outputs));
       const inputs = { x: design.block(from, to), coefficients: stack };
       await this.#logits.run(inputs, undefined, new Map([["logits", into]]));
       await this.turns.give();
@@ -194,7 +184,7 @@ export class LinearSolver {
    */
   async conditioner(design: Design, fits: readonly Fit[]): Promise<Matrix> {
     const { rows, width } = design;
-    const outputs = this.#outputs;
+    const outputs = this.outputs;
     const seen = Math.min(rows, CURVED_ROWS, Math.ceil(BLOCK_OUTPUTS / outputs));
     const [{ start, penalty }] = fits as readonly [Fit];
     const logits = await this.logits(design, start, seen);
@@ -216,22 +206,16 @@ export class LinearSolver {
 
 /** Fits that share each pass over the rows. */
 class SideBySide {
-  readonly #solver: LinearSolver;
-  readonly #design: Design;
-  readonly #fits: readonly Fit[];
   readonly #conditioner: Matrix;
   /** For each fit `Σ weightᵢ targetsᵢ xᵢᵀ`, `[outputs, width]`: the loss depends on the targets through this sum alone. */
   readonly #targets: readonly Float64Array[];
 
   private constructor(
-    solver: LinearSolver,
-    design: Design,
-    fits: readonly Fit[],
+    private readonly solver: LinearSolver,
+    private readonly design: Design,
+    private readonly fits: readonly Fit[],
     { conditioner, targets }: { conditioner: Matrix; targets: readonly Float64Array[] },
   ) {
-    this.#solver = solver;
-    this.#design = design;
-    this.#fits = fits;
     this.#conditioner = conditioner;
     this.#targets = targets;
   }
@@ -244,7 +228,7 @@ class SideBySide {
   }
 
   async solve(memory: number, { tolerance, onFit, onPass }: SolveOptions): Promise<Float64Array[]> {
-    const searches = this.#fits.map(({ start, weights }) =>
+    const searches = this.fits.map(({ start, weights }) =>
       minimise(start, { tolerance: tolerance * sum(weights), memory }),
     );
     const points = new Map(searches.map((search, i) => [i, search.next().value]));
@@ -253,7 +237,7 @@ class SideBySide {
       const evaluated = await this.#evaluate(points);
       for (const [i, each] of evaluated) {
         const { value, done } = searches[i]!.next(each);
-        await this.#solver.turns.give();
+        await this.solver.turns.give();
         if (!done) points.set(i, value);
         else {
           found[i] = value;
@@ -268,22 +252,22 @@ class SideBySide {
 
   /** The penalised losses at one point of each of some fits, by number. */
   async #evaluate(points: ReadonlyMap<number, Float64Array>): Promise<Map<number, Evaluated>> {
-    const { outputs, width, rows } = this.#design;
+    const { outputs, width, rows } = this.design;
     const chosen = [...points.keys()];
     const size = outputs * width;
     const stack = float64([chosen.length, outputs, width]);
     const weights = new Float64Array(rows * chosen.length);
     chosen.forEach((i, place) => {
       stack.data.set(points.get(i)!, place * size);
-      const own = this.#fits[i]!.weights;
+      const own = this.fits[i]!.weights;
       for (let row = 0; row < rows; row++) weights[row * chosen.length + place] = own[row]!;
     });
-    const { values, gradient } = await this.#solver.normalisers(this.#design, stack, weights);
+    const { values, gradient } = await this.solver.normalisers(this.design, stack, weights);
     const all = chosen.map((i, place) => {
       const own = gradient.data.subarray(place * size, (place + 1) * size);
       return [i, this.#penalised(i, points.get(i)!, values[place]!, own)] as const;
     });
-    const { data } = await this.#solver.products.product(gradient, this.#conditioner);
+    const { data } = await this.solver.products.product(gradient, this.#conditioner);
     return new Map(
       all.map(([i, value], place) => {
         const range = [place * size, (place + 1) * size] as const;
@@ -292,10 +276,10 @@ class SideBySide {
     );
   }
 
-  /** Turns the gradient of a fit's normalisers into that of its penalised loss, in place. @returns the loss, up to a constant */
+  /** Turns the gradient of a fit's normalisers into that of its penalised loss, in place. */
   #penalised(i: number, at: Float64Array, normaliser: number, gradient: Float64Array): number {
-    const { penalty } = this.#fits[i]!;
-    const { width } = this.#design;
+    const { penalty } = this.fits[i]!;
+    const { width } = this.design;
     const targets = this.#targets[i]!;
     let squares = 0;
     for (let start = 0; start < at.length; start += width) {
@@ -323,7 +307,7 @@ async function sumOfTargets(design: Design, weights: Float64Array, turns: Turns)
   return result;
 }
 
-/** Ranges of rows for single runs of a graph. @param outputs of all fits */
+/** Ranges of rows for single runs of a graph. */
 function blocksOf(rows: number, outputs: number, width: number): (readonly [from: number, to: number])[] {
   const most = Math.min(BLOCK_OUTPUTS / outputs, BLOCK_PRODUCTS / (outputs * width));
   const size = Math.max(width, Math.floor(most));

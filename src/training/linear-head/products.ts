@@ -16,12 +16,9 @@ export interface ProductForm {
 
 /** Products of float64 matrices of any size, computed by ONNX Runtime. */
 export class Products {
-  readonly #runtime: Runtime;
   readonly #compiled = new Map<string, Promise<CompiledGraph>>();
 
-  constructor(runtime: Runtime) {
-    this.#runtime = runtime;
-  }
+  constructor(private readonly runtime: Runtime) {}
 
   /** `alpha · op(a) · op(b) + addend` */
   async product(a: Matrix, b: Matrix, form: ProductForm = {}, addend?: Matrix): Promise<Matrix> {
@@ -47,14 +44,14 @@ export class Products {
     const a = transA ? matrix("a", "inner", "rows") : matrix("a", "rows", "inner");
     const b = transB ? matrix("b", "columns", "inner") : matrix("b", "inner", "columns");
     const addend = adds ? matrix("addend", "rows", "columns") : undefined;
-    return this.#runtime.compile({ product: gemm(a, b, { transA, transB, alpha, addend }) }, new Map());
+    return this.runtime.compile({ product: gemm(a, b, { transA, transB, alpha, addend }) }, new Map());
   }
 
   #compileGram(): Promise<CompiledGraph> {
     const graph = new Graph();
     const x = graph.leaf("input", "x", "float64", ["rows", "columns"]);
     const weights = graph.leaf("input", "weights", "float64", ["rows", 1]);
-    return this.#runtime.compile({ gram: gemm(mul(x, weights), x, { transA: true }) }, new Map());
+    return this.runtime.compile({ gram: gemm(mul(x, weights), x, { transA: true }) }, new Map());
   }
 
   async release(): Promise<void> {

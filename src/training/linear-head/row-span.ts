@@ -10,35 +10,31 @@ const WITHIN = 1e-12;
  * the basis `Q = L⁻¹ X`. Coordinates have as many columns as there are rows, not features.
  */
 export class Span {
-  /** `[rows, rank + 1]`: the coordinates of each row, and a 1. */
-  readonly coordinates: Float64Array;
-  /** `[rank, features]`: rows of X that span all others. */
-  readonly #pivots: Matrix;
-  /** `[rank, rank]`: the rows of L for these pivots, a lower triangle. */
-  readonly #factor: Float64Array;
-
-  constructor(coordinates: Float64Array, pivots: Matrix, factor: Float64Array) {
-    this.coordinates = coordinates;
-    this.#pivots = pivots;
-    this.#factor = factor;
-  }
+  constructor(
+    /** `[rows, rank + 1]`: the coordinates of each row, and a 1. */
+    readonly coordinates: Float64Array,
+    /** `[rank, features]`: rows of X that span all others. */
+    private readonly pivots: Matrix,
+    /** `[rank, rank]`: the rows of L for these pivots, a lower triangle. */
+    private readonly factor: Float64Array,
+  ) {}
 
   /** Coefficients of coordinates `[outputs, rank]` as those of features, `[outputs, features]`: `own · Q = (own · L⁻¹) · X`. */
   async coefficientsOf(own: Float64Array, outputs: number, products: Products): Promise<Float64Array> {
-    const rank = this.#pivots.shape[0]!;
+    const rank = this.pivots.shape[0]!;
     const solved = own.slice();
     for (let start = 0; start < solved.length; start += rank) {
       for (let j = rank - 1; j >= 0; j--) {
-        const value = solved[start + j]! / this.#factor[j * rank + j]!;
+        const value = solved[start + j]! / this.factor[j * rank + j]!;
         solved[start + j] = value;
-        for (let i = 0; i < j; i++) solved[start + i]! -= value * this.#factor[j * rank + i]!;
+        for (let i = 0; i < j; i++) solved[start + i]! -= value * this.factor[j * rank + i]!;
       }
     }
-    return (await products.product(float64([outputs, rank], solved), this.#pivots)).data;
+    return (await products.product(float64([outputs, rank], solved), this.pivots)).data;
   }
 }
 
-/** Computes the span of rows. @param x `[rows, features]` @throws the reason of the signal that `turns` has */
+/** Computes the span of rows. @param x `[rows, features]` */
 export async function spanOfRows(x: Matrix, products: Products, turns: Turns): Promise<Span> {
   const [rows, features] = x.shape as [number, number];
   const { data: gram } = await products.product(x, x, { transB: true });

@@ -3,7 +3,7 @@ import { asFloat32, float32, notFinite, type Tensor, type Tensors } from "../../
 import type { Schedule } from "../../methods/method.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
 import type { Batches, StepBatch } from "../batches/batch-order.ts";
-import { sizeOf } from "../batches/micro-batches.ts";
+import { exampleSize } from "../batches/micro-batches.ts";
 import type { CurrentStep } from "../current-step.ts";
 import type { TrainingEvent } from "../events.ts";
 import { refuseNotFinite, refuseOverflow } from "../not-finite.ts";
@@ -17,10 +17,8 @@ import type { TrainedParameters } from "../trained-parameters.ts";
 import type { OuterOptimizer } from "./outer-optimizer.ts";
 import { PARAMETER, type ReplicaSteps } from "./replica.ts";
 
-/** Default number of replicas. */
 export const REPLICAS = 4;
 
-/** State of training that a round uses and changes. */
 interface RoundContext {
   step: CurrentStep;
   batches: Batches<TrainingExample>;
@@ -29,11 +27,7 @@ interface RoundContext {
   optimizer: OuterOptimizer;
 }
 
-/**
- * Checks that replicas can take local steps, if the settings ask for them.
- * @returns notes for the user
- * @throws UserError if they cannot.
- */
+/** Checks that replicas can take local steps, if the settings ask for them. @throws UserError if they cannot. */
 export function localStepsNotes(
   { localSteps, replicas, batchSize }: TrainingSettings,
   { afterStep, frozenBlocks }: Schedule,
@@ -64,8 +58,6 @@ export function localStepsNotes(
 /**
  * One round of DiLoCo (Douillard et al. 2023, arXiv 2311.08105): replicas take some steps alone, each with its part of every batch and a
  * new AdamW; then an outer optimizer uses their mean change as a gradient.
- * @param isDue whether an evaluation is due before a step; the round ends there
- * @returns whether the round was completed: false if the run's signal ended it
  * @throws UserError if a loss, a gradient or a parameter is not finite
  */
 export async function* trainRound(
@@ -101,7 +93,7 @@ export async function* trainRound(
       yield { kind: "freezing", ...check, compileSeconds: await step.compileAfter(check) };
     }
     const learningRate = settings.learningRate * replicas[0]!.factors[i]!;
-    const tokens = examples.reduce((sum, example) => sum + sizeOf(example).tokens, 0);
+    const tokens = examples.reduce((sum, example) => sum + exampleSize(example).tokens, 0);
     const { gradientNorm, ...outcome } = taken[i]!;
     yield progress.addStep({ ...outcome, tokens }, { epoch, learningRate, gradientNorm, ...training, seconds });
   }
@@ -134,7 +126,6 @@ function replicasOf(
 
 type Results = Readonly<Record<string, Tensor>>;
 
-/** Means of the replicas' results in a step of a round, weighted by their examples. */
 function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[], i: number, where: string) {
   const weights = replicas.map(({ batches }) => (batches[i]!.length > 0 ? totalWeight(batches[i]!) : 0));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -146,7 +137,7 @@ function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[],
   return { loss, gradientNorm, flops };
 }
 
-/** Mean gradients of a step. @param sums each replica's gradients, summed over `count` steps */
+/** Mean gradients of a step. */
 function meanOf(sums: readonly Tensors<"float32">[], count: number): Map<string, Tensor<"float32">> {
   const factor = 1 / (count * sums.length);
   return new Map(
@@ -169,7 +160,6 @@ async function all<Each>(values: AsyncIterable<Each>): Promise<Each[]> {
   return found;
 }
 
-/** Results whose names start with a prefix, by the rest of the name. */
 const named = (results: Results, prefix: string): Map<string, Tensor<"float32">> =>
   new Map(
     Object.entries(results)

@@ -10,12 +10,10 @@ const MOMENTUM = 0.8;
 export class OuterOptimizer {
   readonly #momentum: Map<string, Tensor<"float32">>;
 
-  /** @param state from {@link state}, to resume from */
   constructor(state?: AdamWState) {
     this.#momentum = new Map(state?.tensors);
   }
 
-  /** Takes one step, in place. @param replicas values of the trained parameters in each replica */
   step(parameters: Tensors<"float32">, replicas: readonly Tensors<"float32">[]): void {
     for (const name of replicas[0]!.keys()) {
       const { shape, data } = parameters.get(name)!;
@@ -32,7 +30,6 @@ export class OuterOptimizer {
     }
   }
 
-  /** Drops the state of parameters that are frozen from now on. */
   drop(names: Iterable<string>): void {
     for (const name of names) this.#momentum.delete(name);
   }

@@ -14,19 +14,14 @@ export interface ReplicaSteps {
   /** Factor on every group's peak learning rate, by step. */
   factors: readonly number[];
   groups: readonly ParameterGroup[];
-  /** Whether to return the sums of the steps' gradients. */
   returnsGradients: boolean;
 }
 
-/** Prefix of the outputs of {@link advance} that hold parameters. */
 export const PARAMETER = "parameter:";
 
 /**
  * Takes a replica's steps with its own AdamW, then restores the parameters. Gradients are not clipped: the norms of gradients of few
  * examples differ, and clipping would shrink those of the examples that are most wrong, while AdamW bounds each step.
- * @param weights of the model and the method
- * @returns `losses` and gradient `norms` by step, total `flops`, each trained parameter, and the sum of each gradient if requested
- * @throws the signal's reason
  */
 export async function advance(
   step: TrainingStep,
@@ -58,7 +53,6 @@ export async function advance(
   }
 }
 
-/** Shapes of the results of {@link advance}. */
 export function advancedShapes(
   { trained }: Pick<TrainingStep, "trained">,
   { batches, returnsGradients }: ReplicaSteps,

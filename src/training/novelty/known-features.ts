@@ -1,8 +1,6 @@
 import { Turns } from "../../runtime/turns.ts";
 
-/** Distribution of the features of the classes that a model was trained on. */
 export interface KnownFeatures {
-  /** Features per row. */
   width: number;
   /** `[classes, width]` */
   means: Float32Array;
@@ -25,8 +23,6 @@ type Matrix = Float64Array[];
  * Fits the means of classes and the shrunk covariance within them, and keeps the directions of the widest spread (by subspace
  * iteration): `Σ⁻¹ ≈ rest · I − axesᵀ axes`.
  * @param rows features `[width]` each
- * @param classes class of each row; every class has at least one row
- * @param turns gives way to the event loop
  */
 export async function fitKnownFeatures(
   rows: readonly Float32Array[],

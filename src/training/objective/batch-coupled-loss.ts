@@ -12,29 +12,18 @@ import { targetInputs } from "./objective-inputs.ts";
  * first goes through the model without gradients (Gao et al. 2021, arXiv 2101.06983). Dropout masks are the same both times.
  */
 export class BatchCoupledLoss {
-  readonly #forward: MicroBatchRunner;
-  readonly #graph: ObjectiveGraph;
-  readonly #objective: Objective;
-  readonly #outputs: number;
-
-  private constructor(forward: MicroBatchRunner, graph: ObjectiveGraph, objective: Objective, outputs: number) {
-    this.#forward = forward;
-    this.#graph = graph;
-    this.#objective = objective;
-    this.#outputs = outputs;
-  }
+  private constructor(
+    private readonly forward: MicroBatchRunner,
+    private readonly graph: ObjectiveGraph,
+    private readonly objective: Objective,
+    private readonly outputs: number,
+  ) {}
 
   /** @param forward returns the values that the objective reads, from outputs `[rows, outputs]` */
   static async compile(forward: MicroBatchRunner, objective: Objective, outputs: number, runtime: Runtime) {
     return new BatchCoupledLoss(forward, await ObjectiveGraph.compile(objective, outputs, runtime), objective, outputs);
   }
 
-  /**
-   * @param texts of the batch's examples, one after the other
-   * @param cut micro-batches, as indices of texts
-   * @param boundaryInputs returns the inputs for frozen blocks
-   * @returns the loss, and the input of each micro-batch: the gradient with respect to the values that the objective reads
-   */
   async run(
     step: number,
     batch: readonly TrainingExample[],
@@ -43,11 +32,11 @@ export class BatchCoupledLoss {
     boundaryInputs: (examples: readonly EncodedExample[]) => Record<string, Tensor>,
     signal: AbortSignal | undefined,
   ) {
-    const width = widthRead(this.#objective, this.#outputs);
+    const width = widthRead(this.objective, this.outputs);
     const targetsOf = (chosen: readonly number[]): Record<string, Tensor> => {
-      if (!this.#objective.rowValue) return {};
+      if (!this.objective.rowValue) return {};
       const examples = chosen.map((i) => texts[i]! as Targets);
-      return targetInputs(this.#objective, this.#outputs, examples);
+      return targetInputs(this.objective, this.outputs, examples);
     };
     const logits: Float32Array[] = new Array(texts.length);
     const done = { flops: 0, flopsSaved: 0 };
@@ -56,7 +45,7 @@ export class BatchCoupledLoss {
       return { examples, inputs: { ...targetsOf(chosen), ...boundaryInputs(examples) } };
     });
     let at = 0;
-    for await (const run of this.#forward.outcomes(step, microBatches, signal)) {
+    for await (const run of this.forward.outcomes(step, microBatches, signal)) {
       const values = asFloat32(run.results.logits!).data;
       let start = 0;
       for (const i of cut[at++]!) {
@@ -67,7 +56,7 @@ export class BatchCoupledLoss {
       done.flops += run.flops;
       done.flopsSaved += run.flopsSaved;
     }
-    const { loss, gradients } = await this.#graph.run(batch, logits);
+    const { loss, gradients } = await this.graph.run(batch, logits);
     const inputs = cut.map((chosen) => {
       const rows = chosen.map((i) => gradients[i]!);
       const joined = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
@@ -82,6 +71,6 @@ export class BatchCoupledLoss {
   }
 
   release(): Promise<void> {
-    return this.#graph.release();
+    return this.graph.release();
   }
 }

@@ -6,17 +6,12 @@ import type { TrainingExample } from "../../tasks/task-kind.ts";
 import { widthRead, writeBatchCoupledLoss } from "../step-graph.ts";
 import { objectiveInputs, totalWeight } from "./objective-inputs.ts";
 
-/** A compiled objective without its model: the loss of given outputs, and its gradient with respect to them. */
 export class ObjectiveGraph {
-  readonly #objective: Objective;
-  readonly #outputs: number;
-  readonly #graph: CompiledGraph;
-
-  private constructor(objective: Objective, outputs: number, graph: CompiledGraph) {
-    this.#objective = objective;
-    this.#outputs = outputs;
-    this.#graph = graph;
-  }
+  private constructor(
+    private readonly objective: Objective,
+    private readonly outputs: number,
+    private readonly graph: CompiledGraph,
+  ) {}
 
   static async compile(objective: Objective, outputs: number, runtime: Runtime): Promise<ObjectiveGraph> {
     const graph = await runtime.compile(writeBatchCoupledLoss(objective, outputs), new Map());
@@ -31,7 +26,7 @@ export class ObjectiveGraph {
     examples: readonly TrainingExample[],
     logits: readonly Float32Array[],
   ): Promise<{ loss: number; gradients: Float32Array[] }> {
-    const width = widthRead(this.#objective, this.#outputs);
+    const width = widthRead(this.objective, this.outputs);
     const rows = logits.reduce((sum, { length }) => sum + length, 0) / width;
     const joined = new Float32Array(rows * width);
     let end = 0;
@@ -40,9 +35,9 @@ export class ObjectiveGraph {
       end += values.length;
       return end - values.length;
     });
-    const { loss, outputGradients } = await this.#graph.run({
+    const { loss, outputGradients } = await this.graph.run({
       logits: float32([rows, width], joined),
-      ...objectiveInputs(this.#objective, this.#outputs, examples, totalWeight(examples)),
+      ...objectiveInputs(this.objective, this.outputs, examples, totalWeight(examples)),
     });
     const all = asFloat32(outputGradients!).data;
     return {
@@ -52,6 +47,6 @@ export class ObjectiveGraph {
   }
 
   release(): Promise<void> {
-    return this.#graph.release();
+    return this.graph.release();
   }
 }

@@ -1,8 +1,7 @@
-import { float32, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { elementsOf, float32, type Tensor } from "../../graph/tensor.ts";
 import type { Objective } from "../../tasks/losses/objective.ts";
 import type { Targets, TrainingExample } from "../../tasks/task-kind.ts";
 
-/** Input with the targets of examples, one after the other. */
 export function targetInputs(
   objective: Objective,
   outputs: number,
@@ -16,13 +15,10 @@ export function targetInputs(
     data.set(targets.data, end);
     end += targets.data.length;
   }
-  return { targets: { dtype, shape: [size / sizeOf(shape), ...shape], data } as Tensor };
+  return { targets: { dtype, shape: [size / elementsOf(shape), ...shape], data } as Tensor };
 }
 
-/**
- * Inputs with the targets of examples and the weights of their rows.
- * @param total weight of the whole batch, of which these examples may be a part: over the batch, the weights sum to 1
- */
+/** Inputs with the targets of examples and the weights of their rows. */
 export function objectiveInputs(
   objective: Objective,
   outputs: number,

@@ -17,7 +17,6 @@ export function clippingFactor(norm: number, maxNorm: number): number {
   return norm < Number.POSITIVE_INFINITY ? Math.min(1, maxNorm / (norm + 1e-6)) : 1;
 }
 
-/** Multiplies all gradients in place. */
 export function scaleGradients(gradients: Tensors<"float32">, factor: number): void {
   if (factor === 1) return;
   for (const { data } of gradients.values()) {

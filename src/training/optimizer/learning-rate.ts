@@ -1,4 +1,3 @@
-/** Length of the learning-rate warm-up. */
 export interface WarmUp {
   /** Share of all steps. */
   warmupRatio: number;

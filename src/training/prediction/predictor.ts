@@ -5,13 +5,12 @@ import { asFloat32, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import type { EncodedExample, Targets } from "../../tasks/task-kind.ts";
-import { costOf, cutMicroBatches, type RunBudget, runBudget, sizeOf } from "../batches/micro-batches.ts";
+import { costOf, cutMicroBatches, exampleSize, type RunBudget, runBudget } from "../batches/micro-batches.ts";
 import { layOut } from "../batches/model-inputs.ts";
 import { singleTexts } from "../batches/single-texts.ts";
 import { targetInputs } from "../objective/objective-inputs.ts";
 import { type AdaptedModel, type ReadBy, readerOf, writeInference } from "../step-graph.ts";
 
-/** Default limit on the tokens of one run of a predictor's graph. */
 export const TOKEN_BUDGET = 2048;
 
 export interface PredictorOptions {
@@ -25,39 +24,26 @@ export interface PredictorOptions {
   withFeatures?: boolean;
 }
 
-/** An example to predict for. It has targets if its kind of task reads the outputs within the graph. */
 export type PredictedExample = EncodedExample & Partial<Targets>;
 
-/** Computes outputs of a model's head. */
 export interface OutputReader {
-  /** As {@link Predictor.logits}. */
   logits(...asked: Parameters<Predictor["logits"]>): Promise<Float32Array[]>;
   release(): Promise<void>;
 }
 
 /** An adapted model that only computes outputs of its head. */
 export class Predictor implements OutputReader {
-  /** Width of a row: the head's outputs, values read from them, features, or outputs and features. */
-  readonly #width: number;
-  readonly #budget: RunBudget;
-  readonly #readBy: ReadBy | undefined;
-  readonly #streams: readonly StreamInputs[];
-  readonly #graph: CompiledGraph;
   #released = false;
 
   private constructor(
-    budget: RunBudget,
-    width: number,
-    streams: readonly StreamInputs[],
-    graph: CompiledGraph,
-    readBy: ReadBy | undefined,
-  ) {
-    this.#width = width;
-    this.#budget = budget;
-    this.#readBy = readBy;
-    this.#streams = streams;
-    this.#graph = graph;
-  }
+    private readonly budget: RunBudget,
+
+    /** Width of a row: the head's outputs, values read from them, features, or outputs and features. */
+    private readonly width: number,
+    private readonly streams: readonly StreamInputs[],
+    private readonly graph: CompiledGraph,
+    private readonly readBy: ReadBy | undefined,
+  ) {}
 
   static async compile(
     model: AdaptedModel,
@@ -74,11 +60,6 @@ export class Predictor implements OutputReader {
   /**
    * Computes the head's outputs for each example, `[rows, outputs]`, or the values read from them, `[rows, width]`, in the given order.
    * The rows of an example with several texts are those of each text in turn.
-   * @param adapter tensors of the method and the head for this call, which replace those of the compiled model
-   * @param signal aborts between two runs of the graph
-   * @param onDone receives the part of the work that is done after each run, as a number of examples, and the number of all examples: the
-   * longest texts come first, and take the longest. A returned promise is awaited
-   * @throws UserError if the predictor was released; the signal's reason.
    */
   async logits(
     examples: readonly PredictedExample[],
@@ -89,20 +70,20 @@ export class Predictor implements OutputReader {
     if (this.#released) throw new UserError("the model was released; load it again to predict");
     const texts = singleTexts(examples);
     const results: Float32Array[] = new Array(texts.length);
-    const sizes = texts.map(sizeOf);
-    const cut = cutMicroBatches(sizes, this.#budget);
+    const sizes = texts.map(exampleSize);
+    const cut = cutMicroBatches(sizes, this.budget);
     const costs = cut.map((chosen) => costOf(chosen.map((i) => sizes[i]!.tokens)));
     const whole = costs.reduce((sum, cost) => sum + cost, 0);
     let done = 0;
     for (const [at, chosen] of cut.entries()) {
       signal?.throwIfAborted();
       const part = chosen.map((i) => texts[i]!);
-      const { inputs } = layOut(this.#streams, part);
-      const { logits } = await this.#graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);
+      const { inputs } = layOut(this.streams, part);
+      const { logits } = await this.graph.run({ ...inputs, ...this.#targetsOf(part) }, adapter);
       const values = asFloat32(logits!).data;
       let start = 0;
       for (const i of chosen) {
-        const end = start + (texts[i]!.rows?.length ?? 1) * this.#width;
+        const end = start + (texts[i]!.rows?.length ?? 1) * this.width;
         results[i] = values.slice(start, end);
         start = end;
       }
@@ -113,19 +94,17 @@ export class Predictor implements OutputReader {
   }
 
   #targetsOf(examples: readonly PredictedExample[]): Record<string, Tensor> {
-    if (!this.#readBy || !readerOf(this.#readBy)) return {};
-    return targetInputs(this.#readBy.objective, this.#budget.outputs, examples as readonly Pick<Targets, "targets">[]);
+    if (!this.readBy || !readerOf(this.readBy)) return {};
+    return targetInputs(this.readBy.objective, this.budget.outputs, examples as readonly Pick<Targets, "targets">[]);
   }
 
-  /** Frees the graph. Further calls do nothing. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    await this.#graph.release();
+    await this.graph.release();
   }
 }
 
-/** Joins the arrays of each example's texts. */
 export function joinTexts(examples: readonly EncodedExample[], ofTexts: Float32Array[]): Float32Array[] {
   if (examples.length === ofTexts.length) return ofTexts;
   let start = 0;

@@ -6,9 +6,7 @@ import type { AdaptedModel } from "../step-graph.ts";
 import { Predictor } from "./predictor.ts";
 
 export interface ReferenceOptions {
-  /** Maximum number of tokens of one run of the graph. */
   tokenBudget: number;
-  /** Aborts between two runs of the graph. */
   signal?: AbortSignal | undefined;
   /** Receives the number of examples read after each run. A returned promise is awaited. */
   onDone?: ((examples: number, of: number) => void | Promise<void>) | undefined;
@@ -17,7 +15,6 @@ export interface ReferenceOptions {
 /**
  * Adds to the targets of examples the values that the model gives with `weights`, without dropout, if the objective compares with
  * them; otherwise returns the same examples.
- * @throws the signal's reason
  */
 export async function withReference<Example extends TrainingExample>(
   objective: Objective,

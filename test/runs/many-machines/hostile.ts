@@ -66,12 +66,12 @@ export class Hostile {
     return { ...facts, examples: [{ ...examples[0]!, encoding: { inputIds, tokenTypeIds }, rows }] };
   }
 
-  #otherInputs(tensors: Tensors<"float32" | "int32">): Tensors {
+  #otherInputs(tensors: Tensors): Tensors {
     const names = [...tensors.keys()];
     const name = names[this.#below(names.length)]!;
     const { shape, data } = tensors.get(name)!;
     const others: Tensor[] = [
-      float32([...shape, 1], Float32Array.from(data)),
+      float32([...shape, 1], Float32Array.from(data, Number)),
       float32([0], new Float32Array(0)),
       this.#filled(float32(shape), [Number.NaN]),
     ];
@@ -82,9 +82,11 @@ export class Hostile {
   #oversized(facts: object): Buffer {
     const sizes = [[2 ** 31, 2 ** 31], [2 ** 30], Array.from({ length: 5000 }, () => 2), [-1]];
     const shape = sizes[this.#below(sizes.length)]!;
-    const header = Buffer.from(JSON.stringify({ facts, tensors: [{ name: "loss", dtype: "float32", shape }] }));
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(this.#below(4) === 0 ? 2 ** 32 - 1 : header.length);
+    const end = this.#below(2) === 0 ? 2 ** 53 : 64;
+    const tensor = { dtype: "F32", shape, data_offsets: [0, end] };
+    const header = Buffer.from(JSON.stringify({ __metadata__: { aflora: JSON.stringify(facts) }, loss: tensor }));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(this.#below(4) === 0 ? 2n ** 63n : BigInt(header.length));
     return Buffer.concat([length, header, Buffer.alloc(this.#below(64))]);
   }
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { float32, int32, sizeOf, type Tensor } from "../../../src/graph/tensor.ts";
+import { elementsOf, float32, int32, type Tensor } from "../../../src/graph/tensor.ts";
 import { messageBytes, readMessage } from "../../../src/runs/many-machines/message.ts";
 import {
   keysOf,
@@ -12,12 +12,12 @@ import {
   shardSchema,
   stateSchema,
 } from "../../../src/runs/many-machines/protocol.ts";
-import { workOnRuns } from "../../../src/runs/many-machines/run-worker.ts";
 import { ServedRun } from "../../../src/runs/many-machines/served-run.ts";
 import { connect } from "../../../src/runs/many-machines/server.ts";
 import { readRunRecords } from "../../../src/runs/read-run.ts";
-import type { StepRecord } from "../../../src/runs/records.ts";
 import { nodeRuntime } from "../../../src/runtime/runtime-node.ts";
+import { type WorkEnd, work as workOn } from "../../../src/studies/queue/work.ts";
+import type { StepRecord } from "../../../src/training/training-records.ts";
 import { fineTune } from "../../support/fine-tune.ts";
 import { questions, writeTinyLanguageModel } from "../../support/tiny-language-model.ts";
 import { tickets, writeCsv, writeTinyModel } from "../../support/tiny-model.ts";
@@ -62,7 +62,7 @@ describe.skipIf(noValkey !== undefined)(
 
     const notes: string[] = [];
     let abort = new AbortController();
-    const workers: Promise<void>[] = [];
+    const workers: Promise<WorkEnd>[] = [];
     afterEach(async () => {
       abort.abort();
       await Promise.all(workers.splice(0));
@@ -73,7 +73,7 @@ describe.skipIf(noValkey !== undefined)(
       const onNote = (note: string) => void notes.push(`${name}: ${note}`);
       const { signal } = abort;
       const options = { url: server.url, directory: join(folder, name), compute: { threads: 1 }, signal, onNote };
-      workers.push(workOnRuns({ ...options, isBusy: () => false }));
+      workers.push(workOn({ ...options, lostAfter: 30, run: async () => ({ failed: "there are no trials" }) }));
     }
 
     let count = 0;
@@ -411,7 +411,8 @@ describe.skipIf(noValkey !== undefined)(
 );
 
 test("bytes that are no message are refused without harm", () => {
-  const examples = [{ index: 1, encoding: { inputIds: [1, 2], tokenTypeIds: [0, 0] } }];
+  const encoding = { inputIds: Int32Array.of(1, 2), tokenTypeIds: Int32Array.of(0, 0) };
+  const examples = [{ index: 1, encoding }];
   const facts = { shard: "0.1.step.0", state: 0, step: 1, part: "step", examples };
   const tensors = new Map<string, Tensor<"float32" | "int32">>([
     ["targets", float32([2, 2], Float32Array.of(1, 0, 0, 1))],
@@ -431,7 +432,7 @@ test("bytes that are no message are refused without harm", () => {
       changed[random(changed.length)] = random(256);
     const read = readMessage(changed, shardSchema);
     if (!read) refused++;
-    for (const { shape, data } of read?.tensors.values() ?? []) expect(data.length).toBe(sizeOf(shape));
+    for (const { shape, data } of read?.tensors.values() ?? []) expect(data.length).toBe(elementsOf(shape));
   }
   expect(refused).toBeGreaterThan(1000);
 });

@@ -1,6 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { cutMicroBatches as cutExamples, fitsOneRun, sizeOf } from "../../../src/training/batches/micro-batches.ts";
+import {
+  cutMicroBatches as cutExamples,
+  exampleSize,
+  fitsOneRun,
+} from "../../../src/training/batches/micro-batches.ts";
 
 /** Sizes of examples with one row each and few outputs. */
 const cutMicroBatches = (lengths: readonly number[], budget: number, padsRows = false): number[][] =>
@@ -43,9 +47,9 @@ test("outputs as wide as a vocabulary are cut by the rows that have them", () =>
 
 test("an example has the tokens and the rows of all its texts, one row for a text that names none", () => {
   const encoding = { inputIds: new Int32Array(5), tokenTypeIds: new Int32Array(5) };
-  expect(sizeOf({ encoding })).toEqual({ tokens: 5, rows: 1 });
+  expect(exampleSize({ encoding })).toEqual({ tokens: 5, rows: 1 });
   const texts = [{ encoding }, { encoding, decoder: encoding, rows: Int32Array.of(0, 4) }];
-  expect(sizeOf({ encoding, rows: Int32Array.of(1, 2, 3), texts })).toEqual({ tokens: 20, rows: 6 });
+  expect(exampleSize({ encoding, rows: Int32Array.of(1, 2, 3), texts })).toEqual({ tokens: 20, rows: 6 });
 });
 
 test("a batch whose rows are coupled goes through in one run up to three budgets of tokens, pairs and outputs", () => {

@@ -6,7 +6,6 @@ import type { KeptMemory } from "./kept-memory.ts";
 import type { Steps } from "./steps.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** Cost of a token that cannot continue the answer. */
 const FORBIDDEN = 0xffff;
 /** Maximum bytes of the shortest answer, whose end is computed before it begins. */
 const SHORTEST = 4096;
@@ -14,7 +13,6 @@ const SHORTEST = 4096;
 const LONGEST_END = 65_536;
 /** Maximum memory for cached costs per state, in bytes. */
 const KEPT_BYTES = 48e6;
-/** Approximate memory of a map entry, in bytes. */
 const ENTRY_BYTES = 50;
 /** Maximum steps of computation per token, and per answer. About 20 million take a second. */
 const MOST_FOR_TOKEN = 30e6;
@@ -22,7 +20,6 @@ const MOST_FOR_ANSWER = 600e6;
 /** Number of tokens of the shortest answer to try before an answer begins. */
 const TRIED = 8;
 
-/** Steps computed for one answer so far. */
 export interface Effort {
   steps: number;
 }
@@ -37,11 +34,7 @@ interface AfterToken {
  * the answer then needs, so that no answer is cut off at its maximum length.
  */
 export class AnswerConstraint {
-  readonly vocabulary: Vocabulary;
-  readonly #automaton: ByteAutomaton;
   readonly #steps: Steps;
-  readonly #memory: KeptMemory;
-  readonly #tooMuch: (state: State) => Error;
   /** By state: for each token, how many more the answer needs after it. The most recently used states are last. */
   #costs = new Map<State, Uint16Array>();
   #costOf = new Map<State, number>();
@@ -49,46 +42,35 @@ export class AnswerConstraint {
   /** The error with which every answer ends, if the grammar is too costly to follow. */
   #refusal: { error: unknown } | undefined;
 
-  /**
-   * @param memory receives the use of cached memory
-   * @param tooMuch makes the error to throw if following an answer from a state takes too many steps
-   */
-  constructor(automaton: ByteAutomaton, vocabulary: Vocabulary, memory: KeptMemory, tooMuch: (state: State) => Error) {
-    this.#automaton = automaton;
+  constructor(
+    private readonly automaton: ByteAutomaton,
+    readonly vocabulary: Vocabulary,
+    private readonly memory: KeptMemory,
+    private readonly tooMuch: (state: State) => Error,
+  ) {
     this.#steps = automaton.steps;
-    this.vocabulary = vocabulary;
-    this.#memory = memory;
-    this.#tooMuch = tooMuch;
   }
 
-  /** Approximate cached memory, in bytes. */
   get bytes(): number {
     const costs = this.#costs.size * 2 * this.vocabulary.bytes.length;
-    return this.#automaton.bytes + costs + ENTRY_BYTES * (this.#costOf.size + this.#closing.size);
+    return this.automaton.bytes + costs + ENTRY_BYTES * (this.#costOf.size + this.#closing.size);
   }
 
-  /** Clears the caches. Answers in progress continue. */
   forget(): void {
-    this.#automaton.forget();
+    this.automaton.forget();
     this.#costs = new Map();
     this.#costOf = new Map();
     this.#closing = new Map();
   }
 
-  /** The answer before its first token. */
   begin(): HeldAnswer {
-    return new HeldAnswer(this, this.#automaton.start(), { steps: 0 }, false);
+    return new HeldAnswer(this, this.automaton.start(), { steps: 0 }, false);
   }
 
-  /**
-   * @param most maximum number of tokens of an answer, including its end token
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @throws UserError if no answer is that short, the vocabulary cannot write one, or the grammar is too costly to follow
-   */
   async refuseUnlessPossible(most: number, ended: () => boolean = () => false): Promise<void> {
     if (this.#refusal) throw this.#refusal.error;
-    const start = this.#automaton.start();
-    const bytes = this.#automaton.fewestBytes(start);
+    const start = this.automaton.start();
+    const bytes = this.automaton.fewestBytes(start);
     if (bytes === Number.POSITIVE_INFINITY) {
       throw new UserError("no answer is valid by the JSON schema, since its values never end or contradict each other");
     }
@@ -117,7 +99,7 @@ export class AnswerConstraint {
   /** Computes the first tokens of the shortest answer. A grammar that is too costly mostly fails there. */
   async #tryShortest(start: State, effort: Effort, ended: () => boolean): Promise<void> {
     let state: State | null = start;
-    for (let i = 0; state && i < TRIED && this.#automaton.fewestBytes(state) > 0; i++) {
+    for (let i = 0; state && i < TRIED && this.automaton.fewestBytes(state) > 0; i++) {
       const allowed: AllowedTokens | undefined = await this.allowed(state, effort, ended);
       const after: AfterToken | undefined = allowed && (await this.after(state, allowed.soonest, effort, ended));
       if (!after) return;
@@ -135,38 +117,31 @@ export class AnswerConstraint {
 
   *#after(state: State, token: number): Sliced<AfterToken> {
     let next: State | null = state;
-    for (const byte of this.vocabulary.bytes[token] ?? []) next = next && (yield* this.#automaton.step(next, byte));
-    return { state: next, isWhole: next !== null && (yield* this.#automaton.isWhole(next)) };
+    for (const byte of this.vocabulary.bytes[token] ?? []) next = next && (yield* this.automaton.step(next, byte));
+    return { state: next, isWhole: next !== null && (yield* this.automaton.isWhole(next)) };
   }
 
-  /**
-   * The tokens that can continue an answer. The first call in a state walks through the vocabulary.
-   * @param effort of the answer; increased by this computation
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @returns undefined if the result is no longer needed
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
-   */
+  /** The tokens that can continue an answer. The first call in a state walks through the vocabulary. */
   async allowed(state: State, effort: Effort, ended: () => boolean): Promise<AllowedTokens | undefined> {
     const costs = await inSlices(this.#counted(this.#costsIn(state), state, effort), ended);
-    return costs && new AllowedTokens(costs, this.#automaton.ends(state));
+    return costs && new AllowedTokens(costs, this.automaton.ends(state));
   }
 
-  /** Adds the steps of a computation to the effort of an answer. */
   *#counted<Found>(computing: Sliced<Found>, state: State, effort: Effort): Sliced<Found> {
     const most = Math.min(effort.steps + MOST_FOR_TOKEN, MOST_FOR_ANSWER);
     for (;;) {
       const before = this.#steps.count;
       const { done, value } = computing.next();
       effort.steps += this.#steps.count - before;
-      this.#memory.noteUse(this);
+      this.memory.noteUse(this);
       if (done) return value;
-      if (effort.steps > most) throw this.#tooMuch(state);
+      if (effort.steps > most) throw this.tooMuch(state);
       yield;
     }
   }
 
   *#costsIn(own: State): Sliced<Uint16Array> {
-    const state = yield* this.#automaton.near(own);
+    const state = yield* this.automaton.near(own);
     const costs = this.#costs.get(state) ?? (yield* this.#computeCosts(state));
     this.#costs.delete(state);
     this.#costs.set(state, costs);
@@ -174,7 +149,6 @@ export class AnswerConstraint {
     return costs;
   }
 
-  /** Walks the tree of the vocabulary, with the state at each of its nodes. */
   *#computeCosts(start: State): Sliced<Uint16Array> {
     const { byteOf, depthOf, endOf, firstOf, tokens, bytes } = this.vocabulary;
     const costs = new Uint16Array(bytes.length).fill(FORBIDDEN);
@@ -185,7 +159,7 @@ export class AnswerConstraint {
       const depth = depthOf[node]!;
       const before = path[depth - 1]!;
       let state = before.steps[byteOf[node]!];
-      if (state === undefined) state = yield* this.#automaton.step(before, byteOf[node]!);
+      if (state === undefined) state = yield* this.automaton.step(before, byteOf[node]!);
       if (!state) {
         node = endOf[node]!;
         continue;
@@ -204,8 +178,8 @@ export class AnswerConstraint {
   /** Number of tokens with which an answer can end from a state; infinite if it takes more than {@link LONGEST_END} bytes. */
   *#tokensToEnd(state: State): Sliced<number> {
     let least = Number.POSITIVE_INFINITY;
-    if (this.#automaton.fewestBytes(state) <= LONGEST_END) {
-      for (const each of this.#automaton.shortest(state)) {
+    if (this.automaton.fewestBytes(state) <= LONGEST_END) {
+      for (const each of this.automaton.shortest(state)) {
         least = Math.min(least, this.#closing.get(each) ?? (yield* this.#computeClosing(each)));
       }
     }
@@ -235,12 +209,11 @@ export class AnswerConstraint {
     return count;
   }
 
-  /** The rest after the longest token with which the shortest text of a continuation begins. */
   *#afterLongestToken(start: Continuation): Sliced<Continuation | undefined> {
     let found: Continuation | undefined;
     let each = start;
     for (let node = 0; each.fewest > 0; ) {
-      const { from, target } = yield* this.#automaton.soonest(each);
+      const { from, target } = yield* this.automaton.soonest(each);
       node = this.vocabulary.below(node, from);
       if (node === 0) break;
       each = target;
@@ -250,70 +223,51 @@ export class AnswerConstraint {
   }
 }
 
-/** A constrained answer, as far as it is written. */
 export class HeldAnswer {
-  readonly #constraint: AnswerConstraint;
-  /** Null if the answer has left the grammar. */
-  readonly #state: State | null;
-  /** Shared by all answers with the same beginning. */
-  readonly #effort: Effort;
-  /** Whether the answer is complete and cannot continue. */
-  readonly isWhole: boolean;
+  constructor(
+    private readonly constraint: AnswerConstraint,
+    /** Null if the answer has left the grammar. */
+    private readonly state: State | null,
+    /** Shared by all answers with the same beginning. */
+    private readonly effort: Effort,
+    /** Whether the answer is complete and cannot continue. */
+    readonly isWhole: boolean,
+  ) {}
 
-  constructor(constraint: AnswerConstraint, state: State | null, effort: Effort, isWhole: boolean) {
-    this.#constraint = constraint;
-    this.#state = state;
-    this.#effort = effort;
-    this.isWhole = isWhole;
-  }
-
-  /** The answer with one more token. The other parameters, results and errors are those of {@link allowed}. */
   async with(token: number, ended: () => boolean = () => false): Promise<HeldAnswer | undefined> {
-    if (!this.#state) return this;
-    const after = await this.#constraint.after(this.#state, token, this.#effort, ended);
-    return after && new HeldAnswer(this.#constraint, after.state, this.#effort, after.isWhole);
+    if (!this.state) return this;
+    const after = await this.constraint.after(this.state, token, this.effort, ended);
+    return after && new HeldAnswer(this.constraint, after.state, this.effort, after.isWhole);
   }
 
-  /**
-   * The tokens that can continue the answer.
-   * @param ended whether the result is no longer needed; called between slices of computation
-   * @returns undefined if the result is no longer needed
-   * @throws UserError if the grammar is too costly to follow, naming the place in the schema
-   */
+  /** The tokens that can continue the answer. */
   async allowed(ended: () => boolean = () => false): Promise<AllowedTokens | undefined> {
-    if (!this.#state) return new AllowedTokens(new Uint16Array(), false);
-    return this.#constraint.allowed(this.#state, this.#effort, ended);
+    if (!this.state) return new AllowedTokens(new Uint16Array(), false);
+    return this.constraint.allowed(this.state, this.effort, ended);
   }
 }
 
-/** The tokens that can continue an answer. */
 export class AllowedTokens {
-  /** For each token, how many more the answer needs after it. */
-  readonly #costs: Uint16Array;
-  readonly #ends: boolean;
+  constructor(
+    /** For each token, how many more the answer needs after it. */
+    private readonly costs: Uint16Array,
+    private readonly ends: boolean,
+  ) {}
 
-  constructor(costs: Uint16Array, ends: boolean) {
-    this.#costs = costs;
-    this.#ends = ends;
-  }
-
-  /** The token after which the answer ends soonest. */
   get soonest(): number {
-    return this.#costs.indexOf(least(this.#costs));
+    return this.costs.indexOf(least(this.costs));
   }
 
   /**
    * Masks, in place, tokens that cannot continue the answer, or after which it could not end in time.
    * @param scores `[vocabulary]`
-   * @param left number of tokens that the answer may still have, including its end token
-   * @param ends tokens that end it
    */
   apply(scores: Float32Array, left: number, ends: readonly number[]): void {
-    const endScores = this.#ends ? ends.map((id) => scores[id]!) : undefined;
+    const endScores = this.ends ? ends.map((id) => scores[id]!) : undefined;
     // One token is left for the end.
-    const most = Math.min(endScores ? left - 2 : Math.max(left - 2, least(this.#costs)), FORBIDDEN - 1);
-    const known = this.#costs.length;
-    for (let id = 0; id < known; id++) if (this.#costs[id]! > most) scores[id] = Number.NEGATIVE_INFINITY;
+    const most = Math.min(endScores ? left - 2 : Math.max(left - 2, least(this.costs)), FORBIDDEN - 1);
+    const known = this.costs.length;
+    for (let id = 0; id < known; id++) if (this.costs[id]! > most) scores[id] = Number.NEGATIVE_INFINITY;
     scores.fill(Number.NEGATIVE_INFINITY, known);
     endScores?.forEach((score, i) => {
       scores[ends[i]!] = score;

@@ -16,11 +16,8 @@ export interface State {
   near?: State | undefined;
 }
 
-/** Maximum number of ways to read one text. */
 const MOST_CONTINUATIONS = 10_000;
-/** Maximum number of arcs from one state. */
 const MOST_ARCS = 150_000;
-/** Approximate memory of a state, and of each of its continuations, in bytes. */
 const STATE_BYTES = 1500;
 const CONTINUATION_BYTES = 8;
 
@@ -29,36 +26,24 @@ const CONTINUATION_BYTES = 8;
  * is a set of partial derivatives (Antimirov, 1996), each a stack of expressions.
  */
 export class ByteAutomaton {
-  /** Steps of computation so far. */
   readonly steps = new Steps();
-  readonly #root: Expression;
   readonly #continuations: Continuations;
-  readonly #tooWide: (expressions: readonly Expression[]) => Error;
-  /** By the hash of their continuations. */
   #states = new Map<number, State>();
   #bytes = 0;
 
-  /**
-   * @param reach bytes of the longest token; {@link near} ignores counts beyond it
-   * @param tooWide makes the error to throw if a text can be read in too many ways, from the expressions that come next
-   */
   constructor(
     grammar: ByteGrammar,
-    root: Expression,
+    private readonly root: Expression,
     reach: number,
-    tooWide: (expressions: readonly Expression[]) => Error,
+    private readonly tooWide: (expressions: readonly Expression[]) => Error,
   ) {
-    this.#root = root;
     this.#continuations = new Continuations(grammar, reach, this.steps);
-    this.#tooWide = tooWide;
   }
 
-  /** Approximate cached memory, in bytes. */
   get bytes(): number {
     return this.#bytes + this.#continuations.bytes;
   }
 
-  /** Clears the caches. States in use remain valid. */
   forget(): void {
     for (const first of this.#states.values()) {
       for (let state: State | undefined = first; state; state = state.other) {
@@ -71,12 +56,11 @@ export class ByteAutomaton {
     this.#continuations.forget();
   }
 
-  /** State at the beginning of a text. */
   start(): State {
-    return this.#state([this.#continuations.whole(this.#root)]);
+    return this.#state([this.#continuations.whole(this.root)]);
   }
 
-  /** The state after one more byte; null if no text continues with it. @throws the error of `tooWide` */
+  /** The state after one more byte; null if no text continues with it. */
   *step(state: State, byte: number): Sliced<State | null> {
     const known = state.steps[byte];
     if (known !== undefined) return known;
@@ -89,7 +73,7 @@ export class ByteAutomaton {
       this.steps.count += 1 + arcs.length;
       if (this.steps.isDue()) yield;
       seen += arcs.length;
-      if (seen > MOST_ARCS) throw this.#tooWide(expressionsOf(state.continuations));
+      if (seen > MOST_ARCS) throw this.tooWide(expressionsOf(state.continuations));
       for (const { from, to, target } of arcs) {
         if (to < byte) low = Math.max(low, to + 1);
         else if (from > byte) high = Math.min(high, from - 1);
@@ -105,7 +89,6 @@ export class ByteAutomaton {
     return next;
   }
 
-  /** Whether a text may end here. */
   ends(state: State): boolean {
     return this.fewestBytes(state) === 0;
   }
@@ -120,19 +103,17 @@ export class ByteAutomaton {
     return true;
   }
 
-  /** Fewest bytes to the end of a text. */
   fewestBytes({ continuations: [first] }: State): number {
     return first!.fewest;
   }
 
-  /** The continuations with the fewest bytes to the end. */
   shortest(state: State): readonly Continuation[] {
     const fewest = this.fewestBytes(state);
     const others = state.continuations.findIndex((each) => each.fewest > fewest);
     return others < 0 ? state.continuations : state.continuations.slice(0, others);
   }
 
-  /** The arc with which a continuation ends in the fewest bytes. @param continuation is not the end */
+  /** The arc with which a continuation ends in the fewest bytes. */
   *soonest(continuation: Continuation): Sliced<Arc> {
     const { arcs } = continuation.begins ?? (yield* this.#continuations.open(continuation));
     this.steps.count += arcs.length;
@@ -172,7 +153,7 @@ export class ByteAutomaton {
     this.steps.count += continuations.length;
     if (continuations.length === 1) return continuations;
     const distinct = [...new Set(continuations)];
-    if (distinct.length > MOST_CONTINUATIONS) throw this.#tooWide(expressionsOf(distinct));
+    if (distinct.length > MOST_CONTINUATIONS) throw this.tooWide(expressionsOf(distinct));
     return distinct.sort((a, b) => a.fewest - b.fewest || a.id - b.id);
   }
 

@@ -5,10 +5,8 @@ import { Words } from "./words.ts";
 
 /** Number of bytes of texts that count as one expression. */
 const BYTES_PER_PART = 32;
-/** Maximum number of expressions whose place is looked for. */
 const SAMPLE = 40;
 
-/** Makes the expressions of one grammar, and computes the fewest bytes that each writes. */
 export class ByteGrammar {
   readonly #all: Expression[] = [];
   readonly #repeats = new Map<string, Expression>();
@@ -17,29 +15,21 @@ export class ByteGrammar {
   readonly #places: { path: string; from: number; to: number }[] = [];
   /** By id; infinite if an expression never ends. */
   #fewest: Float64Array = new Float64Array();
-  /** For each sequence, the fewest bytes from each of its parts to its end. */
   readonly #fewestFrom = new Map<number, Float64Array>();
-  readonly #tooLarge: () => Error;
-  readonly #most: number;
   #parts = 0;
 
-  /**
-   * @param most expressions, and parts of all of them
-   * @param tooLarge makes the error to throw if there are more
-   */
-  constructor(most: number, tooLarge: () => Error) {
-    this.#most = most;
-    this.#tooLarge = tooLarge;
-  }
+  constructor(
+    private readonly most: number,
+    private readonly tooLarge: () => Error,
+  ) {}
 
   #add<Made extends Expression>(expression: Made, parts = 1): Made {
     this.#parts += parts;
-    if (this.#parts > this.#most) throw this.#tooLarge();
+    if (this.#parts > this.most) throw this.tooLarge();
     this.#all.push(expression);
     return expression;
   }
 
-  /** The id of the expression that is made next. */
   get nextId(): number {
     return this.#all.length;
   }
@@ -59,12 +49,10 @@ export class ByteGrammar {
     })?.path;
   }
 
-  /** One byte of some. */
   byte(...ranges: ByteRange[]): Expression {
     return this.#add({ kind: "byte", ranges, id: this.nextId });
   }
 
-  /** One ASCII character of those given. */
   oneOf(characters: string): Expression {
     return this.byte(...Array.from(characters, (each): ByteRange => [each.charCodeAt(0), each.charCodeAt(0)]));
   }
@@ -132,7 +120,7 @@ export class ByteGrammar {
     return made;
   }
 
-  /** Whether an expression may write nothing. @param expression holds no reference that is not filled in yet */
+  /** Whether an expression may write nothing. */
   mayBeEmpty(expression: Expression): boolean {
     switch (expression.kind) {
       case "byte":
@@ -164,7 +152,6 @@ export class ByteGrammar {
     return this.#fewest[id]!;
   }
 
-  /** The fewest bytes that the parts of a sequence write, from the part numbered `at` on. */
   fewestBytesFrom({ id, parts }: Expression & { kind: "sequence" }, at: number): number {
     let sums = this.#fewestFrom.get(id);
     if (!sums) {
@@ -176,7 +163,6 @@ export class ByteGrammar {
   }
 }
 
-/** All Unicode characters, without surrogates. */
 const ALL: readonly ByteRange[] = [
   [0, 0xd7ff],
   [0xe000, 0x10ffff],
@@ -185,10 +171,7 @@ const ALL: readonly ByteRange[] = [
 /** Last characters of one, two, three and four bytes in UTF-8. */
 const LENGTH_ENDS = [0x7f, 0x7ff, 0xffff, 0x10ffff];
 
-/**
- * One character of some, in UTF-8. Pauses after each range.
- * @param ranges of code points, in order, apart from each other
- */
+/** One character of some, in UTF-8. Pauses after each range. */
 export function* character(grammar: ByteGrammar, ranges: readonly ByteRange[]): Sliced<Expression> {
   const single: ByteRange[] = [];
   const longer: Expression[] = [];
@@ -231,7 +214,6 @@ function bytesBetween(grammar: ByteGrammar, low: readonly number[], high: readon
   );
 }
 
-/** Characters that are in none of some ranges. */
 export function complement(ranges: readonly ByteRange[]): ByteRange[] {
   const left: ByteRange[] = [];
   let start = 0;

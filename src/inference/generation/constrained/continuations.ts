@@ -16,59 +16,46 @@ export interface Continuation {
   readonly next: Continuation | undefined;
   /** Fewest bytes to the end of the text. */
   readonly fewest: number;
-  /** Computed on demand. */
   begins?: Beginnings | undefined;
   near?: Continuation | undefined;
   outline?: string | undefined;
 }
 
-/** A range of bytes with which a continuation can begin, and the continuation after it. */
 export interface Arc {
   readonly from: number;
   readonly to: number;
   readonly target: Continuation;
 }
 
-/** Possible first bytes of a continuation. */
 export interface Beginnings {
   readonly arcs: readonly Arc[];
-  /** Whether it may be empty. */
   readonly ends: boolean;
 }
 
-/** Approximate memory of a continuation, and of each of its arcs, in bytes. */
 const CONTINUATION_BYTES = 250;
 const ARC_BYTES = 60;
-/** Rows of words that are read in one step of computation. */
 const ROWS_A_STEP = 16;
 /** Number of steps that opening a continuation counts as: it takes that many times longer than a step through the vocabulary. */
 const STEPS_TO_OPEN = 10;
-/** Number of parts of a choice to open between two pauses. */
 const PARTS_AT_ONCE = 1000;
 
-/** Makes continuations, each of them once. */
 export class Continuations {
-  readonly #grammar: ByteGrammar;
-  readonly #reach: number;
-  readonly #steps: Steps;
   readonly #end: Continuation;
   #known = new Map<string, Continuation>();
   #count = 0;
-  /** Approximate memory of all continuations, in bytes. */
   bytes = 0;
 
-  /** @param reach number of bytes within which {@link near} and {@link outline} distinguish continuations */
-  constructor(grammar: ByteGrammar, reach: number, steps: Steps) {
-    this.#grammar = grammar;
-    this.#reach = reach;
-    this.#steps = steps;
+  constructor(
+    private readonly grammar: ByteGrammar,
+    private readonly reach: number,
+    private readonly steps: Steps,
+  ) {
     this.#end = { id: this.#count++, expression: grammar.nothing, at: 0, low: 0, high: 0, next: undefined, fewest: 0 };
     this.#end.begins = { arcs: [], ends: true };
     this.#end.near = this.#end;
     this.#end.outline = "";
   }
 
-  /** Clears the caches. Continuations in use remain valid, and are made again on demand. */
   forget(): void {
     for (const each of this.#known.values()) {
       each.begins = undefined;
@@ -78,7 +65,6 @@ export class Continuations {
     this.bytes = 0;
   }
 
-  /** A whole expression, with nothing after it. */
   whole(expression: Expression): Continuation {
     return this.#before(expression, this.#end);
   }
@@ -108,18 +94,17 @@ export class Continuations {
   #fewestOf(expression: Expression, at: number, low: number, high: number): number {
     switch (expression.kind) {
       case "words":
-        this.#steps.count += Math.ceil((high - low) / ROWS_A_STEP);
+        this.steps.count += Math.ceil((high - low) / ROWS_A_STEP);
         return expression.words.shortest(low, high) - at;
       case "sequence":
-        return this.#grammar.fewestBytesFrom(expression, at);
+        return this.grammar.fewestBytesFrom(expression, at);
       case "repeat":
-        return low === 0 ? 0 : low * this.#grammar.fewestBytes(expression.part);
+        return low === 0 ? 0 : low * this.grammar.fewestBytes(expression.part);
       default:
-        return this.#grammar.fewestBytes(expression);
+        return this.grammar.fewestBytes(expression);
     }
   }
 
-  /** Computes the possible first bytes of a continuation, which then has them. */
   *open(continuation: Continuation): Sliced<Beginnings> {
     const arcs: Arc[] = [];
     const seen = new Set<Continuation>();
@@ -129,8 +114,8 @@ export class Continuations {
       // A part that contains itself at its beginning adds nothing.
       if (seen.has(each) || each.fewest === Number.POSITIVE_INFINITY) continue;
       seen.add(each);
-      this.#steps.count += STEPS_TO_OPEN;
-      if (this.#steps.isDue()) yield;
+      this.steps.count += STEPS_TO_OPEN;
+      if (this.steps.isDue()) yield;
       const { expression, next } = each;
       if (!next) ends = true;
       else if (expression.kind === "byte") {
@@ -143,7 +128,7 @@ export class Continuations {
         }
       } else open.push(...this.#opened(each, expression, next));
     }
-    this.#steps.count += arcs.length;
+    this.steps.count += arcs.length;
     this.bytes += arcs.length * ARC_BYTES;
     continuation.begins = { arcs, ends };
     return continuation.begins;
@@ -156,7 +141,7 @@ export class Continuations {
     arcs: Arc[],
     open: Continuation[],
   ): void {
-    this.#steps.count += Math.ceil((high - low) / ROWS_A_STEP);
+    this.steps.count += Math.ceil((high - low) / ROWS_A_STEP);
     const { branches, ends } = expression.words.divide(low, high, at);
     if (ends) open.push(next);
     for (const { byte, ...rows } of branches) {
@@ -164,7 +149,6 @@ export class Continuations {
     }
   }
 
-  /** Expands a composite expression: one of these comes before what follows. */
   #opened(
     { at, low, high }: Continuation,
     expression: Exclude<Expression, { kind: "byte" | "words" | "choice" }>,
@@ -199,11 +183,11 @@ export class Continuations {
     let near: Continuation = known.near;
     for (const frame of frames.toReversed()) {
       const { expression, at, low, high } = frame;
-      const isFar = expression.kind === "repeat" && high > this.#reach;
+      const isFar = expression.kind === "repeat" && high > this.reach;
       near = this.#make(expression, at, low, isFar ? Number.POSITIVE_INFINITY : high, near);
       frame.near = near;
       near.near = near;
-      this.#steps.count++;
+      this.steps.count++;
     }
     return near;
   }
@@ -216,12 +200,12 @@ export class Continuations {
     if (continuation.outline !== undefined) return continuation.outline;
     const parts: string[] = [];
     let reached = 0;
-    for (let each = continuation; each.next && reached <= this.#reach; each = each.next) {
+    for (let each = continuation; each.next && reached <= this.reach; each = each.next) {
       const { expression, at, low, high, next, fewest } = each;
-      const isFar = expression.kind === "repeat" && low > this.#reach;
+      const isFar = expression.kind === "repeat" && low > this.reach;
       parts.push(isFar ? `${expression.id}` : `${expression.id},${at},${low},${high}`);
       reached += fewest - next.fewest;
-      this.#steps.count++;
+      this.steps.count++;
     }
     continuation.outline = parts.join(" ");
     this.bytes += continuation.outline.length;

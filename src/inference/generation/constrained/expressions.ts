@@ -11,8 +11,6 @@ type Shape =
   | { readonly kind: "repeat"; readonly part: Expression; readonly min: number; readonly max: number }
   | { readonly kind: "reference"; target: Expression | undefined };
 
-/** A grammar over bytes, whose parts may contain themselves. */
 export type Expression = Shape & { readonly id: number };
 
-/** An expression that is filled in later. */
 export type Reference = Expression & { readonly kind: "reference" };

@@ -1,7 +1,6 @@
 import type { Sliced } from "../../../runtime/slices.ts";
 import type { Expression } from "./expressions.ts";
 
-/** Number of expressions to compute between two pauses. */
 const AT_ONCE = 1000;
 
 /**
@@ -79,7 +78,6 @@ interface Candidate {
   readonly value: number;
 }
 
-/** A binary heap: the candidate with the lowest value leaves first. */
 class Candidates {
   readonly #heap: Candidate[] = [];
 

@@ -7,7 +7,6 @@ import { numbers } from "./number-grammar.ts";
 const INDENTATION = 16;
 const HEX = "0123456789abcdefABCDEF";
 
-/** A key of an object with its value, and whether it is required. */
 export interface Member {
   key: string;
   value: Expression;
@@ -16,7 +15,6 @@ export interface Member {
 
 /** JSON values (RFC 8259), with little white space. */
 export class JsonGrammar {
-  readonly grammar: ByteGrammar;
   /** Nothing, a space, or a line break with spaces. */
   readonly #blank: Expression;
   readonly #comma: Expression;
@@ -26,8 +24,7 @@ export class JsonGrammar {
   readonly #strings = new Map<string, Expression>();
   #any: Expression | undefined;
 
-  constructor(grammar: ByteGrammar) {
-    this.grammar = grammar;
+  constructor(readonly grammar: ByteGrammar) {
     const space = grammar.literal(" ");
     const line = grammar.sequence(grammar.literal("\n"), grammar.repeat(space, 0, INDENTATION));
     this.#blank = grammar.optional(grammar.choice(space, line));
@@ -37,7 +34,6 @@ export class JsonGrammar {
     this.#quote = grammar.literal('"');
   }
 
-  /** A character within quotes, without surrogates. */
   #anyCharacter(): Expression {
     const { grammar } = this;
     const hex = grammar.oneOf(HEX);
@@ -58,7 +54,6 @@ export class JsonGrammar {
     );
   }
 
-  /** Any value at all. */
   any(): Expression {
     if (this.#any) return this.#any;
     const { grammar } = this;
@@ -75,7 +70,7 @@ export class JsonGrammar {
     return value;
   }
 
-  /** The same expression for the same arguments. @param min characters, as Unicode counts them */
+  /** The same expression for the same arguments. */
   string(min: number, max = Number.POSITIVE_INFINITY): Expression {
     const key = `${min}-${max}`;
     const made = this.#strings.get(key) ?? this.quoted(this.grammar.repeat(this.#character, min, max));
@@ -83,12 +78,10 @@ export class JsonGrammar {
     return made;
   }
 
-  /** A string with the given characters, which are escaped if necessary. */
   quoted(characters: Expression): Expression {
     return this.grammar.sequence(this.#quote, characters, this.#quote);
   }
 
-  /** An object with exactly these members, in their order. */
   *object(members: readonly Member[]): Sliced<Expression> {
     const { grammar } = this;
     // From the last member: the rest if no member comes before it, and the rest if one does.
@@ -103,7 +96,6 @@ export class JsonGrammar {
     return this.#within("{", first, "}");
   }
 
-  /** An object of any keys. */
   map(value: Expression): Expression {
     const { grammar } = this;
     const member = grammar.sequence(this.string(0), this.#colon, value);
@@ -111,10 +103,6 @@ export class JsonGrammar {
     return this.#within("{", grammar.optional(grammar.sequence(member, more)), "}");
   }
 
-  /**
-   * @param prefix the first items
-   * @param item the other items; undefined if there are none
-   */
   *array(
     prefix: readonly Expression[],
     item: Expression | undefined,

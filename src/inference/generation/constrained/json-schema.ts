@@ -8,14 +8,10 @@ import { refuseOverlap } from "./one-of.ts";
 import { ofPattern, PATTERN_OF_FORMAT } from "./pattern-grammar.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES, type TypeName } from "./schema-values.ts";
 
-/** Maximum number of expressions of a schema. */
 const MOST_EXPRESSIONS = 100_000;
-/** Maximum number of values, schemas or names in a list. */
 const MOST_LISTED = 100_000;
-/** Maximum nesting of schemas. */
 const DEEPEST = 64;
 
-/** Keywords about values of a type. */
 const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
   object: ["properties", "required", "additionalProperties", "propertyNames"],
   array: ["items", "prefixItems", "minItems", "maxItems"],
@@ -29,7 +25,6 @@ const OF_TYPE: Readonly<Record<TypeName, readonly string[]>> = {
 /** Keywords that define a value completely. The first of them counts. */
 const WHOLE = ["$ref", "const", "enum", "anyOf", "oneOf", "allOf"] as const;
 
-/** Keywords without constraints. */
 const NOTES = new Set([
   ...["$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example"],
   ...["deprecated", "readOnly", "writeOnly", "nullable", "discriminator", "contentEncoding", "contentMediaType"],
@@ -39,7 +34,6 @@ const NOTES = new Set([
  * The texts that are valid by a JSON schema, or some of them: objects that name their properties have no others, in the order in
  * which the schema names them; white space is little; numbers have 15 digits before the point at most.
  * @see https://json-schema.org/draft/2020-12
- * @throws UserError if a keyword is not supported, naming it and its place, or the schema is too large.
  */
 export function* grammarOfSchema(schema: unknown): Sliced<{ grammar: ByteGrammar; root: Expression }> {
   const grammar = new ByteGrammar(
@@ -52,38 +46,34 @@ export function* grammarOfSchema(schema: unknown): Sliced<{ grammar: ByteGrammar
 }
 
 class SchemaReader {
-  readonly #document: unknown;
-  readonly #grammar: ByteGrammar;
   readonly #json: JsonGrammar;
-  /** Expressions of `$ref`s, which may contain themselves. */
   readonly #references = new Map<string, Expression>();
   readonly #numbers = new Map<string, Expression>();
 
-  constructor(document: unknown, grammar: ByteGrammar) {
-    this.#document = document;
-    this.#grammar = grammar;
+  constructor(
+    private readonly document: unknown,
+    private readonly grammar: ByteGrammar,
+  ) {
     this.#json = new JsonGrammar(grammar);
   }
 
-  /** @param path of the schema in the document, such as `#/properties/age` */
   *read(schema: unknown, path: string, depth: number): Sliced<Expression> {
     yield;
     if (depth > DEEPEST) throw refused(path, `is nested more than ${DEEPEST} deep; make it flatter`);
     if (schema === true) return this.#json.any();
-    if (schema === false) return this.#grammar.impossible;
+    if (schema === false) return this.grammar.impossible;
     if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
       throw refused(path, "is no schema: write an object, true or false");
     }
-    const first = this.#grammar.nextId;
+    const first = this.grammar.nextId;
     const keyword = WHOLE.find((each) => (schema as Schema)[each] !== undefined);
     const found = keyword
       ? yield* this.#readWhole(keyword, schema as Schema, path, depth)
       : yield* this.#readTyped(schema as Schema, path, depth);
-    this.#grammar.setPlace(path, first);
-    return (schema as Schema).nullable === true ? this.#grammar.choice(found, this.#grammar.literal("null")) : found;
+    this.grammar.setPlace(path, first);
+    return (schema as Schema).nullable === true ? this.grammar.choice(found, this.grammar.literal("null")) : found;
   }
 
-  /** Reads several schemas. @param pathOf the path of one in the document, by its name */
   *#readAll(
     schemas: Iterable<readonly [name: string | number, schema: unknown]>,
     pathOf: (name: string) => string,
@@ -110,12 +100,12 @@ class SchemaReader {
         const options = list(value, at);
         if (keyword === "allOf" && options.length > 1)
           throw refused(at, "is supported with only one schema; merge them");
-        if (keyword === "oneOf") yield* refuseOverlap(options, this.#document, at);
-        const first = this.#grammar.nextId;
+        if (keyword === "oneOf") yield* refuseOverlap(options, this.document, at);
+        const first = this.grammar.nextId;
         const read = yield* this.#readAll(options.entries(), (i) => `${at}/${i}`, depth);
-        this.#grammar.setPlace(at, first);
+        this.grammar.setPlace(at, first);
         yield;
-        return this.#grammar.choiceOf(read);
+        return this.grammar.choiceOf(read);
       }
     }
   }
@@ -131,7 +121,7 @@ class SchemaReader {
     // A sorted list becomes words much sooner.
     written.sort();
     yield;
-    return this.#grammar.words(written);
+    return this.grammar.words(written);
   }
 
   *#refer(pointer: unknown, path: string, depth: number): Sliced<Expression> {
@@ -140,9 +130,9 @@ class SchemaReader {
     }
     const known = this.#references.get(pointer);
     if (known) return known;
-    const reference = this.#grammar.reference();
+    const reference = this.grammar.reference();
     this.#references.set(pointer, reference);
-    reference.target = yield* this.read(resolvePointer(this.#document, pointer, path), pointer, depth + 1);
+    reference.target = yield* this.read(resolvePointer(this.document, pointer, path), pointer, depth + 1);
     return reference;
   }
 
@@ -153,7 +143,7 @@ class SchemaReader {
     const distinct = types.includes("number") ? types.filter((type) => type !== "integer") : types;
     const choices: Expression[] = [];
     for (const type of distinct) choices.push(yield* this.#readType(type, schema, path, depth));
-    return this.#grammar.choiceOf(choices);
+    return this.grammar.choiceOf(choices);
   }
 
   *#readType(type: TypeName, schema: Schema, path: string, depth: number): Sliced<Expression> {
@@ -168,9 +158,9 @@ class SchemaReader {
       case "integer":
         return this.#readNumber(type, schema, path);
       case "boolean":
-        return this.#grammar.words(["true", "false"]);
+        return this.grammar.words(["true", "false"]);
       case "null":
-        return this.#grammar.literal("null");
+        return this.grammar.literal("null");
     }
   }
 
@@ -178,7 +168,7 @@ class SchemaReader {
   #readNumber(type: "number" | "integer", schema: Schema, path: string): Expression {
     const bounds = boundsOf(schema, path, type === "integer");
     const key = `${type} ${bounds.low} ${bounds.high}`;
-    const found = this.#numbers.get(key) ?? (type === "integer" ? integers : numbers)(this.#grammar, bounds);
+    const found = this.#numbers.get(key) ?? (type === "integer" ? integers : numbers)(this.grammar, bounds);
     this.#numbers.set(key, found);
     return found;
   }
@@ -227,14 +217,13 @@ class SchemaReader {
       const known = Object.keys(PATTERN_OF_FORMAT).join(", ");
       throw refused(`${path}/${keyword}`, `is not supported (formats: ${known}); leave it out`);
     }
-    const first = this.#grammar.nextId;
-    const characters = yield* ofPattern(this.#grammar, expression, `${path}/${keyword}`);
-    this.#grammar.setPlace(`${path}/${keyword}`, first);
+    const first = this.grammar.nextId;
+    const characters = yield* ofPattern(this.grammar, expression, `${path}/${keyword}`);
+    this.grammar.setPlace(`${path}/${keyword}`, first);
     return this.#json.quoted(characters);
   }
 }
 
-/** The types that a schema allows, or that its keywords are about. */
 function typesOf(schema: Schema, path: string): readonly TypeName[] {
   if (schema.type === undefined) {
     const about = TYPES.filter((type) => OF_TYPE[type].some((keyword) => schema[keyword] !== undefined));

@@ -1,22 +1,16 @@
-/** An object with caches that it can clear. */
 export interface Keeper {
-  /** Approximate cached memory, in bytes. */
   readonly bytes: number;
-  /** Clears the caches. Results are computed again on demand. */
   forget(): void;
 }
 
-/** Limits the cached memory of several keepers together. */
 export class KeptMemory {
-  readonly #mostBytes: number;
-  readonly #mostKeepers: number;
   /** The most recently used keepers are last. */
   readonly #keepers = new Set<Keeper>();
 
-  constructor(mostBytes: number, mostKeepers: number) {
-    this.#mostBytes = mostBytes;
-    this.#mostKeepers = mostKeepers;
-  }
+  constructor(
+    private readonly mostBytes: number,
+    private readonly mostKeepers: number,
+  ) {}
 
   /**
    * Notes that a keeper computes. It may keep half of the limit. If all keepers together exceed the limit, the least recently used ones
@@ -25,11 +19,11 @@ export class KeptMemory {
   noteUse(keeper: Keeper): void {
     this.#keepers.delete(keeper);
     this.#keepers.add(keeper);
-    if (keeper.bytes > this.#mostBytes / 2) keeper.forget();
+    if (keeper.bytes > this.mostBytes / 2) keeper.forget();
     let bytes = 0;
     for (const each of this.#keepers) bytes += each.bytes;
     for (const oldest of this.#keepers) {
-      if (bytes <= this.#mostBytes && this.#keepers.size <= this.#mostKeepers) return;
+      if (bytes <= this.mostBytes && this.#keepers.size <= this.mostKeepers) return;
       bytes -= oldest.bytes;
       oldest.forget();
       if (oldest !== keeper) this.#keepers.delete(oldest);

@@ -9,11 +9,9 @@ export interface Bounds {
 
 /** Maximum number of digits before the point: integers with this many are exact in JavaScript. */
 const DIGITS = 15;
-/** The largest number that is written. */
 const GREATEST = 10 ** DIGITS - 1;
 const ALL_DIGITS = "0123456789";
 
-/** Whole numbers between two, as JSON writes them. */
 export function integers(grammar: ByteGrammar, { low, high }: Bounds): Expression {
   return signed({ low: Math.ceil(low), high: Math.floor(high) }, grammar, (from, to) => naturals(grammar, from, to));
 }
@@ -27,7 +25,6 @@ export function numbers(grammar: ByteGrammar, bounds: Bounds): Expression {
   return grammar.sequence(written, grammar.optional(grammar.sequence(...exponent)));
 }
 
-/** Numbers of both signs from those of one. */
 function signed(
   { low, high }: Bounds,
   grammar: ByteGrammar,
@@ -96,10 +93,7 @@ function parts(value: number): [whole: number, digits: string] {
   return [Number(whole), digits.replace(/0+$/, "")];
 }
 
-/**
- * The point and the digits after it, or nothing, of fractions between two.
- * @param high undefined for all below 1
- */
+/** The point and the digits after it, or nothing, of fractions between two. */
 function fractionBetween(grammar: ByteGrammar, low: string, high: string | undefined): Expression {
   const point = grammar.literal(".");
   const digit = grammar.oneOf(ALL_DIGITS);

@@ -1,29 +1,24 @@
 import type { Sliced } from "../../../runtime/slices.ts";
 import { isOfType, refused, resolvePointer, type Schema, TYPES } from "./schema-values.ts";
 
-/** Maximum number of schemas in a `oneOf`, each of which is compared with all others. */
 const MOST_OPTIONS = 64;
-/** Maximum depth of followed `$ref`s and `anyOf`s. */
 const DEEPEST = 8;
 /** Maximum number of characters of enumerated values to read, and of values and properties to compare. */
 const MOST_COMPARED = 1e6;
 
-/** Properties that distinguish options. */
 interface Told {
   readonly types: readonly string[];
-  /** The values that an option names, as JSON. */
   readonly values: ReadonlySet<string> | undefined;
   /** For an object: its required properties with enumerated values. */
   readonly properties: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** Receives the number of characters, values or properties that are read or compared. @throws UserError if there are too many */
+/** Receives the number of characters, values or properties that are read or compared. */
 type Use = (count: number) => void;
 
 /**
  * Checks `oneOf`, of which exactly one schema may match: no two may allow the same type or the same values, unless they name different
  * values of a property that both require.
- * @throws UserError if two schemas may match at once
  */
 export function* refuseOverlap(options: readonly unknown[], document: unknown, path: string): Sliced<void> {
   if (options.length > MOST_OPTIONS) throw refused(path, `has more than ${MOST_OPTIONS} schemas; write anyOf`);
@@ -75,7 +70,6 @@ function* toldOf(schema: Schema | undefined, document: unknown, path: string, us
   };
 }
 
-/** The values that a schema names. */
 function valuesOf(schema: Schema | undefined): readonly unknown[] | undefined {
   const values = schema?.const !== undefined ? [schema.const] : schema?.enum;
   if (!Array.isArray(values)) return undefined;

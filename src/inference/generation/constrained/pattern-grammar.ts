@@ -20,15 +20,12 @@ export const PATTERN_OF_FORMAT: Readonly<Record<string, string>> = {
   uri: `^https?://(${LABEL}\\.)+[a-z]{2,8}(/[A-Za-z0-9._~-]*)*$`,
 };
 
-/** Maximum count of a repeat. */
 const MOST_TURNS = 1000;
 const DEEPEST = 32;
-/** Maximum number of characters of a pattern. */
 const LONGEST = 10_000;
 
 const DIGIT: readonly ByteRange[] = [[0x30, 0x39]];
 const WORD: readonly ByteRange[] = [...DIGIT, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
-/** JavaScript's white space. */
 const SPACE: readonly ByteRange[] = [
   ...([
     [0x09, 0x0d],
@@ -66,8 +63,6 @@ const CONTROLS: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", 
  * alternatives
  * and repeats; `^` and `$` at the beginning and the end of an alternative.
  * Pauses after each part.
- * @param path of the pattern in the schema, for messages
- * @throws UserError if it is invalid, or has look-around, back references or other unsupported syntax
  */
 export function* ofPattern(grammar: ByteGrammar, pattern: string, path: string): Sliced<Expression> {
   if (pattern.length > LONGEST) {
@@ -82,38 +77,33 @@ export function* ofPattern(grammar: ByteGrammar, pattern: string, path: string):
 }
 
 class PatternReader {
-  readonly #grammar: ByteGrammar;
-  readonly #pattern: readonly string[];
-  readonly #path: string;
   #at = 0;
 
-  constructor(grammar: ByteGrammar, pattern: readonly string[], path: string) {
-    this.#grammar = grammar;
-    this.#pattern = pattern;
-    this.#path = path;
-  }
+  constructor(
+    private readonly grammar: ByteGrammar,
+    private readonly pattern: readonly string[],
+    private readonly path: string,
+  ) {}
 
   #unsupported(what: string): Error {
-    return refused(this.#path, `has ${what}, which is not supported; write the pattern without`);
+    return refused(this.path, `has ${what}, which is not supported; write the pattern without`);
   }
 
   get #next(): string | undefined {
-    return this.#pattern[this.#at];
+    return this.pattern[this.#at];
   }
 
-  /** Consumes a sign if it is next. @returns whether it was */
   #took(sign: string): boolean {
     if (this.#next !== sign) return false;
     this.#at++;
     return true;
   }
 
-  /** @param depth number of groups around these alternatives */
   *alternatives(depth: number): Sliced<Expression> {
     if (depth > DEEPEST) throw this.#unsupported("deeply nested groups");
     const all = [yield* this.#alternative(depth)];
     while (this.#took("|")) all.push(yield* this.#alternative(depth));
-    return this.#grammar.choice(...all);
+    return this.grammar.choice(...all);
   }
 
   /** Without `^` or `$` at the whole pattern's beginning or end, any text may be there. */
@@ -123,17 +113,17 @@ class PatternReader {
     let open = depth === 0;
     while (this.#next !== undefined && this.#next !== "|" && this.#next !== ")") {
       yield;
-      if (depth === 0 && this.#next === "$" && [undefined, "|"].includes(this.#pattern[this.#at + 1])) {
+      if (depth === 0 && this.#next === "$" && [undefined, "|"].includes(this.pattern[this.#at + 1])) {
         this.#at++;
         open = false;
       } else parts.push(this.#repeated(yield* this.#atom(depth)));
     }
     if (open) parts.push(yield* this.#anything());
-    return this.#grammar.sequence(...parts);
+    return this.grammar.sequence(...parts);
   }
 
   *#anything(): Sliced<Expression> {
-    return this.#grammar.repeat(yield* this.#written([[0, 0x10ffff]]), 0);
+    return this.grammar.repeat(yield* this.#written([[0, 0x10ffff]]), 0);
   }
 
   *#atom(depth: number): Sliced<Expression> {
@@ -159,14 +149,13 @@ class PatternReader {
     return inner;
   }
 
-  /** Repeats an atom as its quantifier requires. */
   #repeated(atom: Expression): Expression {
     const [min, max] = this.#turns();
     // Greedy and lazy quantifiers match the same texts.
     if (min !== 1 || max !== 1) this.#took("?");
     const counted = max > 1 && max !== Number.POSITIVE_INFINITY;
-    if (counted && this.#grammar.mayBeEmpty(atom)) throw this.#unsupported("a counted part that may be empty");
-    return min === 1 && max === 1 ? atom : this.#grammar.repeat(atom, min, max);
+    if (counted && this.grammar.mayBeEmpty(atom)) throw this.#unsupported("a counted part that may be empty");
+    return min === 1 && max === 1 ? atom : this.grammar.repeat(atom, min, max);
   }
 
   #turns(): [min: number, max: number] {
@@ -174,8 +163,8 @@ class PatternReader {
     if (this.#took("+")) return [1, Number.POSITIVE_INFINITY];
     if (this.#took("?")) return [0, 1];
     if (!this.#took("{")) return [1, 1];
-    const end = this.#pattern.indexOf("}", this.#at);
-    const [min, max = min] = this.#pattern.slice(this.#at, end).join("").split(",") as [string, string?];
+    const end = this.pattern.indexOf("}", this.#at);
+    const [min, max = min] = this.pattern.slice(this.#at, end).join("").split(",") as [string, string?];
     this.#at = end + 1;
     const turns: [number, number] = [Number(min), max === "" ? Number.POSITIVE_INFINITY : Number(max)];
     if (turns.some((each) => each > MOST_TURNS && each !== Number.POSITIVE_INFINITY)) {
@@ -190,7 +179,7 @@ class PatternReader {
     const ranges: ByteRange[] = [];
     while (!this.#took("]")) {
       const from = this.#member();
-      const isRange = this.#next === "-" && this.#pattern[this.#at + 1] !== "]";
+      const isRange = this.#next === "-" && this.pattern[this.#at + 1] !== "]";
       if (!isRange || from.length !== 1 || from[0]![0] !== from[0]![1]) {
         ranges.push(...from);
         continue;
@@ -203,14 +192,13 @@ class PatternReader {
   }
 
   #member(): readonly ByteRange[] {
-    const sign = this.#pattern[this.#at++]!;
+    const sign = this.pattern[this.#at++]!;
     if (sign !== "\\") return one(sign);
     return this.#took("b") ? one("\b") : this.#escape();
   }
 
-  /** Behind `\`. */
   #escape(): readonly ByteRange[] {
-    const sign = this.#pattern[this.#at++]!;
+    const sign = this.pattern[this.#at++]!;
     if (Object.hasOwn(CLASSES, sign)) return CLASSES[sign]!;
     if (Object.hasOwn(CONTROLS, sign)) return one(CONTROLS[sign]!);
     if (sign === "x") return this.#code(2);
@@ -220,14 +208,13 @@ class PatternReader {
   }
 
   #code(digits: number): readonly ByteRange[] {
-    const code = Number.parseInt(this.#pattern.slice(this.#at, this.#at + digits).join(""), 16);
+    const code = Number.parseInt(this.pattern.slice(this.#at, this.#at + digits).join(""), 16);
     this.#at += digits;
     return [[code, code]];
   }
 
-  /** One character of some as a JSON string writes it. */
   *#written(ranges: readonly ByteRange[]): Sliced<Expression> {
-    const grammar = this.#grammar;
+    const grammar = this.grammar;
     const has = (code: number): boolean => ranges.some(([from, to]) => code >= from && code <= to);
     const escaped = [...Array(0x20).keys(), 0x22, 0x5c].filter(has);
     const written = escaped.map((code) => grammar.literal(JSON.stringify(String.fromCharCode(code)).slice(1, -1)));

@@ -13,7 +13,6 @@ import { LONGEST_TOKEN, Vocabulary } from "./vocabulary.ts";
 /** A JSON schema, whose keywords are in docs/language-models.md. */
 export type JsonSchema = boolean | Readonly<Record<string, unknown>>;
 
-/** Number of schemas of a model whose states and costs are cached. */
 const KEPT_SCHEMAS = 8;
 /** Maximum cached memory of these and of the schemas of running answers, in bytes. */
 const KEPT_BYTES = 160e6;
@@ -29,7 +28,7 @@ const sharedMemory = new KeptMemory(KEPT_BYTES, KEEPERS);
 const bytesOf = new WeakMap<Tokenizer, readonly (Uint8Array | undefined)[]>();
 const knownOf = new WeakMap<Tokenizer, Known>();
 
-/** The bytes of each token of a tokenizer, by id; cached. @throws UserError if the tokenizer's kind is not supported */
+/** The bytes of each token of a tokenizer, by id; cached. */
 export function tokenBytesOf(tokenizer: Tokenizer): readonly (Uint8Array | undefined)[] {
   const bytes = bytesOf.get(tokenizer) ?? tokenizer.tokenBytes();
   bytesOf.set(tokenizer, bytes);
@@ -46,12 +45,7 @@ function knownFor(tokenizer: Tokenizer): Known {
   return known;
 }
 
-/**
- * The constraint of a model's answers to a JSON schema; cached.
- * @param ended whether the result is no longer needed; called between slices of computation
- * @returns undefined if the result is no longer needed
- * @throws UserError if the schema has an unsupported keyword, or the tokenizer's kind is not supported
- */
+/** The constraint of a model's answers to a JSON schema; cached. */
 export async function constraintOf(
   schema: JsonSchema,
   tokenizer: Tokenizer,
@@ -68,13 +62,7 @@ export async function constraintOf(
   return constraint;
 }
 
-/**
- * Makes a constraint for a new schema.
- * @param memory receives the use of the constraint's caches
- * @param ended whether the result is no longer needed; called between slices of computation
- * @returns undefined if the result is no longer needed
- * @throws UserError if the schema has an unsupported keyword
- */
+/** Makes a constraint for a new schema. */
 export async function newConstraint(
   schema: JsonSchema,
   vocabulary: Vocabulary,

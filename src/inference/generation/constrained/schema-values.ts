@@ -6,13 +6,11 @@ export type Schema = Readonly<Record<string, unknown>>;
 export const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
 export type TypeName = (typeof TYPES)[number];
 
-/** Error for an unsupported schema. */
 export function refused(path: string, why: string): UserError {
   const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
   return new UserError(`the JSON schema's ${shown} ${why}`);
 }
 
-/** Whether a value has a type of JSON Schema. */
 export function isOfType(value: unknown, type: TypeName): boolean {
   switch (type) {
     case "object":

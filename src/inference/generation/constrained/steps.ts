@@ -1,7 +1,5 @@
-/** Steps between two pauses: some milliseconds, if nothing of them is cached. */
 const STEPS_AT_ONCE = 2000;
 
-/** Counts the steps of computations, to limit them and to pause them from time to time. */
 export class Steps {
   count = 0;
   #pause = STEPS_AT_ONCE;

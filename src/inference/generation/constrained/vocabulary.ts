@@ -9,27 +9,26 @@ export const LONGEST_TOKEN = 32;
 
 /** Tree of a vocabulary, whose paths are the tokens' bytes. Stored flat, each node before its descendants. */
 export class Vocabulary {
-  /** Bytes of each token, by id; undefined for tokens without text. */
-  readonly bytes: readonly (Uint8Array | undefined)[];
   /** Last byte and depth of each node. Node 0 is the root. */
   readonly byteOf: Uint8Array;
   readonly depthOf: Uint8Array;
   /** First node after the descendants of each node. */
   readonly endOf: Uint32Array;
-  /** Tokens sorted by their bytes. A node's tokens are those from its entry in `firstOf` up to the next node's. */
-  readonly tokens: Uint32Array;
   readonly firstOf: Uint32Array;
 
-  private constructor(bytes: readonly (Uint8Array | undefined)[], tokens: Uint32Array, nodes: Nodes) {
-    this.bytes = bytes;
-    this.tokens = tokens;
+  private constructor(
+    /** Bytes of each token, by id; undefined for tokens without text. */
+    readonly bytes: readonly (Uint8Array | undefined)[],
+    /** Tokens sorted by their bytes. A node's tokens are those from its entry in `firstOf` up to the next node's. */
+    readonly tokens: Uint32Array,
+    nodes: Nodes,
+  ) {
     this.byteOf = Uint8Array.from(nodes.byteOf);
     this.depthOf = Uint8Array.from(nodes.depthOf);
     this.endOf = Uint32Array.from(nodes.endOf);
     this.firstOf = Uint32Array.from(nodes.firstOf);
   }
 
-  /** @param bytes of each token, by id; undefined for tokens without text */
   static *build(bytes: readonly (Uint8Array | undefined)[]): Sliced<Vocabulary> {
     const tokens = writable(bytes);
     yield;
@@ -47,7 +46,6 @@ export class Vocabulary {
     return 0;
   }
 
-  /** Whether a token ends at a node. */
   isToken(node: number): boolean {
     return this.firstOf[node + 1]! > this.firstOf[node]!;
   }
@@ -59,7 +57,6 @@ export class Vocabulary {
   }
 }
 
-/** The tree of a vocabulary while it grows. */
 type Nodes = Record<"byteOf" | "depthOf" | "endOf" | "firstOf", number[]>;
 
 /** Number of tokens from which a branch of the tree is built in slices, or sorted by counting. */
@@ -67,15 +64,13 @@ const MANY = 2000;
 const SEVERAL = 24;
 
 class TreeOfTokens {
-  readonly #bytes: readonly (Uint8Array | undefined)[];
-  readonly #tokens: Uint32Array;
-  readonly #nodes: Nodes;
   readonly #sorted: Uint32Array;
 
-  constructor(bytes: readonly (Uint8Array | undefined)[], tokens: Uint32Array, nodes: Nodes) {
-    this.#bytes = bytes;
-    this.#tokens = tokens;
-    this.#nodes = nodes;
+  constructor(
+    private readonly bytes: readonly (Uint8Array | undefined)[],
+    private readonly tokens: Uint32Array,
+    private readonly nodes: Nodes,
+  ) {
     this.#sorted = new Uint32Array(tokens.length);
   }
 
@@ -88,7 +83,7 @@ class TreeOfTokens {
       else yield* this.build(next, from, to, depth + 1);
       yield;
     }
-    this.#nodes.endOf[node] = this.#nodes.byteOf.length;
+    this.nodes.endOf[node] = this.nodes.byteOf.length;
   }
 
   #buildAtOnce(byte: number, low: number, high: number, depth: number): void {
@@ -96,11 +91,11 @@ class TreeOfTokens {
     for (const [from, to] of this.#branches(low, high, depth)) {
       this.#buildAtOnce(this.#byteAt(from, depth), from, to, depth + 1);
     }
-    this.#nodes.endOf[node] = this.#nodes.byteOf.length;
+    this.nodes.endOf[node] = this.nodes.byteOf.length;
   }
 
   #open(byte: number, low: number, high: number, depth: number): number {
-    const { byteOf, depthOf, endOf, firstOf } = this.#nodes;
+    const { byteOf, depthOf, endOf, firstOf } = this.nodes;
     this.#sort(low, high, depth);
     byteOf.push(byte);
     depthOf.push(depth);
@@ -108,7 +103,6 @@ class TreeOfTokens {
     return firstOf.push(low) - 1;
   }
 
-  /** Divides the tokens below a node by their next byte. */
   *#branches(low: number, high: number, depth: number): Generator<[from: number, to: number]> {
     let from = low;
     while (from < high && this.#byteAt(from, depth) < 0) from++;
@@ -121,12 +115,12 @@ class TreeOfTokens {
 
   /** A byte of the token at an index; -1 after its end. */
   #byteAt(place: number, depth: number): number {
-    return this.#bytes[this.#tokens[place]!]![depth] ?? -1;
+    return this.bytes[this.tokens[place]!]![depth] ?? -1;
   }
 
   /** Sorts tokens by one of their bytes. Tokens that have ended are first. */
   #sort(low: number, high: number, depth: number): void {
-    const tokens = this.#tokens;
+    const tokens = this.tokens;
     if (high - low < SEVERAL) {
       for (let i = low + 1; i < high; i++) {
         const token = tokens[i]!;
@@ -149,7 +143,6 @@ class TreeOfTokens {
   }
 }
 
-/** Tokens that can be written. */
 function writable(bytes: readonly (Uint8Array | undefined)[]): Uint32Array {
   const single = new Set(bytes.map((each) => (each?.length === 1 ? each[0]! : -1)));
   const goesOn = Array.from({ length: 64 }, (_, i) => 0x80 + i).every((byte) => single.has(byte));

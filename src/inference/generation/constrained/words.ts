@@ -32,7 +32,6 @@ export class Words {
     this.#starts = [0, ...starts];
   }
 
-  /** Bytes of all texts. */
   get size(): number {
     return this.#bytes.length;
   }
@@ -44,10 +43,7 @@ export class Words {
     return least;
   }
 
-  /**
-   * Divides rows that share their first `at` bytes by the next byte.
-   * @returns the branches, and whether one of the texts ends here
-   */
+  /** Divides rows that share their first `at` bytes by the next byte. */
   divide(low: number, high: number, at: number): { branches: Branch[]; ends: boolean } {
     const branches: Branch[] = [];
     // A text that begins others comes before them.
