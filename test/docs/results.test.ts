@@ -42,9 +42,7 @@ test("a summary's tables: scores over seeds, paired differences, learning rates 
   expect(tables).toContain("a score's standard error is about 0.03. Giving all examples the same answer scores 0.");
   expect(tables).toContain("| aflora | 0.01: 0.42 (0.52) |");
   const [, , withAccuracy] = summaryTables(csv, ["accuracy"]).split("\n");
-  expect(withAccuracy).toBe(
-    "| lora | 0.01 | 2 | 0.55 ± 0.071 |  | 0.65 ± 0.071 | 0.45 ± 0.071 | 200, 155, 100 |",
-  );
+  expect(withAccuracy).toBe("| lora | 0.01 | 2 | 0.55 ± 0.071 |  | 0.65 ± 0.071 | 0.45 ± 0.071 | 200, 155, 100 |");
 });
 
 test("a table of draws: means, and differences from one setting on the same draws", () => {
