@@ -167,7 +167,7 @@ export async function prepareRun<
   const { model, task, method, settings, encoded } = await readRun(asked, sources, options);
   await stageProgress(onProgress, "reading the model's weights", "bytes")(0);
   const loaded = await withCode("invalid-model", model.read(task, settings.seed, format));
-  const reward = findTaskKind(task.kind).rollout && (await sources.openReward?.(settings.taskOptions));
+  const reward = findTaskKind(task.kind).writing?.rollout && (await sources.openReward?.(settings.taskOptions));
   const opened = await sources.openRuntime().catch(async (error: unknown) => {
     await reward?.release();
     throw error;

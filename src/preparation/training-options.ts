@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BASE_FORMATS, type BaseFormat } from "../architectures/base-format.ts";
 import { HEAD_FEATURES, type HeadFeatures } from "../architectures/heads.ts";
-import { checkOptions, UserError } from "../errors.ts";
+import { checkOptions, opt, UserError } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
@@ -279,7 +279,7 @@ type Resolved =
 export function refuseFittedBias({ head, headStart, contrastive }: FineTuningSettings): void {
   if (head !== "classifier" || (headStart !== "fitted" && !contrastive)) return;
   throw new UserError(
-    "--head classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out --head, or --head-start fitted and --contrastive",
+    `${opt("head")} classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out ${opt("head")}, or ${opt("headStart")} fitted and ${opt("contrastive")}`,
   );
 }
 

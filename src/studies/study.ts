@@ -24,7 +24,7 @@ export interface Study {
   holdOut: number;
   /** For language models: number of the scored examples to answer; the answers are scored. */
   generate?: number | undefined;
-  /** What `--estimate` computes hours and memory from, before anything is downloaded. */
+  /** Sizes from which `--estimate` computes hours and memory, before anything is downloaded. */
   estimate?: StudySizes | undefined;
 }
 

@@ -81,7 +81,7 @@ test("a fitted head is refused if only the matrix of its last layer trains", () 
   expect(resolved({ head: "classifier" })).toMatchObject({ headStart: "new", contrastive: false });
   for (const asked of [{ headStart: "fitted" }, { contrastive: true }])
     expect(() => refuseFittedBias(resolved({ head: "classifier", ...asked }))).toThrow(
-      /--head classifier keeps the bias/,
+      /option "head" classifier keeps the bias/,
     );
 });
 

@@ -1,9 +1,11 @@
 import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
-import { LINEAR_LOSSES, type ScoredRows } from "../linear-head/linear-losses.ts";
+import { rowLoss, type ScoredRows, scales } from "../linear-head/linear-losses.ts";
 
-export const rowLosses = (rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array =>
-  rows.weights.map((weight, row) => weight * LINEAR_LOSSES[loss].loss(rows, row, factor));
+export function rowLosses(rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array {
+  const lossOf = rowLoss(loss, rows);
+  return rows.weights.map((weight, row) => weight * lossOf(row, factor).loss);
+}
 
 const LARGEST = 6;
 const MOST_STEPS = 100;
@@ -22,26 +24,35 @@ export async function bestFactor(
   loss: LinearLoss,
   { known = 0, turns = new Turns() }: { known?: number; turns?: Turns } = {},
 ): Promise<number> {
-  const { scales, slope } = LINEAR_LOSSES[loss];
-  if (!scales) return 1;
+  if (!scales(loss)) return 1;
   const prior = PRIOR + KNOWN_PRIOR * known;
+  const lossOf = rowLoss(loss, rows);
   const slopeAt = async (logarithm: number): Promise<number> => {
     const factor = Math.exp(logarithm);
     let sum = 0;
     await turns.each(rows.weights.length, rows.outputs, (row) => {
-      sum += rows.weights[row]! * slope(rows, row, factor);
+      sum += rows.weights[row]! * lossOf(row, factor).slope;
     });
     return factor * sum + 2 * prior * logarithm;
   };
-  let [from, to] = [-LARGEST, LARGEST];
+  // Most factors are near 1: the range around it doubles until the zero is within.
+  let [from, to] = [-1, 1];
   let [atFrom, atTo] = [await slopeAt(from), await slopeAt(to)];
+  while (atFrom >= 0 && from > -LARGEST) {
+    [to, atTo, from] = [from, atFrom, Math.max(-LARGEST, 2 * from)];
+    atFrom = await slopeAt(from);
+  }
+  while (atTo <= 0 && to < LARGEST) {
+    [from, atFrom, to] = [to, atTo, Math.min(LARGEST, 2 * to)];
+    atTo = await slopeAt(to);
+  }
   if (atFrom >= 0) return Math.exp(from);
   if (atTo <= 0) return Math.exp(to);
   let side = 0;
   let middle = 0;
   for (let i = 0; i < MOST_STEPS; i++) {
     const before = middle;
-    middle = i === 0 ? 0 : (from * atTo - to * atFrom) / (atTo - atFrom);
+    middle = (from * atTo - to * atFrom) / (atTo - atFrom);
     if (i > 0 && Math.abs(middle - before) < NEAR) break;
     const found = await slopeAt(middle);
     if (found === 0) break;
