@@ -12,17 +12,17 @@ const SOURCES = fileURLToPath(new URL("../src", import.meta.url));
 /** Where a page has a table of a method's options, or of the run's options whose names have a beginning (`freezeBlocks*`). */
 const OPTIONS = /(<!-- options of ([\w-]+)(\*?)(?:, without ([\w, ]+))? -->\n)[\s\S]*?(\n<!-- end of options -->)/g;
 
-/** Where a page has a table of an interface's fields. */
+/** Where a page lists an interface's fields. */
 const FIELDS = /(<!-- fields of (\w+) -->\n)[\s\S]*?(\n<!-- end of fields -->)/g;
 
-/** A page with its tables of options and fields made again: options from their schemas, fields from the comments of their types. */
+/** A page with its tables of options and lists of fields made again: options from their schemas, fields from the comments of their types. */
 export function withOptions(page: string): string {
   return page
     .replace(OPTIONS, (_, start: string, name: string, many: string, without: string | undefined, end: string) => {
       const left = without?.split(", ") ?? [];
       return `${start}\n${many ? optionTable(runOptions, left, name) : optionTable(METHODS.find(name).options, left)}\n${end}`;
     })
-    .replace(FIELDS, (_, start: string, name: string, end: string) => `${start}\n${fieldTable(name)}\n${end}`);
+    .replace(FIELDS, (_, start: string, name: string, end: string) => `${start}\n${fieldList(name)}\n${end}`);
 }
 
 /**
@@ -43,10 +43,12 @@ export function optionTable(schema: z.ZodObject, without: readonly string[] = []
   return markdownTable([["option", "default", "meaning"], ...rows]);
 }
 
-/** The table of an interface's fields, with those of the interfaces that it extends: each with its comment, or else with its type. */
-function fieldTable(name: string): string {
-  return markdownTable([["field", ""], ...fieldsOf(name).map(([field, meaning]) => [`\`${field}\``, meaning])]);
-}
+/** The list of an interface's fields, with those of the interfaces that it extends: each with its comment, or else with its type. */
+const fieldList = (name: string): string =>
+  fieldsOf(name)
+    .filter(([field]) => field !== "kind")
+    .map(([field, meaning]) => `- \`${field}\`: ${meaning}`)
+    .join("\n");
 
 function fieldsOf(name: string): [field: string, meaning: string][] {
   const declared = interfaceNamed(name);
