@@ -1,11 +1,6 @@
-import type { HubOptions } from "./checkpoints/hub-repository-node.ts";
-import type { ExportReport } from "./export/export-adapter-node.ts";
-import type { ExportOptions } from "./export/export-formats-node.ts";
-import type { EvaluationSource, RunEvaluation } from "./runs/evaluate-run.ts";
-import type { RunRecords } from "./runs/read-run.ts";
-import type { DeviceName } from "./runtime/device.ts";
+import { lazy } from "./errors.ts";
 
-// A program imports these functions at its start. Each one loads its code when the program calls it.
+export type { ExportSettings } from "./runs/export-run.ts";
 
 /**
  * Evaluates a run's model on its validation data, or on other data of its task.
@@ -17,20 +12,7 @@ import type { DeviceName } from "./runtime/device.ts";
  * const [{ metrics }] = await evaluateRun("runs/tickets", { validation: "new.csv" });
  * ```
  */
-export async function evaluateRun(run: string, source?: EvaluationSource): Promise<RunEvaluation[]> {
-  const { evaluateRun: evaluate } = await import("./runs/evaluate-run.ts");
-  return evaluate(run, source);
-}
-
-/** Device of an export, and functions that receive its progress. */
-export interface ExportSettings extends HubOptions {
-  device?: DeviceName | undefined;
-  threads?: number | undefined;
-  /** Called before each stage, with its size if known: bytes to write in float32, or expected seconds. */
-  onStage?: ((stage: string, expected?: { bytes?: number; seconds?: number }) => void) | undefined;
-  /** Called with the bytes of weights written so far and in all, counted in float32. */
-  onWriting?: ((done: number, of: number) => void) | undefined;
-}
+export const evaluateRun = lazy(async () => (await import("./runs/evaluate-run.ts")).evaluateRun);
 
 /**
  * Exports a finished run's adapter (best epoch) to another tool's format. aflora compares the export with the run's model before it
@@ -42,10 +24,7 @@ export interface ExportSettings extends HubOptions {
  * await exportRun("runs/tickets", { format: "onnx", output: "tickets-onnx" });
  * ```
  */
-export async function exportRun(run: string, options: ExportOptions, settings?: ExportSettings): Promise<ExportReport> {
-  const { exportRun: write } = await import("./runs/export-run.ts");
-  return write(run, options, settings);
-}
+export const exportRun = lazy(async () => (await import("./runs/export-run.ts")).exportRun);
 
 /**
  * Reads the records of a run folder. A run that is still being written has no `result`, and a half-written last line is left out.
@@ -56,10 +35,7 @@ export async function exportRun(run: string, options: ExportOptions, settings?: 
  * console.log(steps.length, result?.metrics.accuracy);
  * ```
  */
-export async function readRunRecords(directory: string): Promise<RunRecords> {
-  const { readRunRecords: read } = await import("./runs/read-run.ts");
-  return read(directory);
-}
+export const readRunRecords = lazy(async () => (await import("./runs/read-run.ts")).readRunRecords);
 
 /**
  * Reads finished runs and writes their report, one HTML page, to the file `out`, as a whole or not at all.
@@ -69,7 +45,4 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
  * await writeReport(["runs/aflora", "runs/lora"], "both.html");
  * ```
  */
-export async function writeReport(directories: readonly string[], out: string): Promise<void> {
-  const { writeReport: write } = await import("./reports/report.ts");
-  return write(directories, out);
-}
+export const writeReport = lazy(async () => (await import("./reports/report.ts")).writeReport);

@@ -21,12 +21,6 @@ export interface LoadOptions extends BaseOptions {
   writes?: boolean | undefined;
 }
 
-/**
- * Loads a fine-tuned model: the adapter of a run folder, or an adapter folder (aflora's or Hugging Face PEFT's), with its base model; or
- * an exported folder or ONNX file, which is a whole model. A name `owner/name[@revision]` that is no folder is fetched from the hub.
- * @param place runtime to use, or device and threads of a new one (default: all cores of the CPU)
- * @throws UserError if something is missing or damaged, the base model's files changed, or adapter and base do not fit.
- */
 export async function loadFineTunedModel(
   name: string,
   place: Runtime | RuntimePlace = {},

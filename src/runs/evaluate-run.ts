@@ -90,11 +90,6 @@ export interface RunEvaluation {
   answers?: ScoredAnswer[];
 }
 
-/**
- * Evaluates a run's model on its validation data, or on other data of its task.
- * @throws UserError if the run or the data cannot be read, if the run's own files are missing or changed, or if the data has a
- * label that the model does not know
- */
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
   const { offline, generate, base, baselines = true } = source;
   if (generate !== undefined && !(Number.isInteger(generate) && generate > 0)) {

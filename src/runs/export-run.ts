@@ -4,9 +4,8 @@ import { openAdapter } from "../base-models/open-adapter-node.ts";
 import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { opt, UserError } from "../errors.ts";
-import { type ExportReport, exportAdapter, type OnStage, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
+import { type ExportReport, exportAdapter, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
-import type { OnWriting } from "../export/output-folder.ts";
 import { formatToAnswer } from "../inference/answering-format-node.ts";
 import { refuseOtherData } from "../preparation/data-fingerprint-node.ts";
 import { loadTask } from "../preparation/load-task-node.ts";
@@ -31,25 +30,24 @@ const SENTENCES = [
   "¿Qué? Ünïcödé, 東京 and emoji 🙂 are texts too.",
 ];
 
-/**
- * Exports the adapter of a finished run (best epoch) to another tool's format. First compares the result with the run's
- * model on the run's validation texts. If these are missing or changed, it compares on built-in sentences and adds a note.
- * If the logits differ by more than 1e-4, or that share of a largest logit above 1, no output is left behind.
- * @throws UserError if the folder is no finished run, the output folder is not empty, or the format cannot hold the method
- */
+/** Device of an export, and functions that receive its progress. */
+export interface ExportSettings extends HubOptions {
+  device?: DeviceName | undefined;
+  threads?: number | undefined;
+  /** Called before each stage, with its size if known: bytes to write in float32, or expected seconds. */
+  onStage?: ((stage: string, expected?: { bytes?: number; seconds?: number }) => void) | undefined;
+  /** Called with the bytes of weights written so far and in all, counted in float32. */
+  onWriting?: ((done: number, of: number) => void) | undefined;
+}
+
 export async function exportRun(
   run: string,
   options: ExportOptions,
-  where: {
-    device?: DeviceName | undefined;
-    threads?: number | undefined;
-    onStage?: OnStage | undefined;
-    onWriting?: OnWriting | undefined;
-  } & HubOptions = {},
+  settings: ExportSettings = {},
 ): Promise<ExportReport> {
   const finished = await readFinishedRun(run);
   await refuseIfNotEmpty(options.output);
-  const { device, threads, onStage, onWriting, ...hub } = where;
+  const { device, threads, onStage, onWriting, ...hub } = settings;
   const adapter = await openAdapter(run);
   const { model, revision, modelFiles, task, base: trained } = adapter.description;
   const recorded = { fileHashes: modelFiles, whose: `the run in ${run}` };

@@ -41,10 +41,6 @@ export interface FinishedRun extends RunRecords {
   result: RunResult;
 }
 
-/**
- * Reads a run folder. If the run is still being written, `result` is undefined, and an incomplete last line is left out.
- * @throws {UserError} if the folder is no run, or one of its files is damaged (names the file and the line or option)
- */
 export const readRunRecords = (directory: string): Promise<RunRecords> => withCode("invalid-run", recordsIn(directory));
 
 async function recordsIn(directory: string): Promise<RunRecords> {

@@ -42,7 +42,6 @@ interface SharedRunOptions {
   mixedProcessors?: boolean | undefined;
 }
 
-/** A job that was offered to the workers. */
 interface Offered extends Job {
   results?: Results;
 }
@@ -102,7 +101,6 @@ export class SharedRun implements OtherMachines {
     this.#heartbeat = setInterval(() => void this.#announce().catch(() => undefined), HEARTBEAT);
   }
 
-  /** Offers a run to the workers of a server. */
   static async open(server: ServerConnection, run: RunOfFiles, options: SharedRunOptions = {}): Promise<SharedRun> {
     const { settings, runtime, fineTuning, loaded } = run;
     const files = await describeFiles(loaded);
