@@ -18,6 +18,7 @@ import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { namesReward, REWARD_PATHS } from "../tasks/reward-functions.ts";
 import { rowOptions } from "../tasks/small-classes.ts";
+import { SUMMARIZATION, summarizationIn } from "../tasks/summarization.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { type SuitedModel, suitedTo } from "./suited-to.ts";
 import {
@@ -234,7 +235,10 @@ export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskD
 function withPreset(given: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
   if (given.preset === undefined) return given;
   const setting = publishedOf(given);
-  if (setting) return { ...publishedOptions(setting), ...definedOf(given) };
+  const isSummarized = typeof given.dataset === "string" && summarizationIn(given.dataset) !== undefined;
+  if (setting) {
+    return { ...publishedOptions(setting), ...(isSummarized && { kind: SUMMARIZATION }), ...definedOf(given) };
+  }
   const known = Object.keys(findMethod(name).published?.tasks ?? {}).join(", ");
   throw new UserError(
     `${opt("preset")} paper: no settings are published for ${publishedTaskOf(given, name) ?? "examples of your own"} with method "${name}"${known ? `, only for ${known}` : ""}; leave it out`,
@@ -266,10 +270,6 @@ function publishedTaskOf(given: Readonly<Record<string, unknown>>, method: strin
   const { pipeline } = kind.huggingFace;
   return METHODS.all.some(({ published }) => published && pipeline in published.tasks) ? pipeline : undefined;
 }
-
-/** The summarization data sets of the paper, by their names on the hub. */
-const summarizationIn = (dataset: string): string | undefined =>
-  /\/xsum(@|$)/i.test(dataset) ? "xsum" : /\/cnn_dailymail(@|$)/i.test(dataset) ? "summarization" : undefined;
 
 const definedOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

@@ -175,8 +175,8 @@ class Planner {
     const { preset: _, ...others } = given;
     const { source } = resolveConfig(others);
     this.#published.add(`${method.name} on ${sourceName(source)}: no published setting; aflora's defaults are used`);
-    // As for published settings, so that all methods train the same part of the head. A fitted head has a bias, too.
-    return others.headStart === "fitted" ? others : { head: "classifier", ...others };
+    // As for published settings, so that all methods train the same part of the head.
+    return { head: "classifier", ...others };
   }
 
   #reported(

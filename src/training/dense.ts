@@ -45,7 +45,7 @@ export class Products {
 }
 
 /** Largest width that is inverted by elimination. Wider matrices are cut in four. */
-const SMALL = 32;
+const SMALL = 64;
 
 /**
  * Inverts a symmetric positive definite matrix from the inverses of its upper left quarter and of that quarter's Schur complement, so that

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { evaluateRun } from "../../src/runs/evaluate-run.ts";
 import { exportRun } from "../../src/runs/export-run.ts";
 import { readRunRecords } from "../../src/runs/read-run.ts";
 import { fineTune } from "../support/fine-tune.ts";
@@ -36,6 +37,18 @@ test.each(["aflora", "lora"] as const)(
     }
   },
 );
+
+test("a classifier that trains alone may start fitted: its bias trains, too, and is saved", async () => {
+  const output = join(home, "fitted");
+  const train = join(home, "fitted.csv");
+  await writeCsv(train, tickets());
+  const given = { model: await writeTinyModel(join(home, "fitted-model")), train, text: "message", label: "team" };
+  await fineTune({ ...given, method: "lora", head: "classifier", headStart: "fitted", epochs: 2, threads: 1, output });
+  const { result } = await readRunRecords(output);
+  const [tested] = await evaluateRun(output, { threads: 1 });
+  expect(tested!.metrics).toMatchObject(result!.metrics);
+  expect(result!.trainable.head).toBe(tested!.labels.length * (32 + 1));
+});
 
 test.each(["aflora", "lora"] as const)("%s summarizes by the preset for BART", async (method) => {
   const output = join(home, `${method}-summaries`);

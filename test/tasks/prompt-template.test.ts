@@ -110,7 +110,7 @@ describe("a language model that learns in this form", () => {
   test("learns from no conversations", () => {
     const messages = [{ role: "assistant", content: "Hello!" }] as const;
     expect(() => idsOf({ index: 0, text: "", messages, place: "chat.jsonl, line 2" }, 100)).toThrow(
-      "chat.jsonl, line 2 is a conversation, but option "promptTemplate" alpaca takes one instruction and its answer; leave it out",
+      'chat.jsonl, line 2 is a conversation, but option "promptTemplate" alpaca takes one instruction and its answer; leave it out',
     );
   });
 });

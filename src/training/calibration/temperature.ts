@@ -1,11 +1,9 @@
 import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
-import { rowLoss, type ScoredRows, scales } from "../linear-head/linear-losses.ts";
+import { rowLoss, rowSlope, type ScoredRows, scales } from "../linear-head/linear-losses.ts";
 
-export function rowLosses(rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array {
-  const lossOf = rowLoss(loss, rows);
-  return rows.weights.map((weight, row) => weight * lossOf(row, factor).loss);
-}
+export const rowLosses = (rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array =>
+  rows.weights.map((weight, row) => weight * rowLoss(loss, rows, row, factor));
 
 const LARGEST = 6;
 const MOST_STEPS = 100;
@@ -26,33 +24,23 @@ export async function bestFactor(
 ): Promise<number> {
   if (!scales(loss)) return 1;
   const prior = PRIOR + KNOWN_PRIOR * known;
-  const lossOf = rowLoss(loss, rows);
   const slopeAt = async (logarithm: number): Promise<number> => {
     const factor = Math.exp(logarithm);
     let sum = 0;
     await turns.each(rows.weights.length, rows.outputs, (row) => {
-      sum += rows.weights[row]! * lossOf(row, factor).slope;
+      sum += rows.weights[row]! * rowSlope(loss, rows, row, factor);
     });
     return factor * sum + 2 * prior * logarithm;
   };
-  // Most factors are near 1: the range around it doubles until the zero is within.
-  let [from, to] = [-1, 1];
+  let [from, to] = [-LARGEST, LARGEST];
   let [atFrom, atTo] = [await slopeAt(from), await slopeAt(to)];
-  while (atFrom >= 0 && from > -LARGEST) {
-    [to, atTo, from] = [from, atFrom, Math.max(-LARGEST, 2 * from)];
-    atFrom = await slopeAt(from);
-  }
-  while (atTo <= 0 && to < LARGEST) {
-    [from, atFrom, to] = [to, atTo, Math.min(LARGEST, 2 * to)];
-    atTo = await slopeAt(to);
-  }
   if (atFrom >= 0) return Math.exp(from);
   if (atTo <= 0) return Math.exp(to);
   let side = 0;
   let middle = 0;
   for (let i = 0; i < MOST_STEPS; i++) {
     const before = middle;
-    middle = (from * atTo - to * atFrom) / (atTo - atFrom);
+    middle = i === 0 ? 0 : (from * atTo - to * atFrom) / (atTo - atFrom);
     if (i > 0 && Math.abs(middle - before) < NEAR) break;
     const found = await slopeAt(middle);
     if (found === 0) break;

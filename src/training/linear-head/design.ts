@@ -68,29 +68,23 @@ export class Design {
   /** Number of columns. The last one is 1 in all rows, and its coefficient is the bias. */
   readonly width: number;
   readonly outputs: number;
-  /** `[rows, width]` */
-  readonly values: Float64Array;
   /** `[rows]`: factors of the rows' losses. */
   readonly weights: Float64Array;
-  readonly scale: number;
-  readonly #mean: Float64Array;
-  readonly #span: Span | undefined;
 
   private constructor(
     private readonly given: FeatureRows,
-
     /** `[rows]`: the number of each row among those given. */
     readonly order: Int32Array,
-    { mean, scale, values, span }: { mean: Float64Array; scale: number; values: Float64Array; span: Span | undefined },
+    /** `[rows, width]` */
+    readonly values: Float64Array,
+    private readonly mean: Float64Array,
+    readonly scale: number,
+    private readonly span?: Span,
   ) {
-    this.#mean = mean;
-    this.#span = span;
     this.rows = order.length;
     this.width = values.length / order.length;
     this.outputs = given.outputs;
-    this.values = values;
     this.weights = Float64Array.from(order, (row) => given.weights[row]!);
-    this.scale = scale;
   }
 
   static async of(given: FeatureRows, order: Int32Array, products: Products, turns: Turns): Promise<Design> {
@@ -116,11 +110,9 @@ export class Design {
       });
       return values;
     };
-    if (rows >= width) {
-      return new Design(given, order, { mean, scale, values: await scaled(width + 1), span: undefined });
-    }
+    if (rows >= width) return new Design(given, order, await scaled(width + 1), mean, scale);
     const span = await spanOfRows(float64([rows, width], await scaled(width)), products, turns);
-    return new Design(given, order, { mean, scale, values: span.coordinates, span });
+    return new Design(given, order, span.coordinates, mean, scale, span);
   }
 
   /** Rows `from` to `to`, `[rows, width]`. */
@@ -138,17 +130,17 @@ export class Design {
   /** Coefficients `[outputs, width]` as a function of the features that were given. */
   async functionOf(coefficients: Float64Array, products: Products): Promise<LinearFunction> {
     const { outputs, width, scale } = this;
-    const features = this.#mean.length;
+    const features = this.mean.length;
     const own = new Float64Array(outputs * (width - 1));
     const bias = new Float64Array(outputs);
     for (let k = 0; k < outputs; k++) {
       own.set(coefficients.subarray(k * width, (k + 1) * width - 1), k * (width - 1));
       bias[k] = coefficients[(k + 1) * width - 1]!;
     }
-    const weight = this.#span ? await this.#span.coefficientsOf(own, outputs, products) : own;
+    const weight = this.span ? await this.span.coefficientsOf(own, outputs, products) : own;
     for (let j = 0; j < weight.length; j++) weight[j]! /= scale;
     for (let k = 0; k < outputs; k++) {
-      for (let j = 0; j < features; j++) bias[k]! -= weight[k * features + j]! * this.#mean[j]!;
+      for (let j = 0; j < features; j++) bias[k]! -= weight[k * features + j]! * this.mean[j]!;
     }
     return { weight, bias };
   }

@@ -13,6 +13,8 @@ export interface ScoredRows {
   weights: Float64Array;
 }
 
+type Rows = Omit<ScoredRows, "weights">;
+
 /**
  * A convex loss of a row's outputs z: `normaliser(z) - targets · z`, up to a number that depends on the targets alone (the loss of an
  * exponential family with its canonical link). The gradient of the normaliser is what the row is expected to be.
@@ -70,25 +72,39 @@ const FAMILIES: Readonly<Record<LinearLoss, Family>> = {
 
 export const scales = (loss: LinearLoss): boolean => FAMILIES[loss].scales;
 
-/** The loss of `factor` times a row's outputs, without the row's weight, and its derivative by the factor. */
-export function rowLoss(
-  of: LinearLoss,
-  { logits, targets, outputs }: Omit<ScoredRows, "weights">,
-): (row: number, factor: number) => { loss: number; slope: number } {
-  const { expect } = FAMILIES[of];
+/** The loss of `factor` times a row's outputs, without the row's weight. */
+export function rowLoss(of: LinearLoss, { logits, targets, outputs }: Rows, row: number, factor: number): number {
   const z = new Float64Array(outputs);
-  return (row, factor) => {
-    const at = row * outputs;
-    for (let k = 0; k < outputs; k++) z[k] = factor * logits[at + k]!;
-    const normaliser = expect(z);
-    let [given, slope] = [0, 0];
-    for (let k = 0; k < outputs; k++) {
-      const logit = logits[at + k]!;
-      given += targets[at + k]! * logit;
-      slope += z[k]! * logit;
+  let given = 0;
+  for (let k = 0; k < outputs; k++) {
+    z[k] = factor * logits[row * outputs + k]!;
+    given += z[k]! * targets[row * outputs + k]!;
+  }
+  return FAMILIES[of].expect(z) - given;
+}
+
+/**
+ * The derivative of {@link rowLoss} by the factor: what the row is expected to be, less what it is, times its outputs. The search for a
+ * factor spends its time here, so that nothing is stored on the way.
+ */
+export function rowSlope(of: LinearLoss, { logits, targets, outputs }: Rows, row: number, factor: number): number {
+  const [from, to] = [row * outputs, (row + 1) * outputs];
+  let [largest, total, mean, given] = [Number.NEGATIVE_INFINITY, 0, 0, 0];
+  if (of !== "softmax") {
+    for (let k = from; k < to; k++) {
+      const expected = of === "sigmoid" ? 1 / (1 + Math.exp(-factor * logits[k]!)) : factor * logits[k]!;
+      mean += (expected - targets[k]!) * logits[k]!;
     }
-    return { loss: normaliser - factor * given, slope: slope - given };
-  };
+    return mean;
+  }
+  for (let k = from; k < to; k++) largest = Math.max(largest, factor * logits[k]!);
+  for (let k = from; k < to; k++) {
+    const share = Math.exp(factor * logits[k]! - largest);
+    total += share;
+    mean += share * logits[k]!;
+    given += targets[k]! * logits[k]!;
+  }
+  return mean / total - given;
 }
 
 /** Mean of the diagonal of the Hessian by a row's outputs `z`: of probabilities, their variances. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { curvature, rowLoss, type ScoredRows } from "../../../src/training/linear-head/linear-losses.ts";
+import { curvature, rowLoss, rowSlope, type ScoredRows } from "../../../src/training/linear-head/linear-losses.ts";
 
 const ROWS: ScoredRows = {
   outputs: 3,
@@ -15,9 +15,9 @@ test.each(["softmax", "sigmoid", "squared"] as const)("slope and curvature of %s
     logits: ROWS.logits.map((logit, k) => (k === place ? logit + by : logit)),
   });
   for (const row of [0, 1, 2]) {
-    const loss = (factor: number, rows = ROWS): number => rowLoss(own, rows)(row, factor).loss;
+    const loss = (factor: number, rows = ROWS): number => rowLoss(own, rows, row, factor);
     const slope = (loss(0.7 + STEP) - loss(0.7 - STEP)) / (2 * STEP);
-    expect(rowLoss(own, ROWS)(row, 0.7).slope).toBeCloseTo(slope, 6);
+    expect(rowSlope(own, ROWS, row, 0.7)).toBeCloseTo(slope, 6);
     const curvatures = [0, 1, 2].map(
       (k) => (loss(1, moved(3 * row + k, STEP)) + loss(1, moved(3 * row + k, -STEP)) - 2 * loss(1)) / STEP ** 2,
     );

@@ -62,7 +62,7 @@ function slowLoss(
       return logit;
     });
     const own = { outputs, logits, targets: Float64Array.from(rows.dense[row]!), weights: Float64Array.of(1) };
-    sum += rows.weights[row]! * rowLoss(loss, own)(0, 1).loss;
+    sum += rows.weights[row]! * rowLoss(loss, own, 0, 1);
   }
   return sum + 0.5 * penalty * scale ** 2 * weight.reduce((total, each) => total + each * each, 0);
 }
