@@ -90,12 +90,6 @@ export async function namingOptions<Value>(run: () => Promise<Value>): Promise<V
   }
 }
 
-/** A function of the API that loads its code when a program calls it. Its errors name options rather than flags. */
-export const lazy =
-  <Given extends unknown[], Value>(load: () => Promise<(...given: Given) => Promise<Value>>) =>
-  (...given: Given): Promise<Value> =>
-    namingOptions(async () => (await load())(...given));
-
 /** Returns the closest of `candidates` to `word`, as `; did you mean "x"?`, or "" if none is close. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   let best = "";

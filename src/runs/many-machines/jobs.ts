@@ -71,7 +71,7 @@ export const replicaBytes = (facts: object, { batches, ...steps }: ReplicaSteps)
 
 const nameOf = ({ state, step, part }: JobKind, i: number): string => `${state}.${step}.${part}.${i}`;
 
-/** What a message holds of a text. A worker does not need the rest. */
+/** The parts of a text that a worker needs. */
 const textOf = ({ encoding, decoder, rows }: ReadText) => ({ encoding, decoder, rows });
 
 /** Describes an error in the names or shapes of results; undefined if there is none. */
