@@ -1,7 +1,10 @@
 import type { BaseFormat } from "./architectures/base-format.ts";
+import type { Adapter } from "./base-models/adapter.ts";
 import type { BaseModel } from "./base-models/base-model.ts";
+import type { BaseOptions } from "./base-models/open-adapter-node.ts";
 import type { HubOptions } from "./checkpoints/hub-repository-node.ts";
-import { lazy } from "./errors.ts";
+
+// A program imports these functions at its start. Each one loads its code when the program calls it.
 
 /**
  * Reads a base model, to put adapters on it with `AdapterHost`.
@@ -31,4 +34,7 @@ export async function loadBaseModel(
  * console.log(description.method, description.task.labels);
  * ```
  */
-export const openAdapter = lazy(async () => (await import("./base-models/open-adapter-node.ts")).openAdapter);
+export async function openAdapter(directory: string, options?: BaseOptions): Promise<Adapter> {
+  const { openAdapter: open } = await import("./base-models/open-adapter-node.ts");
+  return open(directory, options);
+}

@@ -64,11 +64,6 @@ export const opt = (name: string): string => `option "${name}"`;
 export const showOptions = (message: string, show: (name: string) => string): string =>
   message.replace(/option "(\w+)"/g, (_, name: string) => show(name));
 
-/** A function of the API that loads its code when a program calls it. */
-export const lazy =
-  <Given extends unknown[], Value>(load: () => Promise<(...given: Given) => Promise<Value>>) =>
-  (...given: Given): Promise<Value> =>
-    load().then((loaded) => loaded(...given));
 
 /** Returns the closest of `candidates` to `word`, as `; did you mean "x"?`, or "" if none is close. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {

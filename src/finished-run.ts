@@ -1,6 +1,12 @@
-import { lazy } from "./errors.ts";
+import type { ExportReport } from "./export/export-adapter-node.ts";
+import type { ExportOptions } from "./export/export-formats-node.ts";
+import type { EvaluationSource, RunEvaluation } from "./runs/evaluate-run.ts";
+import type { ExportSettings } from "./runs/export-run.ts";
+import type { RunRecords } from "./runs/read-run.ts";
 
 export type { ExportSettings } from "./runs/export-run.ts";
+
+// A program imports these functions at its start. Each one loads its code when the program calls it.
 
 /**
  * Evaluates a run's model on its validation data, or on other data of its task.
@@ -12,7 +18,10 @@ export type { ExportSettings } from "./runs/export-run.ts";
  * const [{ metrics }] = await evaluateRun("runs/tickets", { validation: "new.csv" });
  * ```
  */
-export const evaluateRun = lazy(async () => (await import("./runs/evaluate-run.ts")).evaluateRun);
+export async function evaluateRun(run: string, source?: EvaluationSource): Promise<RunEvaluation[]> {
+  const { evaluateRun: evaluate } = await import("./runs/evaluate-run.ts");
+  return evaluate(run, source);
+}
 
 /**
  * Exports a finished run's adapter (best epoch) to another tool's format. aflora compares the export with the run's model before it
@@ -24,7 +33,10 @@ export const evaluateRun = lazy(async () => (await import("./runs/evaluate-run.t
  * await exportRun("runs/tickets", { format: "onnx", output: "tickets-onnx" });
  * ```
  */
-export const exportRun = lazy(async () => (await import("./runs/export-run.ts")).exportRun);
+export async function exportRun(run: string, options: ExportOptions, settings?: ExportSettings): Promise<ExportReport> {
+  const { exportRun: write } = await import("./runs/export-run.ts");
+  return write(run, options, settings);
+}
 
 /**
  * Reads the records of a run folder. A run that is still being written has no `result`, and a half-written last line is left out.
@@ -35,7 +47,10 @@ export const exportRun = lazy(async () => (await import("./runs/export-run.ts"))
  * console.log(steps.length, result?.metrics.accuracy);
  * ```
  */
-export const readRunRecords = lazy(async () => (await import("./runs/read-run.ts")).readRunRecords);
+export async function readRunRecords(directory: string): Promise<RunRecords> {
+  const { readRunRecords: read } = await import("./runs/read-run.ts");
+  return read(directory);
+}
 
 /**
  * Reads finished runs and writes their report, one HTML page, to the file `out`, as a whole or not at all.
@@ -45,4 +60,7 @@ export const readRunRecords = lazy(async () => (await import("./runs/read-run.ts
  * await writeReport(["runs/aflora", "runs/lora"], "both.html");
  * ```
  */
-export const writeReport = lazy(async () => (await import("./reports/report.ts")).writeReport);
+export async function writeReport(directories: readonly string[], out: string): Promise<void> {
+  const { writeReport: write } = await import("./reports/report.ts");
+  return write(directories, out);
+}

@@ -11,7 +11,12 @@
  * @module aflora/predict
  */
 
-import { lazy } from "./errors.ts";
+import type { BaseFormat } from "./architectures/base-format.ts";
+import type { HubOptions } from "./checkpoints/hub-repository-node.ts";
+import type { FineTunedModel } from "./inference/fine-tuned-model.ts";
+import type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
+import type { RuntimePlace } from "./runtime/runtime-node.ts";
+import type { Runtime } from "./runtime/session.ts";
 
 export { UserError, type UserErrorCode } from "./errors.ts";
 export type { ComputeOptions, FineTunedModel } from "./inference/fine-tuned-model.ts";
@@ -19,6 +24,8 @@ export type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
 export type { PredictionInput, TextOrTokens } from "./inference/prediction-input.ts";
 export type { Answer, AnswerEnd, AnswerOptions, AnswersOptions } from "./inference/write-answers.ts";
 export type { RuntimePlace } from "./runtime/runtime-node.ts";
+
+// A program imports these functions at its start. Each one loads its code, and ONNX Runtime, when the program calls it.
 
 /**
  * Loads a fine-tuned model: the adapter of a run folder, or an adapter folder (of aflora or of Hugging Face PEFT), with its base model; or
@@ -34,9 +41,14 @@ export type { RuntimePlace } from "./runtime/runtime-node.ts";
  * await model.release();
  * ```
  */
-export const loadFineTunedModel = lazy(
-  async () => (await import("./inference/load-fine-tuned-model-node.ts")).loadFineTunedModel,
-);
+export async function loadFineTunedModel(
+  name: string,
+  place?: Runtime | RuntimePlace,
+  options?: LoadOptions,
+): Promise<FineTunedModel> {
+  const { loadFineTunedModel: load } = await import("./inference/load-fine-tuned-model-node.ts");
+  return load(name, place, options);
+}
 
 /**
  * Loads a base model that embeds texts, without training: pooled as its folder says, otherwise by the mean of its tokens.
@@ -52,4 +64,11 @@ export const loadFineTunedModel = lazy(
  * await encoder.release();
  * ```
  */
-export const loadEmbedder = lazy(async () => (await import("./inference/load-embedder-node.ts")).loadEmbedder);
+export async function loadEmbedder(
+  model?: string,
+  place?: Runtime | RuntimePlace,
+  options?: HubOptions & { base?: BaseFormat | undefined },
+): Promise<FineTunedModel> {
+  const { loadEmbedder: load } = await import("./inference/load-embedder-node.ts");
+  return load(model, place, options);
+}

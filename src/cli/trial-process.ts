@@ -31,8 +31,9 @@ export async function runTrialInProcess(
     resume,
     stopAfter,
     refit,
+    novelty,
     reported,
-  }: Pick<TrialJob, "config" | "resume" | "stopAfter" | "refit" | "reported">,
+  }: Pick<TrialJob, "config" | "resume" | "stopAfter" | "refit" | "novelty" | "reported">,
   { signal, timeUpAfter, onNews }: TrialProcessOptions = {},
 ): Promise<TrialEnd> {
   if (signal?.aborted) return "interrupted";
@@ -47,6 +48,7 @@ export async function runTrialInProcess(
       stopAfter,
       timeUpAfter,
       refit,
+      novelty,
       reported,
     };
     await writeFile(file, JSON.stringify(order));

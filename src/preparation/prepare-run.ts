@@ -88,7 +88,7 @@ export interface PreparedRun<
    * @param again whether a model that learned few examples may be trained once more on all of them (default: true)
    * @throws the signal's reason
    */
-  finish(end: TrainingEnd, options?: StageOptions & Pick<EndOptions, "again">): Promise<FinishedRun>;
+  finish(end: TrainingEnd, options?: StageOptions & Pick<EndOptions, "again" | "novelty">): Promise<FinishedRun>;
   release(): Promise<void>;
 }
 
@@ -199,11 +199,11 @@ export async function prepareRun<
       fineTuning,
       memory: memory!,
       notes: [...plan.notes, ...(resume ? [] : fineTuning.notes)],
-      finish(end, { signal, onProgress, again } = {}) {
+      finish(end, { signal, onProgress, again, novelty } = {}) {
         const ending = { plan, fineTuning, end, adapter: fineTuning.adapterOf(end), base: plan.base, notes: [] };
         const readFloat32 = () => model.read(plan.task, settings.seed, "float32");
         const { float32TooLarge } = sources;
-        return runStages(AFTER_THE_LOOP, ending, { signal, onProgress, again, float32TooLarge, readFloat32 });
+        return runStages(AFTER_THE_LOOP, ending, { signal, onProgress, again, novelty, float32TooLarge, readFloat32 });
       },
       release,
     };

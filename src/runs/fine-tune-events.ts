@@ -58,6 +58,8 @@ export interface RunControl {
   timeUp?: AbortSignal | undefined;
   /** Whether to train a model that learned from few rows once more on all rows, held-out ones too (default: true). */
   refit?: boolean | undefined;
+  /** Whether the adapter learns which texts are unlike the training rows, for answers such as "none of these" (default: true). */
+  novelty?: boolean | undefined;
   /**
    * Scores the answers of a run that learns from rewards. Replaces the reward in the options. It runs in this process without
    * a time limit. Pass it again when you resume the run.
@@ -276,7 +278,7 @@ async function finishRun(
   folder: RunFolder,
   { peakMemory, notes }: Progress,
   end: TrainingEnd,
-  { signal, refit, onProgress }: RunControl & { onProgress: OnProgress },
+  { signal, refit, novelty, onProgress }: RunControl & { onProgress: OnProgress },
 ): Promise<RunEvent | undefined> {
   const { config, task, base, runtime, fineTuning, memory, dataFingerprint } = prepared;
   const { freezable, blockCount: count } = fineTuning;
@@ -289,6 +291,7 @@ async function finishRun(
     const { adapter, calibration, findings, onFloat32, ...finished } = await prepared.finish(end, {
       signal,
       again: refit,
+      novelty,
       onProgress,
     });
     await stageProgress(onProgress, "saving the adapter", "files")(0);

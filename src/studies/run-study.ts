@@ -35,6 +35,8 @@ export interface TrialJob {
   until?: TimeLimit | undefined;
   /** Whether to train a model that learned from few rows once more on all of them. */
   refit?: boolean | undefined;
+  /** Whether the model learns which texts are unlike the training rows. Nothing in a study reads it. */
+  novelty?: boolean | undefined;
   reported: Reported | undefined;
 }
 
@@ -83,7 +85,8 @@ export async function runStudy(
     const resume = await hasUsableRun(directory, trial.identity);
     const config = { ...trial.config, output: directory };
     const { reported } = trial;
-    const end = await run({ trial, label, directory, config, resume, stopAfter, until, refit, reported });
+    const { keepsBest: novelty } = plan.study;
+    const end = await run({ trial, label, directory, config, resume, stopAfter, until, refit, novelty, reported });
     if (end === "finished" || end === "paused") progress.onEnd?.(trial, label);
     if (typeof end === "object") {
       state.failed.set(trial.id, end.failed);

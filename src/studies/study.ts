@@ -24,7 +24,9 @@ export interface Study {
   holdOut: number;
   /** For language models: number of the scored examples to answer; the answers are scored. */
   generate?: number | undefined;
-  /** Sizes from which `--estimate` computes hours and memory, before anything is downloaded. */
+  /** Whether its best model is kept, so that trials learn all that its answers need. */
+  keepsBest?: boolean | undefined;
+  /** What `--estimate` computes hours and memory from, before anything is downloaded. */
   estimate?: StudySizes | undefined;
 }
 

@@ -78,6 +78,7 @@ export async function tune(
     seeds: [seed],
     metric,
     holdOut: 0.2,
+    keepsBest: true,
   };
   const plan = await planStudy(study, signal);
   const [first] = plan.configurations[0]!.trials as [Trial];

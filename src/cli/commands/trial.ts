@@ -24,6 +24,7 @@ export interface TrialOrder {
   /** Milliseconds after which training ends with its best evaluation so far. */
   timeUpAfter?: number | undefined;
   refit?: boolean | undefined;
+  novelty?: boolean | undefined;
   reported: Reported | undefined;
 }
 
@@ -45,6 +46,7 @@ export function trialCommand(): Command {
       stopAfter,
       timeUpAfter,
       refit = false,
+      novelty = false,
       reported,
     } = (await readJsonFile(file)) as TrialOrder;
     const directory = String(config.output);
@@ -68,6 +70,7 @@ export function trialCommand(): Command {
         ...(stopAfter !== undefined && { stopAfter }),
         ...(timeUpAfter !== undefined && { timeUp: AbortSignal.timeout(timeUpAfter) }),
         refit,
+        novelty,
         signal: abort.signal,
         onEvent(event) {
           if (event.kind === "start") ({ totalSteps } = event);

@@ -1,12 +1,12 @@
 import { learnNovelty } from "../../training/novelty/novelty.ts";
 import { stageProgress } from "../../training/progress.ts";
 import { choosesOne } from "./calibration.ts";
-import type { RunEnding, Stage } from "./stage.ts";
+import type { EndOptions, RunEnding, Stage } from "./stage.ts";
 
 /** Learns to recognise texts that are unlike the training examples, so that an answer can be "none of these". */
-export const novelty: Stage<RunEnding> = {
+export const novelty: Stage<RunEnding, EndOptions> = {
   name: "novelty",
-  needs: (ending) => ending.calibration !== undefined && choosesOne(ending),
+  needs: (ending, { novelty = true }) => novelty && ending.calibration !== undefined && choosesOne(ending),
   async run(ending, { signal, onProgress }) {
     const { plan, fineTuning, adapter } = ending;
     const { model, weights, validation, settings } = fineTuning.training;

@@ -43,6 +43,8 @@ export interface StartOptions extends StageOptions {
 export interface EndOptions extends StageOptions {
   /** Whether a model that learned few examples may be trained once more on all of them (default: true). */
   again?: boolean | undefined;
+  /** Whether the adapter learns which texts are unlike the training examples (default: true). */
+  novelty?: boolean | undefined;
   /** Says why the base model does not fit into memory in float32; undefined if it does. */
   float32TooLarge?: ((base: BaseModel) => string | undefined) | undefined;
   /** Reads the base model in float32. */

@@ -46,7 +46,6 @@ interface Offered extends Job {
   results?: Results;
 }
 
-/** Jobs of one kind and one step. */
 interface Offer extends JobKind {
   shards: Map<string, Offered>;
 }
@@ -145,7 +144,6 @@ export class SharedRun implements OtherMachines {
     };
   }
 
-  /** Removes the run from the server. */
   async release(): Promise<void> {
     clearInterval(this.#heartbeat);
     this.#client.off("close", this.#onLost).off("ready", this.#onReconnected);
@@ -180,7 +178,6 @@ export class SharedRun implements OtherMachines {
     }
   }
 
-  /** Results of jobs, in their order. */
   async *#resultsOf(
     state: RunState,
     kind: JobKind,
