@@ -64,7 +64,6 @@ export const opt = (name: string): string => `option "${name}"`;
 export const showOptions = (message: string, show: (name: string) => string): string =>
   message.replace(/option "(\w+)"/g, (_, name: string) => show(name));
 
-
 /** Returns the closest of `candidates` to `word`, as `; did you mean "x"?`, or "" if none is close. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   let best = "";

@@ -20,17 +20,12 @@ import type { TrainingEnd, TrainingEvent } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import { emitted } from "../training/progress.ts";
 import type { TrainOptions } from "../training/train-options.ts";
+import { withDefaults } from "./defaults.ts";
 import { fastestDevice } from "./fastest-device.ts";
 import type { FineTuning } from "./fine-tuning.ts";
 import { type FinishedRun, type PreparedRun, prepareRun } from "./prepare-run.ts";
 import type { StageOptions } from "./stages/stage.ts";
-import {
-  type FineTuningSettings,
-  type MethodChoice,
-  partOpenOptions,
-  trainingOptions,
-  withRecipe,
-} from "./training-options.ts";
+import { type FineTuningSettings, type MethodChoice, partOpenOptions, trainingOptions } from "./training-options.ts";
 
 /** Examples as text, in the format of `aflora train` that the ending of the name implies. */
 export interface TableText {
@@ -177,7 +172,7 @@ export async function* fineTuneEventsInPage(
           settle(suits) {
             const method = methodFor(suits);
             const from = { ...suits, suitsContrast: false };
-            return { method, settings: withRecipe(training, findMethod(method.name), from) };
+            return { method, settings: withDefaults(training, findMethod(method.name), from) };
           },
           resume,
         },

@@ -14,6 +14,7 @@ import type { TrainingEnd } from "../training/events.ts";
 import type { MemoryEstimate } from "../training/memory-estimate.ts";
 import { stageProgress } from "../training/progress.ts";
 import type { TrainingState } from "../training/training-state.ts";
+import type { SuitedTo } from "./defaults.ts";
 import { type EncodedTask, encodeTask } from "./encoded-task.ts";
 import { FineTuning } from "./fine-tuning.ts";
 import type { RunPlan } from "./run-plan.ts";
@@ -21,7 +22,7 @@ import { type EndOptions, type RunEnding, runStages, type StageOptions, type Sta
 import { AFTER_THE_LOOP, BEFORE_THE_LOOP } from "./stages/stages.ts";
 import { startFrom } from "./start-from-adapter.ts";
 import { suitedTo } from "./suited-to.ts";
-import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
+import type { FineTuningSettings, MethodChoice } from "./training-options.ts";
 
 export const READING = "reading the examples";
 

@@ -20,15 +20,14 @@ import { namesReward, REWARD_PATHS } from "../tasks/reward-functions.ts";
 import { rowOptions } from "../tasks/small-classes.ts";
 import { SUMMARIZATION, summarizationIn } from "../tasks/summarization.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
+import { type SuitedTo, withDefaults } from "./defaults.ts";
 import { type SuitedModel, suitedTo } from "./suited-to.ts";
 import {
   type FineTuningSettings,
   type MethodChoice,
   partOpenOptions,
   partOptions,
-  type SuitedTo,
   trainingOptions,
-  withRecipe,
 } from "./training-options.ts";
 
 /** Format of `checkpointEvery`: `200` is every 200 steps, `60s` every 60 seconds. */
@@ -212,7 +211,7 @@ export function parseOptions(given: Readonly<Record<string, unknown>>): GivenCon
       const from = { epochs: published?.epochs, headStart, kind, ...suits } as const;
       const method = methodFor(from);
       const rates = method.name === PAPER_METHOD.name ? published : undefined;
-      return { method, settings: withRecipe(settings, findMethod(method.name), { ...from, rates }) };
+      return { method, settings: withDefaults(settings, findMethod(method.name), { ...from, rates }) };
     },
   };
 }

@@ -3,7 +3,7 @@ import type { ModelDescription } from "../architectures/families.ts";
 import { MEAN_POOLING, type Pooling } from "../architectures/pooling.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { SuitedTo } from "./training-options.ts";
+import type { SuitedTo } from "./defaults.ts";
 
 /** The properties of a model that settings depend on. */
 export interface SuitedModel extends Pick<ModelDescription, "pooling"> {

@@ -6,40 +6,19 @@ import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/blo
 import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
 import { sameStepCost } from "../methods/options.ts";
-import { type PublishedSetting, repeatsPapers } from "../methods/published.ts";
-import type { TaskKind, TaskOptionValues } from "../tasks/task-kind.ts";
+import { repeatsPapers } from "../methods/published.ts";
+import type { TaskOptionValues } from "../tasks/task-kind.ts";
 import { checkTaskOptions, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { PACKED_FORMATS } from "../training/frozen-blocks/packed-rows.ts";
 import { REPLICAS } from "../training/local-steps/local-steps.ts";
 import { BLOCK_CACHE, type TrainingSettings } from "../training/train-options.ts";
 import { defaultMethod } from "./default-method.ts";
-import { ratesOf } from "./recipe-rates.ts";
-import { type DataSize, type SuitedSettings, suitedSettings } from "./suited-settings.ts";
+import { defaultOf, headStartOf, type KnownRun } from "./defaults.ts";
 import type { HeadChoice } from "./trained-head.ts";
 
 const positive = z.number().positive();
 /** Counts with an upper limit, since memory or time grow with each. */
 const count = z.int().positive().max(1e9);
-
-/** Defaults that hold unless the run, a paper or the kind of task has its own. */
-const RECIPE: SuitedSettings & { maxLength: number } = {
-  epochs: 10,
-  batchSize: 64,
-  maxLength: 256,
-  warmupRatio: 0.06,
-  evaluateEvery: undefined,
-};
-
-/** The default in words, with the kinds of tasks that have another. */
-function defaultOf(name: "epochs" | "batchSize" | "maxLength"): string {
-  const kinds = TASK_KINDS.all.filter(({ recipe }) => recipe?.[name] !== undefined);
-  const values = [...new Set(kinds.map(({ recipe }) => recipe![name]))];
-  const others = values.map((value) => {
-    const names = kinds.filter(({ recipe }) => recipe![name] === value).map((kind) => kind.name);
-    return `; ${names.join(", ")}: ${value}`;
-  });
-  return RECIPE[name] + others.join("");
-}
 
 /** Options of training, in Node and in a page, beside those of the method and of the kind of task. */
 export const trainingOptions = z.object({
@@ -58,7 +37,7 @@ export const trainingOptions = z.object({
     .enum(["fitted", "new"])
     .optional()
     .describe(
-      "start of the head: fitted (a logistic or ridge regression on the frozen model's features) or new random values (default: new for published tasks, otherwise fitted)",
+      `start of the head: fitted (a logistic or ridge regression on the frozen model's features) or new random values ${defaultOf("headStart")}`,
     ),
   headFeatures: z
     .enum(HEAD_FEATURES)
@@ -67,27 +46,19 @@ export const trainingOptions = z.object({
   contrastive: z
     .boolean()
     .optional()
-    .describe(
-      "contrastive training: texts of the same class get similar vectors (default: on if examples and classes are few and the model embeds sentences)",
-    ),
+    .describe(`contrastive training: texts of the same class get similar vectors ${defaultOf("contrastive")}`),
   epochs: z
     .int()
     .min(0)
     .max(1e6)
     .optional()
-    .describe(
-      `passes over the examples; 0 fits the head (default: the paper's for GLUE; by the number of examples with a fitted head; otherwise ${defaultOf("epochs")})`,
-    )
+    .describe(`passes over the examples; 0 fits the head ${defaultOf("epochs")}`)
     .meta(sameStepCost),
   maxSteps: count
     .optional()
     .describe("optimizer steps of the run, instead of --epochs; the examples repeat as needed")
     .meta(sameStepCost),
-  batchSize: count
-    .optional()
-    .describe(
-      `examples per optimizer step (default: by the number of examples with a fitted head; otherwise ${defaultOf("batchSize")})`,
-    ),
+  batchSize: count.optional().describe(`examples per optimizer step ${defaultOf("batchSize")}`),
   tokenBudget: count.default(512).describe("limit on tokens per micro-batch; gradients are summed over micro-batches"),
   recompute: z
     .boolean()
@@ -97,7 +68,7 @@ export const trainingOptions = z.object({
     ),
   learningRate: positive
     .optional()
-    .describe("peak learning rate (default: the paper's for GLUE, otherwise the method's)")
+    .describe(`peak learning rate ${defaultOf("learningRate")}`)
     .meta(sameStepCost),
   headLearningRate: positive.optional().describe("peak learning rate of the head").meta(sameStepCost),
   weightDecay: z.number().min(0).default(0.1).describe("AdamW's weight decay").meta(sameStepCost),
@@ -106,13 +77,13 @@ export const trainingOptions = z.object({
     .min(0)
     .max(1)
     .optional()
-    .describe("share of the steps in which the learning rate rises (default: 0.06)")
+    .describe(`share of the steps in which the learning rate rises ${defaultOf("warmupRatio")}`)
     .meta(sameStepCost),
   warmupSteps: z.int().min(0).optional().describe("number of warm-up steps, instead of --warmup-ratio"),
   maxGradNorm: positive.default(0.1).describe("global norm to which gradients are clipped").meta(sameStepCost),
   maxLength: count
     .optional()
-    .describe(`limit on tokens per example; longer ones are truncated (default: ${defaultOf("maxLength")})`),
+    .describe(`limit on tokens per example; longer ones are truncated ${defaultOf("maxLength")}`),
   dropout: z
     .boolean()
     .default(true)
@@ -218,7 +189,7 @@ export function partOptions<Schema extends z.ZodObject>(
 interface OpenOptions<Options> {
   options: Options & { taskOptions: TaskOptionValues };
   /** Returns the named method, or the default for these examples. */
-  methodFor(from: HeadStart & Partial<SuitedTo>): MethodChoice;
+  methodFor(from: KnownRun): MethodChoice;
 }
 
 /**
@@ -244,72 +215,5 @@ export function partOpenOptions<Schema extends typeof trainingOptions>(
       const { name } = defaultMethod(from.kind, headStartOf(options, from), from.layers);
       return other?.name === name ? other : method;
     },
-  };
-}
-
-/** Start of the head, if the options or a published task have one. */
-interface HeadStart {
-  headStart?: "fitted" | "new" | undefined;
-}
-
-const headStartOf = (given: HeadStart & { head: HeadChoice }, from: HeadStart): "fitted" | "new" =>
-  given.headStart ?? from.headStart ?? (given.head === "classifier" ? "new" : "fitted");
-
-/** Properties of the examples and the model that settings depend on. */
-export interface SuitedTo {
-  kind: Pick<TaskKind, "recipe" | "objective" | "reads" | "refines"> | undefined;
-  size: DataSize;
-  /** Whether the run starts without an adapter. */
-  isNew: boolean;
-  /** Number of the model's blocks. */
-  layers: number;
-  /** Whether their classes are best learned by contrast. */
-  suitsContrast: boolean;
-  /** Number of tokens of the longest sound; undefined for other examples. */
-  longest?: number | undefined;
-}
-
-type Resolved =
-  | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
-  | ("learningRate" | "headLearningRate");
-
-/** Fills in settings that are not given: the paper's for the task, those that suit the size of the data, the kind's, or the method's. */
-export function withRecipe<Given extends z.output<typeof trainingOptions>>(
-  given: Given,
-  method: MethodDefinition,
-  from: {
-    epochs?: number | undefined;
-    rates?: PublishedSetting | undefined;
-  } & HeadStart &
-    Partial<SuitedTo> = {},
-): Given & Pick<FineTuningSettings, Resolved> {
-  const headStart = headStartOf(given, from);
-  const canFit = from.kind === undefined || from.kind.objective.linearLoss !== undefined;
-  // A head that comes from an adapter is trained further, not fitted.
-  const isFitted = method.headOnly && headStart === "fitted" && canFit && from.isNew !== false;
-  // A given batch size or learning rate is meant for cross-entropy.
-  const isOpen = given.batchSize === undefined && given.learningRate === undefined;
-  const suitsContrast = from.suitsContrast === true && headStart === "fitted" && !isFitted;
-  const contrastive = given.contrastive ?? (suitsContrast && isOpen);
-  // The number of examples counts only for kinds whose head can be fitted; the others have recipes.
-  const startsFitted = headStart === "fitted" && from.kind?.objective.linearLoss !== undefined;
-  const recipe = {
-    ...RECIPE,
-    ...from.kind?.recipe,
-    ...(startsFitted && from.size && suitedSettings(from.size, contrastive)),
-  };
-  const run = { contrastive, startsFitted, kind: from.kind, layers: from.layers, examples: from.size?.examples };
-  const { learningRate, headLearningRate } = { ...ratesOf(method.recipe, run), ...from.rates };
-  return {
-    ...given,
-    headStart,
-    contrastive,
-    warmupRatio: given.warmupRatio ?? recipe.warmupRatio,
-    evaluateEvery: given.evaluateEvery ?? recipe.evaluateEvery,
-    epochs: given.epochs ?? from.epochs ?? (isFitted ? 0 : recipe.epochs),
-    batchSize: given.batchSize ?? recipe.batchSize,
-    maxLength: Math.min(given.maxLength ?? recipe.maxLength, from.longest ?? Number.POSITIVE_INFINITY),
-    learningRate: given.learningRate ?? learningRate,
-    headLearningRate: given.headLearningRate ?? headLearningRate,
   };
 }

@@ -6,6 +6,7 @@ import { saveAdapter } from "../../src/base-models/adapter-folder-node.ts";
 import { loadBaseModel, openModel } from "../../src/base-models/load-base-model-node.ts";
 import type { Tokenizer } from "../../src/inputs/tokenizer.ts";
 import { DEFAULT_METHOD, findMethod } from "../../src/methods/methods.ts";
+import { withDefaults } from "../../src/preparation/defaults.ts";
 import { encodeTask } from "../../src/preparation/encoded-task.ts";
 import { loadTask } from "../../src/preparation/load-task-node.ts";
 import { prepareFromFiles } from "../../src/preparation/prepare-from-files-node.ts";
@@ -13,7 +14,7 @@ import { type FinishedRun, prepareRun } from "../../src/preparation/prepare-run.
 import { parseOptions } from "../../src/preparation/run-options-node.ts";
 import { methodStart } from "../../src/preparation/stages/method-start.ts";
 import type { FineTuningSettings } from "../../src/preparation/training-options.ts";
-import { partOptions, trainingOptions, withRecipe } from "../../src/preparation/training-options.ts";
+import { partOptions, trainingOptions } from "../../src/preparation/training-options.ts";
 import { timeRun } from "../../src/studies/estimate.ts";
 import { madePicture, pictureModel, savePicture } from "../support/pictures.ts";
 import { runtime } from "../support/runtime.ts";
@@ -53,7 +54,7 @@ function preparedWith(
   return prepareRun(
     {
       base: "float32",
-      settle: (suits) => ({ method, settings: withRecipe(options, findMethod(method.name), suits) }),
+      settle: (suits) => ({ method, settings: withDefaults(options, findMethod(method.name), suits) }),
     },
     {
       readTask: () => loadTask(parseOptions({ train: file, text: "message", label: "team", validationSplit })),
@@ -186,7 +187,7 @@ test("encoding many texts gives way to other events, and so do a method's first 
   const few = { ...task, train: task.train.slice(0, 8) };
   const { options, method } = partOptions(trainingOptions, "lora", { initLoraWeights: "pissa" });
   const encoded = await encodeTask(few, base, settings);
-  const whole = withRecipe(options, findMethod(method.name));
+  const whole = withDefaults(options, findMethod(method.name));
   const plan = { task: few, base, encoded, method, settings: whole, runtime, initial: new Map(), notes: [] };
   await expect(methodStart.run(plan, { signal: AbortSignal.abort("stopped") })).rejects.toBe("stopped");
 });

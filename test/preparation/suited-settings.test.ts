@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { findMethod } from "../../src/methods/methods.ts";
+import { withDefaults } from "../../src/preparation/defaults.ts";
 import { suitedSettings } from "../../src/preparation/suited-settings.ts";
 import { suitedTo } from "../../src/preparation/suited-to.ts";
-import { trainingOptions, withRecipe } from "../../src/preparation/training-options.ts";
+import { trainingOptions } from "../../src/preparation/training-options.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 import { learningRateFactor } from "../../src/training/optimizer/learning-rate.ts";
@@ -29,7 +30,7 @@ const resolved = (
   method = "aflora",
   { examples = 29, layers = 6, isNew = true } = {},
 ) =>
-  withRecipe(trainingOptions.parse(given) as never, findMethod(method), {
+  withDefaults(trainingOptions.parse(given) as never, findMethod(method), {
     kind: findTaskKind(kind),
     size: { examples, classes: 4 },
     layers,

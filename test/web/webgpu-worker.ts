@@ -5,12 +5,13 @@ import { taskOfTable } from "../../src/datasets/table-task.ts";
 import { UserError } from "../../src/errors.ts";
 import { float32 } from "../../src/graph/tensor.ts";
 import { findMethod } from "../../src/methods/methods.ts";
+import { withDefaults } from "../../src/preparation/defaults.ts";
 import { encodeTask } from "../../src/preparation/encoded-task.ts";
 import { fasterOf } from "../../src/preparation/fastest-device.ts";
 import { fineTuneInPage } from "../../src/preparation/fine-tune-in-page.ts";
 import { FineTuning } from "../../src/preparation/fine-tuning.ts";
 import { methodStart } from "../../src/preparation/stages/method-start.ts";
-import { partOptions, trainingOptions, withRecipe } from "../../src/preparation/training-options.ts";
+import { partOptions, trainingOptions } from "../../src/preparation/training-options.ts";
 import { cpu } from "../../src/runtime/devices/cpu.ts";
 import { webgpu } from "../../src/runtime/devices/webgpu.ts";
 import { webRuntime } from "../../src/runtime/runtime-web.ts";
@@ -99,7 +100,7 @@ answerPage(async ({ cases, model, data }: WebGpuRequest): Promise<WebGpuAnswer> 
     1,
   );
   const { options: training, method } = partOptions(trainingOptions, "aflora", { batchSize: 8 });
-  const settings = withRecipe(training, findMethod(method.name), {});
+  const settings = withDefaults(training, findMethod(method.name), {});
   const base = await readBaseModel(urlFiles(model), task, 1);
   const encoded = await encodeTask(task, base, settings);
   const read = { task, base, encoded, method, settings, runtime: runtimes.cpu, initial: new Map(), notes: [] };
