@@ -7,7 +7,6 @@ import { UserError } from "../errors.ts";
 import { makeFolder, writeFailure } from "../files/atomic-file-node.ts";
 import { holdFolder, type Release } from "../files/kernel-lock-node.ts";
 
-/** Progress of a download, over all files of one repository that are not in the cache yet. */
 export interface DownloadProgress {
   /** Name of the current file. */
   file: string;
@@ -181,7 +180,6 @@ async function append(part: string, have: number, file: RemoteFile, request: Req
   }
 }
 
-/** Waits, and ends early after an abort. */
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   await wait(milliseconds, undefined, { signal }).catch(() => undefined);
 }
@@ -195,7 +193,6 @@ async function written<Value>(path: string, change: () => Promise<Value>): Promi
   }
 }
 
-/** Hashes a file as the hub does: SHA-256, or SHA-1 as Git computes it. */
 async function hashOf(path: string, file: RemoteFile): Promise<string> {
   const hash = file.hash.length === 64 ? createHash("sha256") : createHash("sha1").update(`blob ${file.size}\0`);
   for await (const bytes of createReadStream(path)) hash.update(bytes);

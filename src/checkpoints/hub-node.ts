@@ -27,7 +27,6 @@ const VOCABULARIES = [
 const SETTINGS = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja"];
 /** Preprocessing of pictures. A picture model has no tokenizer, and its weights must be an ONNX file. */
 const PICTURES = "preprocessor_config.json";
-/** Weights files. The first that exists is used. */
 const WEIGHTS = [
   "model.safetensors",
   "model.safetensors.index.json",
@@ -80,7 +79,6 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
   return folder;
 }
 
-/** Returns the files that a sharded checkpoint's index names. */
 async function shardsOf(index: string, { name, files }: Repository): Promise<string[]> {
   let map: unknown;
   try {

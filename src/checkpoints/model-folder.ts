@@ -27,7 +27,6 @@ const configSchema = z.looseObject({
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-/** The format that is supported everywhere. */
 const SAFETENSORS: WeightFormat = { file: "model.safetensors", open: openSafetensors };
 
 /**
@@ -49,7 +48,6 @@ export async function openModelFolder(files: ModelFiles): Promise<ModelFolder> {
   throw new UserError(`${files.location} has no weights: expected one of ${expected.join(", ")}`);
 }
 
-/** Returns formats in order of preference. */
 const formatsOf = (files: ModelFiles): WeightFormat[] => [SAFETENSORS, ...(files.formats ?? []), ...ONNX_FORMATS];
 
 /**
@@ -97,10 +95,8 @@ export function parseConfig(raw: unknown, location: string): FolderConfig {
   );
 }
 
-/** Returns the name of the file that maps tensors to shards. */
 const indexOf = ({ file }: WeightFormat): string => `${file}.index.json`;
 
-/** Opens the shards that a folder's index names. */
 async function openShards(
   files: ModelFiles,
   indexName: string,

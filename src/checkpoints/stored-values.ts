@@ -82,7 +82,6 @@ function roundToEven(x: number): number {
 
 let halfTable: Float32Array | undefined;
 
-/** Computes the values of all 65,536 half-precision numbers. */
 function makeHalfTable(): Float32Array {
   return Float32Array.from({ length: 65536 }, (_, half) => {
     const sign = half & 0x8000 ? -1 : 1;

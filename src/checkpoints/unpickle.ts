@@ -2,10 +2,7 @@ import { UserError } from "../errors.ts";
 
 /** A Python object that a pickle names by module and name, such as `torch._utils._rebuild_tensor_v2`. */
 export class Global {
-  readonly name: string;
-  constructor(name: string) {
-    this.name = name;
-  }
+  constructor(readonly name: string) {}
 }
 
 /** Upper limit on an integer's bytes: sizes take 8, and decoding takes time by the square of the length. */
@@ -13,7 +10,6 @@ const MAX_INTEGER = 1024;
 
 /** Operations that a pickle may use. All others are refused. */
 export interface Allowed {
-  /** Names that the pickle may mention. */
   globals: ReadonlySet<string>;
   /** Returns the result of calling `callable`, one of `globals`, or undefined if the call is not valid. */
   call(callable: string, args: readonly unknown[]): unknown;
@@ -21,7 +17,6 @@ export interface Allowed {
   persistent(id: unknown): unknown;
 }
 
-/** Reads a pickle's bytes in sequence. */
 class PickleBytes {
   at: number;
   readonly #bytes: Uint8Array;
@@ -77,18 +72,15 @@ class PickleBytes {
 
 /** Virtual machine for a pickle's instructions: a stack, marks in it, and a memo. */
 class PickleMachine {
-  readonly bytes: PickleBytes;
-  readonly #location: string;
-  readonly #allowed: Allowed;
   readonly #stack: unknown[] = [];
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, unknown>();
 
-  constructor(bytes: PickleBytes, location: string, allowed: Allowed) {
-    this.bytes = bytes;
-    this.#location = location;
-    this.#allowed = allowed;
-  }
+  constructor(
+    readonly bytes: PickleBytes,
+    private readonly location: string,
+    private readonly allowed: Allowed,
+  ) {}
 
   push(value: unknown): void {
     this.#stack.push(value);
@@ -145,9 +137,9 @@ class PickleMachine {
     // As text, nested tuples that share their parts could fill all memory.
     if (typeof module !== "string" || typeof member !== "string") throw this.bytes.damaged("a name that is no text");
     const full = `${module}.${member}`;
-    if (!this.#allowed.globals.has(full)) {
+    if (!this.allowed.globals.has(full)) {
       throw new UserError(
-        `${this.#location} asks for ${JSON.stringify(full)}, which no tensor needs: refused, and nothing of it was run`,
+        `${this.location} asks for ${JSON.stringify(full)}, which no tensor needs: refused, and nothing of it was run`,
       );
     }
     this.push(new Global(full));
@@ -156,13 +148,13 @@ class PickleMachine {
   reduce(): void {
     const [callable, args] = this.popMany(2);
     const isCall = callable instanceof Global && Array.isArray(args);
-    const result = isCall ? this.#allowed.call(callable.name, args) : undefined;
+    const result = isCall ? this.allowed.call(callable.name, args) : undefined;
     if (result === undefined) throw this.bytes.damaged("an invalid call");
     this.push(result);
   }
 
   persistent(): void {
-    const value = this.#allowed.persistent(this.pop());
+    const value = this.allowed.persistent(this.pop());
     if (value === undefined) throw this.bytes.damaged("an invalid storage");
     this.push(value);
   }

@@ -9,9 +9,7 @@ import { findTaskKind } from "../tasks/task-kinds.ts";
 import type { TableOptions } from "./parse-table.ts";
 import { readTable } from "./read-table-node.ts";
 
-/** Layout of a task's files. */
 interface Layout extends TableOptions, Columns {
-  /** Labels in the file, if they are not names. */
   labelsInFile?: string[];
   /** Validation splits and their files (default: only `dev.tsv`). */
   validation?: Record<string, string>;
@@ -47,7 +45,6 @@ const layouts: Readonly<Record<string, Layout>> = {
   },
 };
 
-/** MRPC's original file by Microsoft. */
 const paraphrases = "msr_paraphrase_train.txt";
 
 /**

@@ -1,7 +1,6 @@
 import type { Columns, Table } from "../tasks/rows.ts";
 import { recognizeColumns } from "../tasks/task-kinds.ts";
 
-/** Number of rows to examine. */
 const ENOUGH = 2000;
 
 /** Usual names of label columns, and of text columns, in order of preference. */

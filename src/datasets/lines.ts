@@ -13,16 +13,14 @@ const MAX_LENGTH = 2 ** 24;
 
 /** Splits a text that arrives in pieces into its lines: those that are not blank, or all but an empty last one. */
 export class LineSplitter {
-  readonly #everyLine: boolean;
-  readonly #file: string;
   #begun = "";
   #line = 0;
 
   /** @param file name for error messages */
-  constructor(everyLine = false, file = "stdin") {
-    this.#everyLine = everyLine;
-    this.#file = file;
-  }
+  constructor(
+    private readonly everyLine = false,
+    private readonly file = "stdin",
+  ) {}
 
   /** Returns the lines that end within the next piece. @throws UserError if a line is too long. */
   linesOf(piece: string): Line[] {
@@ -30,7 +28,7 @@ export class LineSplitter {
     const long = lines.findIndex(({ length }) => length > MAX_LENGTH);
     if (long >= 0) {
       throw new UserError(
-        `${this.#file}, line ${this.#line + long + 1}: longer than ${MAX_LENGTH.toLocaleString("en-US")} characters; write one row per line`,
+        `${this.file}, line ${this.#line + long + 1}: longer than ${MAX_LENGTH.toLocaleString("en-US")} characters; write one row per line`,
       );
     }
     this.#begun = lines.pop()!;
@@ -45,6 +43,6 @@ export class LineSplitter {
 
   #next(content: string): Line[] {
     this.#line++;
-    return this.#everyLine || !isBlank(content) ? [{ line: this.#line, content }] : [];
+    return this.everyLine || !isBlank(content) ? [{ line: this.#line, content }] : [];
   }
 }

@@ -21,7 +21,6 @@ const MAX_BYTES = 2 ** 32;
 /** Bytes of text allowed for any file size, and per byte of the files: a dictionary names a text that many rows have in a bit each. */
 const [TEXT, TEXT_PER_BYTE] = [2 ** 24, 256];
 
-/** Description of a column by Hugging Face's datasets library. */
 interface Feature {
   _type?: string;
   names?: string[];

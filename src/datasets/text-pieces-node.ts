@@ -6,7 +6,6 @@ import { pieceDecoder } from "./decode-text.ts";
 /** Receives the number of bytes read, and of all bytes of the file. A returned promise is awaited. */
 export type OnRead = (done: number, total?: number) => void | Promise<void>;
 
-/** Bytes of a piece. */
 const PIECE = 2 ** 20;
 
 /**

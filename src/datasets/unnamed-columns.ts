@@ -26,5 +26,4 @@ export function refuseUnnamedColumns(table: Table, named: Partial<Columns>, labe
   throw new UserError(headerAdvice(table) ?? `${source} has no column "${missing}"; it has ${list(columns)}${help}`);
 }
 
-/** Quotes a name for a shell. */
 const quoted = (name: string): string => (/^[\w.-]+$/.test(name) ? name : JSON.stringify(name));

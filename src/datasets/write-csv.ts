@@ -3,7 +3,6 @@ export function csvOf(rows: readonly (readonly unknown[])[]): string {
   return rows.map((cells) => `${cells.map((cell) => quoted(textOf(cell))).join(",")}\n`).join("");
 }
 
-/** Converts a cell to text; objects and arrays become JSON. */
 const textOf = (cell: unknown): string =>
   typeof cell === "object" && cell !== null ? JSON.stringify(cell) : String(cell ?? "");
 

@@ -5,13 +5,11 @@ import { LazyList, type List } from "../tasks/list.ts";
 import { list, type Table } from "../tasks/rows.ts";
 import { csvOf } from "./write-csv.ts";
 
-/** Rows of cells in the order of the columns. */
 interface WrittenTable {
   columns: readonly string[];
   rows: List<readonly unknown[]>;
 }
 
-/** Writers of rows, by file extension. */
 const WRITERS: Readonly<Record<string, (file: FileHandle, table: WrittenTable) => Promise<void>>> = {
   ".csv": (file, table) => writeFile(file, inParts(table, csvOf, csvOf([table.columns]))),
   ".jsonl": (file, table) => writeFile(file, inParts(table, linesOf)),

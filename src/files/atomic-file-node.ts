@@ -81,7 +81,6 @@ export function writeFailure(path: string, error: unknown): unknown {
   return reason ? new UserError(`cannot write ${path}: ${reason}`, { code: "cannot-write" }) : error;
 }
 
-/** Reasons for users, by the system's error code. */
 const WRITE_FAILURES: Record<string, string> = {
   ENOSPC: "the disk is full; free some space or choose another disk",
   EDQUOT: "your disk quota is used up; free some space or choose another disk",

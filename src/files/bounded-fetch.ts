@@ -1,4 +1,3 @@
-/** Limits of a request. */
 export interface FetchBounds {
   /** Timeout without data, in milliseconds. */
   silence: number;

@@ -6,7 +6,6 @@ const O_SHLOCK = 0x10;
 const O_EXLOCK = 0x20;
 const O_NONBLOCK = 0x4;
 
-/** Releases a folder's lock. */
 export type Release = () => Promise<void>;
 
 /**

@@ -30,7 +30,6 @@ export function augmentPicture(picture: RawPicture, variant: number, augmentatio
   return atOnce(resizePicture(isMirrored ? mirrored(part) : part, picture, "bilinear"));
 }
 
-/** Mirrors a picture horizontally. */
 function mirrored({ height, width, data }: RawPicture): RawPicture {
   const mirroredData = data.map((_, i) => {
     const [pixel, channel] = [Math.floor(i / 3), i % 3];

@@ -14,36 +14,30 @@ const [STEPS_PER_ITERATION, CHARACTERS_PER_STEP] = [10, 32];
 /** Steps per character that is sliced, and per pair of characters that a search compares. */
 const [STEPS_PER_SLICED_CHARACTER, STEPS_PER_COMPARISON] = [1 / 4, 1 / 1024];
 
-/** A value of the interpreter: text, number, function, list, or object as a map. */
 interface Value {
   type: string;
   value?: unknown;
 }
 interface SyntaxNode {
   type: string;
-  /** Statements of a block. */
   body?: SyntaxNode[];
   alternate?: SyntaxNode[];
   defaultBlock?: SyntaxNode[];
   /** Iterable of a loop; with a condition, its `lhs` is the iterable. */
   iterable?: SyntaxNode;
   lhs?: SyntaxNode;
-  /** Operation. */
   operator?: { value: string };
   left?: SyntaxNode;
   right?: SyntaxNode;
-  /** Call. */
   callee?: SyntaxNode;
   args?: SyntaxNode[];
   argument?: SyntaxNode;
-  /** Member access. */
   object?: SyntaxNode;
   property?: SyntaxNode;
   computed?: boolean;
   /** Text of a name; expression of a named argument. */
   value?: unknown;
 }
-/** Replaces an expression by its result. */
 interface Evaluated extends SyntaxNode {
   type: typeof EVALUATED;
   result: Value;
@@ -68,7 +62,6 @@ const GROWING: ReadonlySet<unknown> = new Set(["replace", "join", "indent", "toj
 
 /** Jinja interpreter with a budget, so that an untrusted template can neither run forever nor exhaust the memory. */
 class BoundedInterpreter extends library.Interpreter {
-  readonly #sourceLength: number;
   #steps = 0;
   readonly #sizes = new WeakMap<Value, number>();
   /** Whether the value being measured has a part that may grow later. */
@@ -78,9 +71,11 @@ class BoundedInterpreter extends library.Interpreter {
   readonly #stepsPerItem = new WeakMap<SyntaxNode, number>();
   readonly #becomesText = new WeakSet<SyntaxNode>();
 
-  constructor(scope: object, sourceLength: number) {
+  constructor(
+    scope: object,
+    private readonly sourceLength: number,
+  ) {
     super(scope);
-    this.#sourceLength = sourceLength;
   }
 
   override evaluate(node: SyntaxNode | Evaluated | undefined, scope: object): Value {
@@ -94,7 +89,7 @@ class BoundedInterpreter extends library.Interpreter {
     const each = node && this.#stepsPerItem.get(node);
     if (each) this.#spend(each * countOf(value));
     // Macro arguments are searched for in the macro's whole text.
-    if (node?.type === "Macro" || node?.type === "CallStatement") this.#spend(this.#sourceLength / 10);
+    if (node?.type === "Macro" || node?.type === "CallStatement") this.#spend(this.sourceLength / 10);
     if (node && isKeptReplace(node, result)) throw new Error("it keeps replace() of a text without calling it");
     return result;
   }
@@ -146,7 +141,6 @@ class BoundedInterpreter extends library.Interpreter {
     for (const each of [node.left, node.right]) if (each) this.#becomesText.add(each);
   }
 
-  /** Evaluates each argument once. */
   #evaluated(args: readonly SyntaxNode[], scope: object): SyntaxNode[] {
     return args.map((arg) => {
       if (arg.argument) return { ...arg, argument: evaluated(this.evaluate(arg.argument, scope)) };
@@ -205,7 +199,6 @@ class BoundedInterpreter extends library.Interpreter {
     }
   }
 
-  /** Returns the length of the indentation of a value as JSON with one part per line. */
   #indentationOf({ value }: Value, indent: number, between: number, depth = 1): number {
     if (typeof value !== "object" || value === null) return 0;
     let size = indent * depth;
@@ -219,7 +212,6 @@ class BoundedInterpreter extends library.Interpreter {
 
 const evaluated = (result: Value): Evaluated => ({ type: EVALUATED, result });
 
-/** Returns the values of an argument: named, unnamed or spread. */
 function resultsOf(arg: SyntaxNode): Value[] {
   const { result } = (arg.argument ?? (arg.type === EVALUATED ? arg : arg.value)) as Evaluated;
   return arg.argument ? Array.from(partsOf(result.value as object), ([, each]) => each) : [result];
@@ -238,7 +230,6 @@ const partsOf = (value: object): Iterable<readonly [unknown, Value]> =>
 const countOf = (value: unknown): number =>
   value instanceof Map ? value.size : typeof value === "string" || Array.isArray(value) ? value.length : 0;
 
-/** Counts the occurrences of a part in a text. */
 function occurrencesOf(text: string, part: string): number {
   if (part === "") return text.length + 1;
   let places = 0;
@@ -279,7 +270,6 @@ export class BoundedTemplate {
 /** Upper limit on the length of range(): a longer loop would exceed the budget. */
 const MAX_RANGE = MAX_STEPS / STEPS_PER_ITERATION;
 
-/** Upper limit on characters of a date format. */
 const MAX_FORMAT = 1000;
 
 /** Global names of every template; the library does not export its own. */

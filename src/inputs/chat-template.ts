@@ -30,9 +30,6 @@ const [BEGIN, END] = ["\ufdd0", "\ufdd1"];
  * (huggingface.co/docs/transformers/chat_templating). Templates are Jinja with `trim_blocks` and `lstrip_blocks`.
  */
 export class ChatTemplate {
-  readonly #sources: Readonly<Record<string, string>>;
-  readonly #tokens: Readonly<Record<string, string>>;
-  readonly #location: string;
   readonly #compiled = new Map<string, BoundedTemplate>();
 
   /**
@@ -40,15 +37,14 @@ export class ChatTemplate {
    * @param tokens special tokens by their names in templates: `bos_token`, `eos_token`
    * @param location of the template, for error messages
    */
-  constructor(sources: Readonly<Record<string, string>>, tokens: Readonly<Record<string, string>>, location: string) {
-    this.#sources = sources;
-    this.#tokens = tokens;
-    this.#location = location;
-  }
+  constructor(
+    private readonly sources: Readonly<Record<string, string>>,
+    private readonly tokens: Readonly<Record<string, string>>,
+    private readonly location: string,
+  ) {}
 
-  /** Whether any template uses tools. */
   get takesTools(): boolean {
-    return Object.values(this.#sources).some((source) => /\btools\b/.test(source));
+    return Object.values(this.sources).some((source) => /\btools\b/.test(source));
   }
 
   /**
@@ -95,7 +91,7 @@ export class ChatTemplate {
       const found = turn ?? contents![turns.length];
       if (!found) {
         throw new UserError(
-          `${this.#location}: the chat template does not show which part of its text turn ${i + 1} is; mark what the assistant writes with {% generation %}`,
+          `${this.location}: the chat template does not show which part of its text turn ${i + 1} is; mark what the assistant writes with {% generation %}`,
         );
       }
       turns.push(found);
@@ -143,7 +139,7 @@ export class ChatTemplate {
     const ofTurns = marked.filter(({ role }) => role === "assistant");
     const withContent = ofTurns.filter(({ content }) => content?.includes(BEGIN));
     if (spans.length !== withContent.length) return [];
-    const tokens = Object.values(this.#tokens).filter((token) => token !== "");
+    const tokens = Object.values(this.tokens).filter((token) => token !== "");
     return ofTurns.map((message) => {
       const span = spans[withContent.indexOf(message)];
       if (!span) return undefined;
@@ -156,10 +152,10 @@ export class ChatTemplate {
 
   /** @throws UserError if there is no suitable template. */
   #sourceFor({ tools }: ChatTemplateOptions): string {
-    const source = (tools ? this.#sources.tool_use : undefined) ?? this.#sources.default;
+    const source = (tools ? this.sources.tool_use : undefined) ?? this.sources.default;
     if (source !== undefined) return source;
     throw new UserError(
-      `${this.#location} has chat templates named ${Object.keys(this.#sources).join(", ")}, but none is the default; name one "default"`,
+      `${this.location} has chat templates named ${Object.keys(this.sources).join(", ")}, but none is the default; name one "default"`,
     );
   }
 
@@ -176,10 +172,10 @@ export class ChatTemplate {
         tools: tools ?? null,
         documents: null,
         add_generation_prompt: addGenerationPrompt ?? false,
-        ...this.#tokens,
+        ...this.tokens,
       });
     } catch (error) {
-      throw new UserError(`${this.#location}: the chat template fails: ${(error as Error).message}`);
+      throw new UserError(`${this.location}: the chat template fails: ${(error as Error).message}`);
     }
   }
 }

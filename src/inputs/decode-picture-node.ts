@@ -4,7 +4,6 @@ import { mediaFile } from "./media-file-node.ts";
 import { refuseLargeFile, refuseLargePicture } from "./picture-file.ts";
 import type { RawPicture } from "./resize-picture.ts";
 
-/** Raster formats among those that sharp reads. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "heif", "avif"]);
 
 const FORMATS_HINT = "JPEG, PNG, WebP, GIF, TIFF and AVIF can be read";

@@ -23,7 +23,6 @@ export async function decodePicture(path: string, file: Blob): Promise<RawPictur
   }
 }
 
-/** Reads a bitmap's red, green and blue values, strip by strip. */
 function pixelsOf(bitmap: ImageBitmap): RawPicture {
   const { height, width } = bitmap;
   const rows = Math.min(height, Math.max(1, Math.floor(MAX_STRIP_PIXELS / width)));

@@ -2,7 +2,6 @@ import { UserError } from "../errors.ts";
 import { mediaFile } from "./media-file-node.ts";
 import { type RawSound, readWav } from "./wav.ts";
 
-/** Upper limit on a sound file's size, in bytes. */
 const MAX_BYTES = 2 ** 28;
 
 /** Decodes a sound file. @param held its content, if not at the path. @throws UserError if it is missing or too large. */

@@ -133,7 +133,6 @@ function resizedSize(
     : { height: edge, width: Math.trunc((edge * width) / height) };
 }
 
-/** Returns a centre crop. */
 function centreCrop(picture: RawPicture, { height, width }: { height: number; width: number }): RawPicture {
   if (picture.height === height && picture.width === width) return picture;
   const [top, left] = [Math.floor((picture.height - height) / 2), Math.floor((picture.width - width) / 2)];

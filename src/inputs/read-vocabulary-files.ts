@@ -59,7 +59,6 @@ export async function readSettings(files: ModelFiles): Promise<TokenizerSettings
   };
 }
 
-/** Reads a JSON object of the folder; empty if there is no such file. */
 async function readObject(files: ModelFiles, name: string): Promise<Record<string, unknown>> {
   const value = (await readJson(files, name)) ?? {};
   if (typeof value !== "object" || Array.isArray(value))

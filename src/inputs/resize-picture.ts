@@ -60,7 +60,6 @@ function weightsOf(from: number, to: number, { support, weight }: Filter): Weigh
 
 const roundHalfAway = (x: number): number => Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
 
-/** Converts an integer sum to a value from 0 to 255. */
 const toValue = (sum: number): number => Math.min(255, Math.max(0, Math.floor((sum + ONE / 2) / ONE)));
 
 /**

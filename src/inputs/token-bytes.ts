@@ -1,7 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { LibraryTokenizer } from "./library-patches.ts";
 
-/** A decoder in `tokenizer.json`. */
 interface DecoderDescription {
   type: string;
   decoders?: DecoderDescription[];

@@ -94,7 +94,6 @@ type Processor = z.output<typeof processorSchema>;
 type TokenizerJson = z.output<typeof tokenizerSchema>;
 type Settings = z.output<typeof settingsSchema>;
 
-/** A part of an encoding: one of the texts, or special tokens. */
 interface TemplatePart {
   content: "A" | "B" | readonly number[];
   typeId: number;
@@ -339,7 +338,6 @@ function fill(template: readonly TemplatePart[], a: readonly number[], b: readon
   return { inputIds: Int32Array.from(inputIds), tokenTypeIds: Int32Array.from(tokenTypeIds) };
 }
 
-/** Returns the number of special tokens before the first text. */
 function offsetOfA(template: readonly TemplatePart[]): number {
   const before = template.slice(
     0,

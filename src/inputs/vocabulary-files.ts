@@ -21,7 +21,6 @@ interface AddedToken {
   special: boolean;
 }
 
-/** A token in `tokenizer_config.json`. */
 type TokenSetting = string | (Partial<AddedToken> & { content: string }) | null;
 
 /** Settings of `tokenizer_config.json` that affect encoding; unknown ones are ignored. */

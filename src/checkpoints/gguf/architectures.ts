@@ -49,7 +49,6 @@ const settingsSchema = z.looseObject({
   expert_count: z.literal(0).optional(),
 });
 
-/** Metadata under the architecture's prefix. */
 type Settings = z.output<typeof settingsSchema>;
 
 const ATTENTION = { attn_q: "q_proj", attn_k: "k_proj", attn_v: "v_proj", attn_output: "o_proj" };

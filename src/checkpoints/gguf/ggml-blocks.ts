@@ -2,12 +2,10 @@ import type { NumberBlocks } from "../../graph/number-blocks.ts";
 import { decodeHalf } from "../stored-values.ts";
 import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 
-/** Numbers per block, for the types that are read without decoding. */
 const VALUES = 32;
 
 /** Layout of a block: its scale first, its numbers last. */
 interface Layout extends Pick<NumberBlocks, "bits"> {
-  /** Whether a minimum follows the scale. */
   hasMinimum?: true;
 }
 
@@ -22,7 +20,6 @@ type BlockType = keyof typeof LAYOUTS;
 
 export const hasNumberBlocks = (type: GgmlType): type is BlockType => Object.hasOwn(LAYOUTS, type);
 
-/** Number of blocks read at once. */
 const CHUNK = 2 ** 17;
 
 /**

@@ -8,9 +8,7 @@ export type GgmlType =
 
 /** A storage type of ggml: blocks of a fixed number of values, in a fixed number of bytes. */
 interface BlockType {
-  /** Values per block. */
   values: number;
-  /** Bytes per block. */
   bytes: number;
   /** Decodes whole blocks. @param stored exactly their bytes, in its own buffer, which the result may share */
   decode(stored: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
@@ -37,10 +35,8 @@ const single = (dtype: "F32" | "F16" | "BF16", bytes: number): BlockType => ({
   decode: ({ buffer }) => decodeStored(dtype, buffer) as Float32Array<ArrayBuffer>,
 });
 
-/** Reads the half-precision number at byte `at`. */
 const half = (stored: Uint8Array, at: number): number => decodeHalf(stored[at]! | (stored[at + 1]! << 8));
 
-/** Reads 32 bits at byte `at`. */
 const uint32 = (stored: Uint8Array, at: number): number =>
   stored[at]! | (stored[at + 1]! << 8) | (stored[at + 2]! << 16) | (stored[at + 3]! << 24);
 

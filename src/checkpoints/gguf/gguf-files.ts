@@ -15,7 +15,6 @@ import {
 import { type Gguf, openGguf } from "./gguf.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
-/** Name of the file with the weights in the virtual model folder. */
 const WEIGHTS = "model.gguf";
 
 /**
@@ -119,7 +118,6 @@ function huggingFaceTensors(file: Gguf, config: Record<string, unknown>): Tensor
   };
 }
 
-/** Splits a tensor's name into its module and its part. */
 function partsOf(stored: string): { module: string; part: string } {
   const [, module = stored, part = ""] = /^(.*)\.(weight|bias)$/.exec(stored) ?? [];
   return { module, part };

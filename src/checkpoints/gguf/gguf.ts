@@ -33,7 +33,6 @@ export async function openGguf(source: ByteSource): Promise<Gguf> {
     return float32(shape, GGML_TYPES[dtype].decode(stored));
   };
   const { readNow } = source;
-  /** Reads bytes of a tensor, counted from its first. */
   const storedNow =
     readNow &&
     ((name: string, from: number, to: number): Uint8Array<ArrayBuffer> => {

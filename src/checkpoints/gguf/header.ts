@@ -22,7 +22,6 @@ export interface GgufEntry {
   dtype: GgmlType;
   /** Outermost axis first; GGUF itself has the innermost first. */
   shape: readonly number[];
-  /** Position in bytes from the file's beginning. */
   begin: number;
   end: number;
 }
@@ -158,7 +157,6 @@ interface NumberType {
   List: new (length: number) => NumberList;
 }
 
-/** Number types by their codes in the format. */
 const NUMBERS: Readonly<Record<number, NumberType>> = {
   0: { width: 1, read: (view, at) => view.getUint8(at), List: Uint8Array },
   1: { width: 1, read: (view, at) => view.getInt8(at), List: Int8Array },
@@ -274,5 +272,4 @@ function resolvePositions(
   );
 }
 
-/** Shortens untrusted text for messages. */
 const shortened = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}…` : text);

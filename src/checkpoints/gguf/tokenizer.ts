@@ -10,7 +10,6 @@ export interface GgufTokenizer {
   settings: Record<string, unknown>;
 }
 
-/** Codes of `tokenizer.ggml.token_type`. */
 const [CONTROL, USER_DEFINED] = [3, 4];
 
 const byteLevel = (split: string | undefined) => ({
@@ -20,7 +19,6 @@ const byteLevel = (split: string | undefined) => ({
   use_regex: split === undefined,
 });
 
-/** Splits texts by a regular expression, and then into bytes. */
 const splitBy = (expression: string) => ({
   type: "Sequence",
   pretokenizers: [
@@ -57,7 +55,6 @@ const PRE_TOKENIZERS: Readonly<Record<string, Partial<BytePairs>>> = {
   ),
 };
 
-/** Differences between byte-level tokenizers. */
 interface BytePairs {
   normalizer: object | null;
   preTokenizer: object;
@@ -130,7 +127,6 @@ export function tokenizerOf(file: Gguf): GgufTokenizer {
   };
 }
 
-/** Differences between kinds of tokenizers. */
 interface Kind extends Omit<BytePairs, "ignoreMerges"> {
   model(): object;
   decoder: object;
@@ -192,12 +188,10 @@ function sentencePieces({ location, metadata }: Gguf, stored: readonly string[],
   };
 }
 
-/** Returns a metadata value if it is a list of texts. */
 function textsOf(value: GgufValue | undefined): readonly string[] | undefined {
   const isText = (each: unknown): each is string => typeof each === "string";
   return Array.isArray(value) && value.every(isText) ? value : undefined;
 }
 
-/** Returns a metadata value if it is a list of numbers. */
 const numbersOf = (value: GgufValue | undefined): NumberList | undefined =>
   ArrayBuffer.isView(value) ? value : undefined;

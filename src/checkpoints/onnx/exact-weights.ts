@@ -36,7 +36,6 @@ const RULES: Readonly<Record<string, Rule>> = {
   "com.microsoft.MatMulNBits": blockProduct,
 };
 
-/** Strips the suffix of a quantised tensor's name. */
 const plainName = (name: string): string => name.replace(/_(quantized|Q4|Q8|Q4G\d+)$/, "");
 
 /**

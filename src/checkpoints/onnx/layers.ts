@@ -57,18 +57,15 @@ export function withLayers(network: Network): Network {
   return { ...network, nodes, tensors: named };
 }
 
-/** Whether a tensor is already named after its layer. */
 const isOwnName = (tensor: string, layers: ReadonlyMap<string, string>): boolean =>
   /\.(weight|bias)$/.test(tensor) && layers.has(tensor.replace(/\.\w+$/, ""));
 
-/** Transposes a matrix. */
 const transposedMatrix = ({ shape, read, ...tensor }: NetworkTensor): NetworkTensor => ({
   ...tensor,
   shape: shape.toReversed(),
   read: async () => transposed(await read()),
 });
 
-/** Whether a tensor is a matrix, or a vector of `width`. */
 const isMatrix = (tensor: NetworkTensor | undefined): tensor is NetworkTensor =>
   tensor?.shape.length === 2 && tensor.values === undefined;
 const isBias = (tensor: NetworkTensor | undefined, width: number): boolean =>
@@ -95,7 +92,6 @@ function foundLayer(node: NetworkNode, tensors: Network["tensors"], wiring: Wiri
     : { ...sizes, bias, output: biasNode!.outputs[0]!, biasNode: biasNode! };
 }
 
-/** Returns the role and block of each layer. */
 function rolesOf(
   { nodes, tensors }: Network,
   wiring: Wiring,

@@ -10,7 +10,6 @@ export interface FileGraph {
 }
 
 interface FileNode extends Omit<NetworkNode, "branches" | "layer"> {
-  /** Attributes that are graphs, by name. */
   graphs: ReadonlyMap<string, FileGraph>;
 }
 

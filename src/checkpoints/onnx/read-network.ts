@@ -7,7 +7,6 @@ import type { Network, NetworkPort, NetworkTensor, NodeAttribute } from "./netwo
 import { type FieldPlace, ProtobufFile } from "./protobuf-fields.ts";
 import { type OpenBeside, readNetworkTensor } from "./tensors.ts";
 
-/** Field numbers of a model's message and of its graph's. */
 const MODEL_FIELD = { graph: 7, opsetImport: 8 };
 const GRAPH_FIELD = { node: 1, initializer: 5, input: 11, output: 12 };
 
@@ -18,9 +17,7 @@ const MAX_NODE = 2 ** 26;
 const MAX_NODE_BYTES = 2 ** 28;
 /** Upper limit on inputs, outputs or attributes of a node, and on axes of an input. */
 const MAX_PARTS = 10_000;
-/** Upper limit on the depth of nested graphs. */
 const MAX_DEPTH = 32;
-/** Supported versions of ONNX's operator set. */
 const OPSETS = { least: 9, most: 24 };
 
 /**
@@ -49,11 +46,9 @@ interface Reading {
   tensors: number;
   ports: number;
   nodeBytes: number;
-  /** Depth of the current graph. */
   depth: number;
 }
 
-/** Reads the graph at `[start, end)`. */
 async function readGraph(
   file: ProtobufFile,
   { start, end }: Pick<FieldPlace, "start" | "end">,
@@ -115,7 +110,6 @@ interface AttributeMessage {
   strings: string[];
 }
 
-/** Adds a node, or the tensor of a Constant. */
 async function addNode(
   file: ProtobufFile,
   bytes: Uint8Array,
@@ -184,7 +178,6 @@ function plainAttribute({ type, f = 0, i = 0, s, floats, ints, strings }: Attrib
   return type === 6 ? floats : ints;
 }
 
-/** Returns the tensor of a Constant whose attribute lists its numbers. */
 function listedTensor(attributes: Readonly<Record<string, NodeAttribute>>): NetworkTensor {
   const [key = "", value = []] = Object.entries(attributes)[0] ?? [];
   const values = typeof value === "object" ? value : [Number(value)];

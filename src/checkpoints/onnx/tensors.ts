@@ -7,7 +7,6 @@ import { decodeStored, ELEMENT_BYTES, type StoredType } from "../stored-values.t
 import type { NetworkTensor } from "./network.ts";
 import type { FieldPlace, ProtobufFile } from "./protobuf-fields.ts";
 
-/** Supported element types by their ONNX codes. */
 const STORED_TYPES: Readonly<Record<number, StoredType>> = {
   1: "F32",
   2: "U8",
@@ -30,7 +29,6 @@ const MAX_LISTED = 2 ** 20;
 /** Opens an external data file by its relative path. */
 export type OpenBeside = (name: string) => Promise<ByteSource | undefined>;
 
-/** A tensor's message without its elements. */
 interface TensorMessage {
   name: string;
   dims: number[];
@@ -42,7 +40,6 @@ interface TensorMessage {
   external: Map<string, string>;
 }
 
-/** Field numbers of a tensor's message. */
 const FIELD = { dims: 1, type: 2, floatData: 4, int32Data: 5, int64Data: 7, name: 8, rawData: 9, external: 13 };
 
 /**
@@ -122,7 +119,6 @@ async function numbersOf(file: ProtobufFile, field: FieldPlace): Promise<number[
   return list as number[];
 }
 
-/** Wraps packed numbers in a field header. */
 function packedField(content: Uint8Array): Uint8Array {
   const header = [10];
   let size = content.length;
@@ -133,7 +129,6 @@ function packedField(content: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Location of a tensor's elements. */
 interface NumbersPlace {
   source: ByteSource;
   start: number;

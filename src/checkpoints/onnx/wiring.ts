@@ -2,12 +2,10 @@ import { ASKS_SIZES, type Network, type NetworkNode } from "./network.ts";
 
 /** Index of a network's values: the nodes that compute and read them. */
 export class Wiring {
-  readonly #network: Pick<Network, "tensors" | "outputs">;
   readonly #makers = new Map<string, NetworkNode>();
   readonly #readers = new Map<string, NetworkNode[]>();
 
-  constructor(network: Pick<Network, "nodes" | "tensors" | "outputs">) {
-    this.#network = network;
+  constructor(private readonly network: Pick<Network, "nodes" | "tensors" | "outputs">) {
     for (const node of network.nodes) {
       for (const output of node.outputs) this.#makers.set(output, node);
       for (const input of new Set(node.inputs)) {
@@ -30,12 +28,12 @@ export class Wiring {
   /** Returns the only node that reads a value, unless the value is an output of the network. */
   onlyReader(name: string): NetworkNode | undefined {
     const [reader, ...others] = this.readers(name);
-    return others.length > 0 || this.#network.outputs.some((output) => output.name === name) ? undefined : reader;
+    return others.length > 0 || this.network.outputs.some((output) => output.name === name) ? undefined : reader;
   }
 
   /** Returns the value of a tensor that is a single number. */
   scalar(name: string | undefined): number | undefined {
-    const values = name === undefined ? undefined : this.#network.tensors.get(name)?.values;
+    const values = name === undefined ? undefined : this.network.tensors.get(name)?.values;
     return values?.length === 1 ? values[0] : undefined;
   }
 
