@@ -17,8 +17,8 @@ import { fineTune } from "../src/fine-tune.ts";
 import { evaluateRun } from "../src/runs/evaluate-run.ts";
 import type { FineTuneConfig } from "../src/runs/fine-tune-config.ts";
 import { grouped, spreadOf } from "../src/studies/statistics.ts";
+import type { TaskPredictions } from "../src/tasks/built-in-kinds.ts";
 import { namedColumns, type Table } from "../src/tasks/rows.ts";
-import type { TaskPredictions } from "../src/tasks/task-predictions.ts";
 import { drawRows, writeRows } from "./drawn-rows.ts";
 
 interface Result {

@@ -14,14 +14,9 @@ import { colorsOf, THEMES, themedSvg } from "./themed-picture.ts";
 
 /** Pictures by study: the name of the file, and the title on the page. */
 const PICTURES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "importance-decay": { "importance-decay": "beta1 × beta2, sst2" },
   "lora-and-aflora-cola": {
     "lora-and-aflora-cola": "Score and trainable parameters, cola",
     "lora-and-aflora-frozen-cola": "Iterations until frozen: aflora, later on cola",
-  },
-  rank: {
-    "rank-cola": "Score and trainable parameters, cola",
-    "rank-sst2": "Score and trainable parameters, sst2",
   },
 };
 

@@ -1,6 +1,6 @@
 import { parseCsv } from "../src/datasets/parse-csv.ts";
 import { markdownTable } from "../src/reports/markdown-table.ts";
-import { difference, number, prefixed, spread } from "../src/reports/quantities.ts";
+import { difference, number, spread } from "../src/reports/quantities.ts";
 import { grouped, isBeyondChance, mean, median, spreadOf } from "../src/studies/statistics.ts";
 import { withDraws } from "./draw-tables.ts";
 
@@ -22,8 +22,6 @@ interface Trial {
   sameAnswer: number;
   /** At the start, on average, at the end. */
   trainable: number[];
-  flops: number;
-  peakMemory: number;
   /** By name. */
   more: Record<string, number>;
 }
@@ -91,8 +89,6 @@ function trialsIn(csv: string, more: readonly string[]): Trial[] {
       error: value("error"),
       sameAnswer: value("sameAnswer"),
       trainable: ["trainableStart", "trainable", "trainableEnd"].map(value),
-      flops: value("flops"),
-      peakMemory: value("peakMemory"),
       more: Object.fromEntries(more.map((name) => [name, value(name)])),
     };
   });
@@ -115,8 +111,6 @@ function tablesOf(data: string, trials: readonly Trial[]): string {
     "held out": (own) =>
       own.every(({ heldOut, score }) => heldOut === score) ? "" : spreadBy(({ heldOut }) => heldOut)(own),
     "trainable: start, average, end": trainableOf,
-    operations: (own) => prefixed(mean(own.map(({ flops }) => flops)), "FLOP"),
-    "peak memory": (own) => prefixed(Math.max(...own.map(({ peakMemory }) => peakMemory)), "B"),
   };
   const shown = Object.entries(columns)
     .map(([name, cell]) => [name, ...settings.map(([setting, own]) => cell(own, setting))])

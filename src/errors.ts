@@ -21,7 +21,6 @@ export type UserErrorCode = (typeof USER_ERROR_CODES)[number];
  */
 export class UserError extends Error {
   override name = "UserError";
-  #inFlags: string | undefined;
   #code: UserErrorCode | undefined;
 
   /** Without a code, the error has that of its cause, or of the part of aflora that it passes (`withCode`). */
@@ -40,17 +39,6 @@ export class UserError extends Error {
   classify(code: UserErrorCode): void {
     this.#code ??= code;
   }
-
-  /** The message with the command line's flags. */
-  get inFlags(): string {
-    return this.#inFlags ?? this.message;
-  }
-
-  /** Lets the message name options rather than flags. */
-  nameOptions(): void {
-    this.#inFlags ??= this.message;
-    this.message = inOptionNames(this.#inFlags);
-  }
 }
 
 /** System's codes of a file or folder that is not there. */
@@ -66,29 +54,15 @@ export async function withCode<Value>(code: UserErrorCode, result: Promise<Value
   }
 }
 
-/** A flag of the command line, outside of a command to type. */
-const FLAG_OR_COMMAND = /\baflora [a-z]+[^;,]*|(?<![\w-])--(?:no-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)/g;
+/**
+ * Names an option in a message as programs know it: `option "maxLength"`. A surface with other names, such as the command line, shows
+ * this form by them ({@link showOptions}).
+ */
+export const opt = (name: string): string => `option "${name}"`;
 
-/** Names options as a program gives them: `--max-length` becomes `option "maxLength"`. Commands to type stay as they are. */
-export const inOptionNames = (message: string): string =>
-  message.replace(FLAG_OR_COMMAND, (found, flag?: string) =>
-    flag === undefined ? found : `option "${flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())}"`,
-  );
-
-/** Lets an error of the API name options rather than flags. @returns the same error */
-export function withOptionNames(error: unknown): unknown {
-  if (error instanceof UserError) error.nameOptions();
-  return error;
-}
-
-/** Runs a function of the API, whose errors name options rather than flags. */
-export async function namingOptions<Value>(run: () => Promise<Value>): Promise<Value> {
-  try {
-    return await run();
-  } catch (error) {
-    throw withOptionNames(error);
-  }
-}
+/** Shows the options that {@link opt} named in a message by other names, such as `--max-length`. */
+export const showOptions = (message: string, show: (name: string) => string): string =>
+  message.replace(/option "(\w+)"/g, (_, name: string) => show(name));
 
 /** Returns the closest of `candidates` to `word`, as `; did you mean "x"?`, or "" if none is close. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
@@ -160,5 +134,5 @@ export function checkOptions<Schema extends z.ZodType>(schema: Schema, given: ob
   const result = schema.safeParse(given, { error: inWords });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new UserError(`option "${issue!.path.join(".")}"${whose}: ${issue!.message}`);
+  throw new UserError(`${opt(issue!.path.join("."))}${whose}: ${issue!.message}`);
 }

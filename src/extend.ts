@@ -15,7 +15,9 @@ export type {
   Head,
   HeadName,
   Heads,
+  KindHead,
   ModelConfig,
+  OwnHead,
 } from "./architectures/architecture.ts";
 export { type AttentionOptions, attention, causalBias, maskBias } from "./architectures/attention.ts";
 export { labelCountOf, parseConfig } from "./architectures/config.ts";
@@ -100,7 +102,7 @@ export type { Device, DeviceFacts, Devices, PageDevice, System } from "./runtime
 export { registerDevice } from "./runtime/devices.ts";
 export type { OnnxRuntime } from "./runtime/onnx-runtime.ts";
 export type { CompileOptions } from "./runtime/session.ts";
-export type { BuiltInPredictions, TextPrediction } from "./tasks/built-in-kinds.ts";
+export type { BuiltInPredictions, TaskOptions, TaskPredictions, TextPrediction } from "./tasks/built-in-kinds.ts";
 export type {
   DataOrigin,
   EvaluationSplit,
@@ -135,9 +137,9 @@ export type { SearchOutcome } from "./tasks/metrics/retrieval-metrics.ts";
 export type { LabelProbability } from "./tasks/probabilities.ts";
 /** Functions that read cells of tables, such as a kind's labels. */
 export * as rows from "./tasks/rows.ts";
+export type { RerankedText } from "./tasks/scored-pairs.ts";
 export type {
   AnsweredPrompt,
-  AnswerScoring,
   EncodedExample,
   EvaluationDetails,
   HuggingFaceForm,
@@ -146,7 +148,8 @@ export type {
   Readout,
   ReadText,
   Recognition,
-  RerankedText,
+  Retrieval,
+  Review,
   Rollout,
   RolloutSettings,
   TableReading,
@@ -156,10 +159,9 @@ export type {
   TextInput,
   ThresholdOption,
   TrainingExample,
+  Writing,
 } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";
-export type { TaskOptions } from "./tasks/task-options.ts";
-export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export { sequenceClassification, textsOf, wholeText } from "./tasks/whole-text.ts";
 export type { TextLikelihood } from "./tasks/written-tokens.ts";
 export type { MemoryEstimate } from "./training/memory-estimate.ts";

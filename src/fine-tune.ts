@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { withOptionNames } from "./errors.ts";
 import type { WatchServer } from "./reports/watch-server.ts";
 import type { FineTuneConfig, ResumeConfig } from "./runs/fine-tune-config.ts";
 import type { FineTuneOutcome, RunControl, RunEvent } from "./runs/fine-tune-events.ts";
@@ -86,11 +85,7 @@ async function* eventsOf(
   options: RunControl | undefined,
 ): AsyncGenerator<RunEvent, void> {
   const { fineTuneEvents: events } = await import("./runs/fine-tune-events.ts");
-  try {
-    yield* events(config, options);
-  } catch (error) {
-    throw withOptionNames(error);
-  }
+  yield* events(config, options);
 }
 
 /** Serves the page, before there is a run folder. */

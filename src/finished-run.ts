@@ -1,4 +1,3 @@
-import { namingOptions } from "./errors.ts";
 import type { ExportReport } from "./export/export-adapter-node.ts";
 import type { ExportOptions } from "./export/export-formats-node.ts";
 import type { EvaluationSource, RunEvaluation } from "./runs/evaluate-run.ts";
@@ -21,7 +20,7 @@ export type { ExportSettings } from "./runs/export-run.ts";
  */
 export async function evaluateRun(run: string, source?: EvaluationSource): Promise<RunEvaluation[]> {
   const { evaluateRun: evaluate } = await import("./runs/evaluate-run.ts");
-  return namingOptions(() => evaluate(run, source));
+  return evaluate(run, source);
 }
 
 /**
@@ -36,7 +35,7 @@ export async function evaluateRun(run: string, source?: EvaluationSource): Promi
  */
 export async function exportRun(run: string, options: ExportOptions, settings?: ExportSettings): Promise<ExportReport> {
   const { exportRun: write } = await import("./runs/export-run.ts");
-  return namingOptions(() => write(run, options, settings));
+  return write(run, options, settings);
 }
 
 /**
@@ -50,7 +49,7 @@ export async function exportRun(run: string, options: ExportOptions, settings?: 
  */
 export async function readRunRecords(directory: string): Promise<RunRecords> {
   const { readRunRecords: read } = await import("./runs/read-run.ts");
-  return namingOptions(() => read(directory));
+  return read(directory);
 }
 
 /**
@@ -63,5 +62,5 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
  */
 export async function writeReport(directories: readonly string[], out: string): Promise<void> {
   const { writeReport: write } = await import("./reports/report.ts");
-  return namingOptions(() => write(directories, out));
+  return write(directories, out);
 }

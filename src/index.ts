@@ -45,7 +45,7 @@ export type { FineTuneOutcome, RunControl, RunEvent } from "./runs/fine-tune-eve
 export type { RunRecords } from "./runs/read-run.ts";
 export type { RunResult } from "./runs/run-result.ts";
 export type { DeviceName } from "./runtime/device.ts";
-export { availableDevices, nodeRuntime, type RuntimePlace } from "./runtime/runtime-node.ts";
+export { nodeRuntime, type RuntimePlace } from "./runtime/runtime-node.ts";
 export type { Runtime } from "./runtime/session.ts";
 export { scoreAnswers } from "./tasks/metrics/answers.ts";
 export { rouge } from "./tasks/metrics/rouge.ts";

@@ -13,7 +13,6 @@
 
 import type { BaseFormat } from "./architectures/base-format.ts";
 import type { HubOptions } from "./checkpoints/hub-repository-node.ts";
-import { namingOptions } from "./errors.ts";
 import type { FineTunedModel } from "./inference/fine-tuned-model.ts";
 import type { LoadOptions } from "./inference/load-fine-tuned-model-node.ts";
 import type { RuntimePlace } from "./runtime/runtime-node.ts";
@@ -48,7 +47,7 @@ export async function loadFineTunedModel(
   options?: LoadOptions,
 ): Promise<FineTunedModel> {
   const { loadFineTunedModel: load } = await import("./inference/load-fine-tuned-model-node.ts");
-  return namingOptions(() => load(name, place, options));
+  return load(name, place, options);
 }
 
 /**
@@ -71,5 +70,5 @@ export async function loadEmbedder(
   options?: HubOptions & { base?: BaseFormat | undefined },
 ): Promise<FineTunedModel> {
   const { loadEmbedder: load } = await import("./inference/load-embedder-node.ts");
-  return namingOptions(() => load(model, place, options));
+  return load(model, place, options);
 }

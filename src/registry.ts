@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { checkOptions, didYouMean, inWords, UserError } from "./errors.ts";
+import { checkOptions, didYouMean, inWords, opt, UserError } from "./errors.ts";
 
 interface Named {
   readonly name: string;
@@ -83,8 +83,8 @@ export class Registry<Entry extends Named, Name extends string = string> {
       const owners = this.ownersOf(key);
       throw new UserError(
         owners.length > 0
-          ? `option "${key}" belongs to ${new Intl.ListFormat("en").format(owners)}, not to ${this.#what} "${name}"`
-          : `unknown option "${key}" of ${this.#what} "${name}"${didYouMean(key, [...known, ...others])}`,
+          ? `${opt(key)} belongs to ${new Intl.ListFormat("en").format(owners)}, not to ${this.#what} "${name}"`
+          : `unknown ${opt(key)} of ${this.#what} "${name}"${didYouMean(key, [...known, ...others])}`,
       );
     }
     return checkOptions(options, given, ` of ${this.#what} "${name}"`);

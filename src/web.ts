@@ -38,10 +38,9 @@ export {
 export type { FinishedRun } from "./preparation/prepare-run.ts";
 export { pageDevices, type WebPlace, webRuntime } from "./runtime/runtime-web.ts";
 export { Runtime } from "./runtime/session.ts";
+export type { TaskOptions, TaskPredictions } from "./tasks/built-in-kinds.ts";
 export type { TaskKind } from "./tasks/task-kind.ts";
 export { registerTaskKind } from "./tasks/task-kinds.ts";
-export type { TaskOptions } from "./tasks/task-options.ts";
-export type { TaskPredictions } from "./tasks/task-predictions.ts";
 export type { Evaluation } from "./training/evaluation/evaluate.ts";
 export type { CheckpointEvent, NoteEvent, TrainingEnd, TrainingEvent } from "./training/events.ts";
 export type { AdamWState } from "./training/optimizer/adamw.ts";

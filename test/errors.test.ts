@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { fileSource } from "../src/checkpoints/file-source-node.ts";
-import { inWords, namingOptions, USER_ERROR_CODES, UserError, withCode } from "../src/errors.ts";
+import { inWords, opt, showOptions, USER_ERROR_CODES, UserError, withCode } from "../src/errors.ts";
 import { writeFailure } from "../src/files/atomic-file-node.ts";
 import { urlSource } from "../src/files/url-source.ts";
 import { fineTune } from "../src/fine-tune.ts";
@@ -28,13 +28,12 @@ test.each([
   expect(error!.issues.map(({ message }) => message)).toEqual([words]);
 });
 
-test("an error of the API names options; the command line shows its flags", async () => {
-  const message = "lower --max-length or leave --no-dropout out (aflora train --resume x, or --overwrite)";
-  const error = await namingOptions(() => Promise.reject(new UserError(message))).catch((each) => each);
-  expect(error.message).toBe(
-    'lower option "maxLength" or leave option "dropout" out (aflora train --resume x, or option "overwrite")',
+test("a message names options as programs do; a surface shows its own names", () => {
+  const message = `lower ${opt("maxLength")}, or leave ${opt("dropout")} out (aflora train --resume x)`;
+  expect(message).toBe('lower option "maxLength", or leave option "dropout" out (aflora train --resume x)');
+  expect(showOptions(message, (name) => `<${name}>`)).toBe(
+    "lower <maxLength>, or leave <dropout> out (aflora train --resume x)",
   );
-  expect(error.inFlags).toBe(message);
 });
 
 test("the page of what is stable lists every code", async () => {

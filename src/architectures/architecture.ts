@@ -9,6 +9,19 @@ import type { Encoded, TokenStream } from "./streams/token-stream.ts";
  */
 export type HeadName = keyof Heads<ModelConfig> | "pooled";
 
+/** A head that a kind of task brings along, over the hidden states of any family. */
+export interface OwnHead {
+  /** Name for messages; it identifies the head among those that are loaded together. */
+  readonly name: string;
+  /** Whether a text as a whole has a row of outputs, or each selected token. */
+  readonly rows: "text" | "token";
+  /** Writes it from all rows `[tokens, hidden]` to `[batch, outputs]`, or from the selected ones to `[outputRows, outputs]`. */
+  readonly write: Head<ModelConfig>;
+}
+
+/** The head that a kind of task needs. */
+export type KindHead = HeadName | OwnHead;
+
 /**
  * Writes a head: one of {@link Heads}.
  * @param tokens the texts whose hidden states these are; the decoder's if there are two

@@ -15,7 +15,6 @@ import { embedWords, type WordsConfig, wordLogits } from "./words.ts";
 export interface DecoderConfig extends WordsConfig {
   intermediateSize: number;
   heads: number;
-  /** Number of key and value heads, each shared by the same number of query heads. */
   keyValueHeads: number;
   /** Features per head. All heads together may differ from the hidden size. */
   headSize: number;
@@ -23,26 +22,19 @@ export interface DecoderConfig extends WordsConfig {
   normEpsilon: number;
   attentionDropout: number;
   classifierDropout: number;
-  /** Attention span of each block. */
   attentionSpans: readonly AttentionSpan[];
   /** Whether linear layers have biases: query, key and value; attention's output; the feed-forward network's. */
   biases: { query: boolean; attended: boolean; feedForward: boolean };
   /** Added to norm weights: Gemma stores them minus 1. */
   normOffset: number;
-  /** Whether queries and keys of each head are normalised. */
   queryKeyNorm: boolean;
-  /** Whether a block's two parts are normalised after as well as before. */
   normAfter: boolean;
-  /** Scale of the embeddings. */
   embeddingScale?: number;
-  /** Scale of attention scores (default: one over the square root of the head size). */
   scoreScale?: number | undefined;
-  /** Soft caps of attention scores and of logits. */
   scoreCap?: number | undefined;
   logitCap?: number | undefined;
 }
 
-/** Attention span of a block. */
 export interface AttentionSpan {
   /** Number of tokens to attend to, itself included (default: all earlier ones). */
   window?: number | undefined;
@@ -85,9 +77,6 @@ export function typesOfBlocks(
   throw new UserError(`config.json: "layer_types" names ${layer_types.length} layers, but there are ${count}`);
 }
 
-/**
- * Returns a configuration by these settings, with full causal attention in every block and no features beyond Llama's.
- */
 export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSettings>): DecoderConfig {
   const heads = settings.num_attention_heads;
   const keyValueHeads = settings.num_key_value_heads ?? heads;
@@ -128,7 +117,6 @@ export function decoderConfig(raw: unknown, settings: z.output<typeof decoderSet
   };
 }
 
-/** Writes Llama and its relatives. Returns the final hidden states, `[tokens, hidden]`. */
 export function decode(context: ForwardContext, config: DecoderConfig, tokens: TokenStream): Value {
   const words = embedWords(context, config, "embed_tokens", tokens.inputIds);
   let x = config.embeddingScale === undefined ? words : mul(words, config.embeddingScale);

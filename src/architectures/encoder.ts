@@ -9,7 +9,6 @@ import type { TokenStream } from "./streams/token-stream.ts";
 export interface EmbeddingConfig {
   vocabularySize: number;
   embeddingSize: number;
-  /** 0 if the family has no token types. */
   typeVocabularySize: number;
   maxLength: number;
   /** Row of the first token's position; the rows before it belong to padding. */
@@ -80,7 +79,6 @@ export const BERT_NAMES: BlockNames = {
 };
 
 export interface BlockAttention {
-  /** `[tokens, hidden]` */
   query: Value;
   key: Value;
   /** Applies a linear layer of this block's attention by its name within the block: `[rows, hidden]` → same shape. */

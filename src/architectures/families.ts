@@ -60,12 +60,7 @@ export interface ModelDescription {
   features?: HeadFeatures | undefined;
 }
 
-/**
- * Returns the family for `model_type` of a parsed config.json, and its configuration.
- * @param network the checkpoint's forward pass, if it holds one; the family need not be supported then
- * @param pictureSize size of the pictures that the model reads, if its folder says so
- * @throws UserError if the family is not supported (listing those that are) or a setting is not.
- */
+/** Returns the family for `model_type` of a parsed config.json, and its configuration. */
 export function describeModel(raw: unknown, network?: Network, pictureSize?: PictureSize): ModelDescription {
   const modelType = String((raw as { model_type?: unknown } | null)?.model_type);
   if (network) return importedModel(raw, network, FAMILIES.get(modelType)?.architecture, pictureSize);

@@ -62,7 +62,6 @@ export interface DenseOptions {
 
 /** Interface with which an architecture writes its forward pass. Records weights, linear layers and dropouts. */
 export class ForwardContext {
-  readonly graph: Graph;
   readonly weights = new Map<string, WeightSpec>();
   /** Linear layers by name. A layer that is used twice is one layer. */
   readonly modules = new Map<string, LinearModule>();
@@ -70,25 +69,24 @@ export class ForwardContext {
   readonly blocks: Value[] = [];
   readonly #dropouts = new Map<string, DropoutLayer>();
   readonly #streams = new Map<string, RaggedStream>();
-  readonly #hooks: ForwardHooks;
   #part: WeightSpec["part"] = "backbone";
   #nextDropout = 0;
 
-  constructor(graph: Graph, hooks: ForwardHooks) {
-    this.graph = graph;
-    this.#hooks = hooks;
-  }
+  constructor(
+    readonly graph: Graph,
+    private readonly hooks: ForwardHooks,
+  ) {}
 
   /** Returns the texts that the model reads; the decoder's texts of an encoder-decoder have the prefix `decoder.`. */
   tokens(prefix = "", length?: number): TokenStream {
-    if (this.#hooks.stream) return this.#hooks.stream(this.graph, prefix, length);
+    if (this.hooks.stream) return this.hooks.stream(this.graph, prefix, length);
     const known = this.#streams.get(prefix) ?? new RaggedStream(this.graph, prefix, length);
     this.#streams.set(prefix, known);
     return known;
   }
 
   encoded(width: number): Encoded | undefined {
-    return this.#hooks.encoded?.(this.graph, width);
+    return this.hooks.encoded?.(this.graph, width);
   }
 
   get dropouts(): DropoutLayer[] {
@@ -119,7 +117,7 @@ export class ForwardContext {
    * @param write may be called again, and must then write the same nodes
    */
   block(x: Value, write: (x: Value) => Value): Value {
-    const { boundary = 0 } = this.#hooks;
+    const { boundary = 0 } = this.hooks;
     const number = this.blocks.length;
     // The last block's keys and values need all rows of its input.
     computedWhole(x);
@@ -130,7 +128,7 @@ export class ForwardContext {
   }
 
   #block(x: Value, write: (x: Value) => Value): Value {
-    if (!this.#hooks.recompute) return write(x);
+    if (!this.hooks.recompute) return write(x);
     const first = this.#nextDropout;
     return recompute(x, (input) => {
       // A recomputed block has the same dropouts.
@@ -164,7 +162,7 @@ export class ForwardContext {
   #stored(name: string, shape: [number, number], use: "linear" | "table", transposed = false) {
     const weight = this.#declare({ name, shape, part: this.#part, use, ...(transposed && { transposed }) });
     if (use === "table" && weight.use === "linear") throw new Error(`weight "${name}" was a linear layer's before`);
-    const { trains, format = "float32" } = this.#hooks;
+    const { trains, format = "float32" } = this.hooks;
     return (trains(weight) ? undefined : storedLeaves(this.graph, weight, format)) ?? this.#leaf(weight);
   }
 
@@ -173,7 +171,7 @@ export class ForwardContext {
   }
 
   #leaf(weight: WeightSpec): Value {
-    const trains = !weight.buffer && this.#hooks.trains(weight);
+    const trains = !weight.buffer && this.hooks.trains(weight);
     return this.graph.leaf(trains ? "trainable" : "frozen", weight.name, "float32", weight.shape);
   }
 
@@ -182,7 +180,7 @@ export class ForwardContext {
   }
 
   linears(x: Value, modules: readonly LinearModule[], options: DenseOptions = {}): readonly Value[] {
-    const joined = this.#hooks.joined?.(x, modules);
+    const joined = this.hooks.joined?.(x, modules);
     if (!joined) return modules.map((module) => this.#linear(x, module, options));
     const biases =
       (options.bias ?? true) ? modules.map((each) => this.weight(`${each.name}.bias`, [each.outFeatures])) : [];
@@ -200,7 +198,7 @@ export class ForwardContext {
       this.graph.within({ part: "base" }, () =>
         this.dense(input, module.name, module.inFeatures, module.outFeatures, options),
       );
-    const adapt = this.#hooks.adapt;
+    const adapt = this.hooks.adapt;
     return adapt ? this.graph.within({ part: "adapter" }, () => adapt(x, layer, module)) : layer(x);
   }
 
@@ -255,7 +253,7 @@ export class ForwardContext {
   }
 
   #mask(shape: Shape, rate: number, rowNumbers?: string): Value | undefined {
-    if (!this.#hooks.dropout || rate === 0) return undefined;
+    if (!this.hooks.dropout || rate === 0) return undefined;
     const number = this.#nextDropout++;
     const input = `dropout.${number}`;
     const whole = this.#maskOf({ input, number, rate, shape, ...(rowNumbers !== undefined && { rowNumbers }) });

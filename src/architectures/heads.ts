@@ -1,6 +1,6 @@
 import type { Value } from "../graph/graph.ts";
 import { ACTIVATIONS, type Activation } from "./activation.ts";
-import type { Head, HeadName, ModelConfig } from "./architecture.ts";
+import type { Architecture, Head, KindHead, ModelConfig } from "./architecture.ts";
 import type { ForwardContext } from "./forward-context.ts";
 import { MEAN_POOLING, POOLING_MODES, type Pooling, writePooling } from "./pooling.ts";
 
@@ -12,8 +12,14 @@ export const HEAD_FEATURES = ["family", "sentence", ...POOLING_MODES] as const;
 /** Features of a text that a head can read. */
 export type HeadFeatures = (typeof HEAD_FEATURES)[number];
 
+export const nameOfHead = (head: KindHead): string => (typeof head === "string" ? head : head.name);
+
+/** Whether models of a family can have a head; every family pools. */
+export const offersHead = ({ heads }: Architecture, head: KindHead): boolean =>
+  typeof head !== "string" || head === "pooled" || heads[head] !== undefined;
+
 /** Whether a head is a single layer on pooled hidden states, which no Hugging Face class has. */
-export const readsPooled = (head: HeadName, features: HeadFeatures = "family"): boolean =>
+export const readsPooled = (head: KindHead, features: HeadFeatures = "family"): boolean =>
   head === "sequence" && features !== "family";
 
 export const poolingOfFeatures = (features: HeadFeatures, own: Pooling = MEAN_POOLING): Pooling =>

@@ -17,16 +17,13 @@ export interface ModelWeights {
   /** Weights by name without the family's prefix. */
   weights: Map<string, Tensor<"float32">>;
   quantized: Tensors;
-  /** Weights of the head that must be initialised, because the checkpoint lacks them or has them for another task. */
   missing: WeightSpec[];
-  /** Tensors of the checkpoint that the model does not use. */
   unused: string[];
 }
 
 export interface ReadOptions {
   /** Whether to load a weight of the head from the checkpoint; one of another shape is never loaded. */
   takes?(weight: WeightSpec): boolean;
-  /** Storage format of the backbone weights (default: float32). */
   format?: BaseFormat;
   backbone?: Pick<ModelWeights, "weights" | "quantized"> | undefined;
 }

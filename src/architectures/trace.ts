@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { concat } from "../graph/ops.ts";
-import type { Architecture, Head, HeadName, ModelConfig } from "./architecture.ts";
+import type { Architecture, Head, HeadName, KindHead, ModelConfig } from "./architecture.ts";
 import { readsSource } from "./architecture-kinds.ts";
 import type { ModelDescription } from "./families.ts";
 import { ForwardContext } from "./forward-context.ts";
@@ -12,10 +12,11 @@ import { computedWhole } from "./streams/read-rows.ts";
 import type { Encoded, TokenStream } from "./streams/token-stream.ts";
 
 /** Whether a head returns a row of outputs for each selected token, rather than one for each example. */
-export const labelsTokens = (head: HeadName): boolean => head === "token" || head === "languageModel";
+export const labelsTokens = (head: KindHead): boolean =>
+  typeof head === "string" ? head === "token" || head === "languageModel" : head.rows === "token";
 
 /** Whether a head was pretrained with the model and serves all tasks, so that its weights belong to the backbone. */
-export const isPretrained = (head: HeadName): boolean => head === "languageModel";
+export const isPretrained = (head: KindHead): boolean => head === "languageModel";
 
 export const defaultHead = ({ heads }: Architecture): HeadName => (heads.sequence ? "sequence" : "languageModel");
 
@@ -24,7 +25,7 @@ export function writeModel(
   context: ForwardContext,
   description: ModelDescription,
   outputs: number,
-  head: HeadName = "sequence",
+  head: KindHead = "sequence",
 ): Value {
   const hidden = writeHiddenStates(context, description);
   return writeHead(context, description, hidden, outputs, head);
@@ -35,7 +36,7 @@ function writeHead(
   description: ModelDescription,
   hidden: Value,
   outputs: number,
-  head: HeadName,
+  head: KindHead,
 ): Value {
   const write = headOf(description, head);
   const own = ownTokens(context, description);
@@ -44,7 +45,8 @@ function writeHead(
   return isPretrained(head) ? written() : context.head(written);
 }
 
-function headOf({ architecture, config, pooling, features = "family" }: ModelDescription, head: HeadName) {
+function headOf({ architecture, config, pooling, features = "family" }: ModelDescription, head: KindHead) {
+  if (typeof head !== "string") return head.write;
   if (head === "pooled") return embeddingHead(pooling ?? MEAN_POOLING);
   if (readsPooled(head, features)) return pooledHead(poolingOfFeatures(features, pooling));
   const write = architecture.heads[head];
@@ -67,7 +69,7 @@ export function writeFeatures(
   context: ForwardContext,
   description: ModelDescription,
   names: readonly HeadFeatures[],
-  head: HeadName = "sequence",
+  head: KindHead = "sequence",
 ): Value {
   const states = writeHiddenStates(context, description);
   const hidden = names.length > 1 ? computedWhole(states) : states;
@@ -119,7 +121,7 @@ export interface ModelTrace {
   classifier: string | undefined;
 }
 
-export function traceModel(description: ModelDescription, outputs: number, head?: HeadName): ModelTrace {
+export function traceModel(description: ModelDescription, outputs: number, head?: KindHead): ModelTrace {
   const context = new ForwardContext(new Graph(), { trains: () => false, dropout: false });
   writeModel(context, description, outputs, head);
   const last = [...context.weights.values()].findLast(({ part }) => part === "head");

@@ -1,8 +1,8 @@
-import type { HeadName } from "../architectures/architecture.ts";
+import type { KindHead } from "../architectures/architecture.ts";
 import { pluralOf } from "../architectures/architecture-kinds.ts";
 import { type BaseFormat, formatOfTypes } from "../architectures/base-format.ts";
 import { describeModel, hasFamily, type ModelDescription } from "../architectures/families.ts";
-import { readsPooled } from "../architectures/heads.ts";
+import { nameOfHead, offersHead, readsPooled } from "../architectures/heads.ts";
 import type { WeightSpec } from "../architectures/model-parts.ts";
 import { readModelWeights } from "../architectures/model-weights.ts";
 import { MEAN_POOLING, POOLING_MODES, type Pooling } from "../architectures/pooling.ts";
@@ -10,7 +10,7 @@ import { defaultHead, isPretrained, type ModelTrace, traceModel } from "../archi
 import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { type FolderConfig, type ModelFolder, openModelFolder } from "../checkpoints/model-folder.ts";
 import { readSentenceModules } from "../checkpoints/sentence-modules.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { ELEMENT_SIZE, elementsOf, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { loadTokenizer } from "../inputs/load-tokenizer.ts";
 import { noTokenizer } from "../inputs/no-tokenizer.ts";
@@ -35,7 +35,7 @@ export interface BaseModel extends ModelDescription {
   media?: MediaReader | undefined;
   trace: ModelTrace;
   labelCount: number;
-  head: HeadName;
+  head: KindHead;
   /** Storage format of the backbone weights. */
   format: BaseFormat;
   /** Weights by name without the family's prefix. */
@@ -66,6 +66,7 @@ export interface BaseOptions extends Partial<Pick<BaseModel, "name" | "revision"
   decoders?: Partial<Decoders>;
 }
 
+/** The task that a head is for. */
 export type HeadTask = Pick<TaskData, "kind" | "labels" | "features">;
 
 /** A model whose description, tokenizer and media reader are known, and whose weights are not read yet. */
@@ -187,7 +188,11 @@ async function readForTask(
   return { trace, labelCount, head, features, weights, quantized, newWeights: missing, unused };
 }
 
-const HEAD_ABILITIES = { sequence: "labels texts", token: "labels words", languageModel: "writes texts" } as const;
+const HEAD_ABILITIES: Readonly<Record<string, string>> = {
+  sequence: "labels texts",
+  token: "labels words",
+  languageModel: "writes texts",
+};
 
 export function refuseOtherModel(
   { name, modelKind, head, reads }: TaskKind,
@@ -196,18 +201,18 @@ export function refuseOtherModel(
   const own = readsOf(config);
   if (reads !== own) {
     throw new UserError(
-      `task kind "${name}" is for models that read ${reads ?? "texts"}, and this model of type "${config.modelType}" reads ${own ?? "texts"}; take another model, or another --kind`,
+      `task kind "${name}" is for models that read ${reads ?? "texts"}, and this model of type "${config.modelType}" reads ${own ?? "texts"}; take another model, or another ${opt("kind")}`,
     );
   }
-  if (modelKind === undefined && head !== "pooled" && !architecture.heads[head]) {
+  if (modelKind === undefined && !offersHead(architecture, head)) {
     throw new UserError(
-      `task kind "${name}" needs a model that ${HEAD_ABILITIES[head]}, which models of type "${config.modelType}" cannot do; choose another model with --model`,
+      `task kind "${name}" needs a model that ${HEAD_ABILITIES[nameOfHead(head)]}, which models of type "${config.modelType}" cannot do; choose another model with ${opt("model")}`,
     );
   }
   if (modelKind === undefined || modelKind === architecture.kind) return;
   const others = kindsForModel(architecture.kind);
   throw new UserError(
-    `task kind "${name}" is for ${pluralOf(modelKind)}, and models of type "${config.modelType}" are ${pluralOf(architecture.kind)}; take another model${others.length > 0 ? `, or --kind ${others.join(" or ")}` : ""}`,
+    `task kind "${name}" is for ${pluralOf(modelKind)}, and models of type "${config.modelType}" are ${pluralOf(architecture.kind)}; take another model${others.length > 0 ? `, or ${opt("kind")} ${others.join(" or ")}` : ""}`,
   );
 }
 

@@ -1,5 +1,5 @@
 import { dequantizedWeight } from "../architectures/base-format.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { areFinite, type Tensor, type Tensors } from "../graph/tensor.ts";
 import { randomFor } from "../methods/initializers.ts";
 import type { Adaptation } from "../methods/method.ts";
@@ -52,7 +52,7 @@ export function fitToPredict(base: BaseModel, adapter: Adapter): FittedAdapter {
   throw new UserError(
     adapter.parameters.size === 0
       ? `${base.name} cannot predict without training: it has no weights ${names}; train it first`
-      : `the adapter cannot predict on ${base.name}: neither of them has the weights ${names}; train with --adapter to continue from it`,
+      : `the adapter cannot predict on ${base.name}: neither of them has the weights ${names}; train with ${opt("adapter")} to continue from it`,
   );
 }
 
@@ -75,7 +75,6 @@ export function untrainedParameters(base: BaseModel, { adaptation, parameters }:
   return new Map([...parameters].map(([name, now]) => [name, first.get(name) ?? base.weights.get(name) ?? now]));
 }
 
-/** Initial values of a method's parameters, each from its own random stream or from the weight of its layer. */
 export function initialParameters(
   { parameters }: Pick<Adaptation, "parameters">,
   seed: number,
@@ -89,7 +88,6 @@ export function initialParameters(
   );
 }
 
-/** Weights of a model's linear layers in float32, with the values that the model computes with. */
 export function layerWeights({
   trace,
   weights,

@@ -39,7 +39,6 @@ export interface OpenOptions extends HubOptions {
   recorded?: RecordedBase | undefined;
 }
 
-/** Opens a model in its folder, a GGUF file, the hub (`owner/name[@revision]`) or the hub's cache. */
 export async function openModel(
   name: string,
   { recorded, ...hub }: OpenOptions = {},

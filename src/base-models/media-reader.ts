@@ -29,7 +29,6 @@ export const processorFor = async (
   files: ModelFiles,
 ): Promise<ImageProcessor | undefined> => (network && readsPictures(network) ? readImageProcessor(files) : undefined);
 
-/** Reader of files for a model. */
 export async function mediaReader(
   { picture, sound, maxLength }: ModelConfig,
   files: ModelFiles,

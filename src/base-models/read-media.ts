@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import type { Media } from "../tasks/media.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
@@ -38,7 +38,6 @@ export async function withMedia(task: TaskData, base: ReadsMedia, options?: Read
   };
 }
 
-/** Reads the files of examples, as the model's inputs. Returns the same examples if their kind of task reads texts. */
 export async function readMedia(
   kind: Pick<TaskKind, "reads">,
   examples: readonly Example[],
@@ -55,14 +54,15 @@ async function readParts(
   { signal, onDone }: ReadMediaOptions = {},
 ): Promise<Example[][]> {
   if (reads === undefined) return parts.map((part) => [...part]);
-  if (media?.reads !== reads) throw new UserError(`${name} reads no ${reads}; take another model, or another --kind`);
+  if (media?.reads !== reads)
+    throw new UserError(`${name} reads no ${reads}; take another model, or another ${opt("kind")}`);
   const of = parts.reduce((sum, part) => sum + part.length, 0);
   let done = 0;
   let bytes = 0;
   const refuseTooMany = (count: number, size: number): void => {
     if (size <= MEMORY_LIMIT) return;
     throw new UserError(
-      `${count} ${reads} take ${(size / 1e9).toFixed(1)} GB of memory, and at most ${(MEMORY_LIMIT / 1e9).toFixed(1)} are kept; take fewer with --max-train-samples`,
+      `${count} ${reads} take ${(size / 1e9).toFixed(1)} GB of memory, and at most ${(MEMORY_LIMIT / 1e9).toFixed(1)} are kept; take fewer with ${opt("maxTrainSamples")}`,
     );
   };
   if (media.size !== undefined) refuseTooMany(of, of * media.size);

@@ -6,7 +6,6 @@ import { describeModelAt } from "./describe-model-node.ts";
 import { resolveModelFolder } from "./load-base-model-node.ts";
 import { adapterOfUntuned } from "./untuned-adapter.ts";
 
-/** Makes an adapter that changes nothing for a model, whose weights it does not read. */
 export async function untunedAdapter(
   model: string,
   { kind, ...hub }: HubOptions & { kind?: string | undefined } = {},

@@ -21,9 +21,10 @@ const VOCABULARIES = [
   "merges.txt",
   "spm.model",
   "sentencepiece.bpe.model",
+  "tokenizer.model",
   "added_tokens.json",
 ];
-const SETTINGS = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
+const SETTINGS = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja"];
 /** Preprocessing of pictures. A picture model has no tokenizer, and its weights must be an ONNX file. */
 const PICTURES = "preprocessor_config.json";
 /** Weights files. The first that exists is used. */

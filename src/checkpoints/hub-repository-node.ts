@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { makeFolder, writeAtomically } from "../files/atomic-file-node.ts";
 import { boundedFetch, deadlineFor, type FetchBounds, SILENCE, SMALL_ANSWER } from "../files/bounded-fetch.ts";
 import { type DownloadProgress, downloadFiles, type RemoteFile, reasonOf } from "./hub-download-node.ts";
@@ -118,11 +118,11 @@ async function openCached(kind: Kind, name: string, revision: string, folder: st
   const entries = commit ? await readdir(snapshot, { recursive: true }).catch(() => []) : [];
   if (entries.length === 0) {
     throw new UserError(
-      `the ${NAMES[kind]} ${name} (revision ${revision}) is not in the cache ${dirname(folder)}; run once without --offline to fetch it`,
+      `the ${NAMES[kind]} ${name} (revision ${revision}) is not in the cache ${dirname(folder)}; run once without ${opt("offline")} to fetch it`,
     );
   }
   const files = new Set(entries.map((entry) => entry.replaceAll("\\", "/")));
-  const asFound = `${name}, as far as it is in the cache (--offline),`;
+  const asFound = `${name}, as far as it is in the cache (${opt("offline")}),`;
   return { name: asFound, commit: commit.trim(), files, fetch: async () => snapshot };
 }
 
@@ -196,7 +196,7 @@ async function listRemote(
   } catch (error) {
     if (error instanceof UserError || signal?.aborted) throw error;
     throw new UserError(
-      `cannot reach ${endpoint} (${reasonOf(error)}); check the connection, or use --offline for what is in the cache`,
+      `cannot reach ${endpoint} (${reasonOf(error)}); check the connection, or use ${opt("offline")} for what is in the cache`,
       { code: "network" },
     );
   }

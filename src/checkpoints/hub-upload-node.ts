@@ -1,5 +1,5 @@
 import { pathToFileURL } from "node:url";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { boundedFetch, deadlineFor, SMALL_ANSWER } from "../files/bounded-fetch.ts";
 import { reasonOf } from "./hub-download-node.ts";
 import { endpointOf, type HubOptions, isOffline, tokenOf } from "./hub-repository-node.ts";
@@ -69,8 +69,8 @@ export async function openUpload(name: string, options: UploadOptions = {}): Pro
   if (existing && existing.private === isPublic) {
     throw new UserError(
       isPublic
-        ? `${name} exists and is private; leave out --public, or make it public at ${url}/settings`
-        : `${name} exists and is public; give --public to push to it, or choose another name`,
+        ? `${name} exists and is private; leave out ${opt("public")}, or make it public at ${url}/settings`
+        : `${name} exists and is public; give ${opt("public")} to push to it, or choose another name`,
     );
   }
   const repo = { type: "model" as const, name };

@@ -1,4 +1,5 @@
 import { type Command, Help } from "commander";
+import { showOptions } from "../errors.ts";
 
 /**
  * Command that starts aflora: `npx aflora` if npm started it (npx, or a script of package.json), because it is not on the path then;
@@ -9,9 +10,11 @@ export const STARTED_AS = process.env.npm_command === undefined ? "aflora" : "np
 /** Converts `learningRate` to `learning-rate`. */
 export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** Names the options in a note of the library as flags: `option "maxLength"` becomes `--max-length`. */
-export const inFlags = (note: string): string =>
-  note.replace(/option "(\w+)"/g, (_, name: string) => `--${kebabCase(name)}`);
+/** The flag of an option. */
+export const flagOf = (name: string): string => `--${kebabCase(name)}`;
+
+/** Names the options in a message of the library as flags. */
+export const inFlags = (message: string): string => showOptions(message, flagOf);
 
 /** Adds example command lines, without the program's name, and a note to a command's help. */
 export function addExamples(command: Command, lines: readonly string[], note?: string): Command {

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
-import { UserError } from "../errors.ts";
-import { addExamples, inFlags, kebabCase, STARTED_AS } from "./help.ts";
+import { opt, showOptions, UserError } from "../errors.ts";
+import { addExamples, flagOf, STARTED_AS } from "./help.ts";
 import { say, withoutControls } from "./terminal/print.ts";
 import { packageVersion } from "./version.ts";
 
@@ -193,16 +193,14 @@ function exitCodeOf(error: unknown): number {
 
 function explain(error: unknown, verbose: boolean, flags: readonly string[]): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  say(`error: ${withFlags(error instanceof UserError ? error.inFlags : message, flags)}\n`);
+  say(`error: ${withNames(message, flags)}\n`);
   if (verbose) say(`${stack}\n`);
   else if (!(error instanceof UserError)) say("this is a defect of aflora; --verbose shows where\n");
 }
 
-/** Names options in a message as flags, but for those of a file: a file has them by their names. */
-function withFlags(message: string, flags: readonly string[]): string {
-  const named = message.replace(/option "(\w+)"/g, (found, name: string) => {
-    const flag = `--${kebabCase(name)}`;
-    return flags.some((each) => each === flag || each.startsWith(`${flag}=`)) ? `option ${flag}` : found;
-  });
-  return flags.some((each) => /\.(json|ya?ml)$/i.test(each)) ? named : inFlags(named);
+/** Names options in a message as flags. If a file has options, too, only those that were given as flags. */
+function withNames(message: string, flags: readonly string[]): string {
+  const hasFile = flags.some((each) => /\.(json|ya?ml)$/i.test(each));
+  const isGiven = (flag: string): boolean => flags.some((each) => each === flag || each.startsWith(`${flag}=`));
+  return showOptions(message, (name) => (hasFile && !isGiven(flagOf(name)) ? opt(name) : flagOf(name)));
 }

@@ -47,12 +47,12 @@ export async function runTraining(
         progress.take(event);
       },
       onDownload: downloadLine(),
-      ...(queue && { queue: { ...queue, onNote: (note) => progress.log(note) } }),
+      ...(queue && { queue: { ...queue, onNote: (note) => progress.log(inFlags(note)) } }),
       ...(watch && { watch: { ...watch, onServing } }),
       signal: abort.signal,
     });
     if (!brief) for (const note of outcome.notes) progress.log(`note: ${inFlags(note)}`);
-    if (outcome.reportFailure) progress.log(outcome.reportFailure);
+    if (outcome.reportFailure) progress.log(inFlags(outcome.reportFailure));
     return outcome;
   } finally {
     stopListening();

@@ -18,7 +18,7 @@ export async function runOnQueue(plan: StudyPlan, output: string, url: string): 
   }
   const queue = await TrialQueue.open(url);
   const lines = new QueueProgressLines();
-  for (const note of plan.notes) lines.log(note);
+  for (const note of plan.notes) lines.onNote(note);
   lines.log(`trials are on the queue at ${queue.address}; aflora work --queue takes them`);
   const abort = new AbortController();
   const stopListening = onStopSignal(() => abort.abort());

@@ -1,6 +1,6 @@
 import { resolveDataset } from "../checkpoints/hub-node.ts";
 import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
 import { columnsFor, examplesOf, readExamplesLike } from "../tasks/examples.ts";
 import { GLUE_TASKS } from "../tasks/glue.ts";
@@ -103,7 +103,7 @@ function columnsOf(table: ParquetTable, options: DatasetTaskOptions): Columns {
   );
   if (first === undefined || more.length > 0) {
     throw new UserError(
-      `${table.source} has the columns ${table.columns.join(", ")}; name the column of the text with --text`,
+      `${table.source} has the columns ${table.columns.join(", ")}; name the column of the text with ${opt("text")}`,
     );
   }
   const pair = textPair ?? second;

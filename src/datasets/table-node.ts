@@ -162,7 +162,7 @@ async function readSource(
     return { table: await mediaFolder(file, { media, labelled, classes }), named: {}, ofFolder: true };
   }
   const ending = await fileFormat(file);
-  const labelsWords = kind !== undefined && findTaskKind(kind).head === "token";
+  const labelsWords = kind !== undefined && findTaskKind(kind).labelsWords === true;
   const format = ending === "lines" && labelled && labelsWords ? "conll" : ending;
   const isDrawn = count !== undefined && format === "csv" && (await bytesOf(file)) > SAMPLED_SIZE;
   const table = isDrawn

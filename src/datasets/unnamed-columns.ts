@@ -1,13 +1,9 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { type Columns, list, type Table } from "../tasks/rows.ts";
 import { guessColumns } from "./guess-columns.ts";
 import { headerAdvice } from "./header-problem.ts";
 
-const FLAGS = [
-  ["text", "--text"],
-  ["textPair", "--text-pair"],
-  ["label", "--label"],
-] as const;
+const ROLES = ["text", "textPair", "label"] as const;
 
 /**
  * Rejects a table without the columns `text` and `label` if no others are named.
@@ -22,9 +18,9 @@ export function refuseUnnamedColumns(table: Table, named: Partial<Columns>, labe
   const taken = Object.values(named);
   const free = Object.entries(guessColumns(table)).filter(([, column]) => !taken.includes(column));
   const guess: Partial<Columns> = { ...Object.fromEntries(free), ...named };
-  const flags = FLAGS.flatMap(([role, flag]) => {
+  const flags = ROLES.flatMap((role) => {
     const column = role === "label" && !labelled ? undefined : guess[role];
-    return column === undefined ? [] : [`${flag} ${quoted(column)}`];
+    return column === undefined ? [] : [`${opt(role)} ${quoted(column)}`];
   });
   const help = guess[missing] === undefined ? "" : `; name yours, such as ${flags.join(" ")}`;
   throw new UserError(headerAdvice(table) ?? `${source} has no column "${missing}"; it has ${list(columns)}${help}`);

@@ -1,5 +1,5 @@
 import { type FileHandle, writeFile } from "node:fs/promises";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { writeAtomically } from "../files/atomic-file-node.ts";
 import { LazyList, type List } from "../tasks/list.ts";
 import { list, type Table } from "../tasks/rows.ts";
@@ -45,7 +45,7 @@ export function refuseOutput({ source, columns }: Table, output: string, added: 
   }
   const taken = added.find((name) => columns.includes(name));
   if (taken !== undefined) {
-    throw new UserError(`${source} has a column "${taken}" already; name another with --label, or rename it`);
+    throw new UserError(`${source} has a column "${taken}" already; name another with ${opt("label")}, or rename it`);
   }
 }
 

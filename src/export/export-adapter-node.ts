@@ -4,7 +4,7 @@ import { join, relative, resolve, sep } from "node:path";
 import type { Adapter } from "../base-models/adapter.ts";
 import type { BaseModel } from "../base-models/base-model.ts";
 import { fitAdapter } from "../base-models/fitted-adapter.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { makeFolder, writeFailure } from "../files/atomic-file-node.ts";
 import { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { mergeWeights } from "../methods/merge.ts";
@@ -131,9 +131,9 @@ async function publish(folder: string, directory: string, exists: boolean): Prom
 export async function refuseIfNotEmpty(output: string): Promise<boolean> {
   const found = await stat(output).catch(() => undefined);
   if (!found) return false;
-  if (!found.isDirectory()) throw new UserError(`${output} is a file; name a new folder with --output`);
+  if (!found.isDirectory()) throw new UserError(`${output} is a file; name a new folder with ${opt("output")}`);
   if ((await readdir(output)).length > 0) {
-    throw new UserError(`${output} is not empty; name a new folder with --output, or empty that one`);
+    throw new UserError(`${output} is not empty; name a new folder with ${opt("output")}, or empty that one`);
   }
   return true;
 }

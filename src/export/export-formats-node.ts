@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { Registry } from "../registry.ts";
 import type { ExportFormat } from "./export-format.ts";
-import { ggufFormat } from "./gguf/format-node.ts";
+import { ggufFormat } from "./gguf/adapter-node.ts";
 import { mergedFormat } from "./merged-node.ts";
 import { onnxFormat } from "./onnx/format-node.ts";
 import { peftFormat } from "./peft/format-node.ts";
@@ -27,7 +27,6 @@ export type ExportOptions = {
   } & ExportFormats[Name];
 }[keyof ExportFormats];
 
-/** All formats. A new one is one file, one line here, and its options above. */
 export const EXPORT_FORMATS = new Registry<ExportFormat, keyof ExportFormats>("export format", [
   ...[peftFormat, mergedFormat, onnxFormat, ggufFormat],
 ]);

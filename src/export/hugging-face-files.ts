@@ -86,6 +86,7 @@ const TOKENIZER_FILES = [
   "spm.model",
   "sentencepiece.bpe.model",
   "spiece.model",
+  "tokenizer.model",
 ];
 
 export async function copyTokenizer(folder: OutputFolder, base: BaseModel): Promise<void> {

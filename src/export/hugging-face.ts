@@ -1,4 +1,4 @@
-import type { HeadName } from "../architectures/architecture.ts";
+import type { KindHead } from "../architectures/architecture.ts";
 import type { ModelDescription } from "../architectures/families.ts";
 import { readsPooled } from "../architectures/heads.ts";
 import type { LinearModule, WeightSpec } from "../architectures/model-parts.ts";
@@ -24,7 +24,7 @@ export const isSentenceModel = ({ head, features }: Pick<BaseModel, "head" | "fe
 
 /** Name of a module or weight in a checkpoint of the task's model. The backbone's names have its prefix. */
 export function fullName(
-  { architecture, head = "sequence", features }: ModelDescription & { head?: HeadName },
+  { architecture, head = "sequence", features }: ModelDescription & { head?: KindHead },
   { name, part }: Pick<WeightSpec, "name" | "part">,
 ) {
   // A model without a head is the backbone itself.
@@ -41,7 +41,6 @@ export const publicName = (base: BaseModel): string => (base.name === BUNDLED_MO
 export const fullModuleName = (base: BaseModel, { name }: LinearModule): string =>
   fullName(base, { name, part: "backbone" });
 
-/** Names of a task's outputs; numbered if its kind has no labels; none if the outputs are the words of a vocabulary. */
 export function labelNames({ kind, labels }: AdapterDescription["task"]): string[] {
   const { head, outputs } = findTaskKind(kind);
   if (isPretrained(head) || head === "pooled") return [];

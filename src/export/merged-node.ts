@@ -7,7 +7,7 @@ import type { BaseModel } from "../base-models/base-model.ts";
 import { loadBaseModel } from "../base-models/load-base-model-node.ts";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
 import { writeSafetensors } from "../checkpoints/safetensors-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { type Tensor, type Tensors, transposed } from "../graph/tensor.ts";
 import { head } from "../methods/head.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -28,7 +28,7 @@ export const mergedFormat: ExportFormat = {
     const { modelType } = base.config;
     if (!hasFamily(modelType)) {
       throw new UserError(
-        `aflora reads models of type "${modelType}" only from ONNX files, so it cannot check a folder of Transformers; use --format onnx or peft`,
+        `aflora reads models of type "${modelType}" only from ONNX files, so it cannot check a folder of Transformers; use ${opt("format")} onnx or peft`,
       );
     }
     await writeMergedFolder(folder, base, description, weights, onWriting);

@@ -8,7 +8,7 @@ import {
   type OnnxNodeOptions,
   type Value,
 } from "./graph.ts";
-import { modelBytes, type NodeMessage, type OnnxModel, type TensorGroup } from "./onnx-model.ts";
+import type { NodeMessage, OnnxModel, TensorGroup } from "./onnx-model.ts";
 import { joinSharingProducts, type Rewrite } from "./shared-operands.ts";
 import type { DataType, TensorData, Tensors } from "./tensor.ts";
 
@@ -158,11 +158,6 @@ function valueInfo(name: string, { dtype, shape }: Value, symbols: Readonly<Reco
   return { name, type: { tensorType: { elemType: ELEMENT_TYPE[dtype], shape: { dim } } } };
 }
 
-export interface EncodedGraph {
-  bytes: Uint8Array;
-  inputs: Value[];
-}
-
 export interface EncodeOptions {
   embedded?: Tensors | undefined;
   /** Names in the file for symbols of inputs and outputs (default: the symbols themselves). */
@@ -179,14 +174,9 @@ export interface EncodeOptions {
 
 /**
  * Encodes the computation of `outputs` as an ONNX model.
+ * @returns the model, and the leaves to feed, in order of declaration
  * @throws ShapeError if a symbol's size cannot be read from any input.
  */
-export function encodeOnnx(outputs: Readonly<Record<string, Value>>, options: EncodeOptions = {}): EncodedGraph {
-  const { model, inputs } = onnxModel(outputs, options);
-  return { bytes: modelBytes(model), inputs };
-}
-
-/** Like {@link encodeOnnx}, without serialising. @returns the model, and the leaves to feed, in order of declaration */
 export function onnxModel(
   outputs: Readonly<Record<string, Value>>,
   options: EncodeOptions = {},

@@ -83,7 +83,7 @@ export class CompiledModel {
       { objective, untrained },
     );
     // Outputs of a language model are rarely requested.
-    if (kind.head !== "languageModel") await compiled.#once("predictor");
+    if (!kind.writing) await compiled.#once("predictor");
     return compiled;
   }
 

@@ -1,13 +1,12 @@
 import type { AdapterDescription } from "../base-models/adapter.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { decimalNumber } from "../tasks/decimal-number.ts";
 import { thresholdFor } from "../tasks/metrics/calibration.ts";
 import type { TaskKind } from "../tasks/task-kind.ts";
 
 export const UNSURE = "unsure";
 
-export const choosesClass = ({ head, objective }: Pick<TaskKind, "head" | "objective">): boolean =>
-  head === "sequence" && objective.linearLoss === "softmax";
+export const choosesClass = ({ choosesClass }: Pick<TaskKind, "choosesClass">): boolean => choosesClass === true;
 
 /**
  * Probability from which on a class is predicted.
@@ -17,18 +16,18 @@ export function thresholdOf(asked: string, { confidence, task }: AdapterDescript
   const [, share] = /^auto:precision=(.+)$/.exec(asked) ?? [];
   const value = decimalNumber(share ?? asked);
   if (!(value > 0 && value < 1)) {
-    throw new UserError(`--threshold takes a probability such as 0.8, or auto:precision=0.95, not "${asked}"`);
+    throw new UserError(`${opt("threshold")} takes a probability such as 0.8, or auto:precision=0.95, not "${asked}"`);
   }
   if (share === undefined) return value;
   if (!confidence) {
     throw new UserError(
-      `--threshold ${asked}: the adapter for "${task.name}" does not store how sure its predictions were; give a probability, or train it again`,
+      `${opt("threshold")} ${asked}: the adapter for "${task.name}" does not store how sure its predictions were; give a probability, or train it again`,
     );
   }
   const found = thresholdFor(confidence, value);
   if (found !== undefined) return found;
   throw new UserError(
-    `--threshold ${asked}: on the ${confidence.at(-1)!.kept} validation examples no threshold shows that; give more of them, or a lower precision`,
+    `${opt("threshold")} ${asked}: on the ${confidence.at(-1)!.kept} validation examples no threshold shows that; give more of them, or a lower precision`,
   );
 }
 

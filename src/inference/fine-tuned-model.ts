@@ -7,13 +7,13 @@ import { UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { Turns } from "../runtime/turns.ts";
-import type { TextPrediction } from "../tasks/built-in-kinds.ts";
+import type { TaskPredictions, TextPrediction } from "../tasks/built-in-kinds.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { type List, mapped } from "../tasks/list.ts";
 import { inTemplate, type Prompt, type PromptParts, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
-import type { RerankedText, TaskKind, TextInput } from "../tasks/task-kind.ts";
+import type { RerankedText } from "../tasks/scored-pairs.ts";
+import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
-import type { TaskPredictions } from "../tasks/task-predictions.ts";
 import { unitVector } from "../tasks/vectors.ts";
 import { type Novelty, noveltyOf } from "../training/novelty/novelty.ts";
 import type { PredictedExample } from "../training/prediction/predictor.ts";
@@ -163,7 +163,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** Whether the model embeds texts, see {@link embed}. */
   get embeds(): boolean {
-    return this.kind.head === "pooled";
+    return this.kind.retrieval?.by === "vectors";
   }
 
   /**
@@ -205,7 +205,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** Whether the model reranks passages, see {@link rerank}. */
   get reranks(): boolean {
-    return this.kind.scores === "relevance";
+    return this.kind.retrieval?.by === "scores";
   }
 
   /**
@@ -252,7 +252,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
 
   /** Whether the model generates text, see {@link answer}. */
   get writes(): boolean {
-    return this.kind.head === "languageModel";
+    return this.kind.writing !== undefined;
   }
 
   /**

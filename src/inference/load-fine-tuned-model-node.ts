@@ -6,7 +6,7 @@ import { type BaseOptions, openAdapter, tunedModelFolder } from "../base-models/
 import { PEFT_CONFIG } from "../base-models/peft/peft-files.ts";
 import { adapterOfUntuned } from "../base-models/untuned-adapter.ts";
 import { modelFiles } from "../checkpoints/model-folder-node.ts";
-import { UserError, withCode } from "../errors.ts";
+import { opt, UserError, withCode } from "../errors.ts";
 import { readJsonFile } from "../files/json-file-node.ts";
 import { nodeRuntime, type RuntimePlace } from "../runtime/runtime-node.ts";
 import { Runtime } from "../runtime/session.ts";
@@ -74,7 +74,7 @@ async function loadWholeModel(
 }
 
 /** Whether the kind of task generates text. */
-export const writesTexts = ({ kind }: { kind: string }): boolean => findTaskKind(kind).head === "languageModel";
+export const writesTexts = ({ kind }: { kind: string }): boolean => findTaskKind(kind).writing !== undefined;
 
 /** Selects a run, an adapter, or an untuned model. */
 export interface AskedModel {
@@ -94,10 +94,13 @@ export async function loadAskedModel(
   runtime: Runtime,
   { kind, ...options }: Omit<BaseOptions, "model"> & { kind?: string | undefined } = {},
 ): Promise<FineTunedModel> {
-  if (run !== undefined && adapter !== undefined) throw new UserError("give either --run DIR or --adapter DIR");
+  if (run !== undefined && adapter !== undefined)
+    throw new UserError(`give either ${opt("run")} DIR or ${opt("adapter")} DIR`);
   const directory = run ?? adapter;
   if (directory !== undefined) return loadFineTunedModel(directory, runtime, { ...options, model });
   if (model === undefined)
-    throw new UserError("give --run DIR or --adapter DIR, or --model NAME to use a model without training");
+    throw new UserError(
+      `give ${opt("run")} DIR or ${opt("adapter")} DIR, or ${opt("model")} NAME to use a model without training`,
+    );
   return withCode("invalid-model", loadWholeModel(model, runtime, { ...options, kind }));
 }

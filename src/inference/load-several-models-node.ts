@@ -3,7 +3,7 @@ import type { Adapter, AdapterDescription } from "../base-models/adapter.ts";
 import { type LoadedBaseModel, loadBaseModel } from "../base-models/load-base-model-node.ts";
 import { type BaseOptions, openAdapter } from "../base-models/open-adapter-node.ts";
 import { untunedAdapter } from "../base-models/untuned-adapter-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { AdapterHost } from "./adapter-host.ts";
 import { formatToAnswer } from "./answering-format-node.ts";
@@ -68,11 +68,11 @@ async function namedAdapters(
   options: Omit<BaseOptions, "model">,
 ): Promise<Map<string, Adapter>> {
   if (runs.length + models.length === 0)
-    throw new UserError("give --run DIR, or --model NAME to serve a model without training");
+    throw new UserError(`give ${opt("run")} DIR, or ${opt("model")} NAME to serve a model without training`);
   if (runs.length > 0 && models.length > 1) {
-    throw new UserError("with --run, give --model once: it replaces the runs' base model");
+    throw new UserError(`with ${opt("run")}, give ${opt("model")} once: it replaces the runs' base model`);
   }
-  if (withBase && runs.length === 0) throw new UserError("--with-base requires --run; leave it out");
+  if (withBase && runs.length === 0) throw new UserError(`${opt("withBase")} requires ${opt("run")}; leave it out`);
   const named = new Map<string, Adapter>();
   const add = (name: string, adapter: Adapter): void => {
     if (named.has(name)) {

@@ -35,7 +35,7 @@ export async function openExported(
   if (readerOf(kind) || kind.reads !== undefined) return undefined;
 
   const whole = await runtime.openWhole(await content(file), file.location);
-  const output = kind.head === "pooled" ? VECTOR! : LOGITS!;
+  const output = kind.retrieval?.by === "vectors" ? VECTOR! : LOGITS!;
   if (!whole.outputNames.includes(output) || !whole.inputNames.every((name) => EXPORTED_INPUTS.has(name))) {
     await whole.release();
     return undefined;

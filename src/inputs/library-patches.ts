@@ -2,7 +2,6 @@ import { LinearExpression, refuseGrowth, replaceSpans } from "../checkpoints/lin
 import { UserError } from "../errors.ts";
 import { Charsmap } from "./charsmap.ts";
 
-/** A normalizer, pre-tokenizer or decoder in `tokenizer.json`. */
 interface Description {
   type: string;
   normalizers?: Description[];
@@ -22,7 +21,6 @@ interface Description {
 
 type Normalize = (text: string) => string;
 
-/** The library's objects for such descriptions. */
 interface LibraryNormalizer {
   normalize: Normalize;
   normalizers?: LibraryNormalizer[];
@@ -39,7 +37,6 @@ interface LibraryDecoder {
   decoders?: LibraryDecoder[];
 }
 
-/** An added token in `tokenizer.json`. */
 export interface AddedToken {
   id: number;
   content: string;
@@ -50,7 +47,6 @@ export interface AddedToken {
   normalized?: boolean | undefined;
 }
 
-/** Splits a text at the tokens of a list. */
 interface Splitter {
   constructor: new (contents: string[]) => Splitter;
 }
@@ -155,16 +151,29 @@ function freeSource({ model }: LibraryTokenizer): void {
 const MOST_WORDS = 2 ** 15;
 const LONGEST_WORD = 32;
 
-/** The library's model of a vocabulary, which splits words into tokens. */
 interface WordModel {
+  config: { byte_fallback?: boolean };
+  tokens_to_ids: Map<string, number>;
   merges?: unknown[];
   encode(words: readonly string[]): string[];
 }
 
-/** Remembers the tokens of words, most of which occur in many texts. The library does so for BPE alone. */
+/**
+ * Remembers the tokens of words, most of which occur in many texts, and writes unknown characters as bytes if a unigram
+ * model has such pieces. The library does both for BPE alone.
+ */
 function rememberWords(model: WordModel): void {
   if (model.merges) return;
-  const encode = model.encode.bind(model);
+  const encode = (words: readonly string[]) => split(words).flatMap((token) => bytesOf(token) ?? token);
+  const split = model.encode.bind(model);
+  const bytesOf = (token: string): string[] | undefined => {
+    if (!model.config.byte_fallback || model.tokens_to_ids.has(token)) return undefined;
+    const bytes = Array.from(
+      new TextEncoder().encode(token),
+      (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+    );
+    return bytes.every((byte) => model.tokens_to_ids.has(byte)) ? bytes : undefined;
+  };
   const known = new Map<string, string[]>();
   model.encode = (words) =>
     words.flatMap((word) => {
@@ -194,13 +203,11 @@ export function refuseLongExpressions(parts: unknown, where: string): void {
   }
 }
 
-/** Compiles the expressions of a `tokenizer.json`, whose total time is limited. */
 class Expressions {
   readonly #all: LinearExpression[] = [];
 
   constructor(readonly where: string) {}
 
-  /** @throws UserError if the expression is refused. */
   compile(pattern: string): LinearExpression {
     const expression = new LinearExpression(pattern, this.where, this.#all);
     this.#all.push(expression);
@@ -231,12 +238,13 @@ function exactNormalizer(json: Description, library: LibraryNormalizer, expressi
     }
     case "Replace":
       return replacement(json, expressions);
+    case "Prepend":
+      return (text) => text && library.normalize(text);
     default:
       return (text) => library.normalize(text);
   }
 }
 
-/** Returns a function that replaces matches of an expression or a text by literal text. */
 function replacement({ pattern, content = "" }: Description, expressions: Expressions): Normalize {
   const { Regex: expression, String: plain } = pattern ?? {};
   if (expression !== undefined) {
@@ -279,7 +287,6 @@ function correctDecoder(json: Description, library: LibraryDecoder, expressions:
   library.decode_chain = (tokens) => applySteps(decoders, tokens, (decoder, pieces) => decoder.decode_chain(pieces));
 }
 
-/** Applies steps to the pieces of a text. @throws UserError if they grow excessively. */
 function applySteps<Step>(
   steps: readonly Step[],
   given: string[],
@@ -316,7 +323,6 @@ function correctPreTokenizer(json: Description, library: LibraryPreTokenizer, ex
 const ideographs =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
 
-/** Texts that normalisation only lowercases. */
 const PRINTABLE_ASCII = /^[ -~]*$/;
 
 function bertNormalize(text: string, json: Description): string {

@@ -1,8 +1,7 @@
 import { readJson } from "../checkpoints/json-file.ts";
 import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError } from "../errors.ts";
-import { readText } from "../files/byte-source.ts";
-import { readVocabularyFiles, VOCABULARY_FILES } from "./read-vocabulary-files.ts";
+import { readSettings, readVocabularyFiles, VOCABULARY_FILES } from "./read-vocabulary-files.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { createTokenizer } from "./tokenizer-json.ts";
 
@@ -22,14 +21,6 @@ export async function loadTokenizer(files: ModelFiles): Promise<Tokenizer> {
   throw new UserError(
     `${location} has no tokenizer: expected tokenizer.json or one of ${VOCABULARY_FILES.join(", ")}; add the file of the model's own tokenizer`,
   );
-}
-
-/** Reads tokenizer_config.json, and settings that newer and older models have in separate files. */
-async function readSettings(files: ModelFiles): Promise<object> {
-  const older = (await readJson(files, "special_tokens_map.json")) as object | undefined;
-  const settings = (await readJson(files, "tokenizer_config.json")) as object | undefined;
-  const template = await files.open("chat_template.jinja");
-  return { ...older, ...settings, ...(template && { chat_template: await readText(template) }) };
 }
 
 /** Returns the first token of an encoder-decoder's decoder; generation_config.json takes precedence. */

@@ -2,6 +2,7 @@ import { readJson } from "../checkpoints/json-file.ts";
 import type { ModelFiles } from "../checkpoints/model-files.ts";
 import { UserError } from "../errors.ts";
 import { readAll, readText } from "../files/byte-source.ts";
+import { fromTokenizerModel } from "./tokenizer-model.ts";
 import {
   type BuiltTokenizer,
   fromMerges,
@@ -11,7 +12,13 @@ import {
 } from "./vocabulary-files.ts";
 
 /** Vocabulary files for folders without `tokenizer.json`. The first that exists is used. */
-export const VOCABULARY_FILES = ["spm.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt"] as const;
+export const VOCABULARY_FILES = [
+  "spm.model",
+  "sentencepiece.bpe.model",
+  "tokenizer.model",
+  "vocab.json",
+  "vocab.txt",
+] as const;
 
 /**
  * Builds the tokenizer of a model folder without `tokenizer.json` from its older vocabulary files and settings.
@@ -24,6 +31,7 @@ export async function readVocabularyFiles(files: ModelFiles): Promise<BuiltToken
     if (!source) continue;
     const settings = await readSettings(files);
     const modelType = String((await readObject(files, "config.json")).model_type ?? "");
+    if (name === "tokenizer.model") return fromTokenizerModel(await readAll(source), source.location, settings);
     if (name.endsWith(".model")) return fromSentencePiece(await readAll(source), source.location, settings, modelType);
     if (name === "vocab.txt") return fromWordPiece(await readText(source), settings, modelType);
     const merges = await files.open("merges.txt");
@@ -36,13 +44,18 @@ export async function readVocabularyFiles(files: ModelFiles): Promise<BuiltToken
   return undefined;
 }
 
-/** Reads `tokenizer_config.json`, and other files of older models; the former takes precedence. */
-async function readSettings(files: ModelFiles): Promise<TokenizerSettings> {
+/**
+ * Reads `tokenizer_config.json`, and what newer and older models have in other files; the former takes precedence over
+ * the older.
+ */
+export async function readSettings(files: ModelFiles): Promise<TokenizerSettings> {
   const added = Object.entries(await readObject(files, "added_tokens.json"));
+  const template = await files.open("chat_template.jinja");
   return {
     added_tokens_decoder: Object.fromEntries(added.map(([content, id]) => [id, { content }])),
     ...(await readObject(files, "special_tokens_map.json")),
     ...(await readObject(files, "tokenizer_config.json")),
+    ...(template && { chat_template: await readText(template) }),
   };
 }
 

@@ -11,6 +11,8 @@ import {
 import { bytesOfTokens } from "./token-bytes.ts";
 import type { Encoding, Tokenizer, WordEncoding } from "./tokenizer.ts";
 
+/** `[content, id]` */
+const tokenPair = z.tuple([z.string(), z.int()]);
 const specialItem = z.object({ SpecialToken: z.object({ id: z.string(), type_id: z.int() }) });
 const sequenceItem = z.object({ Sequence: z.object({ id: z.enum(["A", "B"]), type_id: z.int() }) });
 const templateSchema = z.array(z.union([specialItem, sequenceItem]));
@@ -21,7 +23,7 @@ const processorSchema = z.discriminatedUnion("type", [
     pair: templateSchema,
     special_tokens: z.record(z.string(), z.object({ ids: z.array(z.int()) })).optional(),
   }),
-  z.object({ type: z.enum(["BertProcessing", "RobertaProcessing"]), cls: tokenPair(), sep: tokenPair() }),
+  z.object({ type: z.enum(["BertProcessing", "RobertaProcessing"]), cls: tokenPair, sep: tokenPair }),
   z.object({ type: z.literal("ByteLevel") }),
   z.object({
     type: z.literal("Sequence"),
@@ -83,13 +85,10 @@ const settingsSchema = z.looseObject({
   truncation_side: z.enum(["left", "right"]).optional(),
   do_lower_case: z.boolean().optional(),
   strip_accents: z.boolean().nullish(),
+  /** aflora's own: a text's leading space stays beside the one that the tokenizer adds, as in Llama's slow tokenizer. */
+  keep_leading_space: z.boolean().optional(),
   tokenize_chinese_chars: z.boolean().optional(),
 });
-
-/** `[content, id]` */
-function tokenPair() {
-  return z.tuple([z.string(), z.int()]);
-}
 
 type Processor = z.output<typeof processorSchema>;
 type TokenizerJson = z.output<typeof tokenizerSchema>;
@@ -126,6 +125,7 @@ class JsonTokenizer implements Tokenizer {
   private readonly cutsLeft: boolean;
   /** Prefix of listed words: a space if the tokenizer marks the beginning of words by it. */
   private readonly wordPrefix: string;
+  private readonly keepsLeadingSpace: boolean;
   readonly tokenBytes: Tokenizer["tokenBytes"];
 
   constructor(json: TokenizerJson, settings: Settings, location: string) {
@@ -151,6 +151,7 @@ class JsonTokenizer implements Tokenizer {
     this.single = templateOf(json.post_processor, "single", this.library, location);
     this.pair = templateOf(json.post_processor, "pair", this.library, location);
     this.cutsLeft = (settings.truncation_side ?? json.truncation?.direction?.toLowerCase()) === "left";
+    this.keepsLeadingSpace = settings.keep_leading_space ?? false;
     this.wordPrefix = joinsWords(json.pre_tokenizer) ? " " : "";
     this.specialTokens = specialTokensOf(settings, this.library);
     this.chatTemplate = chatTemplateOf(settings, location);
@@ -184,14 +185,14 @@ class JsonTokenizer implements Tokenizer {
   }
 
   idsOf(text: string): number[] {
-    return this.library.encode(text, { add_special_tokens: false }).ids;
+    const given = this.keepsLeadingSpace && /^[ ▁]/.test(text) ? `▁${text}` : text;
+    return this.library.encode(given, { add_special_tokens: false }).ids;
   }
 
   decode(ids: readonly number[], { skipSpecialTokens = false } = {}): string {
     return ids.length === 0 ? "" : this.library.decode([...ids], { skip_special_tokens: skipSpecialTokens });
   }
 
-  /** Truncates values to `length`, at the left if the model's settings say so. */
   private cut(values: number[], length: number): number[] {
     if (values.length <= length) return values;
     return this.cutsLeft ? values.slice(values.length - length) : values.slice(0, length);
@@ -218,7 +219,6 @@ function withSettings(normalizer: TokenizerJson["normalizer"], settings: Setting
   };
 }
 
-/** Returns the template of special tokens around a text or a pair. */
 function templateOf(
   processor: Processor | null,
   form: "single" | "pair",
@@ -280,7 +280,6 @@ function specialTokensOf(settings: Settings, library: LibraryTokenizer): Tokeniz
   return { ...Object.fromEntries(found), ...(decoderStart && { decoderStart }) };
 }
 
-/** The template is compiled only when it is used. */
 function chatTemplateOf(settings: Settings, location: string): ChatTemplate | undefined {
   const { chat_template: template } = settings;
   if (!template) return undefined;

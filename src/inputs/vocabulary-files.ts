@@ -1,3 +1,4 @@
+import { UserError } from "../errors.ts";
 import { parseSentencePiece } from "./sentence-piece.ts";
 
 /** The parts of `tokenizer.json` that encoding needs. */
@@ -37,6 +38,11 @@ export interface TokenizerSettings {
   pad_token?: TokenSetting;
   cls_token?: TokenSetting;
   mask_token?: TokenSetting;
+  additional_special_tokens?: (string | { content: string })[] | null;
+  add_bos_token?: boolean;
+  add_eos_token?: boolean;
+  /** Whether a space goes before each text between special tokens, and not only before the first. */
+  legacy?: boolean | null;
   /** Tokens added to the vocabulary, by id. */
   added_tokens_decoder?: Record<string, Partial<AddedToken> & { content: string }>;
 }
@@ -48,7 +54,7 @@ export interface BuiltTokenizer {
 }
 
 /** In the order in which Transformers adds missing ones to the vocabulary. */
-const specialNames = [
+export const specialNames = [
   "bos_token",
   "eos_token",
   "unk_token",
@@ -58,8 +64,9 @@ const specialNames = [
   "mask_token",
 ] as const;
 type SpecialName = (typeof specialNames)[number];
+export type Specials = Record<SpecialName, TokenSetting>;
 
-const bertTokens: Record<SpecialName, TokenSetting> = {
+const bertTokens: Specials = {
   bos_token: "[CLS]",
   eos_token: "[SEP]",
   unk_token: "[UNK]",
@@ -68,7 +75,7 @@ const bertTokens: Record<SpecialName, TokenSetting> = {
   cls_token: "[CLS]",
   mask_token: "[MASK]",
 };
-const robertaTokens: Record<SpecialName, TokenSetting> = {
+const robertaTokens: Specials = {
   bos_token: "<s>",
   eos_token: "</s>",
   unk_token: "<unk>",
@@ -160,8 +167,8 @@ export function fromSentencePiece(
   settings: TokenizerSettings,
   modelType: string,
 ): BuiltTokenizer {
-  const { pieces, charsmap } = parseSentencePiece(model, location);
-  const charsmapNormalizer = charsmap.length ? [{ type: "Precompiled", precompiled_charsmap: toBase64(charsmap) }] : [];
+  const { pieces, charsmap, merges } = parseSentencePiece(model, location);
+  if (merges) throw new UserError(`${location} is not a unigram model, which models of type "${modelType}" have`);
   const deberta = modelType === "deberta-v2";
   const camembert = modelType === "camembert";
   const defaults = deberta ? bertTokens : camembert ? { ...robertaTokens, mask_token: greedyMask } : robertaTokens;
@@ -189,10 +196,10 @@ export function fromSentencePiece(
         ? [
             ...(settings.do_lower_case ? [{ type: "Lowercase" }] : []),
             { type: "Strip", strip_left: true, strip_right: true },
-            ...charsmapNormalizer,
-            { type: "Replace", pattern: { Regex: " {2,}" }, content: " " },
+            ...precompiled(charsmap),
+            replace(" {2,}", " "),
           ]
-        : charsmapNormalizer,
+        : precompiled(charsmap),
     },
     pre_tokenizer: {
       type: "Sequence",
@@ -207,29 +214,35 @@ export function fromSentencePiece(
   return { tokenizer, config: { ...settings, ...contents(specials) } };
 }
 
+export const replace = (expression: string, content: string) => ({
+  type: "Replace",
+  pattern: { Regex: expression },
+  content,
+});
+
+/** Returns SentencePiece's normalisation; nothing if the model has none. */
+export const precompiled = (charsmap: Uint8Array): object[] =>
+  charsmap.length ? [{ type: "Precompiled", precompiled_charsmap: toBase64(charsmap) }] : [];
+
 function contentOf(token: TokenSetting): string {
   return typeof token === "string" ? token : (token?.content ?? "");
 }
 
 /** Returns the special tokens of the settings, with the family's defaults for those not named. */
-function resolve(
-  defaults: Record<SpecialName, TokenSetting>,
-  settings: TokenizerSettings,
-): Record<SpecialName, TokenSetting> {
+export function resolve(defaults: Specials, settings: TokenizerSettings): Specials {
   return Object.fromEntries(specialNames.map((name) => [name, settings[name] ?? defaults[name]])) as typeof defaults;
 }
 
-function contents(specials: Record<SpecialName, TokenSetting>): Record<SpecialName, string> {
-  return Object.fromEntries(specialNames.map((name) => [name, contentOf(specials[name])])) as Record<
-    SpecialName,
-    string
-  >;
+/** Returns the tokens that a model has. */
+export function contents(specials: Specials): Record<SpecialName, string> {
+  const found = specialNames.filter((name) => specials[name] !== null);
+  return Object.fromEntries(found.map((name) => [name, contentOf(specials[name])])) as Record<SpecialName, string>;
 }
 
 /** Returns special tokens, with new ids for those that the vocabulary lacks, and other added tokens. */
-function addedTokens(
+export function addedTokens(
   vocabulary: ReadonlyMap<string, number>,
-  specials: Record<SpecialName, TokenSetting>,
+  specials: Specials,
   settings: TokenizerSettings,
 ): AddedToken[] {
   const tokens = new Map<string, AddedToken>();
@@ -248,7 +261,7 @@ function addedTokens(
   for (const [id, token] of Object.entries(settings.added_tokens_decoder ?? {}))
     add(Number(id), token, token.special ?? false);
   let next = [...tokens.values()].reduce((most, { id }) => Math.max(most, id + 1), vocabulary.size);
-  for (const token of Object.values(specials)) {
+  for (const token of [...Object.values(specials), ...(settings.additional_special_tokens ?? [])]) {
     if (token === null || tokens.has(contentOf(token))) continue;
     add(vocabulary.get(contentOf(token)) ?? next++, token, true);
   }
@@ -259,14 +272,14 @@ const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id 
 const sequence = (id: "A" | "B", type_id: number) => ({ Sequence: { id, type_id } });
 
 /** Template `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]` with token types 0 and 1. */
-function bertTemplate(specials: Record<SpecialName, TokenSetting>): object {
+function bertTemplate(specials: Specials): object {
   const { cls_token: cls, sep_token: sep } = contents(specials);
   const single = [special(cls, 0), sequence("A", 0), special(sep, 0)];
   return { type: "TemplateProcessing", single, pair: [...single, sequence("B", 1), special(sep, 1)] };
 }
 
 /** Template `<s> A </s>`, `<s> A </s> </s> B </s>` with one token type. */
-function robertaTemplate(specials: Record<SpecialName, TokenSetting>): object {
+function robertaTemplate(specials: Specials): object {
   const { cls_token: cls, sep_token: sep } = contents(specials);
   const single = [special(cls, 0), sequence("A", 0), special(sep, 0)];
   return { type: "TemplateProcessing", single, pair: [...single, special(sep, 0), sequence("B", 0), special(sep, 0)] };

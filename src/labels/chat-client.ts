@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { boundedFetch } from "../files/bounded-fetch.ts";
 import { RequestPace } from "./request-pace.ts";
 
@@ -98,7 +98,9 @@ export class ChatClient {
   /** If the server has answered before, a failure is the request's fault, otherwise that of the address, the model or the key. */
   #failure(what: string): Error {
     if (this.#answered) return new UnansweredError(what);
-    return new UserError(`${this.#place} does not answer: ${what}; check --endpoint and --model`, { code: "network" });
+    return new UserError(`${this.#place} does not answer: ${what}; check ${opt("endpoint")} and ${opt("model")}`, {
+      code: "network",
+    });
   }
 
   async #send(messages: readonly ChatTurn[], temperature: number | undefined, signal?: AbortSignal): Promise<Outcome> {
@@ -192,10 +194,12 @@ function answerIn(text: string): Outcome {
 function completionsAt(endpoint: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new UserError(`--endpoint "${endpoint}" is not an address; give one such as http://127.0.0.1:11434/v1`);
+    throw new UserError(
+      `${opt("endpoint")} "${endpoint}" is not an address; give one such as http://127.0.0.1:11434/v1`,
+    );
   }
   if (url.username || url.password) {
-    throw new UserError("--endpoint must hold no user or password; put the key into an environment variable");
+    throw new UserError(`${opt("endpoint")} must hold no user or password; put the key into an environment variable`);
   }
   const path = url.pathname.replace(/\/+$/, "");
   if (!path.endsWith("/chat/completions")) url.pathname = `${path || "/v1"}/chat/completions`;

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { UNSURE } from "../inference/confidence-threshold.ts";
 import { ChatClient, type ChatEndpoint, type ChatTurn, UnansweredError } from "./chat-client.ts";
 import type { NamedLabel } from "./named-labels.ts";
@@ -95,7 +95,7 @@ export async function labelByModel(
       unanswered.set(text, error.message);
       if (++failures < GIVEN_UP) return;
       throw new UserError(
-        `the server at ${endpoint.url} does not answer (${error.message}); check --endpoint and --model, and run the same command again to continue when it does`,
+        `the server at ${endpoint.url} does not answer (${error.message}); check ${opt("endpoint")} and ${opt("model")}, and run the same command again to continue when it does`,
         { code: "network" },
       );
     }

@@ -1,6 +1,6 @@
 import { fileFormat, readTable } from "../datasets/read-table-node.ts";
 import type { OnRead } from "../datasets/text-pieces-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { columnOf, list, type Table, textOf } from "../tasks/rows.ts";
 
 export interface TextRows {
@@ -20,7 +20,7 @@ export async function readTextRows(file: string, named?: string, onRead?: OnRead
   const { columns } = table;
   const column = format === "lines" || named === undefined ? defaultColumn(table) : named;
   if (column === undefined) {
-    throw new UserError(`${file} has the columns ${list(columns)}; name the column of the text with --text`);
+    throw new UserError(`${file} has the columns ${list(columns)}; name the column of the text with ${opt("text")}`);
   }
   return { table, column, texts: columnOf(table, column).map(textOf) };
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { writeFailure } from "../files/atomic-file-node.ts";
 import { holdFolder, type Release } from "../files/kernel-lock-node.ts";
 import type { LabelVote } from "./label-by-model.ts";
@@ -57,7 +57,7 @@ export class VoteFile {
       if (first === undefined) await file.appendFile(`${own}\n`);
       else if (first !== own) {
         throw new UserError(
-          `${path} holds answers of another model, or for other labels or instructions; use those again, give another --output, or remove the file`,
+          `${path} holds answers of another model, or for other labels or instructions; use those again, give another ${opt("output")}, or remove the file`,
         );
       }
       return new VoteFile(

@@ -77,7 +77,7 @@ export const adalora: MethodDefinition<typeof options> = {
       );
     }
     const parameters = adapted.flatMap((module) => {
-      checkRank(initialRank, module, settings.initialRank === undefined ? "--rank" : "--initial-rank");
+      checkRank(initialRank, module, settings.initialRank === undefined ? "rank" : "initialRank");
       const { name, inFeatures, outFeatures } = module;
       return [
         { name: `${name}.A`, shape: [initialRank, inFeatures], initialize: normal(0.02), decays: true },

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { LinearModule } from "../architectures/model-parts.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { gemm, mul, reshape } from "../graph/ops.ts";
 import { elementsOf } from "../graph/tensor.ts";
 import { FreezingController, type FreezingState } from "./freezing/controller.ts";
@@ -31,7 +31,7 @@ const options = z.object({
     .positive()
     .max(MOST_ALPHA)
     .optional()
-    .describe("scale of the adapter: alpha / rank (default: 1)")
+    .describe("scale of the adapter: alpha / rank (default: rank)")
     .meta(sameStepCost),
   adapterDropout,
   targetModules,
@@ -124,7 +124,7 @@ const glue = (epochs: number, ...others: [batchSize: number, learningRate: numbe
 });
 
 /**
- * What the released code for language models (`gsm8k/trainer.py`, `utils.py`, `peft/tuners/lora.py`) does otherwise than that for GLUE:
+ * Differences of the released code for language models (`gsm8k/trainer.py`, `utils.py`, `peft/tuners/lora.py`) from that for GLUE:
  * attention's matrices freeze like the others, later, and along another curve.
  */
 const languageModels = {
@@ -164,7 +164,7 @@ export const aflora: MethodDefinition<typeof options> = {
   name: "aflora",
   summary: "adaptive freezing of low-rank adaptation",
   recipe: {
-    // Compared with 4e-3 in docs/results/defaults.md.
+    // Compared with 4e-3 in docs/results/which-method.md.
     learningRate: 1e-2,
     headLearningRate: 4e-3,
     contrastLearningRate: 2e-2,
@@ -281,7 +281,7 @@ export const aflora: MethodDefinition<typeof options> = {
     const { initialSteps, finalSteps } = freezeSchedule;
     if (initialSteps + finalSteps >= run.totalSteps) {
       throw new UserError(
-        `--freeze-initial ${settings.freezeInitial} and --freeze-final ${settings.freezeFinal} leave none of the run's ${run.totalSteps} steps for freezing; lower one of them`,
+        `${opt("freezeInitial")} ${settings.freezeInitial} and ${opt("freezeFinal")} ${settings.freezeFinal} leave none of the run's ${run.totalSteps} steps for freezing; lower one of them`,
       );
     }
     const tooShort = freezable.length > 0 && !freezesByDegrees(freezeSchedule);
@@ -322,6 +322,6 @@ function freezingState({ scalars, tensors }: MethodState): FreezingState {
   const read = savedScalars.safeParse(scalars);
   if (read.success) return { scalars: read.data, tensors };
   throw new UserError(
-    "the saved state of the freezing schedule is damaged; restore the checkpoint from a copy, or run again with --overwrite",
+    `the saved state of the freezing schedule is damaged; restore the checkpoint from a copy, or run again with ${opt("overwrite")}`,
   );
 }

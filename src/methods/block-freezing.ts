@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { BlockController, type BlockSchedule, workLeft } from "./freezing/block-controller.ts";
 import type { FrozenBlocks, MethodState, RunLength, Schedule } from "./method.ts";
 import { duration, resolveDuration, sameStepCost } from "./options.ts";
@@ -52,7 +52,7 @@ export function withBlockFreezing(
   if (!freezesBlocks(settings)) {
     const own = blockFreezingOptions.omit({ freezeBlocks: true }).keyof().options;
     const given = own.find((name) => settings[name] !== undefined);
-    if (given) throw new UserError(`option "${given}" requires "freezeBlocks", which is off; set it to linear`);
+    if (given) throw new UserError(`${opt(given)} requires ${opt("freezeBlocks")}, which is off; set it to linear`);
     return make(state);
   }
   const saved = state && savedState(state);
@@ -111,7 +111,9 @@ function blockSchedule(
   }
   const most = settings.freezeBlocksMost ?? Math.max(1, trained.length - 1);
   if (most > trained.length) {
-    throw new UserError(`option "freezeBlocksMost" is ${most}, but the model has ${trained.length} blocks; give fewer`);
+    throw new UserError(
+      `${opt("freezeBlocksMost")} is ${most}, but the model has ${trained.length} blocks; give fewer`,
+    );
   }
   const methodFreezes = new Set(freezable);
   return {
@@ -138,7 +140,7 @@ function savedState({ scalars, tensors }: MethodState): { method: MethodState | 
   const read = savedScalars.safeParse(scalars);
   if (!read.success) {
     throw new UserError(
-      "the saved state of the blocks' schedule is damaged; restore the checkpoint from a copy, or run again with --overwrite",
+      `the saved state of the blocks' schedule is damaged; restore the checkpoint from a copy, or run again with ${opt("overwrite")}`,
     );
   }
   const { method, blocks } = read.data;

@@ -54,7 +54,7 @@ const options = z.object({
 export const lora: MethodDefinition<typeof options> = {
   name: "lora",
   summary: "low-rank adaptation",
-  // Compared with 4e-4 in docs/results/twelve-blocks.md.
+  // Compared with 4e-4 in docs/results/which-method.md.
   recipe: { learningRate: 4e-4, headLearningRate: 4e-4, contrastLearningRate: 2e-3, largeLearningRate: 8e-4 },
   published: {
     source:

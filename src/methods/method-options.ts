@@ -1,28 +1,18 @@
 import type { z } from "zod";
-import type { adalora } from "./adalora.ts";
-import type { aflora } from "./aflora.ts";
-import type { lora } from "./lora.ts";
-import type { loraXs } from "./lora-xs.ts";
-import type { psoft } from "./psoft.ts";
-import type { sora } from "./sora.ts";
-import type { vera } from "./vera.ts";
+import type { BUILT_IN_METHODS } from "./methods.ts";
+
+// Without options: zod's type of an empty object would forbid all other keys too.
+type OptionsOf<Given> = string extends keyof Given ? object : Given;
+type Methods = typeof BUILT_IN_METHODS;
+// Not over `keyof Methods` alone: the options would get the methods' docstrings.
+type BuiltInOptions = { [Name in keyof Methods & string]: OptionsOf<z.input<Methods[Name]["options"]>> };
 
 /**
  * Options of each method (docs/methods.md); all have defaults. A program that registers a method declares its options
  * here, so that TypeScript checks them: `declare module "aflora/extend" { interface MethodOptions { … } }`.
  */
-export interface MethodOptions {
-  aflora: z.input<typeof aflora.options>;
-  lora: z.input<typeof lora.options>;
-  "lora-xs": z.input<typeof loraXs.options>;
-  psoft: z.input<typeof psoft.options>;
-  vera: z.input<typeof vera.options>;
-  elora: z.input<typeof vera.options>;
-  adalora: z.input<typeof adalora.options>;
-  sora: z.input<typeof sora.options>;
-  // Without options: zod's type of an empty object would forbid all other keys too.
-  full: object;
-  head: object;
+export interface MethodOptions extends BuiltInOptions {
+  elora: BuiltInOptions["vera"];
 }
 
 /**

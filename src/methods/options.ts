@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { LinearModule } from "../architectures/model-parts.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { RunLength } from "./method.ts";
 
 /** Layers to adapt, separated by commas on the command line. */
@@ -57,11 +57,11 @@ export function resolveDuration(
   );
 }
 
-/** @throws UserError if the rank exceeds the layer's smaller side, naming the flag that sets it. */
-export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearModule, flag = "--rank"): void {
+/** @throws UserError if the rank exceeds the layer's smaller side, naming the option that sets it. */
+export function checkRank(rank: number, { name, inFeatures, outFeatures }: LinearModule, option = "rank"): void {
   if (rank > Math.min(inFeatures, outFeatures)) {
     throw new UserError(
-      `rank ${rank} exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}]; give a lower ${flag}`,
+      `rank ${rank} exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}]; give a lower ${opt(option)}`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import type { LinearModule } from "../architectures/model-parts.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { float32, type Tensor } from "../graph/tensor.ts";
 import type { LowRank } from "./low-rank.ts";
 import { indices, scaleColumns, scaleRows, spreadColumns, spreadRows } from "./matrix.ts";
@@ -56,7 +56,7 @@ export function changeAsLora(
   const rank = 2 * half;
   if (rank > Math.min(inFeatures, outFeatures)) {
     throw new UserError(
-      `as LoRA, PiSSA of rank ${half} has rank ${rank}, which exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}]; use --format merged`,
+      `as LoRA, PiSSA of rank ${half} has rank ${rank}, which exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}]; use ${opt("format")} merged`,
     );
   }
   const [first, second] = [indices(half), indices(half).map((place) => half + place)];

@@ -66,7 +66,6 @@ export const mathRun = (batchSize: number, learningRate: number): PublishedSetti
 /** AdaLoRA's released runs of BART-large on eight devices (`NLG_QA/scripts/run_bart_*.sh`), without decay and clipping. */
 const summaryRun = (epochs: number, batchSize: number, maxLength: number, maxTargetLength: number) => ({
   ...setting(epochs, batchSize, 5e-4),
-  kind: "sequence-to-sequence",
   head: "new",
   warmupSteps: 3000,
   weightDecay: 0,

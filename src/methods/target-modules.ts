@@ -1,5 +1,5 @@
 import type { LinearModule } from "../architectures/model-parts.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 
 /**
  * Selects the linear layers that match `patterns`: a module's full name, its end (`query`, `output.dense`) or a pattern in
@@ -12,7 +12,7 @@ export function selectModules(
 ): readonly LinearModule[] {
   if (modules.length === 0) {
     throw new UserError(
-      "the model has no linear layers that could be adapted, as in convolutional networks; use --method head or --method full",
+      `the model has no linear layers that could be adapted, as in convolutional networks; use ${opt("method")} head or ${opt("method")} full`,
     );
   }
   if (!patterns) return modules;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { LinearModule } from "../architectures/model-parts.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { add, gemm, mul, sliceSize } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { constant, kaimingUniform } from "./initializers.ts";
@@ -100,7 +100,7 @@ export const vera: MethodDefinition<typeof options> = {
         const { name, inFeatures, outFeatures } = module;
         if (rank > Math.min(inFeatures, outFeatures)) {
           throw new UserError(
-            `as LoRA, rank ${rank} exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}], and the adapter would be larger than the model; use --format merged, or train with --sharing sliced, which PEFT supports as VeRA`,
+            `as LoRA, rank ${rank} exceeds that of layer "${name}" [${outFeatures}, ${inFeatures}], and the adapter would be larger than the model; use ${opt("format")} merged, or train with ${opt("sharing")} sliced, which PEFT supports as VeRA`,
           );
         }
         const { A, B } = pairOf(module);

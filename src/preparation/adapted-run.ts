@@ -1,6 +1,6 @@
 import type { WeightSpec } from "../architectures/model-parts.ts";
 import type { BaseModel } from "../base-models/base-model.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import { findMethod } from "../methods/methods.ts";
 import type { AdaptedModel } from "../training/step-graph.ts";
@@ -18,7 +18,7 @@ export function adaptedModel(
   const adaptation = findMethod(method.name).adapt(method.options, base.trace.modules);
   if (adaptation.trainsBackbone && base.format !== "float32") {
     throw new UserError(
-      `method "${method.name}" trains the base model itself, which needs --base float32, not ${base.format}`,
+      `method "${method.name}" trains the base model itself, which needs ${opt("base")} float32, not ${base.format}`,
     );
   }
   const trainsHead = headTrains(settings.head, { trace: base.trace, newWeights: ownHead(plan) });

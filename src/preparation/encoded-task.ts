@@ -1,6 +1,6 @@
-import type { HeadName } from "../architectures/architecture.ts";
+import type { KindHead } from "../architectures/architecture.ts";
 import type { BaseModel } from "../base-models/base-model.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import { Turns } from "../runtime/turns.ts";
 import type { Example, TaskData } from "../tasks/example.ts";
@@ -142,7 +142,7 @@ function joined<Item extends { index: number }>(lists: readonly List<Item>[]): L
 }
 
 /** Number of tokens after which texts are cut: the setting, but no more than the model reads. Pictures are never cut. */
-function lengthLimit({ pooling, config }: TextReader, head: HeadName, maxLength: number): number {
+function lengthLimit({ pooling, config }: TextReader, head: KindHead, maxLength: number): number {
   if (config.picture) return config.maxLength;
   const ofPooling = (head === "pooled" && pooling?.maxLength) || maxLength;
   return Math.min(maxLength, config.maxLength, ofPooling);
@@ -157,7 +157,7 @@ function withoutEmpty(name: string, all: EncodedExamples, maxLength: number): En
   const places = encoded.map((each, i) => (isLeft(each) ? i : -1)).filter((place) => place >= 0);
   if (places.length === 0 && examples.length > 0) {
     throw new UserError(
-      `none of the ${examples.length} ${name} examples has a token left that counts for the loss with --max-length ${maxLength}; raise it`,
+      `none of the ${examples.length} ${name} examples has a token left that counts for the loss with ${opt("maxLength")} ${maxLength}; raise it`,
     );
   }
   return places.length === examples.length
@@ -178,7 +178,7 @@ function cutNotes(all: number, train: EncodedExamples, { encoded }: EncodedSplit
   return [
     ...(cut > 0
       ? [
-          `${about}${count(cut)} ${of} ${areOf(cut)} longer than ${maxLength} tokens and ${areOf(cut)} shortened to that (option "maxLength")`,
+          `${about}${count(cut)} ${of} ${areOf(cut)} longer than ${maxLength} tokens and ${areOf(cut)} shortened to that (${opt("maxLength")})`,
         ]
       : []),
     ...(left > 0

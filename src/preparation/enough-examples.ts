@@ -1,3 +1,4 @@
+import { opt } from "../errors.ts";
 import type { TaskData } from "../tasks/example.ts";
 import { MOST_KEPT } from "../tasks/list.ts";
 
@@ -40,6 +41,6 @@ export function evaluationNotes(
   const [some, of] = [length, all].map((count) => count.toLocaleString("en-US"));
   const error = Math.ceil(500 / Math.sqrt(length)) / 1000;
   return [
-    `${some} of the ${of} ${split} examples are evaluated, which gives an accuracy a standard error of at most ${error}; option "evaluateSamples" all takes all`,
+    `${some} of the ${of} ${split} examples are evaluated, which gives an accuracy a standard error of at most ${error}; ${opt("evaluateSamples")} all takes all`,
   ];
 }

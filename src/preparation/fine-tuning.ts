@@ -1,5 +1,5 @@
 import type { Adapter, AdapterDescription } from "../base-models/adapter.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { copyOf, type Tensor } from "../graph/tensor.ts";
 import type { Schedule } from "../methods/method.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -26,7 +26,7 @@ export type TrainControl = Pick<TrainOptions, "openSpill" | "stopAfter" | "timeU
 const NOTHING_TRAINS =
   "nothing will train: the run has one step, and warm-up gives it learning rate 0; give more epochs, a smaller batchSize or warmupRatio 0";
 
-const NOTHING_TO_FIT = "--epochs 0 only fits a head, and this run's head starts from random values; give more epochs";
+const NOTHING_TO_FIT = `${opt("epochs")} 0 only fits a head, and this run's head starts from random values; give more epochs`;
 
 /** Largest observed ratio of memory used to the estimate: ONNX Runtime leaves gaps, and garbage is collected late. */
 const MARGIN = 1.25;
@@ -56,17 +56,17 @@ export class FineTuning {
     const kind = findTaskKind(task.kind);
     this.#model = adaptedModel(plan);
     this.#tokenBudget = settings.tokenBudget;
-    this.sample = kind.countedParts?.(sample.encoded[0]!, base.tokenizer);
+    this.sample = kind.writing?.countedParts?.(sample.encoded[0]!, base.tokenizer);
     const length = runLength(settings, train.encoded.length);
     this.totalSteps = length.totalSteps;
     if (this.totalSteps === 0 && !this.#startCounts) {
       const canFit = !plan.start && objectiveOf(task).linearLoss !== undefined;
-      throw new UserError(`${NOTHING_TO_FIT}${canFit ? ", or --head-start fitted" : ""}`);
+      throw new UserError(`${NOTHING_TO_FIT}${canFit ? `, or ${opt("headStart")} fitted` : ""}`);
     }
     this.freezable = this.#model.adaptation.freezable ?? [];
     const { schedule, blocks } = runSchedule(method, { model: this.#model, settings }, length, resume?.method);
     this.#schedule = schedule;
-    // On pictures of digits, the trained model was worse than the fitted head (docs/results/pictures-and-sounds.md).
+    // On pictures of digits, the trained model was worse than the fitted head (docs/pictures.md).
     this.#chanceLoss = this.startsFitted && !kind.reads ? chanceLoss(task, sample.examples) : undefined;
     this.blockCount = blocks;
     checkRollout(kind, reward, blocks);

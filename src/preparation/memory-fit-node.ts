@@ -1,4 +1,5 @@
 import type { BaseModel } from "../base-models/base-model.ts";
+import { opt } from "../errors.ts";
 import { elementsOf } from "../graph/tensor.ts";
 import { availableMemory } from "../runtime/available-memory-node.ts";
 import type { Device } from "../runtime/device.ts";
@@ -33,7 +34,7 @@ export function fitIntoMemory(
   }
   if (!fits) {
     notes.push(
-      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} is free: the system may end the run; lower option "maxLength" or choose a smaller model`,
+      `one text of ${tokenBudget} tokens is expected to take ${megabytes(more)} more memory, but ${megabytes(available)} is free: the system may end the run; lower ${opt("maxLength")} or choose a smaller model`,
     );
   }
   return { memory: { ...memory, total: process.memoryUsage.rss() + more }, notes };

@@ -21,7 +21,7 @@ import { type EndOptions, type RunEnding, runStages, type StageOptions, type Sta
 import { AFTER_THE_LOOP, BEFORE_THE_LOOP } from "./stages/stages.ts";
 import { startFrom } from "./start-from-adapter.ts";
 import { suitedTo } from "./suited-to.ts";
-import { type FineTuningSettings, type MethodChoice, refuseFittedBias, type SuitedTo } from "./training-options.ts";
+import type { FineTuningSettings, MethodChoice, SuitedTo } from "./training-options.ts";
 
 export const READING = "reading the examples";
 
@@ -136,7 +136,6 @@ async function readRun<Settings extends FineTuningSettings, Base extends BaseMod
   const onDone = stageProgress(onProgress, `reading the ${model.media?.reads}`);
   const all = await withCode("invalid-data", withMedia(rows, model, { signal, onDone }));
   const { method, settings: settled } = settle(suitedTo(all, adapter === undefined, model));
-  if (!resume) refuseFittedBias(settled);
   const part = sample?.(all, settled) ?? { task: all, settings: {} };
   const features = adapter ? adapter.description.task.features : (settled.headFeatures ?? resume?.headFeatures);
   const taskOptions = { ...settled.taskOptions, ...resume?.taskOptions };
@@ -167,7 +166,7 @@ export async function prepareRun<
   const { model, task, method, settings, encoded } = await readRun(asked, sources, options);
   await stageProgress(onProgress, "reading the model's weights", "bytes")(0);
   const loaded = await withCode("invalid-model", model.read(task, settings.seed, format));
-  const reward = findTaskKind(task.kind).rollout && (await sources.openReward?.(settings.taskOptions));
+  const reward = findTaskKind(task.kind).writing?.rollout && (await sources.openReward?.(settings.taskOptions));
   const opened = await sources.openRuntime().catch(async (error: unknown) => {
     await reward?.release();
     throw error;

@@ -3,7 +3,7 @@ import type { TaskKind } from "../tasks/task-kind.ts";
 
 /** Largest number of blocks with which AFLoRA scored as high as LoRA, and with which twice LoRA's rate scored no higher. */
 export const FEW_LAYERS = 6;
-/** Number of examples below which twice LoRA's rate scored no higher: with 900 it did, with 693 not (docs/results/twelve-blocks.md). */
+/** Number of examples below which twice LoRA's rate scored no higher: with 900 it did, with 693 not (docs/results/which-method.md). */
 const FEW_EXAMPLES = 800;
 
 /** Properties of a run that its learning rates depend on. */

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { ANSWER_FORMATS } from "../architectures/base-format.ts";
 import { BUNDLED_MODEL } from "../base-models/bundled-model.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import {
   DEFAULT_METHOD,
   FITTED_HEAD_METHOD,
@@ -18,6 +18,7 @@ import type { TaskData } from "../tasks/example.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { namesReward, REWARD_PATHS } from "../tasks/reward-functions.ts";
 import { rowOptions } from "../tasks/small-classes.ts";
+import { SUMMARIZATION, summarizationIn } from "../tasks/summarization.ts";
 import { findTaskKind, TASK_KINDS } from "../tasks/task-kinds.ts";
 import { type SuitedModel, suitedTo } from "./suited-to.ts";
 import {
@@ -202,7 +203,7 @@ export function parseOptions(given: Readonly<Record<string, unknown>>): GivenCon
   const source = sourceOf(options);
   const task = namedTaskOf(source);
   const published = task === undefined ? undefined : PAPER_METHOD.published?.tasks[task];
-  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
+  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, opt("kind"));
   const headStart = task === undefined ? undefined : "new";
   return {
     source,
@@ -234,10 +235,13 @@ export function resolveFor(given: Readonly<Record<string, unknown>>, task: TaskD
 function withPreset(given: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
   if (given.preset === undefined) return given;
   const setting = publishedOf(given);
-  if (setting) return { ...publishedOptions(setting), ...definedOf(given) };
+  const isSummarized = typeof given.dataset === "string" && summarizationIn(given.dataset) !== undefined;
+  if (setting) {
+    return { ...publishedOptions(setting), ...(isSummarized && { kind: SUMMARIZATION }), ...definedOf(given) };
+  }
   const known = Object.keys(findMethod(name).published?.tasks ?? {}).join(", ");
   throw new UserError(
-    `--preset paper: no settings are published for ${publishedTaskOf(given, name) ?? "examples of your own"} with method "${name}"${known ? `, only for ${known}` : ""}; leave it out`,
+    `${opt("preset")} paper: no settings are published for ${publishedTaskOf(given, name) ?? "examples of your own"} with method "${name}"${known ? `, only for ${known}` : ""}; leave it out`,
   );
 }
 
@@ -259,17 +263,13 @@ export function presetNote(given: Readonly<Record<string, unknown>>): string | u
 
 function publishedTaskOf(given: Readonly<Record<string, unknown>>, method: string): string | undefined {
   const { options } = partOptions(runOptions, method, given);
-  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, 'option "kind"');
+  const kind = options.kind === undefined ? undefined : findTaskKind(options.kind, opt("kind"));
   const source = sourceOf(options);
   const named = namedTaskOf(source) ?? ("dataset" in source ? summarizationIn(source.dataset) : undefined);
   if (named !== undefined || kind === undefined) return named;
   const { pipeline } = kind.huggingFace;
   return METHODS.all.some(({ published }) => published && pipeline in published.tasks) ? pipeline : undefined;
 }
-
-/** The summarization data sets of the paper, by their names on the hub. */
-const summarizationIn = (dataset: string): string | undefined =>
-  /\/xsum(@|$)/i.test(dataset) ? "xsum" : /\/cnn_dailymail(@|$)/i.test(dataset) ? "summarization" : undefined;
 
 const definedOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
@@ -282,17 +282,17 @@ function sourceOf({ task, data, train, validation, dataset, datasetConfig }: Giv
     ["datasetConfig", datasetConfig, "dataset", dataset],
   ] as const) {
     if (only && value !== undefined && given === undefined) {
-      throw new UserError(`option "${option}" requires "${source}"; add it, or leave "${option}" out`);
+      throw new UserError(`${opt(option)} requires ${opt(source)}; add it, or leave ${opt(option)} out`);
     }
   }
   if (only && task !== undefined) {
     if (data !== undefined) return { task: glueTaskName(task), data };
-    throw new UserError(`where are the files of task "${task}"? Give their folder with --data DIR`);
+    throw new UserError(`where are the files of task "${task}"? Give their folder with ${opt("data")} DIR`);
   }
   if (only && train !== undefined) return { train, validation };
   if (only && dataset !== undefined) return { dataset, datasetConfig };
   throw new UserError(
-    "give either a task (--task cola --data DIR), your own examples (--train FILE) or a data set of the hub (--dataset OWNER/NAME)",
+    `give either a task (${opt("task")} cola ${opt("data")} DIR), your own examples (${opt("train")} FILE) or a data set of the hub (${opt("dataset")} OWNER/NAME)`,
   );
 }
 
@@ -337,6 +337,8 @@ export function parseSavedConfig(saved: Readonly<Record<string, unknown>>, file:
     return resolveConfig(saved);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(`${file} is damaged: ${error.message}; restore it from a copy, or run again with --overwrite`);
+    throw new UserError(
+      `${file} is damaged: ${error.message}; restore it from a copy, or run again with ${opt("overwrite")}`,
+    );
   }
 }

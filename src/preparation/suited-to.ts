@@ -20,9 +20,7 @@ const MOST_CLASSES = 5;
  * sentences (SetFit, Tunstall et al. 2022, arXiv 2209.11055).
  */
 function suitsContrast(pooling: Pooling, task: TaskData): boolean {
-  const { head, stratumOf, objective } = findTaskKind(task.kind);
-  const fits = head === "sequence" && objective.linearLoss === "softmax" && stratumOf !== undefined;
-  if (!fits || pooling === MEAN_POOLING) return false;
+  if (!findTaskKind(task.kind).choosesClass || pooling === MEAN_POOLING) return false;
   if (task.train.length > MOST_EXAMPLES || task.labels.length > MOST_CLASSES) return false;
   return task.train.every(({ textPair }) => textPair === undefined);
 }

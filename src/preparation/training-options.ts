@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BASE_FORMATS, type BaseFormat } from "../architectures/base-format.ts";
 import { HEAD_FEATURES, type HeadFeatures } from "../architectures/heads.ts";
-import { checkOptions, UserError } from "../errors.ts";
+import { checkOptions } from "../errors.ts";
 import { type BlockFreezingSettings, blockFreezingOptions } from "../methods/block-freezing.ts";
 import type { MethodDefinition } from "../methods/method.ts";
 import { DEFAULT_METHOD, DEFAULT_METHODS, findMethod, parseMethodOptions } from "../methods/methods.ts";
@@ -52,9 +52,7 @@ export const trainingOptions = z.object({
   head: z
     .enum(["new", "all", "classifier"])
     .default("new")
-    .describe(
-      "parts of the head that train: new parameters and the classifier, all of it, or the classifier's matrix alone",
-    )
+    .describe("parts of the head that train: new parameters and the classifier, all of it, or the classifier alone")
     .meta(repeatsPapers),
   headStart: z
     .enum(["fitted", "new"])
@@ -274,14 +272,6 @@ export interface SuitedTo {
 type Resolved =
   | ("headStart" | "contrastive" | "epochs" | "batchSize" | "maxLength" | "warmupRatio" | "evaluateEvery")
   | ("learningRate" | "headLearningRate");
-
-/** @throws UserError if a new run would fit a head and then lose the bias of its last layer, which does not train */
-export function refuseFittedBias({ head, headStart, contrastive }: FineTuningSettings): void {
-  if (head !== "classifier" || (headStart !== "fitted" && !contrastive)) return;
-  throw new UserError(
-    "--head classifier keeps the bias of the last layer at its start, and fitting a head changes it; leave out --head, or --head-start fitted and --contrastive",
-  );
-}
 
 /** Fills in settings that are not given: the paper's for the task, those that suit the size of the data, the kind's, or the method's. */
 export function withRecipe<Given extends z.output<typeof trainingOptions>>(

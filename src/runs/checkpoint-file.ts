@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { openSafetensorsFile, writeSafetensors } from "../checkpoints/safetensors-node.ts";
 import { readTensors } from "../checkpoints/tensor-source.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Tensors } from "../graph/tensor.ts";
 import { restoreState, saveState } from "../training/saved-state.ts";
 import type { TrainingState } from "../training/training-state.ts";
@@ -30,7 +30,8 @@ export async function writeCheckpoint(path: string, { state, machine }: Checkpoi
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const source = await openSafetensorsFile(path);
   const { [SCALARS]: text, [CHECKSUM]: checksum } = source.metadata ?? {};
-  if (text === undefined) throw new UserError(`${path} is not a training checkpoint; run again with --overwrite`);
+  if (text === undefined)
+    throw new UserError(`${path} is not a training checkpoint; run again with ${opt("overwrite")}`);
   const tensors = await readTensors(source);
   if (checksum !== checksumOf(text, tensors)) {
     throw new UserError(`${path} is damaged: its checksum does not match its contents`);

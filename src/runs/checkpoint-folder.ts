@@ -1,6 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { makeFolder } from "../files/atomic-file-node.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint-file.ts";
 
@@ -32,7 +32,7 @@ export async function findCheckpoint(directory: string, stepsRecorded: number): 
   if (paths.length === 0) {
     if (stepsRecorded === 0) return undefined;
     throw new UserError(
-      `there is nothing to resume from: ${join(directory, CHECKPOINTS)} holds no checkpoint; run again with --overwrite`,
+      `there is nothing to resume from: ${join(directory, CHECKPOINTS)} holds no checkpoint; run again with ${opt("overwrite")}`,
     );
   }
   const notes: string[] = [];
@@ -44,7 +44,7 @@ export async function findCheckpoint(directory: string, stepsRecorded: number): 
       notes.push(`${error.message}; the checkpoint before it is used`);
     }
   }
-  throw new UserError(`no checkpoint of ${directory} can be read; run again with --overwrite (${notes[0]})`);
+  throw new UserError(`no checkpoint of ${directory} can be read; run again with ${opt("overwrite")} (${notes[0]})`);
 }
 
 /** Removes the checkpoints that are newer than the one found. They are damaged. */

@@ -1,7 +1,7 @@
 import type { BaseFormat } from "../architectures/base-format.ts";
 import type { BaseModel } from "../base-models/base-model.ts";
 import { readExamples } from "../datasets/table-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { FineTunedModel } from "../inference/fine-tuned-model.ts";
 import { loadFineTunedModel } from "../inference/load-fine-tuned-model-node.ts";
 import { baselinesOf } from "../inference/retrieval/baselines.ts";
@@ -93,7 +93,7 @@ export interface RunEvaluation {
 export async function evaluateRun(run: string, source: EvaluationSource = {}): Promise<RunEvaluation[]> {
   const { offline, generate, base, baselines = true } = source;
   if (generate !== undefined && !(Number.isInteger(generate) && generate > 0)) {
-    throw new UserError(`--generate takes a number of examples, at least 1, not ${generate}`);
+    throw new UserError(`${opt("generate")} takes a number of examples, at least 1, not ${generate}`);
   }
   const runtime = runtimeFor(source);
   const writes = generate === undefined ? false : undefined;
@@ -102,7 +102,7 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
     source.onBase?.(model.base);
     const { task } = model.description;
     const kind = findTaskKind(task.kind);
-    if (kind.rollout) {
+    if (kind.writing?.rollout) {
       throw new UserError(
         `the run in ${run} learned from rewards, which evaluate does not compute, since a reward may be a program; result.json has those of held-out prompts`,
       );
@@ -115,8 +115,8 @@ export async function evaluateRun(run: string, source: EvaluationSource = {}): P
       source.onStage?.("evaluating");
       const predictions = await model.predictLabels(examples, { onDone: source.onDone });
       await prepareMetrics(kind, predictions, examples);
-      const details = kind.detailsOf?.(predictions, examples, task.labels);
-      const findings = kind.findingsOf?.(predictions, examples, task.labels);
+      const details = kind.review?.details?.(predictions, examples, task.labels);
+      const findings = kind.review?.findings?.(predictions, examples, task.labels);
       if (source.generate !== undefined) source.onStage?.("answering");
       const answers = source.generate === undefined ? undefined : await answersOf(model, examples, source);
       const sameAnswer = sameAnswerScores(task, examples);
@@ -165,7 +165,9 @@ async function answersOf(
     })
     .slice(0, generate);
   if (asked.length === 0) {
-    throw new UserError("--generate: no example has an answer to compare with; leave it out for texts without one");
+    throw new UserError(
+      `${opt("generate")}: no example has an answer to compare with; leave it out for texts without one`,
+    );
   }
   const prompts = asked.map(({ example }) => model.promptOf(example));
   const written = await model.answers(prompts, answers, (_, index) => onAnswer?.(index + 1, asked.length));
@@ -174,7 +176,7 @@ async function answersOf(
 
 async function answerScores(
   answers: readonly ScoredAnswer[],
-  { answerScoring: { baselines = {}, bySentence: splitSentences } = {} }: Pick<TaskKind, "answerScoring">,
+  { writing: { baselines = {}, bySentence: splitSentences } = {} }: Pick<TaskKind, "writing">,
 ): Promise<Record<string, number>> {
   const references = answers.map(({ reference }) => reference);
   const score = async (texts: readonly string[]): Promise<AnswerScores> =>
@@ -210,7 +212,7 @@ export async function splitsOf(
     return [{ name: source.validation, examples: [...examples] }];
   }
   if (source.data === undefined) {
-    const remedy = "restore the file, or name other examples with --validation FILE (of a GLUE task --data DIR)";
+    const remedy = `restore the file, or name other examples with ${opt("validation")} FILE (of a GLUE task ${opt("data")} DIR)`;
     await refuseOtherData(dataFingerprint, `the run in ${run}`, remedy);
   }
   const settings = source.ownSplits ? { ...config.run, validationSplit: undefined } : config.run;
@@ -222,7 +224,7 @@ export async function splitsOf(
   // These were drawn from the training examples: other ones than the run held out, if it held out another share.
   if (source.ownSplits && heldOut) {
     throw new UserError(
-      `${source.data ?? `the data of the run in ${run}`} has no validation examples of its own; leave --own-splits out, or give --validation FILE`,
+      `${source.data ?? `the data of the run in ${run}`} has no validation examples of its own; leave ${opt("ownSplits")} out, or give ${opt("validation")} FILE`,
     );
   }
   return validation.map((split) => ({ ...split, examples: [...split.examples] }));

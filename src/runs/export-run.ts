@@ -3,7 +3,7 @@ import { loadBaseModel } from "../base-models/load-base-model-node.ts";
 import { openAdapter } from "../base-models/open-adapter-node.ts";
 import type { HubOptions } from "../checkpoints/hub-repository-node.ts";
 import { openModelFolder } from "../checkpoints/model-folder.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { type ExportReport, exportAdapter, refuseIfNotEmpty } from "../export/export-adapter-node.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
 import { formatToAnswer } from "../inference/answering-format-node.ts";
@@ -77,7 +77,9 @@ function advice({ quantized }: ExportReport): string | undefined {
   if (quantized?.sameLabel === undefined || quantized.sameLabel >= ENOUGH) return undefined;
   const { dtype } = quantized;
   const other =
-    dtype === "q8" ? "--dtype q4, which does not round the inputs of layers," : "--dtype q8, with twice the bits,";
+    dtype === "q8"
+      ? `${opt("dtype")} q4, which does not round the inputs of layers,`
+      : `${opt("dtype")} q8, with twice the bits,`;
   return `with ${dtype} fewer than ${100 * ENOUGH} % of answers stay the same: try ${other} or use the float32 file`;
 }
 

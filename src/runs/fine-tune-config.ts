@@ -1,8 +1,7 @@
 import type { z } from "zod";
 import type { WithMethod } from "../methods/method-options.ts";
 import type { runOptions } from "../preparation/run-options-node.ts";
-import type { TaskOptions } from "../tasks/task-options.ts";
-import type { TaskPredictions } from "../tasks/task-predictions.ts";
+import type { TaskOptions, TaskPredictions } from "../tasks/built-in-kinds.ts";
 
 type Given = z.input<typeof runOptions>;
 type DataOption = "task" | "data" | "train" | "validation" | "dataset" | "datasetConfig";

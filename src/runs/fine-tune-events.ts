@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ADAPTER_WEIGHTS } from "../base-models/adapter.ts";
 import type { BaseModel } from "../base-models/base-model.ts";
 import type { DownloadProgress } from "../checkpoints/hub-download-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { removeTemporaries } from "../files/atomic-file-node.ts";
 import type { RunMemory } from "../preparation/memory-fit-node.ts";
 import { flatOptions, type RunConfig } from "../preparation/run-options-node.ts";
@@ -126,7 +126,7 @@ export async function* fineTuneEvents(
   options: RunControl = {},
 ): AsyncGenerator<RunEvent, void> {
   if (options.resume && options.overwrite) {
-    throw new UserError("--resume continues a run and --overwrite replaces it; leave one of them out");
+    throw new UserError(`${opt("resume")} continues a run and ${opt("overwrite")} replaces it; leave one of them out`);
   }
   const { output } = given;
   // Locks before anything of the run is read: another process may be resuming it. A new run has nothing to lock yet.
@@ -162,7 +162,7 @@ async function* fineTuneInFolder(
   if (options.queue?.mixedProcessors && config.run.localSteps !== undefined) {
     await prepared.release();
     throw new UserError(
-      "--mixed-processors does not go with --local-steps, whose small differences grow; leave one out",
+      `${opt("mixedProcessors")} does not go with ${opt("localSteps")}, whose small differences grow; leave one out`,
     );
   }
   const resume = saved?.found?.state;
@@ -310,7 +310,7 @@ async function finishRun(
     if (signal?.aborted && error === signal.reason) return undefined;
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
-      `${error.message}; training has ended and is saved: --resume ${folder.directory} writes what is missing`,
+      `${error.message}; training has ended and is saved: ${opt("resume")} ${folder.directory} writes what is missing`,
       { cause: error },
     );
   }

@@ -102,9 +102,9 @@ function licence(license: string | undefined, base: string | undefined): string 
 }
 
 function inAflora({ task }: AdapterDescription, { repository, isPublic }: CardFacts): string {
-  const { head, reads } = findTaskKind(task.kind);
+  const { retrieval, reads } = findTaskKind(task.kind);
   const input = reads === undefined ? "a text" : reads === "pictures" ? "picture.jpg" : "sound.wav";
-  const command = head === "pooled" ? "embed" : "predict";
+  const command = retrieval?.by === "vectors" ? "embed" : "predict";
   const token = isPublic ? "" : "The repository is private: set `HF_TOKEN` to a token that may read it.\n\n";
   return `${token}\`\`\`sh
 npx aflora ${command} --run ${repository} "${input}"

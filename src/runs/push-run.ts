@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openAdapter } from "../base-models/open-adapter-node.ts";
 import { HUB_NAME } from "../checkpoints/hub-node.ts";
 import { openUpload, type Uploaded } from "../checkpoints/hub-upload-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { ExportFormat } from "../export/export-format.ts";
 import { EXPORT_FORMATS, type ExportOptions } from "../export/export-formats-node.ts";
 import { exportRun } from "./export-run.ts";
@@ -50,7 +50,7 @@ export async function pushRun(
   const { description } = await openAdapter(run);
   if (baseOnHub(description) === undefined && formats.some(({ merges }) => !merges)) {
     throw new UserError(
-      `the base model of the run in ${run} is ${description.model} on this machine, so that others could not load its adapter; push the whole model with --format merged or onnx`,
+      `the base model of the run in ${run} is ${description.model} on this machine, so that others could not load its adapter; push the whole model with ${opt("format")} merged or onnx`,
     );
   }
   const target = await openUpload(repository, { ...where, isPublic });
@@ -101,7 +101,7 @@ function pushedFormats(
   if (unowned !== undefined) {
     const owners = EXPORT_FORMATS.ownersOf(unowned);
     throw new UserError(
-      `option "${unowned}" belongs to the format ${owners.join(" or ")}, which --format does not name`,
+      `${opt(unowned)} belongs to the format ${owners.join(" or ")}, which ${opt("format")} does not name`,
     );
   }
   return formats.map((format) => ({

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
-import { UserError, withCode } from "../errors.ts";
+import { opt, UserError, withCode } from "../errors.ts";
 import { type DataFingerprint, dataFingerprintSchema } from "../preparation/data-fingerprint-node.ts";
 import { parseSavedConfig, type RunConfig } from "../preparation/run-options-node.ts";
 import type { RunFindings } from "../tasks/findings.ts";
@@ -52,7 +52,7 @@ async function recordsIn(directory: string): Promise<RunRecords> {
   const data = join(directory, "data.json");
   const fingerprint = dataFingerprintSchema.safeParse(await readObject(data));
   if (!fingerprint.success) {
-    throw new UserError(`${data} is missing or damaged; restore it from a copy, or run again with --overwrite`);
+    throw new UserError(`${data} is missing or damaged; restore it from a copy, or run again with ${opt("overwrite")}`);
   }
   const result = await readChecked<RunResult>(join(directory, "result.json"), runResult);
   const findings = await readChecked<RunFindings>(join(directory, FINDINGS), runFindings);
@@ -82,7 +82,9 @@ async function readChecked<T extends object>(file: string, schema: z.ZodType): P
   const found = await readObject<T>(file);
   const [issue] = (found && schema.safeParse(found).error?.issues) ?? [];
   if (!issue) return found;
-  throw new UserError(`${file} is damaged: ${issue.path.join(".")} is malformed; run it again with --overwrite`);
+  throw new UserError(
+    `${file} is damaged: ${issue.path.join(".")} is malformed; run it again with ${opt("overwrite")}`,
+  );
 }
 
 /**
@@ -95,7 +97,7 @@ export async function readFinishedRun(directory: string): Promise<FinishedRun> {
   throw new UserError(
     (await isRunLocked(directory))
       ? `the run in ${directory} is still being written (it has a run.lock and no result.json); wait until it ends`
-      : `the run in ${directory} did not finish (it has no result.json); continue it with --resume, or run it again with --overwrite`,
+      : `the run in ${directory} did not finish (it has no result.json); continue it with ${opt("resume")}, or run it again with ${opt("overwrite")}`,
     { code: "invalid-run" },
   );
 }
@@ -133,7 +135,7 @@ export async function readLines<T extends object>(file: string, schema: z.ZodTyp
     const [issue] = schema.safeParse(record).error?.issues ?? [];
     if (!issue) return record;
     throw new UserError(
-      `${where} is not a valid record: ${issue.path.join(".")} is malformed; run it again with --overwrite`,
+      `${where} is not a valid record: ${issue.path.join(".")} is malformed; run it again with ${opt("overwrite")}`,
     );
   });
 }
@@ -146,5 +148,7 @@ function parseObject<T extends object>(text: string, where: string): T {
     // Falls through: text that is not JSON gets the same error as JSON that is no object.
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as T;
-  throw new UserError(`${where} is not a JSON object, so the run's records are damaged; run it again with --overwrite`);
+  throw new UserError(
+    `${where} is not a JSON object, so the run's records are damaged; run it again with ${opt("overwrite")}`,
+  );
 }

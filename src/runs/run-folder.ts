@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { removeTemporaries, writeAtomically, writeFailure } from "../files/atomic-file-node.ts";
 import { writeJsonFile } from "../files/json-file-node.ts";
 import type { DataFingerprint } from "../preparation/data-fingerprint-node.ts";
@@ -171,7 +171,7 @@ export const RUN_FILES: readonly string[] = [
 ];
 
 const notMade = (directory: string, { message }: Error): UserError =>
-  new UserError(`cannot make the run folder ${directory}: ${message}; choose another --output`, {
+  new UserError(`cannot make the run folder ${directory}: ${message}; choose another ${opt("output")}`, {
     code: "cannot-write",
   });
 
@@ -181,7 +181,7 @@ async function removeOldRun(directory: string, overwrite: boolean): Promise<void
   if (files.every((name) => name === "data.json")) return;
   if (!overwrite) {
     throw new UserError(
-      `${directory} already holds a run; --overwrite replaces it, --resume continues it, --output names another folder`,
+      `${directory} already holds a run; ${opt("overwrite")} replaces it, ${opt("resume")} continues it, ${opt("output")} names another folder`,
       { code: "invalid-run" },
     );
   }
@@ -212,7 +212,7 @@ async function removeLaterRecords(directory: string, state: TrainingState | unde
   const hasFreezing = [...Object.values(frozenAtStep), ...blocksFrozenAtStep].every((step) => checked.has(step));
   if (!hasMetrics || !hasFreezing) {
     throw new UserError(
-      `${hasMetrics ? freezingFile : metricsFile} lacks records of the ${done} steps before the checkpoint; restore it from a copy, or run again with --overwrite`,
+      `${hasMetrics ? freezingFile : metricsFile} lacks records of the ${done} steps before the checkpoint; restore it from a copy, or run again with ${opt("overwrite")}`,
       { code: "invalid-run" },
     );
   }

@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { refuseOtherData } from "../preparation/data-fingerprint-node.ts";
 import {
   type PreparedFiles,
@@ -65,7 +65,8 @@ async function checkpointOf({
 
 /** @throws UserError if a kind of task reads something other than texts, which messages to workers cannot hold */
 function refuseUnlessTexts({ reads }: Pick<TaskKind, "reads">): void {
-  if (reads) throw new UserError(`a run on many machines trains on texts; leave --queue out to train on ${reads}`);
+  if (reads)
+    throw new UserError(`a run on many machines trains on texts; leave ${opt("queue")} out to train on ${reads}`);
 }
 
 function directoryOf({ source, method, run }: RunConfig): string {

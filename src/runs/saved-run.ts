@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { DataFingerprint } from "../preparation/data-fingerprint-node.ts";
 import {
   flatOptions,
@@ -14,7 +14,7 @@ export async function savedRun(
   given: Readonly<Record<string, unknown>>,
 ): Promise<{ config: RunConfig; dataFingerprint: DataFingerprint; stepsRecorded: number }> {
   if (typeof given.output !== "string")
-    throw new UserError("which run should continue? Name its folder with --resume DIR");
+    throw new UserError(`which run should continue? Name its folder with ${opt("resume")} DIR`);
   const { config, dataFingerprint, steps, result } = await readRunRecords(given.output);
   if (result)
     throw new UserError(`the run in ${given.output} has finished; nothing is left to resume`, { code: "invalid-run" });
@@ -27,7 +27,7 @@ export async function savedRun(
     const [before, now] = [saved[key], key === "method" ? value : found[key]].map((each) => JSON.stringify(each));
     if (before !== now && !MAY_DIFFER.includes(key)) {
       throw new UserError(
-        `--resume: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
+        `${opt("resume")}: the run in ${given.output} has ${key} ${before ?? "unset"}, not ${now}; leave the option out or start a new run`,
       );
     }
   }

@@ -1,5 +1,5 @@
 import { open, rm } from "node:fs/promises";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { writeFailure } from "../files/atomic-file-node.ts";
 import type { SpillFile } from "../training/frozen-blocks/hidden-state-cache.ts";
 
@@ -24,7 +24,7 @@ export async function openSpillFile(path: string): Promise<SpillFile> {
     async read(place, bytes) {
       const { bytesRead } = await file.read(bytes, 0, bytes.length, place);
       if (bytesRead < bytes.length)
-        throw new UserError(`${path} was changed by another process; --resume continues without it`);
+        throw new UserError(`${path} was changed by another process; ${opt("resume")} continues without it`);
     },
     async remove() {
       await file.close();

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { CompiledGraph } from "./compiled-graph.ts";
 import type { DeviceFacts, DeviceName, System } from "./device.ts";
 import { DEFAULT_DEVICE } from "./devices.ts";
@@ -50,7 +50,7 @@ export async function openDevice(runtime: Runtime): Promise<OpenDevice> {
 /** Returns a note about a device to show before training, if there is one. */
 export function deviceNote({ device, name, software }: FoundDevice): string | undefined {
   if (!software) return undefined;
-  return `${device} is ${name} here, software that imitates a GPU: it computes far slower than option "device" ${DEFAULT_DEVICE.name}`;
+  return `${device} is ${name} here, software that imitates a GPU: it computes far slower than ${opt("device")} ${DEFAULT_DEVICE.name}`;
 }
 
 const thisSystem = (): System => ({

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { Registry } from "../registry.ts";
 import type { Device, DeviceName } from "./device.ts";
 import { cpu } from "./devices/cpu.ts";
@@ -21,6 +21,6 @@ export const registerDevice = (device: Device): void => DEVICES.register(device)
 export function requireBaseFormat({ name, baseFormats }: Device, format: string): void {
   if (!baseFormats || baseFormats.includes(format)) return;
   throw new UserError(
-    `device "${name}" takes a base model in ${baseFormats.join(" or ")}, not ${format}; give another --base, or --device ${DEFAULT_DEVICE.name}`,
+    `device "${name}" takes a base model in ${baseFormats.join(" or ")}, not ${format}; give another ${opt("base")}, or ${opt("device")} ${DEFAULT_DEVICE.name}`,
   );
 }

@@ -17,7 +17,6 @@ export class Turns {
     this.signal?.throwIfAborted();
   }
 
-  /** Calls `use` with 0 to `count - 1`. */
   async each(count: number, numbers: number, use: (index: number) => void): Promise<void> {
     const size = Math.ceil(NUMBERS / numbers);
     for (let start = 0; start < count; start += size) {

@@ -1,5 +1,5 @@
 import type { ServerType } from "@hono/node-server";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 
 /** Hosts in requests to a local server. Pages of other sites whose name resolves to 127.0.0.1 still send that name. */
 export const LOOPBACK = /^(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?$/i;
@@ -20,7 +20,7 @@ export const urlAt = (host: string, port: number): string =>
 export async function listen(
   server: ServerType,
   port: number,
-  { host = "127.0.0.1", doing = "listen", remedy = "give another --port, or 0 for a free one" } = {},
+  { host = "127.0.0.1", doing = "listen", remedy = `give another ${opt("port")}, or 0 for a free one` } = {},
 ): Promise<number> {
   const refusal = (what: string): UserError => new UserError(`can't ${doing} on port ${port}${what}; ${remedy}`);
   if (!Number.isInteger(port) || port < 0 || port > 65535) throw refusal(", which is not a port");

@@ -1,6 +1,6 @@
 import { createAdaptorServer } from "@hono/node-server";
 import { Hono } from "hono";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { close, listen, urlAt } from "./loopback.ts";
 import { PROMETHEUS_TYPE, type PrometheusMetrics } from "./prometheus.ts";
 
@@ -36,6 +36,6 @@ export async function serveMetrics(
     fetch: app.fetch,
     serverOptions: { headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 },
   });
-  const bound = await listen(server, port, { host, remedy: "give another --metrics address" });
+  const bound = await listen(server, port, { host, remedy: `give another ${opt("metrics")} address` });
   return { url: urlAt(host, bound), close: () => close(server) };
 }

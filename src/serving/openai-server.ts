@@ -1,7 +1,7 @@
 import { createAdaptorServer } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { checkKey, checkOrigin } from "./access.ts";
 import { close, isLoopback, listen, urlAt } from "./loopback.ts";
 import { DEFECT, ModelService, type ServedModels } from "./model-service.ts";
@@ -43,7 +43,9 @@ export interface OpenAiServer {
 export async function serveModels(models: ServedModels, options: ServeOptions): Promise<OpenAiServer> {
   const { host = "127.0.0.1", key } = options;
   if (!isLoopback(host) && key === undefined) {
-    throw new UserError(`other machines can reach a server at ${host}; give a key with --key-file or AFLORA_KEY`);
+    throw new UserError(
+      `other machines can reach a server at ${host}; give a key with ${opt("keyFile")} or AFLORA_KEY`,
+    );
   }
   const closing = new AbortController();
   const app = createApp(models, options, closing.signal);

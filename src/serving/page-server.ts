@@ -7,7 +7,7 @@ import { serveStatic } from "@hono/node-server/serve-static";
 import { Hono } from "hono";
 import { BUNDLED_MODEL } from "../base-models/bundled-model.ts";
 import { modelDirectory } from "../base-models/load-base-model-node.ts";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { makeFolder } from "../files/atomic-file-node.ts";
 import { close, LOOPBACK, listen } from "./loopback.ts";
 import { PAGE_POLICY } from "./page-policy.ts";
@@ -77,7 +77,7 @@ export async function servePage({ port, page = PAGE }: PageOptions & { port: num
 export async function writePage(folder: string, { page = PAGE }: PageOptions = {}): Promise<void> {
   const root = built(page);
   const directory = resolve(folder);
-  if (existsSync(directory)) throw new UserError(`${folder} already exists; name a new folder with --output`);
+  if (existsSync(directory)) throw new UserError(`${folder} already exists; name a new folder with ${opt("output")}`);
   await makeFolder(directory);
   await cp(root, directory, { recursive: true });
   await cp(modelDirectory(BUNDLED_MODEL), join(directory, MODEL), { recursive: true });

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { findMethod } from "../methods/methods.ts";
 import { glueTaskName } from "../tasks/glue.ts";
 import { learningRates } from "./search/learning-rates.ts";
@@ -34,7 +34,7 @@ export function comparison({
   holdOut = 0,
   ...others
 }: ComparisonOptions): Study {
-  if (methods.length === 0) throw new UserError("which methods should be compared? Name them with --methods");
+  if (methods.length === 0) throw new UserError(`which methods should be compared? Name them with ${opt("methods")}`);
   const definitions = methods.map(findMethod);
   const names = definitions.map(({ name }) => name);
   const ranked = definitions.filter(({ options }) => "rank" in options.shape).map(({ name }) => name);

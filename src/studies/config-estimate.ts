@@ -71,7 +71,7 @@ export async function estimateFromConfig(study: Study, folder: string): Promise<
     const perEpoch = stepsPerEpoch(rows, run.batchSize);
     const count = run.maxSteps ?? run.epochs * perEpoch;
     const training = (count / perEpoch) * rows * (totalFlops(flops) / texts);
-    // Scored before the first step, every so many steps, and once more as saved.
+    // Also before the first step, and once more as saved.
     const evaluations = 2 + Math.ceil(count / (run.evaluateEvery ?? perEpoch));
     return {
       label: labelOf(values),

@@ -2,7 +2,7 @@ import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { z } from "zod";
-import { didYouMean, inWords, UserError } from "../errors.ts";
+import { didYouMean, inWords, opt, UserError } from "../errors.ts";
 import { METHODS } from "../methods/methods.ts";
 import { MAY_DIFFER, optionOfRun, runOptions } from "../preparation/run-options-node.ts";
 import { TASK_KINDS } from "../tasks/task-kinds.ts";
@@ -138,7 +138,7 @@ function checkName(name: string, where: string): void {
 }
 
 function withDefinedNames(options: Readonly<Record<string, Value>>, where: string): Readonly<Record<string, Value>> {
-  for (const name of Object.keys(options)) checkName(name, `${where}, option "${name}"`);
+  for (const name of Object.keys(options)) checkName(name, `${where}, ${opt(name)}`);
   return options;
 }
 

@@ -94,7 +94,7 @@ function costOf(when: MethodCost["when"], model: AdaptedModel, trace: ModelTrace
 /** A training step from a config alone. */
 export interface WrittenStep extends Pick<MethodCost, "modules" | "trainable"> {
   /**
-   * Cost of one run over so many texts of so many tokens each.
+   * Cost of one run over `texts` texts of `length` tokens each.
    * @param answer tokens of an encoder-decoder's answers (default: the same)
    * @returns tokens of all texts, operations, and bytes of the step's values
    */

@@ -86,9 +86,9 @@ async function unitsOf(
   signal: AbortSignal | undefined,
 ): Promise<Units> {
   const kind = findTaskKind(task.kind);
-  if (SEARCH_METRIC_NAMES.includes(metric) && kind.outcomesOf) {
+  if (SEARCH_METRIC_NAMES.includes(metric) && kind.retrieval) {
     await prepareMetrics(kind, predictions, examples, signal);
-    const values = kind.outcomesOf(predictions, examples).map((outcome) => searchMetric(metric, [outcome]));
+    const values = kind.retrieval.outcomesOf(predictions, examples).map((outcome) => searchMetric(metric, [outcome]));
     return { count: values.length, scoreOf: (drawn) => mean(drawn.map((i) => values[i]!)) };
   }
   const scoreOf = (drawn: readonly number[]): number => {

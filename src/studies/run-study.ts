@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { readJsonFile } from "../files/json-file-node.ts";
 import { hasCheckpoint } from "../runs/checkpoint-folder.ts";
 import { type RunRecords, readRunRecords } from "../runs/read-run.ts";
@@ -122,7 +122,7 @@ async function refuseOtherFolder(output: string): Promise<void> {
   const written = (await readJsonFile(join(output, "study.json"))) as { format?: unknown } | undefined;
   if (written ? written.format === STUDY_FORMAT : names.includes("trials")) return;
   throw new UserError(
-    `${output} holds something other than a study, or a study of another layout; choose another --output, or move that folder away`,
+    `${output} holds something other than a study, or a study of another layout; choose another ${opt("output")}, or move that folder away`,
   );
 }
 

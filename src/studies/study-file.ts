@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { didYouMean, inWords, UserError } from "../errors.ts";
+import { didYouMean, inWords, opt, UserError } from "../errors.ts";
 import { optionNames, parseFactor } from "./factors.ts";
 import { SEARCH_ALGORITHMS } from "./search/algorithms.ts";
 import type { Study } from "./study.ts";
@@ -65,7 +65,7 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
   const { vary, options, seeds, search, title: own, ...rest } = parsed.data;
   const factors = Object.entries(vary).map(([name, of]) => parseFactor(name, of));
   if (factors.length === 0)
-    throw new UserError('nothing varies: name at least one factor under "vary", or with --vary');
+    throw new UserError(`nothing varies: name at least one factor under "vary", or with ${opt("vary")}`);
   for (const key of ["seed", "validationSplit"]) {
     if (key in options) {
       throw new UserError(`the study sets ${key} itself: give ${key === "seed" ? "seeds" : "holdOut"} instead`);
@@ -73,7 +73,7 @@ export function parseStudy(given: Readonly<Record<string, unknown>>, title: stri
   }
   for (const name of Object.keys(options)) {
     if (optionNames().includes(name)) continue;
-    throw new UserError(`unknown option "${name}" of the study${didYouMean(name, optionNames())}`);
+    throw new UserError(`unknown ${opt(name)} of the study${didYouMean(name, optionNames())}`);
   }
   return {
     title: own ?? title,

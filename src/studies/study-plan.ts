@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { didYouMean, UserError } from "../errors.ts";
+import { didYouMean, opt, UserError } from "../errors.ts";
 import { writesTexts } from "../inference/load-fine-tuned-model-node.ts";
 import { DEFAULT_METHODS, findMethod, METHODS } from "../methods/methods.ts";
 import { loadTask } from "../preparation/load-task-node.ts";
@@ -93,7 +93,7 @@ function refuseForeign({ options, factors }: Study): void {
   const owners = METHODS.ownersOf(foreign);
   const here = definitions.map(({ name }) => name).join(", ");
   throw new UserError(
-    `option "${foreign}" belongs to ${new Intl.ListFormat("en").format(owners)}, not to the methods here (${here})`,
+    `${opt(foreign)} belongs to ${new Intl.ListFormat("en").format(owners)}, not to the methods here (${here})`,
   );
 }
 
@@ -175,8 +175,8 @@ class Planner {
     const { preset: _, ...others } = given;
     const { source } = resolveConfig(others);
     this.#published.add(`${method.name} on ${sourceName(source)}: no published setting; aflora's defaults are used`);
-    // As for published settings, so that all methods train the same part of the head. A fitted head has a bias, too.
-    return others.headStart === "fitted" ? others : { head: "classifier", ...others };
+    // As for published settings, so that all methods train the same part of the head.
+    return { head: "classifier", ...others };
   }
 
   #reported(
@@ -187,7 +187,7 @@ class Planner {
   ): Reported | undefined {
     const { generate } = this.study;
     // Only training computes rewards, which may come from a program.
-    if (findTaskKind(kind).rollout) {
+    if (findTaskKind(kind).writing?.rollout) {
       if (holdOut > 0 && (file !== undefined || ownValidation > 0)) this.#leavesOutValidation = true;
       return undefined;
     }
@@ -202,7 +202,7 @@ class Planner {
   }
 
   #checkAnswers({ kind }: TaskData): void {
-    if (this.study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).rollout)) return;
+    if (this.study.generate === undefined || (writesTexts({ kind }) && !findTaskKind(kind).writing?.rollout)) return;
     throw new UserError(`models of kind ${kind} write no answers to score; leave generate out`);
   }
 

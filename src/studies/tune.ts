@@ -3,7 +3,7 @@ import { cp, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { readJsonFile, writeJsonFile } from "../files/json-file-node.ts";
 import { findMethod, TUNED_METHODS } from "../methods/methods.ts";
 import { optionOfRun, type RunSettings, resolveConfig } from "../preparation/run-options-node.ts";
@@ -63,7 +63,7 @@ export async function tune(
 ): Promise<TuneOutcome> {
   const folder = searchFolder(output);
   if (existsSync(join(output, "config.json")) && !existsSync(folder)) {
-    throw new UserError(`${output} already holds a run; choose another --output, or remove that folder`);
+    throw new UserError(`${output} already holds a run; choose another ${opt("output")}, or remove that folder`);
   }
   for (const key of ["validationSplit", "patience"]) {
     if (key in options) throw new UserError(`tune sets ${key} itself; leave it out`);

@@ -52,4 +52,16 @@ export type BuiltInPredictions = { [Name in keyof Kinds]: ReturnType<Kinds[Name]
 /** A prediction of any of the package's kinds. A kind that a program registers may have other fields. */
 export type TextPrediction = Partial<AllOf<BuiltInPredictions[keyof Kinds]>>;
 
-export type BuiltInTaskOptions = AllOf<InputOf<NonNullable<Kinds[keyof Kinds]["options"]>>>;
+type BuiltInTaskOptions = AllOf<InputOf<NonNullable<Kinds[keyof Kinds]["options"]>>>;
+
+/**
+ * A model's prediction for one text, by the name of its kind of task (docs/tasks.md). A program that registers a kind declares
+ * the kind's predictions here: `declare module "aflora/extend" { interface TaskPredictions { … } }`.
+ */
+export interface TaskPredictions extends BuiltInPredictions {}
+
+/**
+ * Options of kinds of task (docs/tasks.md). Each belongs to the kinds that have it. A program that registers a kind declares the
+ * kind's options here, so that TypeScript checks them: `declare module "aflora/extend" { interface TaskOptions { … } }`.
+ */
+export interface TaskOptions extends BuiltInTaskOptions {}

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Example, TaskData } from "./example.ts";
 import type { LabelledClass, LabelledRow, RowSurvey } from "./row-survey.ts";
 import { rowNoun, surveyRows } from "./row-survey.ts";
@@ -50,12 +50,11 @@ function* rowsOf(task: TaskData, stratumOf: (example: Example) => number): Gener
   }
 }
 
-/** The notes to show before training. */
 export function shownNotes(notes: readonly string[], strict = false): readonly string[] {
   if (!strict || notes.length === 0) return notes.slice(0, MOST_NOTES);
   const count = notes.length === 1 ? "a problem" : `${notes.length} problems`;
   throw new UserError(
-    `the examples have ${count}; fix them, or leave --strict out:\n${notes.map((note) => `- ${note}`).join("\n")}`,
+    `the examples have ${count}; fix them, or leave ${opt("strict")} out:\n${notes.map((note) => `- ${note}`).join("\n")}`,
   );
 }
 
@@ -68,13 +67,13 @@ function columnNotes({ looks, classes, total }: RowSurvey): string[] {
   return [
     ...(most(dates) || most(ids)
       ? [
-          `the column of the texts holds ${most(dates) ? "dates" : "ids or numbers"}; name the texts' column with option "text"`,
+          `the column of the texts holds ${most(dates) ? "dates" : "ids or numbers"}; name the texts' column with ${opt("text")}`,
         ]
       : []),
-    ...(most(labelDates) ? [`the column of the labels holds dates; name the labels' column with option "label"`] : []),
+    ...(most(labelDates) ? [`the column of the labels holds dates; name the labels' column with ${opt("label")}`] : []),
     ...(manyClasses && !most(labelDates)
       ? [
-          `${classes.length} labels for ${total} rows, as in a column of ids or free text; name the labels' column with option "label"`,
+          `${classes.length} labels for ${total} rows, as in a column of ids or free text; name the labels' column with ${opt("label")}`,
         ]
       : []),
     ...(most(told) && !manyClasses
@@ -113,7 +112,7 @@ function severalLabelNotes(classes: readonly LabelledClass[]): string[] {
   const named = joined.slice(0, MOST_NAMES).map(({ label }) => quoted(label));
   const count = joined.reduce((sum, { rows }) => sum + rows, 0);
   return [
-    `${rowNoun(count)} with several labels in a cell, such as ${andMore(named, joined.length)}: each combination is a class; option "kind" multi-label learns the labels themselves`,
+    `${rowNoun(count)} with several labels in a cell, such as ${andMore(named, joined.length)}: each combination is a class; ${opt("kind")} multi-label learns the labels themselves`,
   ];
 }
 
@@ -129,7 +128,7 @@ function smallClassNotes({ classes, total }: RowSurvey): string[] {
   const named = small.slice(0, MOST_NAMES).map(({ label }) => quoted(label));
   const count = small.length === 1 ? "1 class has" : `${small.length} classes have`;
   return [
-    `${count} fewer than ${FEW_ROWS} rows (${andMore(named, small.length)}), too few to learn from; add rows, or option "minClassRows" ${FEW_ROWS} joins them`,
+    `${count} fewer than ${FEW_ROWS} rows (${andMore(named, small.length)}), too few to learn from; add rows, or ${opt("minClassRows")} ${FEW_ROWS} joins them`,
   ];
 }
 
@@ -146,7 +145,7 @@ function dominanceNotes({ classes, total }: RowSurvey): string[] {
   if (largest.rows < DOMINATES * total) return [];
   const share = Math.floor((100 * largest.rows) / total);
   return [
-    `${share} % of the rows are ${quoted(largest.label)}, so a model that always answers that is right as often; look at f1, or try option "classWeights" balanced`,
+    `${share} % of the rows are ${quoted(largest.label)}, so a model that always answers that is right as often; look at f1, or try ${opt("classWeights")} balanced`,
   ];
 }
 

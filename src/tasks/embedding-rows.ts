@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Example } from "./example.ts";
 import type { EmbeddingRows } from "./losses/embedding-losses.ts";
 import {
@@ -77,7 +77,7 @@ function findColumns(table: Table, named: Partial<Columns>, known: unknown): Emb
   }
   if (first !== undefined && label !== undefined) return { rows: "classes", texts: [first], label };
   throw new UserError(
-    `${table.source} has the columns ${list(table.columns)}; embeddings learn from pairs (anchor, positive, optionally negative), scored pairs (sentence1, sentence2, score) or texts with a class (text, label); name yours with --text, --text-pair and --label`,
+    `${table.source} has the columns ${list(table.columns)}; embeddings learn from pairs (anchor, positive, optionally negative), scored pairs (sentence1, sentence2, score) or texts with a class (text, label); name yours with ${opt("text")}, ${opt("textPair")} and ${opt("label")}`,
   );
 }
 

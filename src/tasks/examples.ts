@@ -12,13 +12,11 @@ import { findTaskKind } from "./task-kinds.ts";
 export const numbered = (examples: readonly Omit<Example, "index">[]): Example[] =>
   examples.map((example, index) => ({ index, ...example }));
 
-/** Determines the columns of a table from which its examples are made. */
 export function columnsFor(kind: Pick<TaskKind, "columnsIn">, table: Table, given: Partial<Columns>): Columns {
   const { text = "text", label = "label", textPair } = given;
   return kind.columnsIn?.(table, given) ?? { text, label, ...(textPair !== undefined && { textPair }) };
 }
 
-/** Makes examples from a table's rows, in their order. If there are labels, a row must have a text. */
 export function examplesOf(
   table: Table,
   columns: Columns,
@@ -41,7 +39,6 @@ export function examplesOf(
   });
 }
 
-/** Makes examples from a table with columns of the kind's own, for a task whose labels and options are known. */
 export function readExamplesLike(
   { labels, options = {} }: { labels: readonly string[]; options?: TaskData["options"] },
   reading: TableReading,
@@ -88,9 +85,6 @@ export function withTargets<Encodings extends List<EncodedExample>>(
   });
 }
 
-/**
- * Encodes examples and adds their targets. Examples that memory does not hold are encoded each time that they are read.
- */
 export function trainingExamples<Examples extends List<Example>>(
   task: Pick<TaskData, "kind" | "labels" | "options">,
   examples: Examples,
@@ -110,9 +104,7 @@ export interface Scores {
   errors: Record<string, number>;
 }
 
-/** Differences below this are rounding errors. */
 const ROUNDING = 1e-9;
-
 const JACKKNIFE_GROUPS = 20;
 const JACKKNIFE_SEED = 0;
 
@@ -157,8 +149,8 @@ export function sameAnswerScores(
   task: Pick<TaskData, "kind" | "labels" | "metrics">,
   examples: readonly Example[],
 ): Record<string, number> | undefined {
-  const { sameAnswers, metrics } = findTaskKind(task.kind);
-  const answers = sameAnswers?.(examples, task.labels);
+  const { review, metrics } = findTaskKind(task.kind);
+  const answers = review?.sameAnswers?.(examples, task.labels);
   if (!answers) return undefined;
   const scores = answers.map((answer) => {
     const predictions = examples.map(() => answer);
@@ -176,12 +168,12 @@ export function sameAnswerScores(
  * Lets a kind compute what the metrics, details and findings of these predictions share. Other events run meanwhile.
  */
 export async function prepareMetrics(
-  kind: Pick<TaskKind, "prepareMetrics">,
+  { review }: Pick<TaskKind, "review">,
   predictions: readonly Prediction[],
   examples: readonly Example[],
   signal?: AbortSignal,
 ): Promise<void> {
-  const preparing = kind.prepareMetrics?.(predictions, examples);
+  const preparing = review?.prepare?.(predictions, examples);
   if (preparing) await inSlices(preparing, () => signal?.aborted === true);
   signal?.throwIfAborted();
 }

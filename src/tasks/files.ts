@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { Example } from "./example.ts";
 import { classification } from "./kinds/classification.ts";
 import { MEDIA, type Media } from "./media.ts";
@@ -29,10 +29,12 @@ export function ofFiles(media: Media) {
       { text, label = "label", textPair }: Partial<Columns>,
     ): Required<Pick<Columns, "text" | "label">> {
       if (textPair !== undefined)
-        throw new UserError(`${media} are read one by one, not in pairs; leave out --text-pair`);
+        throw new UserError(`${media} are read one by one, not in pairs; leave out ${opt("textPair")}`);
       const path = text ?? names.find((name) => columns.includes(name));
       if (path !== undefined) return { text: path, label };
-      throw new UserError(`${source} has no column of paths of ${media} (${names.join(", ")}); name it with --text`);
+      throw new UserError(
+        `${source} has no column of paths of ${media} (${names.join(", ")}); name it with ${opt("text")}`,
+      );
     },
 
     exampleOfRow: ({ text }: ExampleCells) => fileOf(text, one),

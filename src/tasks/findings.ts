@@ -49,9 +49,10 @@ export function scoresPerClass(what: string, counts: ReadonlyMap<string, Counts>
 }
 
 export function predictedBesideTrue(
-  examples: readonly Pick<Example, "text" | "textPair">[],
-  points: readonly (readonly [number, number])[],
+  examples: readonly Pick<Example, "text" | "textPair" | "label">[],
+  predicted: readonly number[],
 ): Finding {
+  const points = examples.map(({ label }, i) => [label!, predicted[i]!] as const);
   const order = [...points.keys()].sort((a, b) => distance(points[b]!) - distance(points[a]!));
   return {
     title: "Predicted and true values, largest differences first",

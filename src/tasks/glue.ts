@@ -24,7 +24,6 @@ export const GLUE_TASKS: ReadonlyMap<string, GlueTask> = new Map([
   ["qqp", classes(["not_duplicate", "duplicate"], ["accuracy", "f1"])],
 ]);
 
-/** `STS-B` → `stsb`. */
 export function glueTaskName(name: string): string {
   return name.toLowerCase().replace(/[-_]/g, "");
 }

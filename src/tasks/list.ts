@@ -11,29 +11,26 @@ export interface List<Item> extends Iterable<Item> {
 
 /** A list that makes an item each time it is read, so that memory does not hold the items. */
 export class LazyList<Item> implements List<Item> {
-  readonly length: number;
-  readonly #make: (index: number) => Item;
-
-  constructor(length: number, make: (index: number) => Item) {
-    this.length = length;
-    this.#make = make;
-  }
+  constructor(
+    readonly length: number,
+    private readonly make: (index: number) => Item,
+  ) {}
 
   at(index: number): Item | undefined {
     const place = index < 0 ? this.length + index : index;
-    return place >= 0 && place < this.length ? this.#make(place) : undefined;
+    return place >= 0 && place < this.length ? this.make(place) : undefined;
   }
 
   *[Symbol.iterator](): Generator<Item, void> {
-    for (let i = 0; i < this.length; i++) yield this.#make(i);
+    for (let i = 0; i < this.length; i++) yield this.make(i);
   }
 
   map<Result>(make: (item: Item, index: number) => Result): Result[] {
-    return Array.from({ length: this.length }, (_, i) => make(this.#make(i), i));
+    return Array.from({ length: this.length }, (_, i) => make(this.make(i), i));
   }
 
   some(test: (item: Item, index: number) => boolean): boolean {
-    for (let i = 0; i < this.length; i++) if (test(this.#make(i), i)) return true;
+    for (let i = 0; i < this.length; i++) if (test(this.make(i), i)) return true;
     return false;
   }
 
@@ -54,7 +51,7 @@ export class LazyList<Item> implements List<Item> {
     const [from, to] = [start, end].map((place) =>
       Math.min(this.length, Math.max(0, place < 0 ? this.length + place : place)),
     );
-    return Array.from({ length: Math.max(0, to! - from!) }, (_, i) => this.#make(from! + i));
+    return Array.from({ length: Math.max(0, to! - from!) }, (_, i) => this.make(from! + i));
   }
 }
 

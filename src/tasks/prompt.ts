@@ -48,7 +48,6 @@ function conversationOf(prompt: Exclude<Prompt, { readonly verbatim: string }>):
   return "messages" in prompt ? prompt : { messages: prompt };
 }
 
-/** Input text for an encoder-decoder: a text, or the single turn of a conversation. */
 export function sourceText(prompt: Prompt): string {
   if (typeof prompt === "object" && "verbatim" in prompt) return prompt.verbatim;
   return singleText(prompt, "an encoder-decoder rewrites one text and");

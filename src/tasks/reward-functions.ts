@@ -1,6 +1,6 @@
 import { RE2JS } from "re2js";
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { ChatMessage } from "../inputs/chat-template.ts";
 import type { Example } from "./example.ts";
 import type { TaskKind } from "./task-kind.ts";
@@ -41,7 +41,6 @@ export interface RewardSettings extends Pick<z.output<typeof rewardOptions>, "re
   rewardSchema?: unknown;
 }
 
-/** Names of the {@link rewardOptions} that may contain a path. */
 export const REWARD_PATHS: readonly string[] = ["reward", "rewardSchema"];
 
 interface BuiltInReward {
@@ -63,7 +62,7 @@ function validBy(schema: unknown): (value: unknown) => boolean {
     const read = z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema);
     return (value) => read.safeParse(value).success;
   } catch (error) {
-    throw new UserError(`--reward-schema is not a usable JSON Schema: ${(error as Error).message}`);
+    throw new UserError(`${opt("rewardSchema")} is not a usable JSON Schema: ${(error as Error).message}`);
   }
 }
 
@@ -72,7 +71,7 @@ function matcherOf(pattern: string): (text: string) => boolean {
     const expression = RE2JS.compile(pattern);
     return (text) => expression.matcher(text).find();
   } catch (error) {
-    throw new UserError(`--reward-pattern cannot be read: ${(error as Error).message}`);
+    throw new UserError(`${opt("rewardPattern")} cannot be read: ${(error as Error).message}`);
   }
 }
 
@@ -85,7 +84,6 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
       return lastNumber(answer) === right ? 1 : 0;
     },
   },
-  /** 1 if the answer is JSON that is valid by a schema. */
   json: {
     needs: "rewardSchema",
     make({ rewardSchema }) {
@@ -99,7 +97,6 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
       };
     },
   },
-  /** 1 if the answer matches a regular expression. */
   regex: {
     needs: "rewardPattern",
     make({ rewardPattern = "" }) {
@@ -119,7 +116,7 @@ export const REWARDS: Readonly<Record<string, BuiltInReward>> = {
   },
 };
 
-export const isRewardModel = ({ scores }: Pick<TaskKind, "scores">): boolean => scores === "reward";
+export const isRewardModel = ({ rewards }: Pick<TaskKind, "rewards">): boolean => rewards === true;
 
 export const answerTo = (prompt: string | readonly ChatMessage[], answer: string): Example =>
   typeof prompt === "string"
@@ -134,8 +131,6 @@ export const namesCode = ({ reward }: Readonly<Record<string, unknown>>): boolea
 export const namesReward = (option: string, value: string): boolean =>
   option === "reward" && Object.hasOwn(REWARDS, value);
 
-const flagOf = (option: string): string => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-
 export function builtInReward(name: string, settings: RewardSettings): RewardFunction {
   const found = Object.hasOwn(REWARDS, name) ? REWARDS[name] : undefined;
   if (!found) {
@@ -146,7 +141,7 @@ export function builtInReward(name: string, settings: RewardSettings): RewardFun
   const given = Object.entries(settings).flatMap(([option, value]) => (value === undefined ? [] : [option]));
   const { needs } = found;
   const other = given.find((option) => option !== needs);
-  if (other) throw new UserError(`${flagOf(other)} does not go with --reward ${name}; leave it out`);
-  if (needs && !given.includes(needs)) throw new UserError(`--reward ${name} needs ${flagOf(needs)}`);
+  if (other) throw new UserError(`${opt(other)} does not go with ${opt("reward")} ${name}; leave it out`);
+  if (needs && !given.includes(needs)) throw new UserError(`${opt("reward")} ${name} needs ${opt(needs)}`);
   return found.make(settings);
 }

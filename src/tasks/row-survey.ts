@@ -33,7 +33,6 @@ interface Looks {
 }
 
 const MOST_LOOKED_AT = 2000;
-
 const DATE = /^(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})([T ][\d:.,+ ZAPM-]*)?$/i;
 /** One word with a digit, such as a number, `TK-2041` or a UUID. */
 const ID = /^(?=.*\d)[\w#$.:/+-]+$/;

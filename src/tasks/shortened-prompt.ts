@@ -34,7 +34,6 @@ function longestKept(lengths: readonly number[], removed: number): number {
   return most;
 }
 
-/** Shortens texts until the result of `write` fits. */
 export function shortenUntilFits<Written>(
   texts: readonly string[],
   truncate: Truncate,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import { andMore, quoted } from "./data-notes.ts";
 import type { Example, TaskData } from "./example.ts";
 import { type List, mapped, picked } from "./list.ts";
@@ -27,16 +27,17 @@ export type SmallClassOptions = Pick<z.output<typeof rowOptions>, "minClassRows"
 const OTHER = "other";
 const MOST_NAMES = 3;
 
-/** Merges classes with too few training rows into one, or drops them with their rows, and notes it in the task. */
 export function withoutSmallClasses(task: TaskData, { minClassRows, smallClasses }: SmallClassOptions): TaskData {
   if (minClassRows === undefined) {
     if (smallClasses === undefined) return task;
-    throw new UserError('option "smallClasses" requires "minClassRows"; add it, or leave "smallClasses" out');
+    throw new UserError(
+      `${opt("smallClasses")} requires ${opt("minClassRows")}; add it, or leave ${opt("smallClasses")} out`,
+    );
   }
   const { stratumOf } = findTaskKind(task.kind);
   if (!stratumOf || task.labels.length === 0) {
     throw new UserError(
-      `option "minClassRows" counts the rows of classes, which ${task.kind} does not have; leave it out`,
+      `${opt("minClassRows")} counts the rows of classes, which ${task.kind} does not have; leave it out`,
     );
   }
   const counts = task.labels.map(() => 0);

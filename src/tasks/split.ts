@@ -39,7 +39,6 @@ export function splitExamples(
   return split;
 }
 
-/** Draws the part that {@link splitExamples} holds out. */
 function draw(
   examples: List<Example>,
   fraction: number,
@@ -97,7 +96,6 @@ export function holdOut(task: TaskData, fraction: number, seed: number): TaskDat
   return { ...task, train, validation: [{ name: "validation", examples: held }], heldOut: { fraction, seed } };
 }
 
-/** Describes the draw: `held out (10 %, drawn by seed 42)`. @param seeds of draws of the same fraction */
 export function heldOutText(fraction: number, seeds: readonly number[]): string {
   const share = Number((100 * fraction).toPrecision(3));
   return `held out (${share} %, drawn by ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.join(", ")})`;

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Architecture, HeadName, ModelConfig } from "../architectures/architecture.ts";
+import type { Architecture, KindHead, ModelConfig } from "../architectures/architecture.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Encoding, Tokenizer } from "../inputs/tokenizer.ts";
@@ -81,28 +81,52 @@ export interface Rollout {
   examplesOf(prompts: readonly AnsweredPrompt[], options: TaskOptionValues): TrainingExample[];
 }
 
+/** Trait of kinds whose models write texts. */
+export interface Writing {
+  /** The text that a model reads, in order, split by whether the loss counts it; shown before training. */
+  countedParts?(encoded: EncodedExample, tokenizer: Tokenizer): { text: string; counts: boolean }[];
+  /** Answers that need no model, by name; `evaluate --generate` scores them too. */
+  readonly baselines?: Readonly<Record<string, (text: string) => string>>;
+  /** Whether scored answers are split into sentences, not into lines. */
+  readonly bySentence?: boolean;
+  /** Set if the model learns from answers that it generates during training. */
+  readonly rollout?: Rollout;
+}
+
+/** Trait of kinds whose models search. */
+export interface Retrieval {
+  /** By a vector for each text, or by a score for each query with a passage. */
+  readonly by: "vectors" | "scores";
+  /** Held-out examples as a search, to compare with other search methods; undefined if these examples are no search. */
+  searchIn(examples: readonly Example[]): HeldOutSearch | undefined;
+  /** Results of each query; search metrics are means over the queries. */
+  outcomesOf(predictions: readonly Prediction[], examples: readonly Example[]): SearchOutcome[];
+  /** Scores of pairs that belong together and of others, for a report. */
+  pairScoresOf(predictions: readonly Prediction[], examples: readonly Example[]): PairScores;
+}
+
+/** Results that an evaluation shows beside the metrics of predictions. */
+export interface Review {
+  /** Computes and keeps values that the metrics and findings of these predictions share, if that takes long, and pauses sometimes. */
+  prepare?(predictions: readonly Prediction[], examples: readonly Example[]): Generator<void, unknown>;
+  /** Further results of `evaluate`. */
+  details?(
+    predictions: readonly Prediction[],
+    examples: readonly Example[],
+    labels: readonly string[],
+  ): EvaluationDetails;
+  /** Tables about held-out examples for a report, the most useful first. */
+  findings?(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]): Finding[];
+  /** Answers that ignore the text, each given to all examples: a model must score better to have learned anything. */
+  sameAnswers?(examples: readonly Example[], labels: readonly string[]): Prediction[];
+}
+
 /** A task option that is a threshold of the model's outputs. */
 export interface ThresholdOption {
   /** The best threshold for outputs `[rows, outputs]` of heads that were fitted without these examples, as a task option. */
   fitted(logits: readonly Float32Array[]): TaskOptionValues;
   /** The same options after the model's outputs are divided by a temperature. */
   withTemperature(options: TaskOptionValues, temperature: number): TaskOptionValues;
-}
-
-/** How `evaluate --generate` scores a model's answers. */
-export interface AnswerScoring {
-  /** Answers that need no model, by name; they are scored too. */
-  readonly baselines?: Readonly<Record<string, (text: string) => string>>;
-  /** Whether answers are split into sentences, not into lines. */
-  readonly bySentence?: boolean;
-}
-
-/** Relevance of a passage for a query. */
-export interface RerankedText {
-  /** The model's one output; a higher value is better. */
-  logit: number;
-  /** `1 / (1 + e^-logit)`, from 0 to 1. */
-  sigmoid: number;
 }
 
 /** A measure of predictions, as one number. */
@@ -198,8 +222,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
 
   // The model
 
-  /** The model's head, which gives outputs for the whole text or for its tokens. */
-  readonly head: HeadName;
+  /** A head of the model's family, or one of the kind's own. */
+  readonly head: KindHead;
   /** The only kind of model that suits (default: every model that has the head). */
   readonly modelKind?: Architecture["kind"];
   /** Files that an example's text is the path of (default: it is a text). */
@@ -266,12 +290,8 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   ): Targets;
   /** Classes of an example, if rare classes can get a higher weight. */
   classesOf?(example: Example): readonly number[];
-  /** Set if the model learns from answers that it generates during training. */
-  readonly rollout?: Rollout;
   /** Notes about the training examples for the user. @param encoded the examples that are left to train on */
   notesOf?(examples: readonly Example[], encoded: readonly EncodedExample[], options: TaskOptionValues): string[];
-  /** The text that a model reads, in order, split by whether the loss counts it; shown before training. */
-  countedParts?(encoded: EncodedExample, tokenizer: Tokenizer): { text: string; counts: boolean }[];
 
   // Predictions
 
@@ -280,11 +300,6 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
    * objective couples nothing.
    */
   readonly readout?: Readout;
-  /**
-   * Meaning of the one output for a pair of texts: relevance of a passage for a query (predictions are a {@link RerankedText}), or
-   * reward of an answer to a prompt. Undefined for kinds that score no pairs.
-   */
-  readonly scores?: "relevance" | "reward";
   /** The prediction in the form of an example's label. @param logits `[rows, outputs]` @param options of the task */
   predict(
     labels: readonly string[],
@@ -312,24 +327,18 @@ export interface TaskKind<Output extends object = object, Options extends z.ZodO
   readonly metrics: Readonly<Record<string, Metric>>;
   /** Metrics of a task that names none, in the order shown; the first picks the best epoch. */
   readonly defaultMetrics: readonly string[];
-  /** Computes and keeps values that the metrics and findings of these predictions share, if that takes long, and pauses sometimes. */
-  prepareMetrics?(predictions: readonly Prediction[], examples: readonly Example[]): Generator<void, unknown>;
-  /** Further results of `evaluate`. */
-  detailsOf?(
-    predictions: readonly Prediction[],
-    examples: readonly Example[],
-    labels: readonly string[],
-  ): EvaluationDetails;
-  /** Tables about held-out examples for a report, the most useful first. */
-  findingsOf?(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]): Finding[];
-  /** Answers that ignore the text, each given to all examples: a model must score better to have learned anything. */
-  sameAnswers?(examples: readonly Example[], labels: readonly string[]): Prediction[];
-  /** Held-out examples as a search, to compare with other search methods; undefined if these examples are no search. */
-  searchIn?(examples: readonly Example[]): HeldOutSearch | undefined;
-  /** Search results of each query, for kinds with search metrics, which are means over the queries. */
-  outcomesOf?(predictions: readonly Prediction[], examples: readonly Example[]): SearchOutcome[];
-  /** Scores of pairs that belong together and of others, for a report. */
-  pairScoresOf?(predictions: readonly Prediction[], examples: readonly Example[]): PairScores;
-  /** How generated answers are scored (default: line by line, without baselines). */
-  readonly answerScoring?: AnswerScoring;
+
+  // Traits, which code outside of `tasks/` asks for
+
+  /** Predictions choose one class for each example, about which a model can be unsure. */
+  readonly choosesClass?: true;
+  /** Examples are words with a label each, as CoNLL files hold them. */
+  readonly labelsWords?: true;
+  /** The one output is the reward of an answer to a prompt, from which other models can learn. */
+  readonly rewards?: true;
+  /** Set if models write texts. */
+  readonly writing?: Writing;
+  /** Set if models search. */
+  readonly retrieval?: Retrieval;
+  readonly review?: Review;
 }

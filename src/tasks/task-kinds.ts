@@ -1,6 +1,7 @@
 import { z } from "zod";
-import type { HeadName } from "../architectures/architecture.ts";
-import { checkOptions, UserError } from "../errors.ts";
+import type { KindHead } from "../architectures/architecture.ts";
+import { nameOfHead } from "../architectures/heads.ts";
+import { checkOptions, opt, UserError } from "../errors.ts";
 import { Registry } from "../registry.ts";
 import { BUILT_IN_KINDS, type TextPrediction } from "./built-in-kinds.ts";
 import type { TaskData } from "./example.ts";
@@ -35,10 +36,9 @@ export function registerTaskKind(kind: TaskKind): void {
 
 export const findTaskKind = (name: string, where?: string): TaskKind<TextPrediction> => TASK_KINDS.find(name, where);
 
-/** Checks task options: those of the named kind, or of any kind if the kind is not known yet. */
 export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind: string | undefined): void {
   if (kind !== undefined) {
-    TASK_KINDS.parseOptions(findTaskKind(kind, 'option "kind"'), given);
+    TASK_KINDS.parseOptions(findTaskKind(kind, opt("kind")), given);
     return;
   }
   for (const [name, value] of Object.entries(given)) {
@@ -47,7 +47,6 @@ export function checkTaskOptions(given: Readonly<Record<string, unknown>>, kind:
   }
 }
 
-/** Returns the task with the options of its kind, given or by default. */
 export function withTaskOptions(task: TaskData, given: Readonly<Record<string, unknown>>, model: ModelSize): TaskData {
   const kind = findTaskKind(task.kind);
   const parsed = TASK_KINDS.parseOptions(kind, given);
@@ -64,7 +63,7 @@ export function taskWithTemperature<Task extends { kind: string; options?: TaskD
 }
 
 export function embeddingKind(media?: Media): TaskKind<TextPrediction> {
-  return TASK_KINDS.all.find(({ head, reads }) => head === "pooled" && reads === media)!;
+  return TASK_KINDS.all.find(({ retrieval, reads }) => retrieval?.by === "vectors" && reads === media)!;
 }
 
 export const kindsForModel = (model: TaskKind["modelKind"]): string[] =>
@@ -101,13 +100,12 @@ export function recognizeTable(table: Table, given: Partial<Columns>): TaskKind<
 }
 
 /** Head for PEFT's type of task; that for whole texts if the type is none of ours. */
-export function headOfPeftTask(taskType: string | null | undefined): HeadName {
+export function headOfPeftTask(taskType: string | null | undefined): KindHead {
   return TASK_KINDS.all.find(({ huggingFace }) => huggingFace.peftTaskType === taskType)?.head ?? wholeText.head;
 }
 
-/** Kind of task and labels that a checkpoint's head identifies. */
 export function recognizeHead(
-  head: HeadName,
+  head: KindHead,
   outputs: readonly string[],
   problemType: string | null | undefined,
   model?: TaskKind["modelKind"],
@@ -117,7 +115,7 @@ export function recognizeHead(
     const labels = fits && kind.head === head ? labelsOfHead(outputs, problemType) : undefined;
     if (labels) return { kind, labels };
   }
-  throw new UserError(`no kind of task has a model with a ${head} head of ${outputs.length} outputs`);
+  throw new UserError(`no kind of task has a model with a ${nameOfHead(head)} head of ${outputs.length} outputs`);
 }
 
 export function metricDirections(): ReadonlyMap<string, boolean> {

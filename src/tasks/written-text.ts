@@ -1,4 +1,4 @@
-import { UserError } from "../errors.ts";
+import { opt, UserError } from "../errors.ts";
 import type { ChatMessage, TextSpan } from "../inputs/chat-template.ts";
 import type { Tokenizer } from "../inputs/tokenizer.ts";
 import type { Example } from "./example.ts";
@@ -27,7 +27,7 @@ export function writtenText(
   const { textPair, tools } = example;
   if (template === "alpaca" && example.messages) {
     throw new UserError(
-      `${example.place ?? "a row"} is a conversation, but --prompt-template alpaca takes one instruction and its answer; leave it out`,
+      `${example.place ?? "a row"} is a conversation, but ${opt("promptTemplate")} alpaca takes one instruction and its answer; leave it out`,
     );
   }
   const isAlpaca = template === "alpaca" && textPair !== undefined;

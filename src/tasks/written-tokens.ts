@@ -76,8 +76,10 @@ export const writtenTokens = {
     return { tokens, logProbability, perplexity: perplexityOf({ tokens, logProbability }) };
   },
   lineOf: ({ tokens, perplexity }: TextLikelihood): string => `perplexity ${perplexity.toFixed(3)} of ${tokens} tokens`,
-  detailsOf: (predictions: readonly Prediction[]) => {
-    const { tokens, logProbability } = totalOf(predictions);
-    return { metrics: { loss: tokens === 0 ? 0 : -logProbability / tokens } };
+  review: {
+    details: (predictions: readonly Prediction[]) => {
+      const { tokens, logProbability } = totalOf(predictions);
+      return { metrics: { loss: tokens === 0 ? 0 : -logProbability / tokens } };
+    },
   },
 } satisfies Partial<TaskKind<TextLikelihood>>;

@@ -58,7 +58,6 @@ export class CurrentStep {
     return new CurrentStep(await compile(), compile, { boundaryStates, rollout });
   }
 
-  /** Largest size of the cached hidden states of frozen blocks, in bytes. */
   get kept(): { memory: number; file: number } {
     return this.#boundaryStates?.largest ?? { memory: 0, file: 0 };
   }

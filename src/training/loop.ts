@@ -79,7 +79,6 @@ interface StepContext {
   optimizer: AdamW;
 }
 
-/** Takes the next step. */
 async function* trainStep(
   { step, batches, parameters, progress, optimizer }: StepContext,
   { schedule, settings, signal }: TrainOptions,

@@ -10,17 +10,13 @@ import { DropoutMasks } from "./dropout/dropout-masks.ts";
 import { type AdaptedModel, GRADIENT, type ModelGraph } from "./step-graph.ts";
 
 export interface MicroBatch {
-  /** Examples of one text each. */
   examples: readonly EncodedExample[];
-  /** Inputs other than those of the texts and the dropout masks. */
   inputs: Record<string, Tensor>;
 }
 
 export interface ModelOutcome {
   results: Record<string, Tensor>;
-  /** Floating-point operations done. */
   flops: number;
-  /** Additional operations if no block were frozen. */
   flopsSaved: number;
 }
 

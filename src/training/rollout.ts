@@ -4,13 +4,11 @@ import type { TellDone } from "./progress.ts";
 import type { RolloutRecord } from "./training-records.ts";
 
 export interface Rollout {
-  /** Generates the examples of a step. @param step from 0 */
   examplesFor(
     step: number,
     prompts: readonly TrainingExample[],
     signal?: AbortSignal,
   ): Promise<{ examples: readonly TrainingExample[]; record: RolloutRecord }>;
-  /** Evaluates the likeliest answers to held-out prompts. */
   evaluate(splits: readonly EncodedSplit[], signal?: AbortSignal, onDone?: TellDone): Promise<Evaluation>;
   /** Why no answer can have taught anything so far; undefined if one could. */
   readonly taughtNothing: string | undefined;

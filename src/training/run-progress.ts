@@ -10,7 +10,6 @@ import type { TrainedParameters } from "./trained-parameters.ts";
 import type { EvaluationRecord, RolloutTotals, StepRecord } from "./training-records.ts";
 import type { TrainingState } from "./training-state.ts";
 
-/** Fields of a step's record that the step's outcome does not contain. */
 type StepFacts = Pick<StepRecord, "epoch" | "learningRate" | "gradientNorm" | "trainable" | "frozenBlocks" | "seconds">;
 
 export interface MovingParts {
@@ -115,7 +114,6 @@ export class RunProgress {
     return { kind: "checkpoint", step: this.#state.step, due, state };
   }
 
-  /** Notes for the user if training did not improve on the start. */
   get notes(): string[] {
     const { best } = this;
     if (best?.step !== 0 || this.step === 0) return [];
@@ -171,7 +169,6 @@ function isBetter(evaluation: EvaluationRecord, best: EvaluationRecord): boolean
   return lowerIsBetter(metric) ? value < before : value > before;
 }
 
-/** Whether the first metric is worse than that of `other` by more than the standard error of the difference. */
 export function isClearlyWorse(
   { metrics, errors = {} }: EvaluationRecord,
   other: EvaluationRecord,

@@ -45,7 +45,6 @@ export interface SavedState {
   tensors: Tensors<"float32">;
 }
 
-/** Splits a state into JSON and tensors. Tensors are not copied. */
 export function saveState({ parameters, start, best, optimizer, method, ...counted }: TrainingState): SavedState {
   const parts: Record<(typeof PARTS)[number], Tensors<"float32"> | undefined> = {
     parameters,
@@ -64,7 +63,6 @@ export function saveState({ parameters, start, best, optimizer, method, ...count
   };
 }
 
-/** Restores a state from JSON and tensors; undefined if its counters are not valid. */
 export function restoreState(counters: unknown, tensors: Tensors<"float32">): TrainingState | undefined {
   const parsed = countersSchema.safeParse(counters);
   if (!parsed.success) return undefined;

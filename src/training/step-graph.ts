@@ -1,4 +1,4 @@
-import type { HeadName } from "../architectures/architecture.ts";
+import type { KindHead } from "../architectures/architecture.ts";
 import type { BaseFormat } from "../architectures/base-format.ts";
 import type { ModelDescription } from "../architectures/families.ts";
 import { type DropoutLayer, ForwardContext, type ForwardHooks } from "../architectures/forward-context.ts";
@@ -24,7 +24,7 @@ export interface AdaptedModel extends ModelDescription {
   /** Storage format of the backbone weights that do not train (default: float32). */
   format?: BaseFormat;
   /** Head, one of those that the family has (default: `sequence`). */
-  head?: HeadName;
+  head?: KindHead;
   trainsHead(name: string): boolean;
 }
 
@@ -119,7 +119,6 @@ export function writeInputProducts(model: AdaptedModel, modules: readonly Linear
   return modelGraph(context, Object.fromEntries(products));
 }
 
-/** Keeps only the dropout layers that the outputs need. */
 function modelGraph<Output extends string>(
   { streams, dropouts }: ForwardContext,
   outputs: Record<Output, Value>,

@@ -21,6 +21,5 @@ export function writePart(
 }
 
 export interface StepMachines {
-  /** Sends the machines the model as it trains from now on. */
   share(model: AdaptedModel, weights: Tensors): (part: StepPart, own: ModelRun) => MicroBatchRunner;
 }

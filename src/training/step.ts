@@ -29,7 +29,6 @@ export interface StepOutcome {
   loss: number;
   /** Gradients of the mean loss, by parameter. The caller may change them, and they are valid until the next run. */
   gradients: Map<string, Tensor<"float32">>;
-  /** Tokens read. */
   tokens: number;
   /** Floating-point operations done. */
   flops: number;
@@ -189,7 +188,6 @@ export class TrainingStep {
     return this.#parts;
   }
 
-  /** Runs a micro-batch whose gradients the graph adds to the sums, in place. */
   async #add(
     sums: Tensors<"float32">,
     step: number,

@@ -61,14 +61,12 @@ export class TrainedParameters {
     });
   }
 
-  /** Parameters that train now, without the head. */
   count(gradients?: Tensors<"float32">): number {
     if (this.schedule.countTrainable) return this.schedule.countTrainable(this.tensors);
     const names = gradients?.keys() ?? this.#namesNow();
     return this.#sizeOf([...names].filter((name) => !this.#head.has(name)));
   }
 
-  /** Number of parameters that train in a step, and of frozen blocks. */
   countNow(gradients: Tensors<"float32">): Pick<StepRecord, "trainable" | "frozenBlocks"> {
     const frozenBlocks = this.schedule.frozenBlocks?.().count;
     return { trainable: this.count(gradients), ...(frozenBlocks !== undefined && { frozenBlocks }) };

@@ -8,7 +8,8 @@ import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { fullName } from "../../src/export/hugging-face.ts";
 import { bytesSource } from "../../src/files/byte-source.ts";
-import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { onnxModel } from "../../src/graph/onnx.ts";
+import { modelBytes } from "../../src/graph/onnx-model.ts";
 import { float32, type Tensor, type Tensors, transposed } from "../../src/graph/tensor.ts";
 import { crossEntropy } from "../../src/tasks/losses/objective.ts";
 import type { EncodedExample, TrainingExample } from "../../src/tasks/task-kind.ts";
@@ -59,7 +60,9 @@ describe("decoders against transformers and autograd (oracle/decoders.py)", () =
       },
     });
     const all = { ...outputs, ...stream!.cache.present };
-    const { bytes } = encodeOnnx(all, { embedded: new Map<string, Tensor>([...weights, ...stream!.tables]) });
+    const bytes = modelBytes(
+      onnxModel(all, { embedded: new Map<string, Tensor>([...weights, ...stream!.tables]) }).model,
+    );
     const read = await expectLanguageModel(name, await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), ""));
     expect(read.weights).toEqual(weights);
   });

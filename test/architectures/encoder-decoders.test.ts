@@ -10,7 +10,8 @@ import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import { fullName } from "../../src/export/hugging-face.ts";
 import { bytesSource } from "../../src/files/byte-source.ts";
 import { Graph } from "../../src/graph/graph.ts";
-import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { onnxModel } from "../../src/graph/onnx.ts";
+import { modelBytes } from "../../src/graph/onnx-model.ts";
 import { reshape } from "../../src/graph/ops.ts";
 import { asFloat32, float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
@@ -71,7 +72,9 @@ describe("encoder-decoders against transformers and autograd (oracle/encoder_dec
     const context = new ForwardContext(graph, { trains: () => false, dropout: false, stream: () => stream });
     const { hidden } = writeEncoder(context, model);
     const states = { last_hidden_state: reshape(hidden, ["batch", "sequence", hiddenSize]) };
-    const { bytes } = encodeOnnx(states, { embedded: new Map<string, Tensor>([...weights, ...stream.tables]) });
+    const bytes = modelBytes(
+      onnxModel(states, { embedded: new Map<string, Tensor>([...weights, ...stream.tables]) }).model,
+    );
     const source = await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), "");
 
     const read = describeModel({ model_type: "t5" }, source.network);

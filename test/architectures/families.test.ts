@@ -12,7 +12,8 @@ import { openOnnx } from "../../src/checkpoints/onnx/onnx-format.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import type { TensorSource } from "../../src/checkpoints/tensor-source.ts";
 import { bytesSource } from "../../src/files/byte-source.ts";
-import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { onnxModel } from "../../src/graph/onnx.ts";
+import { modelBytes } from "../../src/graph/onnx-model.ts";
 import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 import { full } from "../../src/methods/full.ts";
 import { head as headMethod } from "../../src/methods/head.ts";
@@ -82,7 +83,9 @@ describe("families against transformers and autograd (oracle/models.py)", () => 
         return stream;
       },
     });
-    const { bytes } = encodeOnnx(outputs, { embedded: new Map<string, Tensor>([...weights, ...stream!.tables]) });
+    const bytes = modelBytes(
+      onnxModel(outputs, { embedded: new Map<string, Tensor>([...weights, ...stream!.tables]) }).model,
+    );
     const source = await openOnnx(bytesSource(name, bytes), memoryFiles(name, {}), "");
     const description = await expectModel(name, source);
     expect(traceModel(description, labelCount).modules).toEqual(trace.modules);

@@ -302,7 +302,7 @@ describe("resolveModel", () => {
     await gone.start();
     const { endpoint } = gone;
     await gone.stop();
-    await refused("owner/model", /cannot reach .*ECONNREFUSED.*--offline/, {
+    await refused("owner/model", /cannot reach .*ECONNREFUSED.*option "offline"/, {
       endpoint,
     });
     expect(await resolveModel("owner/model@v1/rc", options)).toContain(COMMIT);
@@ -312,7 +312,7 @@ describe("resolveModel", () => {
   it("reports what is missing offline", async () => {
     const offline = { cache, offline: true };
     await expect(resolveModel("owner/model", offline)).rejects.toThrow(
-      /owner\/model \(revision main\) is not in the cache .*--offline/,
+      /owner\/model \(revision main\) is not in the cache .*option "offline"/,
     );
     hub.repositories.push({ kind: "model", name: "owner/model", files, large });
     const folder = await resolveModel("owner/model", options);

@@ -72,7 +72,7 @@ test("answers come from a quantized base on request", async () => {
   const asked = await run("predict", "--run", "run", "--base", "int8", question);
   expect(asked).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "reading run\n" });
   const unknown = await run("predict", "--run", "run", "--base", "int2", question);
-  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^reading run\nerror: option --base: /) });
+  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/^reading run\nerror: --base: /) });
 });
 
 test("chat remembers the conversation until it is reset", async () => {
@@ -124,8 +124,5 @@ test("models that cannot be served or chatted with are refused in a sentence", a
     "reading run\nerror: none.txt holds no key; write one line of text into it\n",
   ]);
   const malformed = await run("chat", "--run", "run", "--top-p", "2");
-  expect([malformed.code, malformed.stderr]).toEqual([
-    2,
-    expect.stringContaining("option --top-p: it must be at most 1"),
-  ]);
+  expect([malformed.code, malformed.stderr]).toEqual([2, expect.stringContaining("--top-p: it must be at most 1")]);
 });

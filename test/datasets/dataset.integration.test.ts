@@ -137,9 +137,13 @@ describe("loadDatasetTask", () => {
       /split validation holds pairs with a score, but the task's training file pairs or triplets/,
     );
     await refused("owner/damaged", /owner\/damaged, split train: cannot read .*parquet/);
-    await refused("owner/tagged", /has the columns id, tokens, ner_tags; name the column of the text with --text/, {
-      label: "id",
-    });
+    await refused(
+      "owner/tagged",
+      /has the columns id, tokens, ner_tags; name the column of the text with option "text"/,
+      {
+        label: "id",
+      },
+    );
     await refused("owner/glue", /no column "sentense".*did you mean "sentence"/, {
       configuration: "cola",
       text: "sentense",

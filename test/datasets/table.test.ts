@@ -281,11 +281,11 @@ describe("rejects bad input in one sentence", () => {
     const named = (first: string) => `${first}\nmy card is lost,card,1\nit is lost,card,2\nwhere is it,parcel,3\n`;
     await refuses(
       load("tickets.csv", named("message,team,id")),
-      'tickets.csv has no column "text"; it has message, team, id; name yours, such as --text message --label team',
+      'tickets.csv has no column "text"; it has message, team, id; name yours, such as option "text" message option "label" team',
     );
     await refuses(
       load("spaces.csv", named("What they wrote,Team,id"), { label: "Team" }),
-      'spaces.csv has no column "text"; it has What they wrote, Team, id; name yours, such as --text "What they wrote" --label Team',
+      'spaces.csv has no column "text"; it has What they wrote, Team, id; name yours, such as option "text" "What they wrote" option "label" Team',
     );
     await refuses(
       load("taken.csv", named("message,team,id"), { text: "team" }),
@@ -293,11 +293,11 @@ describe("rejects bad input in one sentence", () => {
     );
     await refuses(
       load("pairs.csv", "premise,hypothesis,verdict\na b,c,yes\nd e,f,no\ng h,i,no\n", { kind: "classification" }),
-      'pairs.csv has no column "text"; it has premise, hypothesis, verdict; name yours, such as --text premise --text-pair hypothesis --label verdict',
+      'pairs.csv has no column "text"; it has premise, hypothesis, verdict; name yours, such as option "text" premise option "textPair" hypothesis option "label" verdict',
     );
     await refuses(
       readExamples(join(folder, "tickets.csv"), {}, "classification", ["card", "parcel"]),
-      'tickets.csv has no column "text"; it has message, team, id; name yours, such as --text message',
+      'tickets.csv has no column "text"; it has message, team, id; name yours, such as option "text" message',
     );
     await refuses(
       load("bare.csv", named("i want it,card,0")),

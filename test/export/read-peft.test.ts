@@ -124,7 +124,7 @@ describe("without the head's weights in the adapter or the base model", () => {
     const folder = await rewrite(changed("lora", { [what]: true }), (tensors) => {
       for (const name of [...tensors.keys()]) if (left.test(name)) tensors.delete(name);
     });
-    const refused = `neither of them has the weights ${names}; train with --adapter to continue from it`;
+    const refused = `neither of them has the weights ${names}; train with option "adapter" to continue from it`;
     await expect(loadFineTunedModel(folder, runtime, { model: headless })).rejects.toThrow(refused);
     const adapter = await readPeftAdapter(folder, { model: headless });
     const base = await loadBaseModel(headless, adapter.description.task, 0);
@@ -154,7 +154,7 @@ describe("bad input", () => {
 
   test("no base model named", async () => {
     const folder = changed("lora", { base_model_name_or_path: null });
-    await expect(readPeftAdapter(folder)).rejects.toThrow(/names no base model; give it with --model/);
+    await expect(readPeftAdapter(folder)).rejects.toThrow(/names no base model; give it with option "model"/);
   });
 
   test("a base model of another size, or of another family", async () => {

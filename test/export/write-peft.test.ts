@@ -9,8 +9,7 @@ import { fitAdapter } from "../../src/base-models/fitted-adapter.ts";
 import { openSafetensorsFile } from "../../src/checkpoints/safetensors-node.ts";
 import { exportAdapter } from "../../src/export/export-adapter-node.ts";
 import { diskFolder } from "../../src/export/output-folder-node.ts";
-import { loraForm } from "../../src/export/peft/lora-form.ts";
-import { writePeftFolder } from "../../src/export/peft/write.ts";
+import { loraForm, writePeftFolder } from "../../src/export/peft/write.ts";
 import { FineTunedModel } from "../../src/inference/fine-tuned-model.ts";
 import type { Adaptation } from "../../src/methods/method.ts";
 import { pictureModel } from "../support/pictures.ts";
@@ -104,8 +103,8 @@ describe("adapters that PEFT cannot hold", () => {
   test.each([
     ["full", {}, undefined, /"full" does not make an adapter/],
     ["head", {}, undefined, /"head" does not make an adapter/],
-    ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 exceeds that of layer .*--sharing sliced/],
-    ["lora", { rank: 2 }, "lora", /--as lora is for adapters such as AdaLoRA's/],
+    ["vera", { rank: 64, sharing: "shape" }, undefined, /rank 64 exceeds that of layer .*option "sharing" sliced/],
+    ["lora", { rank: 2 }, "lora", /option "as" lora is for adapters such as AdaLoRA's/],
   ] as const)("%s %j", async (method, options, as, message) => {
     const { base, adapter } = await tinyAdapter(model, method, options);
     const output = join(directory, "refused");

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Dimension, difference, evaluate, product, ShapeError, sum } from "../../src/graph/dimension.ts";
 import { Graph } from "../../src/graph/graph.ts";
-import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { onnxModel } from "../../src/graph/onnx.ts";
 import { add, concat, expand, reshape, sliceSize } from "../../src/graph/ops.ts";
 import { asFloat32, float32 } from "../../src/graph/tensor.ts";
 import { runtime } from "../support/runtime.ts";
@@ -89,7 +89,7 @@ describe("sums of dimensions in a session", () => {
   test("a size that no input has throws", () => {
     const graph = new Graph();
     const x = graph.leaf("input", "x", "float32", ["past+sequence", "sequence"]);
-    expect(() => encodeOnnx({ y: expand(graph.constant([1], "float32"), ["past"]), x })).toThrow(
+    expect(() => onnxModel({ y: expand(graph.constant([1], "float32"), ["past"]), x })).toThrow(
       'no input has a dimension "past"',
     );
   });

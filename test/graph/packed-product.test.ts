@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Graph } from "../../src/graph/graph.ts";
-import { encodeOnnx } from "../../src/graph/onnx.ts";
+import { onnxModel } from "../../src/graph/onnx.ts";
+import { modelBytes } from "../../src/graph/onnx-model.ts";
 import { q4_1 } from "../../src/graph/ops/blocks-q4.ts";
 import { q8_0 } from "../../src/graph/ops/blocks-q8.ts";
 import { linear } from "../../src/graph/ops/linear.ts";
@@ -88,7 +89,7 @@ for (const [name, { format, numbers }] of Object.entries(FORMATS)) {
       const exact = exactly(layer, numbers(Object.fromEntries(layer.weights), 96));
       // Rows are rounded to 8 bits: a step is about a hundredth of their range.
       expect(relativeError(await answerOf(layer, true), exact)).toBeLessThan(0.01);
-      const { bytes } = encodeOnnx(layer.outputs, { embedded: layer.weights, packs: true });
+      const bytes = modelBytes(onnxModel(layer.outputs, { embedded: layer.weights, packs: true }).model);
       expect(Buffer.from(bytes).includes("MatMulNBits")).toBe(true);
       // A packed weight is not stored twice.
       const matrix = Object.values(layer.weights.get(Object.keys(format.parts(OUT, 96))[0]!)!.data);
@@ -113,7 +114,7 @@ test("products and look-ups share a prepacked table", () => {
     scales: graph.leaf("frozen", "scales", "float32", [OUT, 1]),
   };
   const rows = tableInt8.lookup(parts, graph.leaf("input", "ids", "int32", ["rows"]));
-  const { inputs } = encodeOnnx(
+  const { inputs } = onnxModel(
     { y: tableInt8.linear(rows, parts, [OUT, 64]) },
     { embedded: new Map(Object.entries(table)), packs: true },
   );

@@ -50,10 +50,10 @@ test("a single base model is named base; untuned models have their own names", a
 });
 
 test("ambiguous names and runs trained on other files are refused", async () => {
-  await expect(load({})).rejects.toThrow("give --run DIR, or --model NAME");
+  await expect(load({})).rejects.toThrow('give option "run" DIR, or option "model" NAME');
   await expect(load({ models: [writer, join(writer, ".")] })).rejects.toThrow('two models have the name "writer"');
-  await expect(load({ models: [writer], withBase: true })).rejects.toThrow("--with-base requires --run");
-  await expect(load({ runs: runs("tickets"), models: [writer, labeller] })).rejects.toThrow("give --model once");
+  await expect(load({ models: [writer], withBase: true })).rejects.toThrow('option "withBase" requires option "run"');
+  await expect(load({ runs: runs("tickets"), models: [writer, labeller] })).rejects.toThrow('give option "model" once');
   const changed = join(home, "changed");
   await cp(labeller, changed, { recursive: true });
   const { description, ...adapter } = await untunedAdapter(changed);

@@ -176,7 +176,7 @@ describe("a server with failures", () => {
 
   test("that refuses every text is given up after three requests", async () => {
     await expect(labelled(() => error(400, "no such model"))).rejects.toThrow(
-      /does not answer \(400 no such model\); check --endpoint and --model/,
+      /does not answer \(400 no such model\); check option "endpoint" and option "model"/,
     );
     expect(server!.asked).toHaveLength(3);
   });
@@ -195,7 +195,7 @@ describe("a server with failures", () => {
 
   test.each([
     [401, "check the key"],
-    [404, "check --endpoint and --model"],
+    [404, 'check option "endpoint" and option "model"'],
     [307, "give the address that it redirects to"],
   ])("%i at the first request ends it", async (status, remedy) => {
     await expect(labelled(() => error(status, "no", { Location: "http://127.0.0.1:1/" }))).rejects.toThrow(remedy);
@@ -217,7 +217,7 @@ describe("a server with failures", () => {
     await server.close();
     const given = { url: server.url, model: "small" };
     server = undefined;
-    await expect(labelByModel(given, LABELS, TEXTS)).rejects.toThrow("check --endpoint");
+    await expect(labelByModel(given, LABELS, TEXTS)).rejects.toThrow('check option "endpoint"');
   });
 
   test("a key is never sent unencrypted", async () => {

@@ -80,7 +80,7 @@ test("a note says that a run is too short; models without known blocks and optio
   }
   const lost = () => withBlockFreezing(ofMethod, { freezeBlocks: "linear" }, { ...model, trained: [] }, run);
   expect(lost).toThrow("the model does not distinguish its blocks");
-  expect(() => schedule({ freezeBlocksMost: 2 })).toThrow('"freezeBlocksMost" requires "freezeBlocks"');
+  expect(() => schedule({ freezeBlocksMost: 2 })).toThrow('"freezeBlocksMost" requires option "freezeBlocks"');
   expect(() => schedule({ freezeBlocks: "linear", freezeBlocksMost: 4 })).toThrow("the model has 3 blocks");
   expect(() => schedule({ freezeBlocks: "linear", freezeBlocksMost: 3 })).not.toThrow();
 });

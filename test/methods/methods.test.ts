@@ -358,7 +358,7 @@ describe("AFLoRA's ablation", () => {
   test("a schedule without steps for freezing is refused, naming the flags", () => {
     expect(() => create("aflora", { freezeFinal: "80%", rank: 2 }, small)).toThrow(
       new UserError(
-        `--freeze-initial 20% and --freeze-final 80% leave none of the run's ${small.totalSteps} steps for freezing; lower one of them`,
+        `option "freezeInitial" 20% and option "freezeFinal" 80% leave none of the run's ${small.totalSteps} steps for freezing; lower one of them`,
       ),
     );
   });
@@ -419,7 +419,7 @@ describe("bad input", () => {
     ["aflora", { initProjections: "gradients" }],
   ])("%s with %j has orthogonal directions and refuses a rank above a layer's size", (name, options) => {
     expect(() => create(name, { rank: 5, ...options }, small)).toThrow(
-      /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower --rank$/,
+      /^rank \d exceeds that of layer "encoder.layer.0.attention.self.query" \[4, 4\]; give a lower option "rank"$/,
     );
   });
 

@@ -225,7 +225,7 @@ describe("every row of every table starts by preset", () => {
 
 describe("trainable parameters of the tables, as `params` computes them", () => {
   const configOf = async (name: string) =>
-    describeModel(await readFolderConfig(fileURLToPath(new URL(`../fixtures/configs/${name}.json`, import.meta.url))));
+    describeModel(await readFolderConfig(fileURLToPath(new URL(`../../studies/paper/${name}.json`, import.meta.url))));
 
   /** At the start, with all matrices frozen, and on average by the curve r(t) of the preset. */
   const countsOf = async (model: string, given: Given) => {

@@ -5,15 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { trainCommand } from "../../src/cli/commands/train.ts";
 import { registerDevice } from "../../src/extend.ts";
-import {
-  availableDevices,
-  type FineTuneConfig,
-  fineTune,
-  nodeRuntime,
-  readRunRecords,
-  UserError,
-} from "../../src/index.ts";
+import { type FineTuneConfig, fineTune, nodeRuntime, readRunRecords, UserError } from "../../src/index.ts";
 import { openDevice } from "../../src/runtime/devices-node.ts";
+import { availableDevices } from "../../src/runtime/runtime-node.ts";
 import { aflora } from "../support/aflora.ts";
 import { tickets, writeCsv, writeTinyModel } from "../support/tiny-model.ts";
 import { twin } from "./twin-device.ts";

@@ -62,14 +62,14 @@ test("the paper's freezing schedule comes with its preset: one epoch before the 
 test.each<[Record<string, string>, string]>([
   [
     { task: "gsm8k", data: "gsm8k", preset: "paper", method: "psoft" },
-    '--preset paper: no settings are published for gsm8k with method "psoft"; leave it out',
+    'option "preset" paper: no settings are published for gsm8k with method "psoft"; leave it out',
   ],
   [
     { train: "own.csv", preset: "paper", method: "full" },
-    "--preset paper: no settings are published for examples of your own",
+    'option "preset" paper: no settings are published for examples of your own',
   ],
-  [{ train: "own.csv", data: "glue" }, 'option "data" requires "task"; add it, or leave "data" out'],
-  [{ task: "cola" }, 'where are the files of task "cola"? Give their folder with --data DIR'],
+  [{ train: "own.csv", data: "glue" }, 'option "data" requires option "task"; add it, or leave option "data" out'],
+  [{ task: "cola" }, 'where are the files of task "cola"? Give their folder with option "data" DIR'],
 ])("refused: %j", (given, message) => {
   expect(() => resolveConfig(given)).toThrow(message);
 });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { findMethod } from "../../src/methods/methods.ts";
 import { suitedSettings } from "../../src/preparation/suited-settings.ts";
 import { suitedTo } from "../../src/preparation/suited-to.ts";
-import { refuseFittedBias, trainingOptions, withRecipe } from "../../src/preparation/training-options.ts";
+import { trainingOptions, withRecipe } from "../../src/preparation/training-options.ts";
 import type { TaskData } from "../../src/tasks/example.ts";
 import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 import { learningRateFactor } from "../../src/training/optimizer/learning-rate.ts";
@@ -77,12 +77,9 @@ test("a head that comes from an adapter takes steps, because it is not fitted ag
   expect(epochs).toBeGreaterThan(0);
 });
 
-test("a fitted head is refused if only the matrix of its last layer trains", () => {
+test("a classifier that trains alone starts anew, unless it is to be fitted", () => {
   expect(resolved({ head: "classifier" })).toMatchObject({ headStart: "new", contrastive: false });
-  for (const asked of [{ headStart: "fitted" }, { contrastive: true }])
-    expect(() => refuseFittedBias(resolved({ head: "classifier", ...asked }))).toThrow(
-      /--head classifier keeps the bias/,
-    );
+  expect(resolved({ head: "classifier", headStart: "fitted" })).toMatchObject({ headStart: "fitted" });
 });
 
 test("a head alone takes no steps, and kinds with a recipe or a loss of batches keep their settings", () => {

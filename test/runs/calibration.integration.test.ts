@@ -53,7 +53,7 @@ test("predictions with a run's adapter have probabilities calibrated on its vali
   expect(kept.filter(({ label, team }) => label === team).length / kept.length).toBeGreaterThanOrEqual(0.6);
   expect(() => loaded.requireConfidence("auto:precision=0.999")).toThrow("no threshold shows that");
   for (const wrong of ["", "2", "auto", "auto:recall=0.9"]) {
-    expect(() => loaded.requireConfidence(wrong)).toThrow("--threshold takes a probability");
+    expect(() => loaded.requireConfidence(wrong)).toThrow('option "threshold" takes a probability');
   }
   await loaded.release();
   const of = (factor: number) => {

@@ -71,7 +71,7 @@ test("labels that all differ are not classes", async () => {
   await writeFile(train, `message,team\n${Array.from({ length: 60 }, (_, i) => `text ${i},t${i}\n`).join("")}`);
   await expect(fineTune({ ...data, train, output: join(home, "ids") })).rejects.toThrow(
     new UserError(
-      `${train}: 60 texts with 60 labels in column "team": is this the right column? Name the label column with --label; for numbers, use --kind regression`,
+      `${train}: 60 texts with 60 labels in column "team": is this the right column? Name the label column with option "label"; for numbers, use option "kind" regression`,
     ),
   );
 });

@@ -100,7 +100,7 @@ test.each([
   ["nowhere", { format: "merged" }, /nowhere is not a run folder/],
   ["run", { format: "merged", dtype: "q8" }, /option "dtype" belongs to onnx, not to export format "merged"/],
   ["run", { format: "onnx", as: "lora" }, /option "as" belongs to peft, not to export format "onnx"/],
-  ["run", { format: "peft", as: "lora" }, /--as lora is for adapters such as AdaLoRA's/],
+  ["run", { format: "peft", as: "lora" }, /option "as" lora is for adapters such as AdaLoRA's/],
 ] as const)("refused, and nothing written: %s %j", async (name, options, message) => {
   const output = join(directory, "refused");
   await expect(exportRun(join(directory, name), { ...options, output })).rejects.toThrow(message);

@@ -249,7 +249,7 @@ describe("a folder that holds a run", () => {
     const before = await contentOf(whole);
     await expect(run("whole")).rejects.toThrow(
       new UserError(
-        `${whole} already holds a run; --overwrite replaces it, --resume continues it, --output names another folder`,
+        `${whole} already holds a run; option "overwrite" replaces it, option "resume" continues it, option "output" names another folder`,
       ),
     );
     expect(await contentOf(whole)).toEqual(before);
@@ -396,9 +396,12 @@ describe("a run that was cut off", () => {
     const refused = async (given: Record<string, unknown>, message: string) =>
       expect(resume(directory, given)).rejects.toThrow(new UserError(message));
     const advice = "leave the option out or start a new run";
-    await refused({ epochs: 9 }, `--resume: the run in ${directory} has epochs 4, not 9; ${advice}`);
-    await refused({ method: "lora" }, `--resume: the run in ${directory} has method "aflora", not "lora"; ${advice}`);
-    await refused({ patience: 2 }, `--resume: the run in ${directory} has patience unset, not 2; ${advice}`);
+    await refused({ epochs: 9 }, `option "resume": the run in ${directory} has epochs 4, not 9; ${advice}`);
+    await refused(
+      { method: "lora" },
+      `option "resume": the run in ${directory} has method "aflora", not "lora"; ${advice}`,
+    );
+    await refused({ patience: 2 }, `option "resume": the run in ${directory} has patience unset, not 2; ${advice}`);
     await refused({ epohcs: 4 }, 'unknown option "epohcs" of method "aflora"; did you mean "epochs"?');
   });
 
@@ -407,7 +410,7 @@ describe("a run that was cut off", () => {
       new UserError(`the run in ${whole} has finished; nothing is left to resume`),
     );
     await expect(fineTune({}, { resume: true })).rejects.toThrow(
-      new UserError("which run should continue? Name its folder with --resume DIR"),
+      new UserError('which run should continue? Name its folder with option "resume" DIR'),
     );
     await expect(resume(join(home, "nowhere"))).rejects.toThrow(/nowhere is not a run folder/);
   });
@@ -428,7 +431,7 @@ describe("a run that was cut off", () => {
 
     const directory = await interrupted("lost", 3);
     await rm(join(directory, "checkpoints"), { recursive: true });
-    await expect(resume(directory)).rejects.toThrow(/nothing to resume from: .*; run again with --overwrite/);
+    await expect(resume(directory)).rejects.toThrow(/nothing to resume from: .*; run again with option "overwrite"/);
   });
 
   test("between an epoch's last step and its evaluation still evaluates", async () => {
@@ -515,7 +518,9 @@ describe("a run that was cut off", () => {
 
     for (const name of await readdir(checkpoints)) await writeFile(join(checkpoints, name), "damaged");
     await rm(join(directory, "result.json"));
-    await expect(resume(directory)).rejects.toThrow(/no checkpoint of .* can be read; run again with --overwrite/);
+    await expect(resume(directory)).rejects.toThrow(
+      /no checkpoint of .* can be read; run again with option "overwrite"/,
+    );
   });
 });
 
@@ -560,7 +565,7 @@ test("a failure after training says that training is saved and what to repeat", 
   const inTheWay = join(directory, "adapter");
   const failing = run("unsaved", { method: "head" }, { onEvent: on("start", () => writeFile(inTheWay, "")) });
   await expect(failing).rejects.toThrow(
-    `cannot write ${inTheWay}: there is a file of that name; remove it or choose another place; training has ended and is saved: --resume ${directory} writes what is missing`,
+    `cannot write ${inTheWay}: there is a file of that name; remove it or choose another place; training has ended and is saved: option "resume" ${directory} writes what is missing`,
   );
   await rm(inTheWay);
   expect((await resume(directory)).result?.steps).toBe(24);
@@ -593,5 +598,5 @@ test("if an option, the data or the model cannot be used, nothing is written", a
     expect(existsSync(join(home, "never"))).toBe(false);
   }
   await writeFile(join(home, "a-file"), "");
-  await expect(run("a-file/run")).rejects.toThrow(/^cannot make the run folder .*; choose another --output$/);
+  await expect(run("a-file/run")).rejects.toThrow(/^cannot make the run folder .*; choose another option "output"$/);
 });

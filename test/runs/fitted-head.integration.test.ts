@@ -265,7 +265,7 @@ test.each([
 
 test("zero epochs are refused if the head starts from random values", async () => {
   await expect(run("nothing", { method: "lora", headStart: "new", epochs: 0 })).rejects.toThrow(
-    /--epochs 0 only fits a head, .* or --head-start fitted/,
+    /option "epochs" 0 only fits a head, .* or option "headStart" fitted/,
   );
   await expect(access(join(home, "nothing"))).rejects.toThrow();
 });
@@ -276,7 +276,9 @@ test("--contrastive is refused without classes of single texts", async () => {
     scored,
     ["text,label", ...Array.from({ length: 20 }, (_, i) => `abc ${"de".repeat(i)},${i / 7}`), ""].join("\n"),
   );
-  await expect(run("refused", { train: scored, contrastive: true })).rejects.toThrow(/--contrastive learns one class/);
+  await expect(run("refused", { train: scored, contrastive: true })).rejects.toThrow(
+    /option "contrastive" learns one class/,
+  );
 });
 
 test("several labels are predicted above the threshold of the fitted head, even after resuming", async () => {

@@ -137,6 +137,6 @@ test("invalid options are refused before anything is written", async () => {
     return (error as Error).message;
   };
   expect(await refusal({ method: "sora" })).toMatch(/"sora" changes parameters of all blocks/);
-  expect(await refusal({ freezeBlocks: "off" })).toMatch(/"freezeBlocksEarliest" requires "freezeBlocks"/);
+  expect(await refusal({ freezeBlocks: "off" })).toMatch(/"freezeBlocksEarliest" requires option "freezeBlocks"/);
   expect(await refusal({ freezeBlocksMost: 3 })).toMatch(/"freezeBlocksMost" is 3, but the model has 2 blocks/);
 });

@@ -90,7 +90,7 @@ test("a model and a data set by their hub ids; the run records the commits and w
   const tagger = await loadFineTunedModel(directory, runtime);
   expect((await tagger.predict(["ab cd"]))[0]!.labels).toHaveLength(2);
   await tagger.release();
-  await expect(evaluateRun(directory, { threads: 1 })).rejects.toThrow(/cannot reach .*use --offline/);
+  await expect(evaluateRun(directory, { threads: 1 })).rejects.toThrow(/cannot reach .*use option "offline"/);
 });
 
 test("a resumed run and an evaluation read the commit of the data set that the run began with", async () => {
@@ -139,7 +139,9 @@ test("a search for learning rates needs a data set with a validation split", asy
     const options = { ...data, dataset, model: "owner/tiny@v1", threads: 1, epochs: 1 };
     return planStudy(comparison({ methods: ["lora"], seeds: [1], ranks: [4], options, trials: 2 }));
   };
-  await expect(plan("owner/unsplit")).rejects.toThrow(/give --validation FILE, or a data set with a validation split/);
+  await expect(plan("owner/unsplit")).rejects.toThrow(
+    /give option "validation" FILE, or a data set with a validation split/,
+  );
   expect((await plan("owner/glue")).configurations).toHaveLength(1);
 });
 
@@ -157,7 +159,7 @@ test("missing models and data sets are refused, and nothing is written", async (
   await refused({ ...data, model: "owner/tiny", revision: "v3" }, /has no revision "v3"/);
   await refused({ ...data, model: "owner/other", offline: true }, /not in the cache/);
   await refused({ dataset: "owner/none", model: "owner/tiny" }, /there is no data set owner\/none/);
-  await refused({ ...data, validation: "some.csv" }, /option "validation" requires "train"/);
-  await refused({ train: "some.csv", datasetConfig: "cola" }, /option "datasetConfig" requires "dataset"/);
-  await refused({ ...data, train: "some.csv" }, /give either a task .*--dataset OWNER\/NAME/);
+  await refused({ ...data, validation: "some.csv" }, /option "validation" requires option "train"/);
+  await refused({ train: "some.csv", datasetConfig: "cola" }, /option "datasetConfig" requires option "dataset"/);
+  await refused({ ...data, train: "some.csv" }, /give either a task .*option "dataset" OWNER\/NAME/);
 });

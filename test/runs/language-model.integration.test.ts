@@ -138,15 +138,25 @@ describe("GSM8K as published", () => {
     const output = join(home, "gsm8k-run");
     const config = { model, task: "gsm8k", data: data(), preset: "paper", rank: 4, alpha: 8, threads: 1, output };
     let shown = "";
+    let told: readonly string[] = [];
     await fineTune(config, {
-      onEvent: on("start", ({ sample }) => {
+      onEvent: on("start", ({ sample, notes }) => {
         shown = sample!.map(({ text, counts }) => (counts ? `⟦${text}⟧` : text)).join("");
+        told = notes;
       }),
     });
-    expect(shown).toMatch(/^<\|im_start\|>⟦system.*How many apples.*<<\d+-5=\d+>>\d+\n#### \d+<\|im_end\|>\n⟧$/s);
+    // Alpaca's prompt, although the model has a chat template.
+    expect(shown).toMatch(
+      /^B⟦elow is an instruction .*### Instruction:\s+How many apples.*### Response:.*#### \d+.*⟧$/s,
+    );
+    expect(told).toContainEqual(
+      expect.stringMatching(/^settings of AFLoRA .*; all of the released finetune\.py but float16/),
+    );
+    expect(told).toContainEqual(expect.stringMatching(/^training on GSM8K's own rows: /));
     const { result, config: saved, freezing, evaluations, steps: taken } = await readRunRecords(output);
     expect(result).toMatchObject({ task: "gsm8k", steps: 3 * 54, epochs: 3, frozen: { count: 10, of: 10 } });
-    expect(saved.run).toMatchObject({ preset: "paper", taskOptions: { lossOn: "all" }, batchSize: 1 });
+    expect(saved.run).toMatchObject({ preset: "paper", taskOptions: { lossOn: "all", promptTemplate: "alpaca" } });
+    expect(saved.run).toMatchObject({ batchSize: 1, weightDecay: 0, maxGradNorm: 1 });
     const steps = Object.values(result!.frozenAtStep).map((step) => step!);
     // ti = 48 of 162 steps, and all that is left is frozen past T - tf = 114.
     expect(Math.min(...steps)).toBeGreaterThan(48);
@@ -163,6 +173,44 @@ describe("GSM8K as published", () => {
     // The published test split, by its two columns.
     const [tested] = await evaluateRun(output, { validation: join(data(), "test.jsonl"), threads: 1 });
     expect(tested).toMatchObject({ examples: 40 });
+  });
+
+  test("LoRA's row, on the rows of math_10k.json; answers to the test split are scored by their last number", async () => {
+    const rows = Array.from({ length: 60 }, (_, i) => ({
+      instruction: `How many apples are left of ${i + 5} after 5 were eaten?`,
+      input: "",
+      output: `${i + 5} - 5 = ${i}. The answer is ${i}.`,
+      answer: `${i}.0`,
+    }));
+    const folder = join(home, "math");
+    await mkdir(folder);
+    await writeFile(join(folder, "math_10k.json"), JSON.stringify(rows));
+    const output = join(home, "math-run");
+    const given = {
+      model,
+      task: "gsm8k",
+      data: folder,
+      preset: "paper",
+      method: "lora",
+      rank: 4,
+      threads: 1,
+      output,
+    } as const;
+    await fineTune({ ...given, epochs: 1 });
+    const { result } = await readRunRecords(output);
+    expect(result).toMatchObject({
+      steps: 4,
+      notes: expect.arrayContaining(["training on math_10k.json of LLM-Adapters"]),
+    });
+    const validation = join(data(), "test.jsonl");
+    const [tested] = await evaluateRun(output, {
+      validation,
+      generate: 3,
+      answers: { numBeams: 4, maxNewTokens: 8 },
+      threads: 1,
+    });
+    expect(tested!.answers).toHaveLength(3);
+    expect(tested!.metrics.last_number).toBeGreaterThanOrEqual(0);
   });
 });
 
@@ -296,7 +344,7 @@ describe("long examples", () => {
       fineTune({ ...QUICK, model, train, validation, maxLength: 12, output: join(home, "none") }),
     ).rejects.toThrow(
       new UserError(
-        "none of the 15 training examples has a token left that counts for the loss with --max-length 12; raise it",
+        'none of the 15 training examples has a token left that counts for the loss with option "maxLength" 12; raise it',
       ),
     );
   });

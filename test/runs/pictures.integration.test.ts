@@ -184,7 +184,7 @@ async function expectPipeline(directory: string): Promise<void> {
   expect(readme).toContain('logits = hidden.mean(1) @ head["linear.weight"].T + head["linear.bias"]');
   expect(readme).not.toMatch(/text|sentence/i);
   await expect(exportRun(directory, { format: "gguf", output: join(home, "gguf") })).rejects.toThrow(
-    "not vit; use --format onnx",
+    'not vit; use option "format" onnx',
   );
   for (const each of [largestDifference, peft.largestDifference]) expect(each).toBeLessThan(1e-4);
   // Of the size that the model reads: Transformers.js resizes otherwise than Pillow.
@@ -269,7 +269,9 @@ test("incompatible options are refused in a sentence", async () => {
     '"image-classification" is for models that read pictures',
   );
   const start = { model: pictureModel("vit"), train: photos, localSteps: 2 };
-  await expect(prepareRunOfFiles(start, { isShared: true })).rejects.toThrow("leave --queue out to train on pictures");
+  await expect(prepareRunOfFiles(start, { isShared: true })).rejects.toThrow(
+    'leave option "queue" out to train on pictures',
+  );
   const other = join(home, "other");
   await savePicture(join(other, "gren", "1.png"), madePicture(9, 9, 1));
   await expect(run("one", { train: other })).rejects.toThrow('has one folder of pictures only, "gren"');

@@ -132,9 +132,9 @@ test.each([
   [
     "me/a",
     { formatOptions: { dtype: "q8" } },
-    /option "dtype" belongs to the format onnx, which --format does not name/,
+    /option "dtype" belongs to the format onnx, which option "format" does not name/,
   ],
-  ["owner/tiny", {}, /owner\/tiny exists and is public; give --public to push to it, or choose another name/],
+  ["owner/tiny", {}, /owner\/tiny exists and is public; give option "public" to push to it, or choose another name/],
   ["owner/tiny", { isPublic: true }, undefined],
 ] as const)("to %s with %j", async (repository, options, message) => {
   const pushing = pushRun(run, repository, options, quick);

@@ -103,7 +103,7 @@ describe.each(BASE_FORMATS.filter((format) => format !== "float32"))("a run with
 
   test("is refused for a method that trains the base itself, before anything is written", async () => {
     await expect(run(`${base}-full`, { base, method: "full" })).rejects.toThrow(
-      new UserError(`method "full" trains the base model itself, which needs --base float32, not ${base}`),
+      new UserError(`method "full" trains the base model itself, which needs option "base" float32, not ${base}`),
     );
     expect(existsSync(join(home, `${base}-full`))).toBe(false);
   });

@@ -59,7 +59,7 @@ test("a folder without a run, a missing folder and a file are refused", async ()
 test("a run still being written, or cut off, is not finished", async () => {
   const directory = await writeRun(join(home, "unfinished"), makeUp(), false);
   await expect(readFinishedRun(directory)).rejects.toThrow(
-    "did not finish (it has no result.json); continue it with --resume",
+    'did not finish (it has no result.json); continue it with option "resume"',
   );
   const unlock = await lockRun(directory);
   await expect(readFinishedRun(directory)).rejects.toThrow("is still being written");

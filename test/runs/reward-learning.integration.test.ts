@@ -153,13 +153,16 @@ test("a trained reward model scores answers", async () => {
 });
 
 test.each([
-  [{ reward: undefined }, "learning from rewards needs --reward: a file"],
-  [{ reward: "json" }, "--reward json needs --reward-schema"],
-  [{ reward: "nothing.ts" }, "--reward: there is no file"],
+  [{ reward: undefined }, 'learning from rewards needs option "reward": a file'],
+  [{ reward: "json" }, 'option "reward" json needs option "rewardSchema"'],
+  [{ reward: "nothing.ts" }, 'option "reward": there is no file'],
   [{ reward: "lenght", rewardWords: 3 }, 'there is no reward "lenght"'],
   [{ reward: "constructor" }, 'there is no reward "constructor"'],
-  [{ reward: "last-number", rewardWords: 3 }, "--reward-words does not go with --reward last-number"],
-  [{ reward: "length", rewardWords: 3, method: "lora", freezeBlocks: "linear" }, "--freeze-blocks keeps hidden states"],
+  [{ reward: "last-number", rewardWords: 3 }, 'option "rewardWords" does not go with option "reward" last-number'],
+  [
+    { reward: "length", rewardWords: 3, method: "lora", freezeBlocks: "linear" },
+    'option "freezeBlocks" keeps hidden states',
+  ],
   [{ reward: "length", rewardWords: 3, maxLength: 16, maxNewTokens: 16 }, "has a token left that counts"],
 ])("what cannot be trained is refused: %j", async (given, message) => {
   const config = await configOf("refused", given);
@@ -171,5 +174,5 @@ test("estimate ends after an error that comes once the reward's file is open", a
   await writeFile(join(home, "estimated.json"), JSON.stringify(config));
   // A worker that is still open would keep the process alive.
   const { code, stderr } = await aflora(["estimate", "--config", "estimated.json"], home);
-  expect([code, stderr]).toEqual([2, expect.stringContaining("--freeze-blocks keeps hidden states of examples")]);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('option "freezeBlocks" keeps hidden states')]);
 });

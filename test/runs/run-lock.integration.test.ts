@@ -49,7 +49,7 @@ test("of many that want to make one new run folder, one makes it", async () => {
   }
   await writeFile(join(directory, "file"), "");
   await expect(RunFolder.makeNew(join(directory, "file", "run"))).rejects.toThrow(
-    /^cannot make the run folder .*--output$/,
+    /^cannot make the run folder .*option "output"$/,
   );
 });
 

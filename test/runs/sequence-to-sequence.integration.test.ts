@@ -112,13 +112,13 @@ test("an incompatible kind of task and model are refused in a sentence", async (
   const given = { train, method: "lora", rank: 2, epochs: 1, threads: 1, output: join(home, "refused") };
   await expect(fineTune({ ...given, model: decoder })).rejects.toThrow(
     new UserError(
-      'task kind "sequence-to-sequence" is for encoder-decoders, and models of type "llama" are decoders; take another model, or --kind language-model or reward-learning',
+      'task kind "sequence-to-sequence" is for encoder-decoders, and models of type "llama" are decoders; take another model, or option "kind" language-model or reward-learning',
     ),
   );
   const bart = await writeTinyEncoderDecoder(join(home, "refusing"), "bart");
   await expect(fineTune({ ...given, model: bart, kind: "language-model" })).rejects.toThrow(
     new UserError(
-      'task kind "language-model" is for decoders, and models of type "bart" are encoder-decoders; take another model, or --kind sequence-to-sequence',
+      'task kind "language-model" is for decoders, and models of type "bart" are encoder-decoders; take another model, or option "kind" sequence-to-sequence',
     ),
   );
   const scored = await writeJsonl(
@@ -127,7 +127,7 @@ test("an incompatible kind of task and model are refused in a sentence", async (
   );
   await expect(fineTune({ ...given, model: bart, train: scored })).rejects.toThrow(
     new UserError(
-      'task kind "regression" needs a model that labels texts, which models of type "bart" cannot do; choose another model with --model',
+      'task kind "regression" needs a model that labels texts, which models of type "bart" cannot do; choose another model with option "model"',
     ),
   );
 });

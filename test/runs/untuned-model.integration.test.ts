@@ -101,10 +101,12 @@ describe("an untuned model", () => {
 
   test("needs only its name, and is refused with both a run and an adapter", async () => {
     await expect(loadAskedModel({}, runtime)).rejects.toThrow(
-      new UserError("give --run DIR or --adapter DIR, or --model NAME to use a model without training"),
+      new UserError(
+        'give option "run" DIR or option "adapter" DIR, or option "model" NAME to use a model without training',
+      ),
     );
     await expect(loadAskedModel({ run: "a", adapter: "b" }, runtime)).rejects.toThrow(
-      new UserError("give either --run DIR or --adapter DIR"),
+      new UserError('give either option "run" DIR or option "adapter" DIR'),
     );
   });
 });

@@ -132,7 +132,7 @@ describe("trials", () => {
     const output = join(folder, "other-layout");
     await mkdir(join(output, "rte", "lora-s1"), { recursive: true });
     await expect(compare(given(), output)).rejects.toThrow(
-      `${output} holds something other than a study, or a study of another layout; choose another --output`,
+      `${output} holds something other than a study, or a study of another layout; choose another option "output"`,
     );
     await mkdir(join(output, "trials"));
     await writeFile(join(output, "study.json"), JSON.stringify({ title: "no format" }));
@@ -270,7 +270,7 @@ describe("--preset paper", () => {
   test("each method's own setting, overridden by given options; a note names what is not published", async () => {
     const of = given({
       tasks: ["cola"],
-      methods: ["aflora", "lora", "psoft"],
+      methods: ["aflora", "lora", "head"],
       ranks: [],
       options: { ...own(), epochs: 3, preset: "paper" },
     });
@@ -281,10 +281,10 @@ describe("--preset paper", () => {
     ).toEqual([
       [1e-2, 4e-2, 64],
       [4e-4, 4e-4, 32],
-      [resolveConfig({ ...own(), task: "cola", method: "psoft" }).run.learningRate, expect.any(Number), 64],
+      [resolveConfig({ ...own(), task: "cola", method: "head" }).run.learningRate, expect.any(Number), 64],
     ]);
     expect(runs.every(({ head, epochs }) => head === "classifier" && epochs === 3)).toBe(true);
-    expect(notes).toContain("psoft on cola: no published setting; aflora's defaults are used");
+    expect(notes).toContain("head on cola: no published setting; aflora's defaults are used");
     expect(notes.find((note) => note.startsWith("lora"))).toContain("arXiv 2106.09685");
   });
 });
@@ -366,13 +366,13 @@ describe("a plan that cannot work is refused before anything is written", () => 
     ["unknown method", () => ({ methods: ["aflora", "lorra"] }), /unknown method "lorra".*lora/],
     ["rank above the layers", () => ({ methods: ["psoft"], ranks: [4, 64] }), /rank 64 exceeds that of layer/],
     ["no data", () => ({ tasks: ["rte"], options: { data: join(folder, "none") } }), /no such folder/],
-    ["search with nothing apart to compare on", () => ({ trials: 2 }), /give --validation FILE/],
+    ["search with nothing apart to compare on", () => ({ trials: 2 }), /give option "validation" FILE/],
     [
       "search for a rate that is given",
       () => ({ trials: 2, options: { ...options, learningRate: 1e-3 } }),
       /chooses learningRate itself/,
     ],
-    ["no method", () => ({ methods: [] }), /name them with --methods/i],
+    ["no method", () => ({ methods: [] }), /name them with option "methods"/i],
   ])("%s", async (_, more, message) => {
     await expect((async () => planStudy(comparison(given(more()))))()).rejects.toThrow(message);
   });
@@ -399,7 +399,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
     [
       "another method's option",
       () => ["params", ...config(), "--method", "lora", "--freeze-rule", "matrix-fraction"],
-      /option --freeze-rule belongs to aflora, not to method "lora"/,
+      /--freeze-rule belongs to aflora, not to method "lora"/,
     ],
     [
       "AdaLoRA without ranks to prune",
@@ -410,7 +410,7 @@ describe("bad input: one sentence, exit code 2, nothing written", () => {
     [
       "option that no compared method has",
       () => ["compare", "--methods", "lora,head", "--beta1", "0.5", ...flags()],
-      /option --beta1 belongs to aflora and adalora, not to the methods here \(lora, head\)/,
+      /--beta1 belongs to aflora and adalora, not to the methods here \(lora, head\)/,
     ],
     [
       "AdaLoRA without time to prune",

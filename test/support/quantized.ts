@@ -1,4 +1,4 @@
-import type { HeadName } from "../../src/architectures/architecture.ts";
+import type { KindHead } from "../../src/architectures/architecture.ts";
 import { type BaseFormat, isQuantized, quantizeWeight } from "../../src/architectures/base-format.ts";
 import type { ModelDescription } from "../../src/architectures/families.ts";
 import { traceModel } from "../../src/architectures/trace.ts";
@@ -6,7 +6,7 @@ import { float32, type Tensor, type Tensors } from "../../src/graph/tensor.ts";
 
 /** What stands in place of a model's float32 weights under a base of this format. */
 export function quantizedOf(
-  model: ModelDescription & { labelCount: number; head?: HeadName },
+  model: ModelDescription & { labelCount: number; head?: KindHead },
   weights: Tensors<"float32">,
   format: BaseFormat,
 ): Map<string, Tensor> {

@@ -141,7 +141,7 @@ describe("small classes", () => {
     const task = taskOf(CLEAN);
     expect(withoutSmallClasses(task, { minClassRows: 4 })).toBe(task);
     expect(() => withoutSmallClasses(task, { minClassRows: 5 })).toThrow('only the class "other" is left; lower it');
-    expect(() => withoutSmallClasses(task, { smallClasses: "drop" })).toThrow('requires "minClassRows"');
+    expect(() => withoutSmallClasses(task, { smallClasses: "drop" })).toThrow('requires option "minClassRows"');
     const numbers = taskOfTable(parseTable("text,label\na,0.5\nb,1.5\n", "numbers.csv", "csv"), {});
     expect(() => withoutSmallClasses(numbers, { minClassRows: 5 })).toThrow("which regression does not have");
   });

@@ -5,7 +5,7 @@ import { findTaskKind } from "../../src/tasks/task-kinds.ts";
 /** The tables of a kind by their titles. */
 function tablesOf(kind: string, predictions: Prediction[], examples: Partial<Example>[], labels: string[] = []) {
   const whole = examples.map((each, index) => ({ index, text: `text ${index}`, ...each }));
-  const found = findTaskKind(kind).findingsOf!(predictions, whole, labels);
+  const found = findTaskKind(kind).review!.findings!(predictions, whole, labels);
   return Object.fromEntries(found.map(({ title, rows }) => [title, rows]));
 }
 
@@ -41,7 +41,7 @@ test("of classes: the pairs that are confused most, the surest wrong answers, an
 });
 
 test("of numbers: those that lie furthest from the truth", () => {
-  const [first] = findTaskKind("regression").findingsOf!(
+  const [first] = findTaskKind("regression").review!.findings!(
     [{ label: 1.5 }, { label: 9 }],
     [
       { index: 0, text: "one", label: 1 },

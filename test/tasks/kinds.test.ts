@@ -80,7 +80,7 @@ describe("an embedding", () => {
 
   test("can be truncated to sizes that the model has, largest first, without duplicates", () => {
     expect(options({ dimensions: "16, 64,32,16" })).toMatchObject({ dimensions: [64, 32, 16] });
-    expect(() => options({ dimensions: "65" })).toThrow(/--dimensions 65 is more than the 64/);
+    expect(() => options({ dimensions: "65" })).toThrow(/option "dimensions" 65 is more than the 64/);
     expect(() => options({ dimensions: "1.5" })).toThrow(/takes whole numbers/);
     expect(() => options({ dimensions: "0" })).toThrow(/takes whole numbers/);
   });

@@ -49,7 +49,7 @@ describe("metrics equal those of scikit-learn, SciPy and seqeval", () => {
     const matthews_correlation = (classes / 2 - 1) / Math.sqrt((classes - 1) * (classes - 2));
     const half = { accuracy: 0.5, micro_f1: 0.5, macro_f1: 1 / 3, matthews_correlation };
     check("classification", names(classes), single(predictions), single(labels), half);
-    const details = findTaskKind("classification").detailsOf!(
+    const details = findTaskKind("classification").review!.details!(
       single(predictions),
       examplesOf(single(labels)),
       names(classes),
@@ -59,7 +59,7 @@ describe("metrics equal those of scikit-learn, SciPy and seqeval", () => {
 
   it.each(fixture.classification)("classification into $classes", (each) => {
     check("classification", names(each.classes), single(each.predictions), single(each.labels), each.expected);
-    const { detailsOf } = findTaskKind("classification");
+    const { details: detailsOf } = findTaskKind("classification").review!;
     const details = detailsOf!(single(each.predictions), examplesOf(single(each.labels)), names(each.classes));
     expect(details.metrics.macro_f1).toBeCloseTo(each.expected.macro_f1!, 9);
     expect(confusionMatrix(each.predictions, each.labels, each.classes)).toEqual(each.confusion);

@@ -37,6 +37,6 @@ test("options name a file with code, or a built-in reward", () => {
 
 test("a row without a correct number cannot be scored; invalid schemas and patterns are refused", () => {
   expect(() => builtInReward("last-number", {})("", "5", {})).toThrow('no number in its column "answer"');
-  expect(() => builtInReward("json", { rewardSchema: { type: "unheard" } })).toThrow("--reward-schema");
-  expect(() => builtInReward("regex", { rewardPattern: "(" })).toThrow("--reward-pattern");
+  expect(() => builtInReward("json", { rewardSchema: { type: "unheard" } })).toThrow('option "rewardSchema"');
+  expect(() => builtInReward("regex", { rewardPattern: "(" })).toThrow('option "rewardPattern"');
 });

@@ -49,7 +49,7 @@ describe.each(Object.entries(cases))("%s matches TRL", (name, { settings, advant
     ["all in one run", 1000],
   ])("five steps and the gradients after them, %s", async (_, tokenBudget) => {
     const options = { ...settings, maxNewTokens, numGenerations: 3 };
-    const written = rewardLearning.rollout!.examplesOf(answered, options);
+    const written = rewardLearning.writing!.rollout!.examplesOf(answered, options);
     const teaching = settings.beta ? known.flat() : advantages.flat().filter((each) => each !== 0);
     expect(written).toHaveLength(teaching.length);
     // Advantages sum to 0 within a group, so the loss may be as small as rounding errors.
@@ -63,7 +63,7 @@ test("if all answers to all prompts are equally good, one example remains, which
     prompt,
     answers: answers.map(({ ids }) => ({ ids, reward: 1 })),
   }));
-  const examples = rewardLearning.rollout!.examplesOf(alike, { maxNewTokens, numGenerations: 3 });
+  const examples = rewardLearning.writing!.rollout!.examplesOf(alike, { maxNewTokens, numGenerations: 3 });
   expect(examples).toHaveLength(1);
   const { data } = examples[0]!.targets;
   expect(data.filter((_, i) => i % 4 === 1).every((advantage) => advantage === 0)).toBe(true);

@@ -46,10 +46,10 @@ describe("columns", () => {
   test("others must be named", () => {
     expect(() => columnsIn(tableOf("a", "b", "c"), {})).toThrow(
       new UserError(
-        "rows.csv has the columns a, b, c; name the column of the text with --text and that of the target with --label",
+        'rows.csv has the columns a, b, c; name the column of the text with option "text" and that of the target with option "label"',
       ),
     );
-    expect(() => columnsIn(tableOf("a", "b"), { textPair: "b" })).toThrow(/leave --text-pair out/);
+    expect(() => columnsIn(tableOf("a", "b"), { textPair: "b" })).toThrow(/leave option "textPair" out/);
   });
 });
 
@@ -99,7 +99,7 @@ describe("examples", () => {
 
   test("the preview before training shows the text and, marked, its target", () => {
     const encoded = sequenceToSequence.encode({ index: 0, text: "ant", textPair: "ANT" }, tokenizer, 32);
-    expect(sequenceToSequence.countedParts!(encoded, tokenizer)).toEqual([
+    expect(sequenceToSequence.writing!.countedParts!(encoded, tokenizer)).toEqual([
       { text: "<s> ant </s> → ", counts: false },
       { text: "<s> ANT </s>", counts: true },
     ]);
@@ -109,7 +109,7 @@ describe("examples", () => {
 test("sentences end at their punctuation and at line ends; the first three are the baseline summary", () => {
   const text = "Dr. No came in. It rained!\nA: Is that so?\nB: Yes 3.5 times. Enough.";
   expect(sentencesOf(text).slice(-4)).toEqual(["It rained!", "A: Is that so?", "B: Yes 3.5 times.", "Enough."]);
-  expect(sequenceToSequence.answerScoring!.baselines!.lead3!("One. Two.\nThree. Four.")).toBe("One.\nTwo.\nThree.");
+  expect(sequenceToSequence.writing!.baselines!.lead3!("One. Two.\nThree. Four.")).toBe("One.\nTwo.\nThree.");
 });
 
 test("ROUGE-Lsum splits texts into sentences on request", () => {

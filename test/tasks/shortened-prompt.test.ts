@@ -26,7 +26,7 @@ afterAll(() => rm(home, { recursive: true }));
 /** The text, its counted part, and its length. */
 function read(example: Omit<Example, "index">, tokenizer: Tokenizer, maxLength: number, options = {}) {
   const encoded = languageModel.encode({ index: 0, ...example }, tokenizer, maxLength, options);
-  const parts = encoded.rows!.length > 0 ? languageModel.countedParts!(encoded, tokenizer) : [];
+  const parts = encoded.rows!.length > 0 ? languageModel.writing!.countedParts!(encoded, tokenizer) : [];
   return {
     text: tokenizer.decode([...encoded.encoding.inputIds]),
     counted: parts.filter(({ counts }) => counts).map(({ text }) => text),

@@ -1,31 +1,13 @@
 import { z } from "zod";
 import type { Value } from "../../graph/graph.ts";
 import { add, gather, mul } from "../../graph/ops.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "../activation.ts";
-import type { EncoderDecoderArchitecture, ModelConfig } from "../architecture.ts";
+import { ACTIVATION_NAMES, ACTIVATIONS } from "../activation.ts";
+import type { EncoderDecoderArchitecture } from "../architecture.ts";
 import { attention, causalBias, maskBias } from "../attention.ts";
 import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import type { ModuleRole } from "../model-parts.ts";
 import type { KeyStream, TokenStream } from "../streams/token-stream.ts";
-
-interface Stack {
-  layerCount: number;
-  heads: number;
-  intermediateSize: number;
-}
-
-interface BartConfig extends ModelConfig {
-  encoder: Stack;
-  decoder: Stack;
-  activation: Activation;
-  embeddingScale: number;
-  /** Whether a block's parts are normalised before, and each stack once more at its end, as in mBART. */
-  normBefore: boolean;
-  dropout: number;
-  attentionDropout: number;
-  activationDropout: number;
-}
 
 const count = z.int().positive();
 const schema = z.object({
@@ -51,6 +33,37 @@ const schema = z.object({
 const FIRST_POSITION = 2;
 const NORM_EPSILON = 1e-5;
 
+function readConfig(raw: unknown) {
+  const config = parseConfig(schema, raw);
+  const stack = (side: "encoder" | "decoder") => ({
+    layerCount: config[`${side}_layers`],
+    heads: evenHeads(config.d_model, config[`${side}_attention_heads`]),
+    intermediateSize: config[`${side}_ffn_dim`],
+  });
+  return {
+    modelType: config.model_type,
+    vocabularySize: config.vocab_size,
+    hiddenSize: config.d_model,
+    layerCount: config.encoder_layers + config.decoder_layers,
+    encoder: stack("encoder"),
+    decoder: stack("decoder"),
+    activation: config.activation_function,
+    embeddingScale: config.scale_embedding ? Math.sqrt(config.d_model) : 1,
+    // A block's parts are normalised before, and each stack once more at its end.
+    normBefore: config.model_type === "mbart",
+    maxLength: config.max_position_embeddings,
+    initializerRange: config.init_std,
+    dropout: config.dropout,
+    attentionDropout: config.attention_dropout,
+    activationDropout: config.activation_dropout,
+    usesTokenTypes: false,
+    labelCount: labelCountOf(raw),
+  };
+}
+
+type BartConfig = ReturnType<typeof readConfig>;
+type Stack = BartConfig["encoder"];
+
 /**
  * BART (Lewis et al., arXiv 1910.13461), DistilBART, and mBART (arXiv 2001.08210), which normalises before; Hugging
  * Face's `modeling_bart.py` and `modeling_mbart.py`. The decoder's block indices follow the encoder's.
@@ -61,32 +74,7 @@ export const bart: EncoderDecoderArchitecture<BartConfig> = {
   prefix: "model",
   besidePrefix: ["final_logits_bias"],
 
-  readConfig(raw) {
-    const config = parseConfig(schema, raw);
-    const stack = (side: "encoder" | "decoder"): Stack => ({
-      layerCount: config[`${side}_layers`],
-      heads: evenHeads(config.d_model, config[`${side}_attention_heads`]),
-      intermediateSize: config[`${side}_ffn_dim`],
-    });
-    return {
-      modelType: config.model_type,
-      vocabularySize: config.vocab_size,
-      hiddenSize: config.d_model,
-      layerCount: config.encoder_layers + config.decoder_layers,
-      encoder: stack("encoder"),
-      decoder: stack("decoder"),
-      activation: config.activation_function,
-      embeddingScale: config.scale_embedding ? Math.sqrt(config.d_model) : 1,
-      normBefore: config.model_type === "mbart",
-      maxLength: config.max_position_embeddings,
-      initializerRange: config.init_std,
-      dropout: config.dropout,
-      attentionDropout: config.attention_dropout,
-      activationDropout: config.activation_dropout,
-      usesTokenTypes: false,
-      labelCount: labelCountOf(raw),
-    };
-  },
+  readConfig,
 
   encode(context, config, tokens) {
     let x = embed(context, config, tokens, "encoder");
@@ -142,52 +130,45 @@ interface Seen {
 }
 
 class BlockPart {
-  readonly #context: ForwardContext;
-  readonly #config: BartConfig;
-  readonly #stack: Stack;
-  readonly #block: number;
-  readonly #prefix: string;
+  constructor(
+    private readonly context: ForwardContext,
+    private readonly config: BartConfig,
+    private readonly stack: Stack,
+    private readonly block: number,
+    private readonly prefix: string,
+  ) {}
 
-  constructor(context: ForwardContext, config: BartConfig, stack: Stack, block: number, prefix: string) {
-    this.#context = context;
-    this.#config = config;
-    this.#stack = stack;
-    this.#block = block;
-    this.#prefix = prefix;
-  }
-
-  /** @param seenBy returns the keys' input, given the attention's own normalised input */
   attend(name: string, x: Value, queries: TokenStream, seenBy: (own: Value) => Seen, bias: Value): Value {
-    const { hiddenSize, attentionDropout } = this.#config;
+    const { hiddenSize, attentionDropout } = this.config;
     const linear = (input: Value, layer: string): Value =>
       this.#linear(input, `${name}.${layer}`, "attention", hiddenSize);
     return this.#residual(x, name, (own) => {
       const { seen, keys } = seenBy(own);
       const query = linear(own, "q_proj");
       const [key, value] = [linear(seen, "k_proj"), linear(seen, "v_proj")];
-      const options = { heads: this.#stack.heads, bias, dropout: attentionDropout };
-      return linear(attention(this.#context, { query, key, value }, { queries, keys }, options), "out_proj");
+      const options = { heads: this.stack.heads, bias, dropout: attentionDropout };
+      return linear(attention(this.context, { query, key, value }, { queries, keys }, options), "out_proj");
     });
   }
 
   feedForward(x: Value): Value {
-    const { activation, activationDropout, hiddenSize } = this.#config;
+    const { activation, activationDropout, hiddenSize } = this.config;
     return this.#residual(x, "final", (own) => {
-      const inner = ACTIVATIONS[activation](this.#linear(own, "fc1", "ffn", this.#stack.intermediateSize));
-      return this.#linear(this.#context.dropout(inner, activationDropout), "fc2", "ffn", hiddenSize);
+      const inner = ACTIVATIONS[activation](this.#linear(own, "fc1", "ffn", this.stack.intermediateSize));
+      return this.#linear(this.context.dropout(inner, activationDropout), "fc2", "ffn", hiddenSize);
     });
   }
 
   #residual(x: Value, name: string, write: (input: Value) => Value): Value {
-    const { dropout, normBefore } = this.#config;
-    const norm = (y: Value): Value => this.#context.layerNorm(y, `${this.#prefix}.${name}_layer_norm`, NORM_EPSILON);
-    const added = (y: Value): Value => add(x, this.#context.dropout(y, dropout));
+    const { dropout, normBefore } = this.config;
+    const norm = (y: Value): Value => this.context.layerNorm(y, `${this.prefix}.${name}_layer_norm`, NORM_EPSILON);
+    const added = (y: Value): Value => add(x, this.context.dropout(y, dropout));
     return normBefore ? added(write(norm(x))) : norm(added(write(x)));
   }
 
   #linear(x: Value, name: string, role: ModuleRole, outFeatures: number): Value {
     const inFeatures = x.shape[1] as number;
-    const module = { name: `${this.#prefix}.${name}`, role, block: this.#block, inFeatures, outFeatures };
-    return this.#context.linear(x, module);
+    const module = { name: `${this.prefix}.${name}`, role, block: this.block, inFeatures, outFeatures };
+    return this.context.linear(x, module);
   }
 }

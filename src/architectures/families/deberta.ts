@@ -16,42 +16,14 @@ import {
   transpose,
 } from "../../graph/ops.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "../activation.ts";
-import type { EncoderArchitecture, ModelConfig } from "../architecture.ts";
+import type { EncoderArchitecture } from "../architecture.ts";
 import { maskBias } from "../attention.ts";
 import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
-import {
-  BERT_NAMES,
-  type BlockAttention,
-  type EmbeddingConfig,
-  type EncoderConfig,
-  embeddingSum,
-  encoderBlock,
-} from "../encoder.ts";
+import { BERT_NAMES, type BlockAttention, embeddingSum, encoderBlock } from "../encoder.ts";
 import type { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead } from "../heads.ts";
 import type { LengthTable } from "../length-table.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
-
-interface DebertaConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
-  absolutePositions: boolean;
-  /** Undefined if attention has no relative positions. */
-  relative: RelativeConfig | undefined;
-  convolution: Activation | undefined;
-  poolerActivation: Activation;
-  poolerDropout: number;
-  classifierDropout: number;
-}
-
-interface RelativeConfig {
-  /** Each distance from -span to span - 1 has an embedding; with buckets, far distances share theirs. */
-  span: number;
-  /** Distance at which the last bucket ends; undefined without buckets. */
-  farthest: number | undefined;
-  normalised: boolean;
-  sharedKeys: boolean;
-  contentToPosition: boolean;
-  positionToContent: boolean;
-}
 
 const positionTerm = z.enum(["c2p", "p2c"]);
 
@@ -109,6 +81,52 @@ const NAMES = {
   value: "attention.self.value_proj",
 };
 
+function readConfig(raw: unknown) {
+  const config = parseConfig(schema, raw);
+  const terms = config.pos_att_type ?? [];
+  const farthest = config.max_relative_positions < 1 ? config.max_position_embeddings : config.max_relative_positions;
+  const bucketed = config.position_buckets > 0;
+  return {
+    modelType: config.model_type,
+    vocabularySize: config.vocab_size,
+    hiddenSize: config.hidden_size,
+    embeddingSize: config.embedding_size ?? config.hidden_size,
+    layerCount: config.num_hidden_layers,
+    heads: evenHeads(config.hidden_size, config.num_attention_heads),
+    intermediateSize: config.intermediate_size,
+    activation: config.hidden_act,
+    hiddenDropout: config.hidden_dropout_prob,
+    attentionDropout: config.attention_probs_dropout_prob,
+    maxLength: config.max_position_embeddings,
+    firstPosition: 0,
+    typeVocabularySize: config.type_vocab_size,
+    initializerRange: config.initializer_range,
+    layerNormEpsilon: config.layer_norm_eps,
+    usesTokenTypes: config.type_vocab_size > 1,
+    labelCount: labelCountOf(raw),
+    absolutePositions: config.position_biased_input,
+    relative:
+      config.relative_attention && terms.length > 0
+        ? {
+            // Each distance from -span to span - 1 has an embedding; with buckets, far distances share theirs.
+            span: bucketed ? config.position_buckets : farthest,
+            farthest: bucketed ? farthest : undefined,
+            normalised: config.norm_rel_ebd === "layer_norm",
+            sharedKeys: config.share_att_key,
+            contentToPosition: terms.includes("c2p"),
+            positionToContent: terms.includes("p2c"),
+          }
+        : undefined,
+    convolution: config.conv_kernel_size > 0 ? config.conv_act : undefined,
+    poolerActivation: config.pooler_hidden_act,
+    poolerDropout: config.pooler_dropout,
+    classifierDropout: config.cls_dropout ?? config.hidden_dropout_prob,
+  };
+}
+
+type DebertaConfig = ReturnType<typeof readConfig>;
+type RelativeConfig = NonNullable<DebertaConfig["relative"]>;
+
 /**
  * DeBERTa-v2 and v3 (arXiv 2006.03654, 2111.09543): blocks like BERT's with disentangled attention; Hugging Face's
  * `modeling_deberta_v2.py`.
@@ -118,47 +136,7 @@ export const deberta: EncoderArchitecture<DebertaConfig> = {
   modelTypes: { "deberta-v2": "DebertaV2" },
   prefix: "deberta",
 
-  readConfig(raw) {
-    const config = parseConfig(schema, raw);
-    const terms = config.pos_att_type ?? [];
-    const farthest = config.max_relative_positions < 1 ? config.max_position_embeddings : config.max_relative_positions;
-    const bucketed = config.position_buckets > 0;
-    return {
-      modelType: config.model_type,
-      vocabularySize: config.vocab_size,
-      hiddenSize: config.hidden_size,
-      embeddingSize: config.embedding_size ?? config.hidden_size,
-      layerCount: config.num_hidden_layers,
-      heads: evenHeads(config.hidden_size, config.num_attention_heads),
-      intermediateSize: config.intermediate_size,
-      activation: config.hidden_act,
-      hiddenDropout: config.hidden_dropout_prob,
-      attentionDropout: config.attention_probs_dropout_prob,
-      maxLength: config.max_position_embeddings,
-      firstPosition: 0,
-      typeVocabularySize: config.type_vocab_size,
-      initializerRange: config.initializer_range,
-      layerNormEpsilon: config.layer_norm_eps,
-      usesTokenTypes: config.type_vocab_size > 1,
-      labelCount: labelCountOf(raw),
-      absolutePositions: config.position_biased_input,
-      relative:
-        config.relative_attention && terms.length > 0
-          ? {
-              span: bucketed ? config.position_buckets : farthest,
-              farthest: bucketed ? farthest : undefined,
-              normalised: config.norm_rel_ebd === "layer_norm",
-              sharedKeys: config.share_att_key,
-              contentToPosition: terms.includes("c2p"),
-              positionToContent: terms.includes("p2c"),
-            }
-          : undefined,
-      convolution: config.conv_kernel_size > 0 ? config.conv_act : undefined,
-      poolerActivation: config.pooler_hidden_act,
-      poolerDropout: config.pooler_dropout,
-      classifierDropout: config.cls_dropout ?? config.hidden_dropout_prob,
-    };
-  },
+  readConfig,
 
   encode(context, config, tokens) {
     const { convolution, embeddingSize, heads, hiddenSize, layerNormEpsilon, relative } = config;

@@ -1,14 +1,10 @@
 import { z } from "zod";
 import { relu } from "../../graph/ops.ts";
 import { ACTIVATION_NAMES } from "../activation.ts";
-import type { EncoderArchitecture, ModelConfig } from "../architecture.ts";
+import type { EncoderArchitecture } from "../architecture.ts";
 import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
-import { type BlockNames, bertEmbeddings, type EmbeddingConfig, type EncoderConfig, encoder } from "../encoder.ts";
+import { type BlockNames, bertEmbeddings, encoder } from "../encoder.ts";
 import { plainTokenHead } from "../heads.ts";
-
-interface DistilBertConfig extends ModelConfig, EmbeddingConfig, EncoderConfig {
-  classifierDropout: number;
-}
 
 const schema = z.object({
   model_type: z.string(),
@@ -37,35 +33,39 @@ const NAMES: BlockNames = {
   outerNorm: "output_layer_norm",
 };
 
+function readConfig(raw: unknown) {
+  const config = parseConfig(schema, raw);
+  return {
+    modelType: config.model_type,
+    vocabularySize: config.vocab_size,
+    hiddenSize: config.dim,
+    embeddingSize: config.dim,
+    layerCount: config.n_layers,
+    heads: evenHeads(config.dim, config.n_heads),
+    intermediateSize: config.hidden_dim,
+    activation: config.activation,
+    hiddenDropout: config.dropout,
+    attentionDropout: config.attention_dropout,
+    classifierDropout: config.seq_classif_dropout,
+    maxLength: config.max_position_embeddings,
+    firstPosition: 0,
+    typeVocabularySize: 0,
+    initializerRange: config.initializer_range,
+    layerNormEpsilon: 1e-12,
+    usesTokenTypes: false,
+    labelCount: labelCountOf(raw),
+  };
+}
+
+type DistilBertConfig = ReturnType<typeof readConfig>;
+
 /** DistilBERT (arXiv 1910.01108): BERT without token types and pooler; Hugging Face's `modeling_distilbert.py`. */
 export const distilbert: EncoderArchitecture<DistilBertConfig> = {
   kind: "encoder",
   modelTypes: { distilbert: "DistilBert" },
   prefix: "distilbert",
 
-  readConfig(raw) {
-    const config = parseConfig(schema, raw);
-    return {
-      modelType: config.model_type,
-      vocabularySize: config.vocab_size,
-      hiddenSize: config.dim,
-      embeddingSize: config.dim,
-      layerCount: config.n_layers,
-      heads: evenHeads(config.dim, config.n_heads),
-      intermediateSize: config.hidden_dim,
-      activation: config.activation,
-      hiddenDropout: config.dropout,
-      attentionDropout: config.attention_dropout,
-      classifierDropout: config.seq_classif_dropout,
-      maxLength: config.max_position_embeddings,
-      firstPosition: 0,
-      typeVocabularySize: 0,
-      initializerRange: config.initializer_range,
-      layerNormEpsilon: 1e-12,
-      usesTokenTypes: false,
-      labelCount: labelCountOf(raw),
-    };
-  },
+  readConfig,
 
   encode(context, config, tokens) {
     const embeddings = bertEmbeddings(context, config, tokens);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Value } from "../../graph/graph.ts";
 import { add, gather, slice } from "../../graph/ops.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "../activation.ts";
+import { ACTIVATION_NAMES, ACTIVATIONS } from "../activation.ts";
 import type { DecoderArchitecture } from "../architecture.ts";
 import { causalAttention } from "../attention.ts";
 import { evenHeads, labelCountOf, parseConfig, rate } from "../config.ts";
@@ -9,19 +9,7 @@ import type { ForwardContext } from "../forward-context.ts";
 import { plainTokenHead } from "../heads.ts";
 import type { ModuleRole } from "../model-parts.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
-import { embedWords, type WordsConfig, wordLogits } from "../words.ts";
-
-interface Gpt2Config extends WordsConfig {
-  intermediateSize: number;
-  heads: number;
-  activation: Activation;
-  layerNormEpsilon: number;
-  embeddingDropout: number;
-  attentionDropout: number;
-  residualDropout: number;
-  classifierDropout: number;
-  scoreScale: readonly number[];
-}
+import { embedWords, wordLogits } from "../words.ts";
 
 const schema = z.object({
   model_type: z.string(),
@@ -44,6 +32,36 @@ const schema = z.object({
   tie_word_embeddings: z.boolean().default(true),
 });
 
+function readConfig(raw: unknown) {
+  const config = parseConfig(schema, raw);
+  const heads = evenHeads(config.n_embd, config.n_head);
+  const scale = config.scale_attn_weights ? 1 / Math.sqrt(config.n_embd / heads) : 1;
+  return {
+    modelType: config.model_type,
+    vocabularySize: config.vocab_size,
+    hiddenSize: config.n_embd,
+    intermediateSize: config.n_inner ?? 4 * config.n_embd,
+    layerCount: config.n_layer,
+    heads,
+    activation: config.activation_function,
+    maxLength: config.n_positions,
+    initializerRange: config.initializer_range,
+    layerNormEpsilon: config.layer_norm_epsilon,
+    embeddingDropout: config.embd_pdrop,
+    attentionDropout: config.attn_pdrop,
+    residualDropout: config.resid_pdrop,
+    classifierDropout: config.classifier_dropout ?? 0.1,
+    scoreScale: Array.from({ length: config.n_layer }, (_, block) =>
+      config.scale_attn_by_inverse_layer_idx ? scale / (block + 1) : scale,
+    ),
+    tied: config.tie_word_embeddings,
+    usesTokenTypes: false,
+    labelCount: labelCountOf(raw),
+  };
+}
+
+type Gpt2Config = ReturnType<typeof readConfig>;
+
 /**
  * GPT-2 (Radford et al., 2019), DistilGPT2: learned positions, normalisation before each part; Hugging Face's
  * `modeling_gpt2.py`. Its checkpoints store linear layers transposed, and query, key and value as one layer, which
@@ -55,33 +73,7 @@ export const gpt2: DecoderArchitecture<Gpt2Config> = {
   prefix: "transformer",
   besidePrefix: ["lm_head"],
 
-  readConfig(raw) {
-    const config = parseConfig(schema, raw);
-    const heads = evenHeads(config.n_embd, config.n_head);
-    const scale = config.scale_attn_weights ? 1 / Math.sqrt(config.n_embd / heads) : 1;
-    return {
-      modelType: config.model_type,
-      vocabularySize: config.vocab_size,
-      hiddenSize: config.n_embd,
-      intermediateSize: config.n_inner ?? 4 * config.n_embd,
-      layerCount: config.n_layer,
-      heads,
-      activation: config.activation_function,
-      maxLength: config.n_positions,
-      initializerRange: config.initializer_range,
-      layerNormEpsilon: config.layer_norm_epsilon,
-      embeddingDropout: config.embd_pdrop,
-      attentionDropout: config.attn_pdrop,
-      residualDropout: config.resid_pdrop,
-      classifierDropout: config.classifier_dropout ?? 0.1,
-      scoreScale: Array.from({ length: config.n_layer }, (_, block) =>
-        config.scale_attn_by_inverse_layer_idx ? scale / (block + 1) : scale,
-      ),
-      tied: config.tie_word_embeddings,
-      usesTokenTypes: false,
-      labelCount: labelCountOf(raw),
-    };
-  },
+  readConfig,
 
   decode(context, config, tokens) {
     const positions = context.weight("wpe.weight", [config.maxLength, config.hiddenSize]);

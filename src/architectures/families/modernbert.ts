@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { Value } from "../../graph/graph.ts";
 import { add, concat, gather, mul, reshape, slice, sub } from "../../graph/ops.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "../activation.ts";
-import type { EncoderArchitecture, ModelConfig } from "../architecture.ts";
+import { ACTIVATION_NAMES, ACTIVATIONS } from "../activation.ts";
+import type { EncoderArchitecture } from "../architecture.ts";
 import { attention, maskBias } from "../attention.ts";
 import { labelCountOf, parseConfig, rate } from "../config.ts";
 import { type LayerType, layerTypes } from "../decoder.ts";
@@ -11,28 +11,6 @@ import { plainTokenHead } from "../heads.ts";
 import type { ModuleRole } from "../model-parts.ts";
 import { meanOfTokens } from "../pooling.ts";
 import type { TokenStream } from "../streams/token-stream.ts";
-
-interface ModernBertConfig extends ModelConfig {
-  vocabularySize: number;
-  heads: number;
-  intermediateSize: number;
-  activation: Activation;
-  layerNormEpsilon: number;
-  embeddingDropout: number;
-  attentionDropout: number;
-  mlpDropout: number;
-  attentionBias: boolean;
-  mlpBias: boolean;
-  normBias: boolean;
-  /** For each block, whether attention spans the whole text or `window` tokens to either side. */
-  layerTypes: readonly LayerType[];
-  window: number;
-  theta: Readonly<Record<LayerType, number>>;
-  classifierPooling: "cls" | "mean";
-  classifierActivation: Activation;
-  classifierBias: boolean;
-  classifierDropout: number;
-}
 
 const rope = z.object({ rope_theta: z.number().positive(), rope_type: z.literal("default").default("default") });
 
@@ -75,6 +53,45 @@ const schema = z
     error: "it must be a multiple of twice num_attention_heads, because positions turn pairs of features",
   });
 
+function readConfig(raw: unknown) {
+  const config = parseConfig(schema, raw);
+  const everyNth = (block: number): LayerType =>
+    block % config.global_attn_every_n_layers === 0 ? "full_attention" : "sliding_attention";
+  return {
+    modelType: config.model_type,
+    vocabularySize: config.vocab_size,
+    hiddenSize: config.hidden_size,
+    layerCount: config.num_hidden_layers,
+    heads: config.num_attention_heads,
+    intermediateSize: config.intermediate_size,
+    activation: config.hidden_activation,
+    maxLength: config.max_position_embeddings,
+    initializerRange: config.initializer_range,
+    layerNormEpsilon: config.norm_eps,
+    usesTokenTypes: false,
+    labelCount: labelCountOf(raw),
+    embeddingDropout: config.embedding_dropout,
+    attentionDropout: config.attention_dropout,
+    mlpDropout: config.mlp_dropout,
+    attentionBias: config.attention_bias,
+    mlpBias: config.mlp_bias,
+    normBias: config.norm_bias,
+    layerTypes: config.layer_types ?? Array.from({ length: config.num_hidden_layers }, (_, block) => everyNth(block)),
+    window: Math.floor(config.local_attention / 2),
+    theta: {
+      full_attention: config.rope_parameters?.full_attention.rope_theta ?? config.global_rope_theta,
+      sliding_attention:
+        config.rope_parameters?.sliding_attention.rope_theta ?? config.local_rope_theta ?? config.global_rope_theta,
+    },
+    classifierPooling: config.classifier_pooling,
+    classifierActivation: config.classifier_activation,
+    classifierBias: config.classifier_bias,
+    classifierDropout: config.classifier_dropout,
+  };
+}
+
+type ModernBertConfig = ReturnType<typeof readConfig>;
+
 /**
  * ModernBERT (arXiv 2412.13663): normalisation before each part, rotary positions, alternating global and local
  * attention, gated feed-forward networks; Hugging Face's `modeling_modernbert.py`.
@@ -84,42 +101,7 @@ export const modernbert: EncoderArchitecture<ModernBertConfig> = {
   modelTypes: { modernbert: "ModernBert" },
   prefix: "model",
 
-  readConfig(raw) {
-    const config = parseConfig(schema, raw);
-    const everyNth = (block: number): LayerType =>
-      block % config.global_attn_every_n_layers === 0 ? "full_attention" : "sliding_attention";
-    return {
-      modelType: config.model_type,
-      vocabularySize: config.vocab_size,
-      hiddenSize: config.hidden_size,
-      layerCount: config.num_hidden_layers,
-      heads: config.num_attention_heads,
-      intermediateSize: config.intermediate_size,
-      activation: config.hidden_activation,
-      maxLength: config.max_position_embeddings,
-      initializerRange: config.initializer_range,
-      layerNormEpsilon: config.norm_eps,
-      usesTokenTypes: false,
-      labelCount: labelCountOf(raw),
-      embeddingDropout: config.embedding_dropout,
-      attentionDropout: config.attention_dropout,
-      mlpDropout: config.mlp_dropout,
-      attentionBias: config.attention_bias,
-      mlpBias: config.mlp_bias,
-      normBias: config.norm_bias,
-      layerTypes: config.layer_types ?? Array.from({ length: config.num_hidden_layers }, (_, block) => everyNth(block)),
-      window: Math.floor(config.local_attention / 2),
-      theta: {
-        full_attention: config.rope_parameters?.full_attention.rope_theta ?? config.global_rope_theta,
-        sliding_attention:
-          config.rope_parameters?.sliding_attention.rope_theta ?? config.local_rope_theta ?? config.global_rope_theta,
-      },
-      classifierPooling: config.classifier_pooling,
-      classifierActivation: config.classifier_activation,
-      classifierBias: config.classifier_bias,
-      classifierDropout: config.classifier_dropout,
-    };
-  },
+  readConfig,
 
   encode(context, config, tokens) {
     const { vocabularySize, hiddenSize } = config;

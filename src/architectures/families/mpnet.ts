@@ -27,7 +27,6 @@ const NAMES: BlockNames = {
 
 /** Row of the first token's position: MPNet's padding is token 1 whatever config.json says. */
 const FIRST_POSITION = 2;
-
 const FAR = 128;
 
 /**

@@ -19,7 +19,6 @@ export const qwenSettings = decoderSettings.extend({
   layer_types: layerTypes,
 });
 
-/** Returns a configuration in which later blocks have an attention window, if the settings enable it. */
 export function qwenConfig(raw: unknown, settings: z.output<typeof qwenSettings>): DecoderConfig {
   const config = decoderConfig(raw, settings);
   const window = settings.use_sliding_window ? (settings.sliding_window ?? undefined) : undefined;

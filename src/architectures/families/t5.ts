@@ -10,24 +10,7 @@ import type { ForwardContext } from "../forward-context.ts";
 import type { ModuleRole } from "../model-parts.ts";
 import { relativeBucket } from "../relative-bucket.ts";
 import type { Encoded, TokenStream } from "../streams/token-stream.ts";
-import { embedWords, type WordsConfig, wordLogits } from "../words.ts";
-
-interface T5Config extends WordsConfig {
-  encoderLayers: number;
-  decoderLayers: number;
-  intermediateSize: number;
-  heads: number;
-  /** Features per head. All heads together may differ from the hidden size. */
-  headSize: number;
-  buckets: number;
-  farthest: number;
-  activation: Activation;
-  gated: boolean;
-  normEpsilon: number;
-  dropout: number;
-  /** Scale of the final hidden states before the output layer. */
-  outputScale: number | undefined;
-}
+import { embedWords, wordLogits } from "../words.ts";
 
 const count = z.int().positive();
 const schema = z.object({
@@ -52,6 +35,43 @@ const schema = z.object({
 /** Maximum length. Positions are relative, so models have no limit; memory is exhausted earlier. */
 const LONGEST = 2 ** 16;
 
+function readConfig(raw: unknown) {
+  const config = parseConfig(schema, raw);
+  const { relative_attention_num_buckets: buckets, relative_attention_max_distance: farthest } = config;
+  if (farthest <= buckets / 2) {
+    throw new UserError(
+      `config.json: "relative_attention_max_distance" is not supported: ${farthest} distances leave nothing to ${buckets} buckets`,
+    );
+  }
+  // Version 1.1 has a separate output layer and no output scale; later Transformers write only the latter setting.
+  const tied = config.tie_word_embeddings && config.scale_decoder_outputs !== false;
+  return {
+    modelType: config.model_type,
+    vocabularySize: config.vocab_size,
+    hiddenSize: config.d_model,
+    layerCount: config.num_layers + (config.num_decoder_layers ?? config.num_layers),
+    encoderLayers: config.num_layers,
+    decoderLayers: config.num_decoder_layers ?? config.num_layers,
+    intermediateSize: config.d_ff,
+    heads: config.num_heads,
+    headSize: config.d_kv,
+    buckets,
+    farthest,
+    ...feedForwardOf(config.feed_forward_proj),
+    normEpsilon: config.layer_norm_epsilon,
+    dropout: config.dropout_rate,
+    // The scale of the final hidden states before the output layer.
+    outputScale: tied ? config.d_model ** -0.5 : undefined,
+    maxLength: LONGEST,
+    initializerRange: config.initializer_factor * config.d_model ** -0.5,
+    tied,
+    usesTokenTypes: false,
+    labelCount: labelCountOf(raw),
+  };
+}
+
+type T5Config = ReturnType<typeof readConfig>;
+
 /**
  * T5 (Raffel et al., arXiv 1910.10683), its version 1.1, Flan-T5: root-mean-square norm before each part, unscaled
  * scores, a relative position bias that all blocks of a stack share; Hugging Face's `modeling_t5.py`. The decoder's
@@ -63,39 +83,7 @@ export const t5: EncoderDecoderArchitecture<T5Config> = {
   prefix: "transformer",
   besidePrefix: ["shared", "encoder", "decoder", "lm_head"],
 
-  readConfig(raw) {
-    const config = parseConfig(schema, raw);
-    const { relative_attention_num_buckets: buckets, relative_attention_max_distance: farthest } = config;
-    if (farthest <= buckets / 2) {
-      throw new UserError(
-        `config.json: "relative_attention_max_distance" is not supported: ${farthest} distances leave nothing to ${buckets} buckets`,
-      );
-    }
-    // Version 1.1 has a separate output layer and no output scale; later Transformers write only the latter setting.
-    const tied = config.tie_word_embeddings && config.scale_decoder_outputs !== false;
-    return {
-      modelType: config.model_type,
-      vocabularySize: config.vocab_size,
-      hiddenSize: config.d_model,
-      layerCount: config.num_layers + (config.num_decoder_layers ?? config.num_layers),
-      encoderLayers: config.num_layers,
-      decoderLayers: config.num_decoder_layers ?? config.num_layers,
-      intermediateSize: config.d_ff,
-      heads: config.num_heads,
-      headSize: config.d_kv,
-      buckets,
-      farthest,
-      ...feedForwardOf(config.feed_forward_proj),
-      normEpsilon: config.layer_norm_epsilon,
-      dropout: config.dropout_rate,
-      outputScale: tied ? config.d_model ** -0.5 : undefined,
-      maxLength: LONGEST,
-      initializerRange: config.initializer_factor * config.d_model ** -0.5,
-      tied,
-      usesTokenTypes: false,
-      labelCount: labelCountOf(raw),
-    };
-  },
+  readConfig,
 
   encode: (context, config, tokens) => writeStack(context, config, tokens),
   decode: (context, config, tokens, encoded) => writeStack(context, config, tokens, encoded),
@@ -108,7 +96,7 @@ export const t5: EncoderDecoderArchitecture<T5Config> = {
   },
 };
 
-function feedForwardOf(setting: string): Pick<T5Config, "activation" | "gated"> {
+function feedForwardOf(setting: string): { activation: Activation; gated: boolean } {
   const [, gate, name = ""] = /^(gated-)?(\w+)$/.exec(setting) ?? [];
   // The published gated-gelu uses the tanh approximation.
   const activation = gate && name === "gelu" ? "gelu_new" : name;
@@ -169,7 +157,6 @@ function writeStack(context: ForwardContext, config: T5Config, tokens: TokenStre
   return context.dropout(norm(x, `${side}.final_layer_norm`), dropout);
 }
 
-/** Returns the bias of scores by relative position, `[rows, heads, sequence, keys]`; a decoder ignores later keys. */
 function positionBias(context: ForwardContext, config: T5Config, tokens: TokenStream, side: string): Value {
   const { buckets, farthest, heads } = config;
   const { positions, keyPositions, sequence, keys } = tokens;

@@ -35,7 +35,6 @@ const numeric =
   (a, b, whole) =>
     typeof a === "number" && typeof b === "number" ? compute(a, b, whole) : undefined;
 
-/** Compares two dimensions. Symbols are sizes above 0. */
 function compare(a: Dimension, b: Dimension): number | undefined {
   const less = difference(a, b);
   if (typeof less === "number") return less;

@@ -30,25 +30,17 @@ const listOf = (graph: Graph, sizes: readonly Dimension[]): Value =>
   );
 
 export class ImportedNode {
-  readonly context: ForwardContext;
   readonly graph: Graph;
   readonly attributes: NetworkNode["attributes"];
-  readonly operands: readonly (Operand | undefined)[];
-  readonly node: NetworkNode;
-  readonly #location: string;
 
   constructor(
-    context: ForwardContext,
-    location: string,
-    node: NetworkNode,
-    operands: readonly (Operand | undefined)[],
+    readonly context: ForwardContext,
+    private readonly location: string,
+    readonly node: NetworkNode,
+    readonly operands: readonly (Operand | undefined)[],
   ) {
-    this.context = context;
     this.graph = context.graph;
-    this.node = node;
     this.attributes = node.attributes;
-    this.operands = operands;
-    this.#location = location;
   }
 
   value(index: number): Value {
@@ -97,6 +89,6 @@ export class ImportedNode {
   /** @throws UserError naming the node, always. */
   refuse(why: string): never {
     const { op, name } = this.node;
-    throw new UserError(`${this.#location}: node "${name}" (${op}) cannot be trained on: ${why}`);
+    throw new UserError(`${this.location}: node "${name}" (${op}) cannot be trained on: ${why}`);
   }
 }

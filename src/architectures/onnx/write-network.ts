@@ -26,7 +26,6 @@ const IMPORTERS: Readonly<Record<string, Importer>> = {
 
 /** Name endings of parameters; other tensors are constants and never train. */
 const PARAMETER = /(weight|bias|gamma|beta|scale|embeddings?|token|lambda\d?)$/i;
-
 const DTYPES = { F32: "float32", F16: "float32", F64: "float32", BF16: "float32", BOOL: "bool" } as const;
 const dtypeOf = ({ dtype }: NetworkTensor) => DTYPES[dtype as keyof typeof DTYPES] ?? ("int64" as const);
 
@@ -37,9 +36,6 @@ const FIXED_FACTOR = 4;
 const FIXED_ELEMENTS = 2 ** 24;
 
 export class NetworkWriter {
-  readonly #network: Network;
-  readonly #context: ForwardContext;
-  readonly #input: (name: string) => Operand;
   readonly #prefix: string;
   readonly #values = new Map<string, Operand>();
   readonly #isTrained: boolean;
@@ -52,15 +48,12 @@ export class NetworkWriter {
    * @param isTrained whether layers may train: everything after one must then have a gradient
    */
   constructor(
-    network: Network,
-    context: ForwardContext,
-    input: (name: string) => Operand,
+    private readonly network: Network,
+    private readonly context: ForwardContext,
+    private readonly input: (name: string) => Operand,
     prefix: string,
     { isTrained = true } = {},
   ) {
-    this.#network = network;
-    this.#context = context;
-    this.#input = input;
     this.#prefix = prefix === "" ? "" : `${prefix}.`;
     this.#isTrained = isTrained;
     const own = [...network.tensors.values()].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
@@ -68,7 +61,7 @@ export class NetworkWriter {
   }
 
   value(name: string): Value {
-    return asValue(this.#context.graph, this.#operand(name));
+    return asValue(this.context.graph, this.#operand(name));
   }
 
   operand(name: string): Operand | undefined {
@@ -127,12 +120,12 @@ export class NetworkWriter {
   }
 
   #refuse(node: NetworkNode, why: string): never {
-    return new ImportedNode(this.#context, this.#network.location, node, []).refuse(why);
+    return new ImportedNode(this.context, this.network.location, node, []).refuse(why);
   }
 
   #import(node: NetworkNode, operands: readonly (Operand | undefined)[]): readonly Operand[] {
     const own = node.layer ? { ...node, layer: { ...node.layer, name: this.#ownName(node.layer.name) } } : node;
-    const imported = new ImportedNode(this.#context, this.#network.location, own, operands);
+    const imported = new ImportedNode(this.context, this.network.location, own, operands);
     const write = Object.hasOwn(IMPORTERS, node.op) ? IMPORTERS[node.op] : undefined;
     if (!write) return imported.refuse("aflora does not support this operator");
     try {
@@ -157,8 +150,8 @@ export class NetworkWriter {
   #operand(name: string): Operand {
     const made = this.#values.get(name);
     if (made) return made;
-    const tensor = this.#network.tensors.get(name);
-    const operand = tensor ? this.#tensor(name, tensor) : this.#input(name);
+    const tensor = this.network.tensors.get(name);
+    const operand = tensor ? this.#tensor(name, tensor) : this.input(name);
     if (!tensor) this.#varying.add(name);
     this.#values.set(name, operand);
     if (isValue(operand) && operand.leaf?.kind === "trainable") this.#trained.add(name);
@@ -171,8 +164,8 @@ export class NetworkWriter {
     // A row of scores that are all -∞ would give NaN, which then spreads through gradients.
     if (values) return { dtype, shape, elements: values.map((value) => Math.max(value, LOWEST)) };
     const own = this.#ownName(name);
-    if (dtype !== "float32") return cast(this.#context.buffer(own, shape), dtype);
-    return PARAMETER.test(own) ? this.#context.weight(own, shape) : this.#context.buffer(own, shape);
+    if (dtype !== "float32") return cast(this.context.buffer(own, shape), dtype);
+    return PARAMETER.test(own) ? this.context.weight(own, shape) : this.context.buffer(own, shape);
   }
 
   #ownName(name: string): string {

@@ -9,7 +9,6 @@ import type { AttendedHeads } from "./token-stream.ts";
  * ONNX Runtime's kernel supports head sizes that are multiples of 8; for multiples of 16, it applies rotary positions.
  */
 const HEAD_SIZES = { plain: 8, rotated: 16 };
-
 const OUTPUT_ROWS = "outputRows";
 
 /**

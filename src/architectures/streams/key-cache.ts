@@ -10,20 +10,17 @@ export class KeyCache {
   /** Keys and values of all tokens so far, `[batch, heads, length, size]`, by name of output. */
   readonly present: Record<string, Value> = {};
   readonly past: Record<string, Value> = {};
-  readonly #graph: Graph;
-  readonly #pastLength: Dimension;
-  readonly #names: string;
   #blocks = 0;
 
   /**
    * @param pastLength symbol of the length of the past
    * @param names prefix of `key` and `value` in names, such as `decoder.`
    */
-  constructor(graph: Graph, pastLength: Dimension, names: string) {
-    this.#graph = graph;
-    this.#pastLength = pastLength;
-    this.#names = names;
-  }
+  constructor(
+    private readonly graph: Graph,
+    private readonly pastLength: Dimension,
+    private readonly names: string,
+  ) {}
 
   /** Appends the next attention's new keys and values to the past ones; both `[batch, heads, new, size]`. */
   join(keys: Value, values: Value): [Value, Value] {
@@ -45,10 +42,10 @@ export class KeyCache {
   ): [Value, Value] {
     const block = this.#blocks++;
     const one = (part: string, own: Value): Value => {
-      const name = `${block}.${this.#names}${part}`;
+      const name = `${block}.${this.names}${part}`;
       const [batch, heads, , size] = own.shape as [Dimension, Dimension, Dimension, Dimension];
-      const shape = [batch, heads, this.#pastLength, size];
-      const past = this.#graph.leaf("input", `past_key_values.${name}`, "float32", shape);
+      const shape = [batch, heads, this.pastLength, size];
+      const past = this.graph.leaf("input", `past_key_values.${name}`, "float32", shape);
       const { present, seen } = write(own, past);
       this.past[`past_key_values.${name}`] = past;
       this.present[`present.${name}`] = present;

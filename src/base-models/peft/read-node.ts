@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { HeadName } from "../../architectures/architecture.ts";
+import type { KindHead } from "../../architectures/architecture.ts";
 import type { ModelDescription } from "../../architectures/families.ts";
 import type { LinearModule } from "../../architectures/model-parts.ts";
 import { isPretrained, traceModel } from "../../architectures/trace.ts";
@@ -10,7 +10,7 @@ import type { HubOptions } from "../../checkpoints/hub-repository-node.ts";
 import { openPickle } from "../../checkpoints/pickle-node.ts";
 import { openSafetensorsFile } from "../../checkpoints/safetensors-node.ts";
 import { readTensors } from "../../checkpoints/tensor-source.ts";
-import { inWords, UserError } from "../../errors.ts";
+import { inWords, opt, UserError } from "../../errors.ts";
 import { readJsonFile } from "../../files/json-file-node.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
 import type { MethodDefinition } from "../../methods/method.ts";
@@ -57,7 +57,6 @@ interface Stored {
   tensors: Tensors<"float32">;
 }
 
-/** Reads an adapter of Hugging Face PEFT for a base model, with the method that handles its type. */
 export async function readPeftAdapter(
   directory: string,
   { model, ...hub }: { model?: string | undefined } & HubOptions = {},
@@ -66,7 +65,7 @@ export async function readPeftAdapter(
   const named = model ?? config.base_model_name_or_path;
   const name = named === BUNDLED_ON_HUB ? BUNDLED_MODEL : named;
   const revision = (model === undefined && config.revision) || undefined;
-  if (!name) throw new UserError(`${join(directory, PEFT_CONFIG)} names no base model; give it with --model`);
+  if (!name) throw new UserError(`${join(directory, PEFT_CONFIG)} names no base model; give it with ${opt("model")}`);
   const source = await readWeights(directory);
   const { raw, description: base } = await describeModelAt(await resolveModelFolder(name, { ...hub, revision }));
   const kind = headOfPeftTask(config.task_type);
@@ -149,8 +148,7 @@ function plainName(stored: string, { architecture }: ModelDescription): string {
   return inModel.startsWith(`${architecture.prefix}.`) ? inModel.slice(architecture.prefix.length + 1) : inModel;
 }
 
-/** Number of rows of the head's last layer, or the base model's number of labels if the adapter has no head. */
-function labelCountIn(source: Stored, base: ModelDescription, head: HeadName): number {
+function labelCountIn(source: Stored, base: ModelDescription, head: KindHead): number {
   const { labelCount, vocabularySize } = base.config;
   if (isPretrained(head)) return vocabularySize;
   const last = `${traceModel(base, labelCount, head).classifier}.weight`;
@@ -227,7 +225,7 @@ function checkShape(source: Stored, stored: string, expected: readonly number[],
 /** PEFT stores no labels: their names are the base model's, if it has the same number of labels. */
 function taskOf(
   labelCount: number,
-  head: HeadName,
+  head: KindHead,
   raw: { id2label?: Record<string, string> | undefined; problem_type?: string | null | undefined },
   { architecture }: ModelDescription,
 ): AdapterDescription["task"] {

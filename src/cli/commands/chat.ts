@@ -10,7 +10,7 @@ import { askingOptions } from "../../preparation/run-options-node.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import { type BaseFlags, baseOptions, noteBaseFormat } from "../base-flags.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, inFlags } from "../help.ts";
 import { givenSchema, JSON_SCHEMA } from "../json-schema-option.ts";
 import { addSchemaOptions, givenOptions } from "../schema-options.ts";
 import { print, say } from "../terminal/print.ts";
@@ -118,7 +118,7 @@ async function talk(model: FineTunedModel, system: string | undefined, options: 
       } catch (error) {
         // An error, such as a conversation that became too long, does not end the conversation.
         if (!(error instanceof UserError)) throw error;
-        say(`error: ${error.message} (${HELP})\n`);
+        say(`error: ${inFlags(error.message)} (${HELP})\n`);
       }
       answering = undefined;
     }

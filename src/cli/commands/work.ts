@@ -6,7 +6,7 @@ import { parseListenAddress, serveMetrics } from "../../serving/metrics-server.t
 import { PrometheusMetrics } from "../../serving/prometheus.ts";
 import { type WorkDone, type WorkEnd, work } from "../../studies/queue/work.ts";
 import { parseDuration } from "../duration.ts";
-import { addExamples } from "../help.ts";
+import { addExamples, inFlags } from "../help.ts";
 import { QUEUE_VARIABLE, queueUrl } from "../queue-url.ts";
 import { INTERRUPTED } from "../run-training.ts";
 import { addSchemaOptions, givenOptions, numberOption } from "../schema-options.ts";
@@ -86,7 +86,7 @@ export function workCommand(): Command {
           measured.readsQueue(counts);
           log(`waiting for trials and runs at ${address}`);
         },
-        onNote: log,
+        onNote: (note) => log(inFlags(note)),
         onWork: (done) => measured.add(done),
       });
       log(ENDED[why]);

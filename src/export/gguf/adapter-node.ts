@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { hasFamily } from "../../architectures/families.ts";
 import type { LinearModule } from "../../architectures/model-parts.ts";
 import { isPretrained } from "../../architectures/trace.ts";
@@ -17,15 +18,15 @@ import {
 import { openGguf } from "../../checkpoints/gguf/gguf.ts";
 import { ggufBytes } from "../../checkpoints/gguf/write.ts";
 import { readModelConfig } from "../../checkpoints/model-folder.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32, type Tensor } from "../../graph/tensor.ts";
 import { lora } from "../../methods/lora.ts";
 import { findMethod } from "../../methods/methods.ts";
+import type { ExportFormat } from "../export-format.ts";
 import { fullModuleName } from "../hugging-face.ts";
 import { writeModelfile } from "./modelfile-node.ts";
 
 const ADAPTER_TYPE = "lora";
-
 export const GGUF_ADAPTER = "adapter.gguf";
 
 /**
@@ -37,7 +38,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
   const architecture = architectureFor(base);
   if (!isPretrained(base.head)) {
     throw new UserError(
-      `--format gguf is for language models: an adapter in GGUF has no place for the head of "${description.task.kind}"`,
+      `${opt("format")} gguf is for language models: an adapter in GGUF has no place for the head of "${description.task.kind}"`,
     );
   }
   const { asLora } = adaptation;
@@ -50,7 +51,7 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
   const tensors = new Map<string, Tensor<"float32">>();
   for (const { module, A, B, ...own } of folded) {
     const name = ggufModule(architecture, fullModuleName(base, module));
-    if (name === undefined) throw new UserError(`--format gguf has no name for layer "${module.name}"`);
+    if (name === undefined) throw new UserError(`${opt("format")} gguf has no name for layer "${module.name}"`);
     const scale = own.alpha / alpha;
     const scaled =
       scale === 1
@@ -75,17 +76,20 @@ export async function writeGgufFolder(folder: string, base: BaseModel, adapter: 
 }
 
 const noLora = (method: string): UserError =>
-  new UserError(`${method} does not make a plain LoRA, the only kind of adapter that GGUF holds; use --format merged`);
+  new UserError(
+    `${method} does not make a plain LoRA, the only kind of adapter that GGUF holds; use ${opt("format")} merged`,
+  );
 
 function architectureFor({ config }: BaseModel): GgufArchitecture {
   const found = GGUF_ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(config.modelType));
   if (found) return found;
   const types = GGUF_ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes).join(", ");
   const other = hasFamily(config.modelType) ? "merged" : "onnx";
-  throw new UserError(`--format gguf is for models of type ${types}, not ${config.modelType}; use --format ${other}`);
+  throw new UserError(
+    `${opt("format")} gguf is for models of type ${types}, not ${config.modelType}; use ${opt("format")} ${other}`,
+  );
 }
 
-/** Reads the LoRA adapter of a GGUF file for a base model, as llama.cpp would compute it. */
 export async function readGgufAdapter(
   path: string,
   base: BaseModel,
@@ -143,3 +147,13 @@ export async function readGgufAdapter(
     parameters,
   };
 }
+
+export const ggufFormat: ExportFormat = {
+  name: "gguf",
+  summary: "an adapter for Ollama and llama.cpp",
+  options: z.object({}),
+  async write({ folder, base, adapter, fitted, compare }) {
+    await writeGgufFolder(folder, base, fitted);
+    return compare(base, await readGgufAdapter(join(folder, GGUF_ADAPTER), base, adapter.description));
+  },
+};

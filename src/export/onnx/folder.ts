@@ -8,7 +8,7 @@ import { samplesOf } from "../../architectures/streams/token-stream.ts";
 import { isPretrained, labelsTokens, writeEncoder, writeHiddenStates, writeModel } from "../../architectures/trace.ts";
 import type { AdapterDescription } from "../../base-models/adapter.ts";
 import type { BaseModel } from "../../base-models/base-model.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { Graph, type Value } from "../../graph/graph.ts";
 import { onnxModel } from "../../graph/onnx.ts";
 import { LARGEST_FILE, type OnnxModel, onnxFiles, type PiecedFile } from "../../graph/onnx-model.ts";
@@ -50,7 +50,9 @@ export async function writeOnnxFolder(
 ): Promise<void> {
   const { own, encoder } = onnxNames(base);
   if (encoder && !isPretrained(base.head)) {
-    throw new UserError("an encoder-decoder that does not write texts cannot be exported as ONNX; use --format merged");
+    throw new UserError(
+      `an encoder-decoder that does not write texts cannot be exported as ONNX; use ${opt("format")} merged`,
+    );
   }
   // A language model continues beyond the length of its training texts.
   const maxLength = isPretrained(base.head)
@@ -177,7 +179,6 @@ class WholeWrittenStream extends WrittenStream {
   }
 }
 
-/** Outputs by Transformers.js's names: `logits`; for an embedding model, the tokens' hidden states and their pooling. */
 function writeOutputs(context: ForwardContext, stream: PaddedStream, base: BaseModel): Record<string, Value> {
   const { labelCount, head, config, pooling = MEAN_POOLING } = base;
   if (head === "pooled") {

@@ -154,7 +154,6 @@ interface CompiledReadout {
   read(outputs: Float32Array, targets: Values): Promise<Float32Array>;
 }
 
-/** Readout that a kind computes from a text's outputs in a graph; undefined if it reads the outputs themselves. */
 async function compileReadout(kind: TaskKind, outputs: number, runtime: Runtime): Promise<CompiledReadout | undefined> {
   const read = readerOf(kind);
   if (!read) return undefined;

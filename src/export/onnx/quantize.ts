@@ -59,33 +59,27 @@ export function quantizeOnnx(
 }
 
 class Weight {
-  readonly #group: TensorGroup;
-
-  constructor(group: TensorGroup) {
-    this.#group = group;
-  }
+  constructor(private readonly group: TensorGroup) {}
 
   get name(): string {
-    return this.#group.tensors[0]!.name;
+    return this.group.tensors[0]!.name;
   }
 
   get dims(): readonly number[] {
-    return this.#group.tensors[0]!.dims;
+    return this.group.tensors[0]!.dims;
   }
 
-  /** Quantizing small tables would gain nothing. */
   get isLarge(): boolean {
     return this.dims.length === 2 && this.dims[0]! * this.dims[1]! >= 2 ** 16;
   }
 
   read(): Float32Array {
-    return this.#group.make()[0] as Float32Array;
+    return this.group.make()[0] as Float32Array;
   }
 }
 
 class Rewritten {
   readonly nodes: NodeMessage[] = [];
-  /** Tensors by their name, which consists of the replaced weight's name and their kind. */
   readonly weights = new Map<string, TensorGroup>();
   readonly #emitted = new Set<string>();
 
@@ -133,7 +127,6 @@ function multiplyBytes(written: Rewritten, { input, output: [output] }: NodeMess
   if (addend) written.emit("Add", [product, addend], [output!]);
 }
 
-/** Rows of a table of bytes, dequantized. */
 function lookUpBytes(written: Rewritten, { input, output: [output] }: NodeMessage, table: Weight): void {
   const ids = input[1]!;
   const [bytes, scale] = tableBytes(written, table);
@@ -160,7 +153,6 @@ function multiplyGroups(
   if (addend) written.emit("Add", [product, addend], [output!]);
 }
 
-/** Rows of a table in groups of 8 bits, dequantized. */
 function lookUpGroups(written: Rewritten, { input, output: [output] }: NodeMessage, table: Weight): void {
   const ids = input[1]!;
   const width = table.dims[1]!;
@@ -222,7 +214,6 @@ function storedGroups(written: Rewritten, weight: Weight, bits: 4 | 8): [string,
   }) as [string, string];
 }
 
-/** Pads a matrix's rows with zeros to whole groups. */
 function filledRows(given: Float32Array, width: number): Float32Array {
   if (width % GROUP === 0) return given;
   const [rows, wide] = [given.length / width, Math.ceil(width / GROUP) * GROUP];

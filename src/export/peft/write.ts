@@ -7,16 +7,16 @@ import type { BaseModel } from "../../base-models/base-model.ts";
 import type { FittedAdapter } from "../../base-models/fitted-adapter.ts";
 import { PEFT_CONFIG, PEFT_WEIGHTS } from "../../base-models/peft/peft-files.ts";
 import { safetensorsBytes } from "../../checkpoints/safetensors.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import type { Tensor, Tensors } from "../../graph/tensor.ts";
+import type { Adaptation } from "../../methods/method.ts";
 import { findMethod, parseMethodOptions } from "../../methods/methods.ts";
-import type { PeftForm } from "../../methods/peft.ts";
+import type { NamedLayer, PeftForm } from "../../methods/peft.ts";
 import { findTaskKind } from "../../tasks/task-kinds.ts";
 import { fullModuleName, fullName, isSentenceModel, labelNames, publicName } from "../hugging-face.ts";
 import { copyFile, copyTokenizer } from "../hugging-face-files.ts";
 import { type OutputFolder, writeJson } from "../output-folder.ts";
 import { sentenceReadme, writeSentenceFiles } from "../sentence-transformers.ts";
-import { loraForm } from "./lora-form.ts";
 
 export const PEFT_FORMS = ["lora"] as const;
 export type PeftFormName = (typeof PEFT_FORMS)[number];
@@ -69,13 +69,13 @@ function formOf(
   const own = definition.peft?.write?.(options, layers, parameters);
   if (as !== undefined && !own) {
     throw new UserError(
-      `--as ${as} is for adapters such as AdaLoRA's, which PEFT can store in two forms; an adapter of method "${definition.name}" has one form at most`,
+      `${opt("as")} ${as} is for adapters such as AdaLoRA's, which PEFT can store in two forms; an adapter of method "${definition.name}" has one form at most`,
     );
   }
   const form = as === undefined && own ? own : loraForm(adaptation, layers, parameters);
   if (form) return form;
   throw new UserError(
-    `method "${definition.name}" does not make an adapter that Hugging Face PEFT knows; use --format merged or --format onnx`,
+    `method "${definition.name}" does not make an adapter that Hugging Face PEFT knows; use ${opt("format")} merged or ${opt("format")} onnx`,
   );
 }
 
@@ -186,4 +186,37 @@ function whereFrom(base: BaseModel): { from: string; needs: string } {
     from: `${JSON.stringify(folder ?? ".")}, gguf_file=${JSON.stringify(file)}`,
     needs: ", where the package gguf is installed",
   };
+}
+
+/**
+ * An adapter in the form of PEFT's LoRA, for methods whose layers are low-rank products; undefined for others. Ranks
+ * and alphas that differ from the largest layer's are patterns.
+ */
+export function loraForm(
+  { asLora, inputDropout = 0 }: Adaptation,
+  named: readonly NamedLayer[],
+  parameters: Tensors<"float32">,
+): PeftForm | undefined {
+  if (!asLora) return undefined;
+  const folded = named.map(({ module, moduleName }) => ({ moduleName, ...asLora(module, parameters) }));
+  const { rank: r, alpha } = folded.reduce((a, b) => (b.rank > a.rank ? b : a));
+  const others = folded.filter((layer) => layer.rank !== r || layer.alpha !== alpha);
+  const patternOf = (value: "rank" | "alpha") =>
+    Object.fromEntries(others.map((layer) => [layer.moduleName, layer[value]]));
+  const layers = new Map<string, Tensor<"float32">>();
+  for (const { moduleName, A, B, magnitude } of folded) {
+    layers.set(`${moduleName}.lora_A.weight`, A).set(`${moduleName}.lora_B.weight`, B);
+    if (magnitude) layers.set(`${moduleName}.lora_magnitude_vector`, magnitude);
+  }
+  const config = {
+    peft_type: "LORA",
+    r,
+    lora_alpha: alpha,
+    lora_dropout: inputDropout,
+    rank_pattern: patternOf("rank"),
+    alpha_pattern: patternOf("alpha"),
+    use_rslora: false,
+    use_dora: folded.some(({ magnitude }) => magnitude !== undefined),
+  };
+  return { config, layers };
 }

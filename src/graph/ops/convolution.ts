@@ -13,6 +13,7 @@ export type Places = {
   dilations: readonly number[];
 };
 
+/** How a convolution moves over its input. */
 export type Convolution = Places & {
   groups: number;
 };

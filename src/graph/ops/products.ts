@@ -55,6 +55,7 @@ const GEMM = define<[Value, Value, ...Value[]], GemmAttributes>({
     [...y!.shape, a.shape[transA ? 0 : 1]!].map((size, i) => difference(size, uncounted[i]!)),
 });
 
+/** Options of `gemm`. */
 export interface GemmOptions {
   transA?: boolean;
   transB?: boolean;
@@ -219,6 +220,7 @@ const MATMUL = define<
   ],
 });
 
+/** Options of `matmul`. */
 export interface MatmulOptions {
   transA?: boolean;
   transB?: boolean;

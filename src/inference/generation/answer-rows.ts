@@ -20,13 +20,10 @@ export type RowOptions = Omit<GenerationOptions, "numBeams" | "lengthPenalty" | 
 export interface AnswerRow {
   options: RowOptions;
   random: RandomGenerator;
-  /** Receives each token, including the end token. */
   take(token: number, likelihood: TokenLikelihood | undefined, isWhole: boolean): void;
-  /** Called before and after each token: whether the caller needs no more tokens. */
   ended(): boolean;
   /** Receives the error that stops this answer; the others continue. By default, all of them fail. */
   fail?(error: unknown): void;
-  /** Called when the answer is complete or abandoned. */
   onEnd?(): void;
 }
 
@@ -39,7 +36,6 @@ interface RunningRow extends AnswerRow {
   /** Prompt and generated tokens; the model has not read the last token yet. */
   ids: number[];
   read: number;
-  /** Logits of the next token; modified when it is chosen. */
   logits: Float32Array;
   lookup: PromptLookup;
   held: HeldAnswer | undefined;
@@ -77,7 +73,6 @@ export class AnswerRows {
     });
   }
 
-  /** Generates one token of each answer, or several if they can be guessed, and reads them. */
   async step(): Promise<void> {
     const all = this.#running;
     const remaining: number[] = [];

@@ -5,7 +5,6 @@ export class AnswerText {
   /** Start of the tokens that are decoded together: some known tokens provide context for new ones. */
   #start = 0;
   #known = 0;
-  /** Text that may be the beginning of a stop string. */
   #pending = "";
   #stopped = false;
 
@@ -29,7 +28,6 @@ export class AnswerText {
     return this.#release(all.slice(known.length));
   }
 
-  /** Returns the text that was held back, once there are no more tokens. */
   finish(): string {
     if (this.#stopped) return "";
     const known = this.decode(this.#ids.slice(this.#start, this.#known));
@@ -55,7 +53,6 @@ export class AnswerText {
   }
 }
 
-/** Number of characters at the end of `text` that are the beginning of `stop`. */
 function partialStopLength(text: string, stop: string): number {
   let length = Math.min(stop.length - 1, text.length);
   while (length > 0 && !text.endsWith(stop.slice(0, length))) length--;

@@ -87,7 +87,6 @@ class BeamsOfPrompt {
     return first.whole ? first.ids : this.running[0]!.ids;
   }
 
-  /** Extends each beam by one token. */
   async advance(logits: readonly Float32Array[], ended: () => boolean): Promise<number[] | undefined> {
     const { numBeams, earlyStopping } = this.options;
     const allowed: (AllowedTokens | undefined)[] = [];
@@ -147,7 +146,6 @@ class BeamsOfPrompt {
     this.#finished = descending([...this.#finished, ...ended]).slice(0, numBeams);
   }
 
-  /** Whether the best running beam can still reach a better score than the worst answer. */
   #mayImprove(): boolean {
     const { lengthPenalty, earlyStopping, maxNewTokens } = this.options;
     const [{ ids, score }] = this.running as [RunningBeam];

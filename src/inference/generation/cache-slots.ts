@@ -31,7 +31,6 @@ export class CacheSlots {
     return this.#slots;
   }
 
-  /** Makes space for texts with this many tokens. */
   reserve(slots: number, positions: number, used: readonly number[]): void {
     if (slots <= this.#slots && positions <= this.#positions) return;
     const before = this.#positions;

@@ -17,7 +17,6 @@ import { SourceEncoder } from "./source-encoder.ts";
 import type { TextReader } from "./text-reader.ts";
 
 export interface ReaderOptions {
-  /** Ids of the source text for each text, for an encoder-decoder. */
   sources?: readonly (readonly number[])[];
   /** Whether it reads only one text: with weights of few bits it can then guess the next tokens, and the answer may differ. */
   alone?: boolean;
@@ -172,7 +171,6 @@ function release(inputs: Inputs): void {
 }
 
 class SourceTexts {
-  /** Index of each text's source among the encoded texts. */
   #sources: readonly number[];
 
   private constructor(

@@ -24,11 +24,9 @@ export type TokenOptions = RowOptions & AnswerCounts;
 export interface TokenReceiver {
   /** Receives a token. With `copies`, answers to the first prompt have the first indices, then those to the next one. */
   take(written: WrittenToken): void;
-  /** Called before and after each token: whether an answer needs no more tokens. */
   ended?(answer: number): boolean;
   /** Receives the error that stops an answer; the others continue. By default, all of them fail. */
   fail?(error: unknown): void;
-  /** Called when an answer is complete or abandoned. */
   onEnd?(answer: number): void;
 }
 

@@ -101,7 +101,6 @@ export class InPlaceReader implements TextReader {
     return logits;
   }
 
-  /** Reads new texts in addition to the current ones. */
   async join(prompts: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const logits: Float32Array[] = [];
     const all = this.#read.length + prompts.length;
@@ -136,7 +135,6 @@ export class InPlaceReader implements TextReader {
     return begun;
   }
 
-  /** Removes the last tokens of the only text. */
   forget(count: number): void {
     const text = this.#read[this.#slotOf[0]!]!;
     text.ids.length -= count;

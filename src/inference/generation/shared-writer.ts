@@ -22,7 +22,6 @@ export class SharedWriter {
     private readonly most: number,
   ) {}
 
-  /** Generates the answers to prompts, which begin in this order. */
   async write(asked: readonly PromptRows[]): Promise<void> {
     const all = asked.map(
       ({ prompt, rows }) =>

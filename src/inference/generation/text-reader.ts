@@ -1,4 +1,3 @@
-/** A model that has read several texts and predicts their next tokens: a decoder with its key-value cache. */
 export interface TextReader {
   /**
    * Reads further tokens.
@@ -11,9 +10,7 @@ export interface TextReader {
   readEach?(ids: readonly number[]): Promise<Float32Array[]>;
   /** Whether one token of the only text takes as long as two, so that a second one is read with it. */
   readonly readsPairs?: boolean;
-  /** Removes the last tokens of the only text. */
   forget?(count: number): void;
-  /** Reads new texts in addition to the current ones. */
   join?(prompts: readonly (readonly number[])[]): Promise<Float32Array[]>;
   release(): void;
 }

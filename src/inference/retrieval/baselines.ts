@@ -23,22 +23,21 @@ export async function baselinesOf(
   { onStage, onDone }: { onStage?(stage: string): void; onDone?: ComputeOptions["onDone"] } = {},
 ): Promise<Record<string, Record<string, number>> | undefined> {
   const { kind, description } = model;
-  if (!kind.searchIn) return undefined;
+  if (!kind.retrieval) return undefined;
   onStage?.("evaluating the model before training");
   const before = await beforeTraining(model, runtime);
   try {
     const { task } = description;
     const predictions = await before.predictLabels(examples, { onDone });
     const scores = await metricsOf(task, predictions, examples);
-    const metrics = { ...scores, ...kind.detailsOf?.(predictions, examples, task.labels).metrics };
-    const search = kind.searchIn(examples);
+    const metrics = { ...scores, ...kind.review?.details?.(predictions, examples, task.labels).metrics };
+    const search = kind.retrieval.searchIn(examples);
     return { "before training": metrics, ...(search && { BM25: await byWords(search, Object.keys(metrics)) }) };
   } finally {
     await before.release();
   }
 }
 
-/** Search metrics of a BM25 search. */
 async function byWords({ texts, queries }: HeldOutSearch, metrics: readonly string[]): Promise<Record<string, number>> {
   const words = new WordSearch(texts);
   const turns = new Turns();

@@ -6,9 +6,7 @@ const PART = 512;
 
 export interface EmbedTextsOptions {
   dimensions?: number | undefined;
-  /** Aborts between two runs of the model's graph. */
   signal?: AbortSignal | undefined;
-  /** Receives the number of finished texts after each run of the model's graph. */
   onProgress?(done: number): void;
 }
 

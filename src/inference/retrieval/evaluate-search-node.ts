@@ -1,6 +1,6 @@
 import type { BaseOptions } from "../../base-models/open-adapter-node.ts";
 import { type RetrievalSet, readRetrievalSet } from "../../datasets/retrieval-set-node.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import type { DeviceName } from "../../runtime/device.ts";
 import { runtimeFor } from "../../runtime/runtime-for-node.ts";
 import {
@@ -24,14 +24,12 @@ export interface SearchEvaluationOptions extends Omit<BaseOptions, "model"> {
   dimensions?: number | undefined;
   device?: DeviceName | undefined;
   threads?: number | undefined;
-  /** Receives the name of the current stage, and the numbers of its finished and of all steps. */
   onStage?(what: string, done: number, of: number): void;
 }
 
 export interface QueryOutcome {
   id: string;
   text: string;
-  /** `ndcg_at_10` of this query, by system. */
   ndcg: Record<string, number>;
 }
 
@@ -98,7 +96,7 @@ function searchWith({ kind, embeds, reranks }: FineTunedModel, dimensions: numbe
   if (embeds) return (model, set, _first, at) => embedAndSearch(model, set, dimensions, at);
   if (reranks) {
     if (dimensions === undefined) return rerankFirstStage;
-    throw new UserError("--dimensions is for embeddings, and the run's model is a reranker; leave it out");
+    throw new UserError(`${opt("dimensions")} is for embeddings, and the run's model is a reranker; leave it out`);
   }
   throw new UserError(`the run's model is for ${kind.name}; a corpus is searched with embeddings or a reranker`);
 }

@@ -5,7 +5,6 @@ export interface MineOptions {
   range: readonly [from: number, to: number];
   /** Smallest difference between the positive's and a negative's cosine with the anchor. */
   margin: number;
-  /** Maximum number of negatives per pair. */
   negatives: number;
   /** Cosine with the positive from which on a text counts as a duplicate of it rather than a negative. */
   duplicate: number;
@@ -13,7 +12,6 @@ export interface MineOptions {
 
 export const MINE_DEFAULTS: MineOptions = { range: [0, 50], margin: 0, negatives: 1, duplicate: 0.95 };
 
-/** A pair with texts that a model wrongly ranks as answers. */
 export interface MinedPair {
   anchor: string;
   positive: string;

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { readJsonFile } from "../../files/json-file-node.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import {
@@ -25,7 +25,7 @@ export async function openReward(options: TaskOptionValues, openRuntime: () => R
   const { reward, rewardSchema, rewardTimeout, ...settings } = rewardOptions.parse(options);
   if (reward === undefined) {
     throw new UserError(
-      `learning from rewards needs --reward: a file (reward.ts or reward.js), the folder of a reward model, or one of ${Object.keys(REWARDS).join(", ")}`,
+      `learning from rewards needs ${opt("reward")}: a file (reward.ts or reward.js), the folder of a reward model, or one of ${Object.keys(REWARDS).join(", ")}`,
     );
   }
   if (isRewardFile(reward)) return RewardWorker.start(resolve(reward), rewardTimeout);
@@ -49,6 +49,6 @@ export const scoredBy = (reward: RewardFunction): Reward => ({
 async function schemaIn(file: string): Promise<unknown> {
   const schema = await readJsonFile(file);
   if (schema === undefined)
-    throw new UserError(`--reward-schema: there is no file ${file}`, { code: "file-not-found" });
+    throw new UserError(`${opt("rewardSchema")}: there is no file ${file}`, { code: "file-not-found" });
   return schema;
 }

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { ownUrl } from "../../files/package-place-node.ts";
 import type { Reward, RewardFunction } from "../../tasks/reward-functions.ts";
 
@@ -74,7 +74,8 @@ export class RewardWorker implements Reward {
    * @throws UserError if the file is missing, cannot be loaded, or exports no function
    */
   static async start(file: string, seconds: number): Promise<RewardWorker> {
-    if (!existsSync(file)) throw new UserError(`--reward: there is no file ${file}`, { code: "file-not-found" });
+    if (!existsSync(file))
+      throw new UserError(`${opt("reward")}: there is no file ${file}`, { code: "file-not-found" });
     const reward = new RewardWorker(file, seconds);
     await reward.#start();
     return reward;
@@ -117,15 +118,15 @@ export class RewardWorker implements Reward {
     // A call's time limit keeps the process alive while it waits.
     worker.unref();
     const word = await this.#wordOf(worker, LOADING).catch((error: Error) => {
-      throw new UserError(`--reward: ${file} cannot be loaded: it ${error.message}`);
+      throw new UserError(`${opt("reward")}: ${file} cannot be loaded: it ${error.message}`);
     });
     if (word.ready) return worker;
     await this.release();
     if (word.thrown !== undefined) {
-      throw new UserError(`--reward: ${file} cannot be loaded: ${word.thrown.replace(/\s+/g, " ").trim()}`);
+      throw new UserError(`${opt("reward")}: ${file} cannot be loaded: ${word.thrown.replace(/\s+/g, " ").trim()}`);
     }
     throw new UserError(
-      `--reward: ${file} exports no function; write export default (prompt, answer, row) => a number`,
+      `${opt("reward")}: ${file} exports no function; write export default (prompt, answer, row) => a number`,
     );
   }
 

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { loadFineTunedModel } from "../../inference/load-fine-tuned-model-node.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { answerTo, isRewardModel, type Reward } from "../../tasks/reward-functions.ts";
@@ -12,7 +12,9 @@ export async function openRewardModel(folder: string, runtime: Runtime): Promise
   const model = await loadFineTunedModel(folder, runtime);
   if (!isRewardModel(model.kind)) {
     await model.release();
-    throw new UserError(`--reward: the model in ${folder} is for ${model.kind.name}; name one that scores answers`);
+    throw new UserError(
+      `${opt("reward")}: the model in ${folder} is for ${model.kind.name}; name one that scores answers`,
+    );
   }
   return {
     async score(prompt, answer) {

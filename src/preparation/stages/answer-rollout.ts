@@ -1,5 +1,5 @@
 import type { BaseModel } from "../../base-models/base-model.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import { CachedDecoder } from "../../inference/generation/cached-decoder.ts";
 import { generateTokens, type TokenOptions } from "../../inference/generation/generate-tokens.ts";
@@ -74,7 +74,7 @@ export class AnswerRollout implements Rollout {
     this.#asking = asking;
     this.#trained = trained;
     this.#untrained = new TrainedParameters(trained.model, trained.schedule, trained.weights).copy();
-    this.#settings = findTaskKind(task.kind).rollout!.settings(task.options ?? {});
+    this.#settings = findTaskKind(task.kind).writing!.rollout!.settings(task.options ?? {});
     // The rewards of steps before a run was resumed are not known: some may have differed.
     this.#differed = trained.resume !== undefined;
     this.#failures = trained.resume?.rollout?.failed ?? 0;
@@ -102,7 +102,7 @@ export class AnswerRollout implements Rollout {
       answered.push({ prompt, answers: await this.#score(this.#asked.get(prompt.index)!, written[i]!, signal) });
     }
     const scoredAt = performance.now();
-    const examples = findTaskKind(task.kind).rollout!.examplesOf(answered, task.options ?? {});
+    const examples = findTaskKind(task.kind).writing!.rollout!.examplesOf(answered, task.options ?? {});
     const all = answered.flatMap(({ answers }) => answers);
     const rewards = all.map(({ reward }) => reward);
     for (const { answers } of answered) this.#remember(answers);
@@ -277,12 +277,12 @@ export class AnswerRollout implements Rollout {
 }
 
 /** @param blocks number of blocks that may freeze @throws UserError if a kind that learns from rewards has no reward, or blocks may freeze */
-export function checkRollout({ name, rollout }: TaskKind, reward: Reward | undefined, blocks: number): void {
-  if (!rollout) return;
+export function checkRollout({ name, writing }: TaskKind, reward: Reward | undefined, blocks: number): void {
+  if (!writing?.rollout) return;
   if (!reward) throw new UserError(`${name} is trained by the command line or a program, which can run its reward`);
   if (blocks === 0) return;
   throw new UserError(
-    `--freeze-blocks keeps hidden states of examples, and ${name} writes new ones at each step; leave it out`,
+    `${opt("freezeBlocks")} keeps hidden states of examples, and ${name} writes new ones at each step; leave it out`,
   );
 }
 
@@ -292,7 +292,7 @@ export function longestAnswers({
   train: prompts,
   settings: { batchSize },
 }: Pick<TrainOptions, "task" | "settings"> & { train: readonly TrainingExample[] }): TrainingExample[] | undefined {
-  const { rollout } = findTaskKind(kind);
+  const rollout = findTaskKind(kind).writing?.rollout;
   if (!rollout) return undefined;
   const { numGenerations, maxNewTokens } = rollout.settings(options);
   const ids = Array<number>(maxNewTokens).fill(0);

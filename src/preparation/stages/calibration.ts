@@ -48,8 +48,8 @@ function lossOf(task: Parameters<typeof objectiveOf>[0]): ProbabilityLoss | unde
 }
 
 /** Whether the model chooses one class for each text, so that it may leave the choice open. */
-export const choosesOne = ({ plan: { base, encoded } }: RunEnding): boolean =>
-  objectiveOf(encoded.task).linearLoss === "softmax" && base.head === "sequence";
+export const choosesOne = ({ plan: { encoded } }: RunEnding): boolean =>
+  findTaskKind(encoded.task.kind).choosesClass === true;
 
 /** Number of rows by which cross-validation has already scaled the kept head's outputs: more of the same data than are held out. */
 function rowsKnown({ plan, fineTuning, end, adapter }: RunEnding): number {

@@ -1,5 +1,5 @@
 import { poolingOfFeatures, readsPooled } from "../../architectures/heads.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { mapped } from "../../tasks/list.ts";
 import { embeddingObjective } from "../../tasks/losses/embedding-losses.ts";
@@ -37,7 +37,7 @@ function contrastOf(plan: RunPlan): Contrast {
   const { linearLoss } = objectiveOf(task);
   if (!step || !stratumOf || !linearLoss) {
     throw new UserError(
-      "--contrastive learns one class for each text, with a head that reads pooled vectors (--head-features sentence or mean); leave it out",
+      `${opt("contrastive")} learns one class for each text, with a head that reads pooled vectors (${opt("headFeatures")} sentence or mean); leave it out`,
     );
   }
   const { features = "family" } = model;

@@ -17,7 +17,7 @@ const MOST_POINTS = 1000;
 /** Answers the held-out examples with the kept model, and describes where it is right and where it is wrong. */
 export const findings: Stage<RunEnding> = {
   name: "findings",
-  needs: ({ plan: { encoded } }) => findTaskKind(encoded.task.kind).findingsOf !== undefined,
+  needs: ({ plan: { encoded } }) => findTaskKind(encoded.task.kind).review?.findings !== undefined,
   async run(ending, { signal, onProgress }) {
     const { plan, fineTuning, adapter } = ending;
     const { model, weights, task, validation, settings } = fineTuning.training;
@@ -37,7 +37,7 @@ export const findings: Stage<RunEnding> = {
       const predictions = logits.map((values, i) => kind.predict(labels, examples[i]!, encodings[i]!, values, options));
       const sameAnswer = sameAnswerScores(task, examples);
       await prepareMetrics(kind, predictions, examples, signal);
-      const tables = kind.findingsOf!(predictions, examples, labels);
+      const tables = kind.review!.findings!(predictions, examples, labels);
       return {
         ...ending,
         findings: {

@@ -18,8 +18,8 @@ const SECONDS = 30;
 export const sampleAnswers: Stage<RunEnding> = {
   name: "sample answers",
   needs(ending) {
-    const { head, rollout } = findTaskKind(ending.plan.encoded.task.kind);
-    return head === "languageModel" && !rollout && referencesOf(ending).length > 0;
+    const { writing } = findTaskKind(ending.plan.encoded.task.kind);
+    return writing !== undefined && !writing.rollout && referencesOf(ending).length > 0;
   },
   async run(ending, { signal, onProgress }) {
     const asked = referencesOf(ending);

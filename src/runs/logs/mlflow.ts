@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { reasonOf } from "../../checkpoints/hub-download-node.ts";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { boundedFetch } from "../../files/bounded-fetch.ts";
 import { readJsonFile, writeJsonFile } from "../../files/json-file-node.ts";
 import { flatOptions } from "../../preparation/run-options-node.ts";
@@ -58,7 +58,7 @@ export async function openMlflow(url: string, run: LoggedRun): Promise<RunLog> {
     // A run that resumes has begun, and its values can wait.
     if (!run.resumes) {
       throw new UserError(
-        `the MLflow server at ${server.url} does not accept the run (${reasonOf(error)}); check its address, or leave out --log`,
+        `the MLflow server at ${server.url} does not accept the run (${reasonOf(error)}); check its address, or leave out ${opt("log")}`,
         { code: "network" },
       );
     }

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import { UserError, withCode } from "../../errors.ts";
+import { opt, UserError, withCode } from "../../errors.ts";
 import { importInstalled } from "../../files/installed-package-node.ts";
 
 /** Milliseconds to wait for a server's answer. */
@@ -109,12 +109,12 @@ function addressOf(url: string): string {
     parsed = new URL(url);
   } catch {
     throw new UserError(
-      `--queue takes the address of a Valkey or Redis server, such as redis://127.0.0.1:6379; not "${url.replace(/^([a-z]+:\/\/)?.*@/s, "$1***@")}"`,
+      `${opt("queue")} takes the address of a Valkey or Redis server, such as redis://127.0.0.1:6379; not "${url.replace(/^([a-z]+:\/\/)?.*@/s, "$1***@")}"`,
     );
   }
   if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") {
     throw new UserError(
-      `--queue takes an address that begins with redis:// or rediss:// (TLS), not ${parsed.protocol}//`,
+      `${opt("queue")} takes an address that begins with redis:// or rediss:// (TLS), not ${parsed.protocol}//`,
     );
   }
   return `${parsed.protocol}//${parsed.host}`;

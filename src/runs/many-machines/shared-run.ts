@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import type { Redis } from "ioredis";
+import { opt } from "../../errors.ts";
 import type { Tensors } from "../../graph/tensor.ts";
 import type { MicroBatch, MicroBatchRunner, ModelOutcome, ModelRun } from "../../training/model-run.ts";
 import type { OtherMachines, ReplicaRunner } from "../../training/other-machines.ts";
@@ -99,7 +100,6 @@ export class SharedRun implements OtherMachines {
     this.#heartbeat = setInterval(() => void this.#announce().catch(() => undefined), HEARTBEAT);
   }
 
-  /** Offers a run to the workers of a server. */
   static async open(server: ServerConnection, run: RunOfFiles, options: SharedRunOptions = {}): Promise<SharedRun> {
     const { settings, runtime, fineTuning, loaded } = run;
     const files = await describeFiles(loaded);
@@ -342,8 +342,6 @@ export class SharedRun implements OtherMachines {
   }
 }
 
-const LARGE =
-  "more than 4 million parameters train: the adapter will be the same with any workers, but not bit-identical to that of a run without --queue";
-const ROUNDS_OTHERWISE =
-  "its results are not bit-identical to this machine's; use processors that round alike and the same number of --threads, or --mixed-processors";
+const LARGE = `more than 4 million parameters train: the adapter will be the same with any workers, but not bit-identical to that of a run without ${opt("queue")}`;
+const ROUNDS_OTHERWISE = `its results are not bit-identical to this machine's; use processors that round alike and the same number of ${opt("threads")}, or ${opt("mixedProcessors")}`;
 const MIXED = ", and rounds differently from this machine: the adapter is not bit-identical to that of one machine";

@@ -1,7 +1,7 @@
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { makeFolder, writeFailure } from "../../files/atomic-file-node.ts";
 import { readJsonFile } from "../../files/json-file-node.ts";
 import { messageBytes, readMessage } from "../../runs/many-machines/message.ts";
@@ -55,8 +55,7 @@ export async function unpackRun(packed: Buffer, directory: string): Promise<void
 }
 
 /** Error for a trial whose reward is a file: anybody with access to the queue could name any file of a worker. */
-export const NO_CODE =
-  "a trial of a queue may not name a file to run (--reward); train it with aflora train, or use a reward of the package";
+export const NO_CODE = `a trial of a queue may not name a file to run (${opt("reward")}); train it with aflora train, or use a reward of the package`;
 
 async function filesOf(directory: string, part: string): Promise<string[]> {
   const found = await stat(join(directory, part)).catch(() => undefined);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { gridOf } from "../factors.ts";
 import type { Configuration, Round, SearchAlgorithm, SearchResults, Study, StudyPlan, Wanted } from "../study.ts";
 import { trialsOf } from "./grid.ts";
@@ -54,7 +54,7 @@ function checkOpen({ options, factors }: Study): void {
 function checkApart({ holdOut }: Study, configurations: readonly Configuration[]): void {
   if (holdOut > 0 || !configurations.some(({ holdsOut }) => holdsOut)) return;
   throw new UserError(
-    "a search for learning rates splits the training examples, so it needs others to compare on: give --validation FILE, or a data set with a validation split",
+    `a search for learning rates splits the training examples, so it needs others to compare on: give ${opt("validation")} FILE, or a data set with a validation split`,
   );
 }
 

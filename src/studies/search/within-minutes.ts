@@ -1,6 +1,6 @@
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { flatOptions, resolveConfig } from "../../preparation/run-options-node.ts";
 import { secondsOf, type Timing, timeRun } from "../estimate.ts";
 import { drawChoice, shown, type Values } from "../factors.ts";
@@ -207,7 +207,7 @@ export function lengthThatFits(timing: Timing, batchIsGiven: boolean, minutes: n
     const one = secondsOf(alone, 0, { to: 1 });
     const needed = Math.ceil(one / (60 * ALONE));
     throw new UserError(
-      `--minutes ${minutes} is too few: an epoch alone takes ${Math.ceil(one)} s here; give --minutes ${needed} or more, or fewer examples with --max-train-samples`,
+      `${opt("minutes")} ${minutes} is too few: an epoch alone takes ${Math.ceil(one)} s here; give ${opt("minutes")} ${needed} or more, or fewer examples with ${opt("maxTrainSamples")}`,
     );
   }
   const share = Math.max(SHORTEST, epochs / wanted);

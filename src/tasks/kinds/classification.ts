@@ -1,9 +1,10 @@
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import type { Example, Prediction } from "../example.ts";
 import { type Finding, lineOfExample, MOST_SHOWN, rounded, scoresPerClass } from "../findings.ts";
 import { classOptions } from "../losses/class-weights.ts";
 import { crossEntropy } from "../losses/objective.ts";
+import { labelsOf, ofLabels } from "../metrics/label-metric.ts";
 import {
   accuracy,
   type Counts,
@@ -31,10 +32,8 @@ export interface ClassifiedText {
 
 const WRONG_COLUMN_ROWS = 10;
 
-const classes = (all: readonly Prediction[]): number[] => all.map(({ label }) => label!);
-
 function countsOf(predictions: readonly Prediction[], examples: readonly Example[], labels: readonly string[]) {
-  return classCounts(classes(predictions), classes(examples), labels.length);
+  return classCounts(labelsOf(predictions), labelsOf(examples), labels.length);
 }
 
 interface Mistake {
@@ -89,10 +88,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
   options: classOptions,
   objective: crossEntropy,
   metrics: {
-    accuracy: {
-      higherIsBetter: true,
-      compute: (predictions, examples) => accuracy(classes(predictions), classes(examples)),
-    },
+    accuracy: ofLabels(accuracy),
     // As in scikit-learn: classes that occur in neither are left out, and the second of two classes is the positive one.
     macro_f1: ofCounts((_, present) => macroF1(present)),
     micro_f1: ofCounts((_, present) => microF1(present)),
@@ -125,7 +121,7 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     const { length } = table.rows;
     if (labels.length === length && length >= WRONG_COLUMN_ROWS) {
       throw new UserError(
-        `${table.source}: ${length} texts with ${length} labels in column "${column}": is this the right column? Name the label column with --label; for numbers, use --kind regression`,
+        `${table.source}: ${length} texts with ${length} labels in column "${column}": is this the right column? Name the label column with ${opt("label")}; for numbers, use ${opt("kind")} regression`,
       );
     }
     return labels;
@@ -152,29 +148,32 @@ export const classification: TaskKind<ClassifiedText, typeof classOptions> = {
     return label === labels[0]!.label ? likeliest : `${label} (${likeliest})`;
   },
   cellsOf: ({ labels, ...output }) => ({ ...output, probability: labels[0]!.probability }),
-  detailsOf(predictions, examples, labels) {
-    const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
-    if (labels.length > MAX_CONFUSION_CLASSES) return { metrics };
-    return { metrics, confusion: confusionMatrix(classes(predictions), classes(examples), labels.length) };
+  choosesClass: true,
+  review: {
+    details(predictions, examples, labels) {
+      const metrics = { macro_f1: macroF1(countsOf(predictions, examples, labels).filter(occurs)) };
+      if (labels.length > MAX_CONFUSION_CLASSES) return { metrics };
+      return { metrics, confusion: confusionMatrix(labelsOf(predictions), labelsOf(examples), labels.length) };
+    },
+    findings(predictions, examples, labels) {
+      const counts = countsOf(predictions, examples, labels).map((each, i) => [labels[i]!, each] as const);
+      const perClass = scoresPerClass("label", new Map(counts.filter(([, each]) => occurs(each))));
+      const wrong = examples.flatMap((example, i) => {
+        const { label, probability = 0 } = predictions[i]!;
+        return label === example.label
+          ? []
+          : [{ example, truth: labels[example.label!]!, answer: labels[label!]!, probability }];
+      });
+      return wrong.length === 0 ? [perClass] : [confusedPairs(wrong), surestMistakes(wrong), perClass];
+    },
+    // The most frequent class has the best accuracy; of two classes, the other one may have the better F1.
+    sameAnswers: (examples, labels) =>
+      countsOf(examples, examples, labels)
+        .map(({ truePositives: count }, label) => ({ label, count }))
+        .toSorted((a, b) => b.count - a.count)
+        .slice(0, 2)
+        .map(({ label }) => ({ label })),
   },
-  findingsOf(predictions, examples, labels) {
-    const counts = countsOf(predictions, examples, labels).map((each, i) => [labels[i]!, each] as const);
-    const perClass = scoresPerClass("label", new Map(counts.filter(([, each]) => occurs(each))));
-    const wrong = examples.flatMap((example, i) => {
-      const { label, probability = 0 } = predictions[i]!;
-      return label === example.label
-        ? []
-        : [{ example, truth: labels[example.label!]!, answer: labels[label!]!, probability }];
-    });
-    return wrong.length === 0 ? [perClass] : [confusedPairs(wrong), surestMistakes(wrong), perClass];
-  },
-  // The most frequent class has the best accuracy; of two classes, the other one may have the better F1.
-  sameAnswers: (examples, labels) =>
-    countsOf(examples, examples, labels)
-      .map(({ truePositives: count }, label) => ({ label, count }))
-      .toSorted((a, b) => b.count - a.count)
-      .slice(0, 2)
-      .map(({ label }) => ({ label })),
   stratumOf: ({ label }) => label!,
   classesOf: ({ label }) => [label!],
 };

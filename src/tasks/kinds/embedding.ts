@@ -1,6 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
-import { float32 } from "../../graph/tensor.ts";
+import { opt, UserError } from "../../errors.ts";
 import { embeddingRows, identicalPairs, NAMES_OF_ROWS } from "../embedding-rows.ts";
 import { lineOfExample, MOST_SHOWN, predictedBesideTrue } from "../findings.ts";
 import { isPairs, outcomesOf, pairsAsSearch, searched } from "../held-out-search.ts";
@@ -10,8 +9,8 @@ import {
   type EmbeddingRows,
   embeddingObjective,
   type LossSettings,
-  TARGET_WIDTH,
 } from "../losses/embedding-losses.ts";
+import { labelsOf, ofLabels } from "../metrics/label-metric.ts";
 import { pearson, spearman } from "../metrics/metrics.ts";
 import { scoresOfPairs } from "../metrics/pair-scores.ts";
 import {
@@ -21,6 +20,7 @@ import {
   searchMetric,
   searchMetrics,
 } from "../metrics/retrieval-metrics.ts";
+import { listTargets } from "../scored-pairs.ts";
 import type { Metric, ModelSize, TaskKind } from "../task-kind.ts";
 import { dot, unitVector } from "../vectors.ts";
 import { textsOf } from "../whole-text.ts";
@@ -35,22 +35,14 @@ const cosineOf = ([first, second]: readonly Float32Array[]): number => dot(unitV
 
 const PRECISIONS = SEARCH_METRIC_NAMES.filter((name) => name.startsWith("precision"));
 
-const ofCosines = (compute: (cosines: number[], labels: number[]) => number): Metric => ({
-  higherIsBetter: true,
-  compute: (predictions, examples) =>
-    compute(
-      predictions.map(({ label }) => label!),
-      examples.map(({ label }) => label!),
-    ),
-});
-
 function dimensionsOf(text: string, { hiddenSize }: ModelSize): number[] {
   const sizes = text.split(",").map((each) => Number(each.trim()));
   const wrong = sizes.find((size) => !Number.isInteger(size) || size < 1);
-  if (wrong !== undefined) throw new UserError(`--dimensions takes whole numbers separated by commas, not "${text}"`);
+  if (wrong !== undefined)
+    throw new UserError(`${opt("dimensions")} takes whole numbers separated by commas, not "${text}"`);
   const large = sizes.find((size) => size > hiddenSize);
   if (large === undefined) return [...new Set(sizes)].sort((a, b) => b - a);
-  throw new UserError(`--dimensions ${large} is more than the ${hiddenSize} that the model's embeddings have`);
+  throw new UserError(`${opt("dimensions")} ${large} is more than the ${hiddenSize} that the model's embeddings have`);
 }
 
 const LOSSES = Object.keys(EMBEDDING_LOSSES) as EmbeddingLoss[];
@@ -81,9 +73,9 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
         { higherIsBetter: true, compute: (...given) => searchMetric(name, outcomesOf(given[0], given[1])) },
       ]),
     ),
-    spearmanr: ofCosines(spearman),
-    pearson: ofCosines(pearson),
-    average_precision: ofCosines((found, labels) =>
+    spearmanr: ofLabels(spearman),
+    pearson: ofLabels(pearson),
+    average_precision: ofLabels((found, labels) =>
       averagePrecision(
         found,
         labels.map((label) => label === 1),
@@ -91,64 +83,64 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     ),
   },
   defaultMetrics: ["ndcg_at_10"],
-  *prepareMetrics(predictions, examples) {
-    // Scored pairs are not queries.
-    if (isPairs(examples) || !examples[0]?.texts?.length) yield* searched(predictions, examples);
-  },
-  detailsOf: (predictions, examples) => ({
-    metrics: isPairs(examples) ? searchMetrics(PRECISIONS, outcomesOf(predictions, examples)) : {},
-  }),
-  findingsOf(predictions, examples) {
-    if (!isPairs(examples) && examples[0]?.texts?.length) {
-      const pairs = examples.map(({ text, texts }) => ({ text, textPair: texts![0]! }));
+  review: {
+    *prepare(predictions, examples) {
+      // Scored pairs are not queries.
+      if (isPairs(examples) || !examples[0]?.texts?.length) yield* searched(predictions, examples);
+    },
+    details: (predictions, examples) => ({
+      metrics: isPairs(examples) ? searchMetrics(PRECISIONS, outcomesOf(predictions, examples)) : {},
+    }),
+    findings(predictions, examples) {
+      if (!isPairs(examples) && examples[0]?.texts?.length) {
+        const pairs = examples.map((example) => ({ ...example, textPair: example.texts![0]! }));
+        return [predictedBesideTrue(pairs, labelsOf(predictions))];
+      }
+      const failed = outcomesOf(predictions, examples)
+        .filter(({ hits, relevant }) => relevant > 0 && !hits[0])
+        .map(({ text, wanted, nearest, hits }) => ({
+          text,
+          wanted,
+          nearest,
+          rank: hits.indexOf(true) + 1 || Number.POSITIVE_INFINITY,
+        }))
+        .sort((a, b) => b.rank - a.rank);
+      if (failed.length === 0) return [];
       return [
-        predictedBesideTrue(
-          pairs,
-          examples.map(({ label }, i) => [label!, predictions[i]!.label!]),
-        ),
+        {
+          title: "Queries for which another text comes first",
+          columns: ["query", "its text", "rank", "first"],
+          rows: failed.map(({ text, wanted = "", nearest = "", rank }) => {
+            const [query, own, first] = [text, wanted, nearest].map((each) => lineOfExample({ text: each }));
+            return [query!, own!, Number.isFinite(rank) ? rank : `beyond ${MAX_RESULTS}`, first!];
+          }),
+          most: MOST_SHOWN,
+        },
       ];
-    }
-    const failed = outcomesOf(predictions, examples)
-      .filter(({ hits, relevant }) => relevant > 0 && !hits[0])
-      .map(({ text, wanted, nearest, hits }) => ({
-        text,
-        wanted,
-        nearest,
-        rank: hits.indexOf(true) + 1 || Number.POSITIVE_INFINITY,
-      }))
-      .sort((a, b) => b.rank - a.rank);
-    if (failed.length === 0) return [];
-    return [
-      {
-        title: "Queries for which another text comes first",
-        columns: ["query", "its text", "rank", "first"],
-        rows: failed.map(({ text, wanted = "", nearest = "", rank }) => {
-          const [query, own, first] = [text, wanted, nearest].map((each) => lineOfExample({ text: each }));
-          return [query!, own!, Number.isFinite(rank) ? rank : `beyond ${MAX_RESULTS}`, first!];
-        }),
-        most: MOST_SHOWN,
-      },
-    ];
+    },
   },
-  searchIn: (examples) => (isPairs(examples) ? pairsAsSearch(examples) : undefined),
-  outcomesOf,
-  pairScoresOf(predictions, examples) {
-    // Scored pairs are not queries; a text with a class has a label, but no second text.
-    if (!isPairs(examples) && examples[0]?.texts?.length) {
-      return scoresOfPairs(
-        predictions.map(({ label }) => label!),
-        examples.map(({ label }) => label!),
-        examples.map(({ text, texts }) => `${text} | ${texts![0]}`),
-      );
-    }
-    const found = outcomesOf(predictions, examples);
-    return {
-      relevant: found.flatMap(({ relevantScore }) => relevantScore ?? []),
-      others: found.flatMap(({ otherScore }) => otherScore ?? []),
-      measure: "ndcg_at_10",
-      values: found.map((outcome) => searchMetric("ndcg_at_10", [outcome])),
-      texts: found.map(({ text }) => text),
-    };
+  retrieval: {
+    by: "vectors",
+    searchIn: (examples) => (isPairs(examples) ? pairsAsSearch(examples) : undefined),
+    outcomesOf,
+    pairScoresOf(predictions, examples) {
+      // Scored pairs are not queries; a text with a class has a label, but no second text.
+      if (!isPairs(examples) && examples[0]?.texts?.length) {
+        return scoresOfPairs(
+          labelsOf(predictions),
+          labelsOf(examples),
+          examples.map(({ text, texts }) => `${text} | ${texts![0]}`),
+        );
+      }
+      const found = outcomesOf(predictions, examples);
+      return {
+        relevant: found.flatMap(({ relevantScore }) => relevantScore ?? []),
+        others: found.flatMap(({ otherScore }) => otherScore ?? []),
+        measure: "ndcg_at_10",
+        values: found.map((outcome) => searchMetric("ndcg_at_10", [outcome])),
+        texts: found.map(({ text }) => text),
+      };
+    },
   },
   huggingFace: {
     autoClass: "AutoModel",
@@ -172,17 +164,17 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     const loss = given.loss ?? (rows === "labelled" ? "contrastive" : fitting[0]!);
     if (!fitting.includes(loss)) {
       throw new UserError(
-        `--loss ${loss} is not for these examples, which are ${NAMES_OF_ROWS[rows]}; use ${fitting.join(" or ")}`,
+        `${opt("loss")} ${loss} is not for these examples, which are ${NAMES_OF_ROWS[rows]}; use ${fitting.join(" or ")}`,
       );
     }
     if (loss === "triplet" && !train.some(({ texts = [] }) => texts.length > 1)) {
-      throw new UserError("--loss triplet needs a column negative in addition to anchor and positive");
+      throw new UserError(`${opt("loss")} triplet needs a column negative in addition to anchor and positive`);
     }
     if (given.margin !== undefined && !["triplet", "contrastive"].includes(loss)) {
-      throw new UserError(`--margin is for the losses triplet and contrastive, not for ${loss}`);
+      throw new UserError(`${opt("margin")} is for the losses triplet and contrastive, not for ${loss}`);
     }
     if (given.bothDirections && loss !== "multiple-negatives-ranking") {
-      throw new UserError(`--both-directions is for multiple-negatives-ranking, not for ${loss}`);
+      throw new UserError(`${opt("bothDirections")} is for multiple-negatives-ranking, not for ${loss}`);
     }
     return {
       ...options,
@@ -216,13 +208,9 @@ export const embedding: TaskKind<EmbeddedText, typeof options> = {
     texts: texts.map((each) => ({ encoding: tokenizer.encode(each, undefined, maxLength) })),
   }),
   targets({ index, text, texts = [], label }) {
-    const rows = 1 + texts.length;
-    const targets = float32([rows, TARGET_WIDTH]);
-    for (let place = 0; place < rows; place++) targets.data.set([index, place, label ?? 0], place * TARGET_WIDTH);
-    // An example counts once, with its first text.
-    const weights = Float32Array.from({ length: rows }, (_, place) => (place === 0 ? 1 : 0));
     // In pairs, an equal text of another example in the batch would count as a negative.
-    return { targets, weights, ...(label === undefined && { oncePerBatch: [...new Set([text, ...texts])] }) };
+    const oncePerBatch = label === undefined && { oncePerBatch: [...new Set([text, ...texts])] };
+    return { ...listTargets(index, 1 + texts.length, label ?? 0), ...oncePerBatch };
   },
   predict(_labels, { texts = [] }, _encoded, logits) {
     const size = logits.length / (1 + texts.length);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
 import { conversationOf } from "../conversation.ts";
 import type { Example } from "../example.ts";
@@ -73,7 +73,7 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
     if (columns.length === 2) return { text: columns[0]!, label: columns[1]! };
     if (columns.length === 1) return { text: columns[0]! };
     throw new UserError(
-      `${table.source} has the columns ${list(columns)}; name the column of the prompt with --text and that of the completion with --label`,
+      `${table.source} has the columns ${list(columns)}; name the column of the prompt with ${opt("text")} and that of the completion with ${opt("label")}`,
     );
   },
   exampleOfRow({ text, textPair, label }) {
@@ -119,15 +119,17 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
       cut,
     };
   },
-  countedParts({ encoding, rows }: EncodedText, tokenizer) {
-    const ids = [...encoding.inputIds];
-    const counted = new Set(Array.from(rows, (row) => row + 1));
-    const edges = [...ids.keys()].filter((token) => token === 0 || counted.has(token) !== counted.has(token - 1));
-    // A part's text is the text that its tokens add: some tokenizers decode a token differently if it is the first.
-    const upTo = (token: number): string => tokenizer.decode(ids.slice(0, token));
-    return edges.map((start, i) => {
-      const before = upTo(start);
-      return { text: upTo(edges[i + 1] ?? ids.length).slice(before.length), counts: counted.has(start) };
-    });
+  writing: {
+    countedParts({ encoding, rows }: EncodedText, tokenizer) {
+      const ids = [...encoding.inputIds];
+      const counted = new Set(Array.from(rows, (row) => row + 1));
+      const edges = [...ids.keys()].filter((token) => token === 0 || counted.has(token) !== counted.has(token - 1));
+      // A part's text is the text that its tokens add: some tokenizers decode a token differently if it is the first.
+      const upTo = (token: number): string => tokenizer.decode(ids.slice(0, token));
+      return edges.map((start, i) => {
+        const before = upTo(start);
+        return { text: upTo(edges[i + 1] ?? ids.length).slice(before.length), counts: counted.has(start) };
+      });
+    },
   },
 };

@@ -120,23 +120,25 @@ export const multiLabel: TaskKind<MultiLabelledText, typeof options> = {
   }),
   // As a cell of a training file names several labels.
   cellsOf: ({ predicted }) => ({ labels: predicted.join(";") }),
-  findingsOf(predictions, examples, labels) {
-    const sets = (all: readonly Prediction[]) => all.map((each) => each.labels!);
-    const counts = multiLabelCounts(sets(predictions), sets(examples), labels.length);
-    const named = (indices: readonly number[]): string => indices.map((i) => labels[i]!).join("; ") || "none";
-    const wrong = examples.flatMap((example, i) => {
-      const [truth, found] = [example.labels!, predictions[i]!.labels!];
-      const wrongs = [...truth, ...found].filter((label) => truth.includes(label) !== found.includes(label)).length;
-      return wrongs === 0 ? [] : [{ wrongs, row: [lineOfExample(example), named(truth), named(found), wrongs] }];
-    });
-    const mistakes: Finding = {
-      title: "Texts with the most wrong labels",
-      columns: ["text", "true labels", "answer", "wrong labels"],
-      rows: wrong.sort((a, b) => b.wrongs - a.wrongs).map(({ row }) => row),
-      most: MOST_SHOWN,
-    };
-    const perLabel = scoresPerClass("label", new Map(counts.map((each, i) => [labels[i]!, each])));
-    return wrong.length === 0 ? [perLabel] : [mistakes, perLabel];
+  review: {
+    findings(predictions, examples, labels) {
+      const sets = (all: readonly Prediction[]) => all.map((each) => each.labels!);
+      const counts = multiLabelCounts(sets(predictions), sets(examples), labels.length);
+      const named = (indices: readonly number[]): string => indices.map((i) => labels[i]!).join("; ") || "none";
+      const wrong = examples.flatMap((example, i) => {
+        const [truth, found] = [example.labels!, predictions[i]!.labels!];
+        const wrongs = [...truth, ...found].filter((label) => truth.includes(label) !== found.includes(label)).length;
+        return wrongs === 0 ? [] : [{ wrongs, row: [lineOfExample(example), named(truth), named(found), wrongs] }];
+      });
+      const mistakes: Finding = {
+        title: "Texts with the most wrong labels",
+        columns: ["text", "true labels", "answer", "wrong labels"],
+        rows: wrong.sort((a, b) => b.wrongs - a.wrongs).map(({ row }) => row),
+        most: MOST_SHOWN,
+      };
+      const perLabel = scoresPerClass("label", new Map(counts.map((each, i) => [labels[i]!, each])));
+      return wrong.length === 0 ? [perLabel] : [mistakes, perLabel];
+    },
   },
   lineOf: ({ labels, predicted }) => lineOf(labels.filter(({ label }) => predicted.includes(label))),
 };

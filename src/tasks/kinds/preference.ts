@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32, int32 } from "../../graph/tensor.ts";
 import type { Tokenizer } from "../../inputs/tokenizer.ts";
 import type { Example, Prediction } from "../example.ts";
@@ -61,14 +61,14 @@ function settingsOf(given: z.output<typeof options>, rows: PreferenceRows): Sett
   if (!fitting.includes(preferenceLoss)) {
     const columns = rows === "pairs" ? "chosen and rejected" : "completion and label";
     throw new UserError(
-      `--preference-loss ${preferenceLoss} does not fit examples with ${columns}; use ${fitting.join(", ")}`,
+      `${opt("preferenceLoss")} ${preferenceLoss} does not fit examples with ${columns}; use ${fitting.join(", ")}`,
     );
   }
   if (labelSmoothing !== undefined && !SMOOTHED.includes(preferenceLoss)) {
-    throw new UserError(`--label-smoothing is for ${SMOOTHED.join(" and ")}, not for ${preferenceLoss}`);
+    throw new UserError(`${opt("labelSmoothing")} is for ${SMOOTHED.join(" and ")}, not for ${preferenceLoss}`);
   }
   if (gamma !== undefined && preferenceLoss !== "simpo") {
-    throw new UserError(`--gamma is for simpo, not for ${preferenceLoss}`);
+    throw new UserError(`${opt("gamma")} is for simpo, not for ${preferenceLoss}`);
   }
   return {
     preferenceLoss,
@@ -236,9 +236,11 @@ export const preference: TaskKind<TextLikelihood, typeof options> = {
     return { tokens, logProbability, perplexity: perplexityOf({ tokens, logProbability }) };
   },
   lineOf: writtenTokens.lineOf,
-  countedParts(encoded, tokenizer) {
-    const [tokens = []] = (encoded as EncodedPreference).tokens;
-    const own = { ...encoded, targets: int32([tokens.length], Int32Array.from(tokens)) };
-    return (encoded.decoder ? sequenceToSequence : languageModel).countedParts!(own, tokenizer);
+  writing: {
+    countedParts(encoded, tokenizer) {
+      const [tokens = []] = (encoded as EncodedPreference).tokens;
+      const own = { ...encoded, targets: int32([tokens.length], Int32Array.from(tokens)) };
+      return (encoded.decoder ? sequenceToSequence : languageModel).writing!.countedParts!(own, tokenizer);
+    },
   },
 };

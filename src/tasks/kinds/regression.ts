@@ -1,10 +1,11 @@
+import { opt } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
-import type { Prediction } from "../example.ts";
 import { predictedBesideTrue } from "../findings.ts";
 import { squaredError } from "../losses/objective.ts";
+import { labelsOf, ofLabels } from "../metrics/label-metric.ts";
 import { meanSquaredError, pearson, spearman } from "../metrics/metrics.ts";
 import { type Cell, cellError, distinctLabels, numberOf } from "../rows.ts";
-import type { Metric, TaskKind } from "../task-kind.ts";
+import type { TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf, wholeText } from "../whole-text.ts";
 
 /** A regression's prediction for a text. */
@@ -20,14 +21,6 @@ function realOf(cell: Cell): number {
   throw cellError(cell, found, "; regression needs one in every row");
 }
 
-const ofValues = (
-  higherIsBetter: boolean,
-  compute: (found: readonly number[], truth: readonly number[]) => number,
-): Metric => {
-  const values = (all: readonly Prediction[]) => all.map(({ label }) => label!);
-  return { higherIsBetter, compute: (predictions, examples) => compute(values(predictions), values(examples)) };
-};
-
 /** Pairs that suffice to learn from both texts jointly what their vectors show from the start; STS-B has 5,749, and 400 were too few. */
 const ENOUGH_PAIRS = 4000;
 
@@ -37,9 +30,9 @@ export const regression: TaskKind<ScoredText> = {
   summary: "a real number for each text",
   objective: squaredError,
   metrics: {
-    pearson: ofValues(true, pearson),
-    spearmanr: ofValues(true, spearman),
-    mean_squared_error: ofValues(false, meanSquaredError),
+    pearson: ofLabels(pearson),
+    spearmanr: ofLabels(spearman),
+    mean_squared_error: ofLabels(meanSquaredError, false),
   },
   defaultMetrics: ["pearson", "spearmanr", "mean_squared_error"],
   huggingFace: {
@@ -76,17 +69,14 @@ export const regression: TaskKind<ScoredText> = {
   predict: (_labels, _example, _encoded, logits) => ({ label: logits[0]! }),
   describe: (_labels, _example, _encoded, logits) => ({ value: logits[0]! }),
   lineOf: ({ value }) => value.toFixed(4),
-  findingsOf: (predictions, examples) => [
-    predictedBesideTrue(
-      examples,
-      examples.map(({ label }, i) => [label!, predictions[i]!.label!]),
-    ),
-  ],
-  sameAnswers: (examples) => [{ label: examples.reduce((sum, { label }) => sum + label! / examples.length, 0) }],
+  review: {
+    findings: (predictions, examples) => [predictedBesideTrue(examples, labelsOf(predictions))],
+    sameAnswers: (examples) => [{ label: examples.reduce((sum, { label }) => sum + label! / examples.length, 0) }],
+  },
   notesOf(examples) {
     if (!examples[0]?.textPair || examples.length >= ENOUGH_PAIRS) return [];
     return [
-      'if the numbers are similarities of two texts, option "kind" embedding needs far fewer rows: it compares the vectors of both, while regression reads both texts together',
+      `if the numbers are similarities of two texts, ${opt("kind")} embedding needs far fewer rows: it compares the vectors of both, while regression reads both texts together`,
     ];
   },
 };

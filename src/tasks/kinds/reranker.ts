@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { add, logSoftmax, mul, neg, slice, sumAll } from "../../graph/ops.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { asRow, equal, hide } from "../batch-masks.ts";
@@ -6,12 +6,14 @@ import type { Example, Prediction } from "../example.ts";
 import { predictedBesideTrue, wrongPairs } from "../findings.ts";
 import type { HeldOutSearch } from "../held-out-search.ts";
 import { binaryCrossEntropy, type Objective } from "../losses/objective.ts";
+import { labelsOf, ofLabels } from "../metrics/label-metric.ts";
 import { spearman } from "../metrics/metrics.ts";
 import { scoresOfPairs } from "../metrics/pair-scores.ts";
 import { averagePrecision, type SearchOutcome, searchMetric } from "../metrics/retrieval-metrics.ts";
 import { sigmoid } from "../probabilities.ts";
 import { type Cell, type Columns, cellError, columnOf, list, numberOf, type Table, textOf } from "../rows.ts";
-import type { Metric, RerankedText, TableReading, TaskKind } from "../task-kind.ts";
+import { listTargets, type RerankedText, scoredPairs } from "../scored-pairs.ts";
+import type { Metric, TableReading, TaskKind } from "../task-kind.ts";
 import { sequenceClassification, textsOf } from "../whole-text.ts";
 
 /** No linear head is fitted to frozen features first: a cross-encoder has the head of its own class, so that other tools can load it. */
@@ -70,7 +72,7 @@ function findColumns(table: Table, named: Partial<Columns>) {
     return { query, passage, negatives, label: negatives.length > 0 ? undefined : label };
   }
   throw new UserError(
-    `${table.source} has the columns ${list(table.columns)}; a reranker learns from query and passage with a label from 0 to 1, or with negative, negative_2 and so on; name yours with --text, --text-pair and --label`,
+    `${table.source} has the columns ${list(table.columns)}; a reranker learns from query and passage with a label from 0 to 1, or with negative, negative_2 and so on; name yours with ${opt("text")}, ${opt("textPair")} and ${opt("label")}`,
   );
 }
 
@@ -156,21 +158,10 @@ const ofRankings = (compute: (rankings: Ranking[]) => number): Metric => ({
   higherIsBetter: true,
   compute: (predictions, examples) => compute(rankingsOf(predictions, examples)),
 });
-const ofPairs = (compute: (logits: number[], labels: number[]) => number): Metric => ({
-  higherIsBetter: true,
-  compute: (predictions, examples) =>
-    compute(
-      predictions.map(({ label }) => label!),
-      examples.map(({ label }) => label!),
-    ),
-});
-
 export const reranker: TaskKind<RerankedText> = {
+  ...scoredPairs,
   name: "reranker",
   summary: "how well a passage answers a query",
-  refines: true,
-  head: "sequence",
-  scores: "relevance",
   objective: gradedLoss,
   metrics: {
     ndcg_at_10: ofRankings((rankings) => searchMetric("ndcg_at_10", rankings.map(outcomeOf))),
@@ -179,48 +170,47 @@ export const reranker: TaskKind<RerankedText> = {
       const sum = rankings.reduce((total, { scores, relevant }) => total + averagePrecision(scores, relevant), 0);
       return rankings.length === 0 ? 0 : sum / rankings.length;
     }),
-    average_precision: ofPairs((logits, labels) => averagePrecision(logits, labels.map(isRelevant))),
-    spearmanr: ofPairs(spearman),
+    average_precision: ofLabels((logits, labels) => averagePrecision(logits, labels.map(isRelevant))),
+    spearmanr: ofLabels(spearman),
   },
   defaultMetrics: ["average_precision"],
-  searchIn: passagesAsSearch,
-  outcomesOf: (predictions, examples) => rankingsOf(predictions, examples).map(outcomeOf),
-  pairScoresOf(predictions, examples) {
-    const rankings = rankingsOf(predictions, examples);
-    // Without a query that has both relevant and other passages, nothing can be ranked.
-    if (!rankings.some(isComparable)) {
-      return scoresOfPairs(
-        sigmoids(predictions.map(({ label }) => label!)),
-        examples.map(({ label }) => label!),
-        examples.map(({ text, textPair }) => `${text} | ${textPair}`),
-      );
-    }
-    const scores = (wanted: boolean): number[] =>
-      rankings.flatMap((ranking) => sigmoids(ranking.scores.filter((_, i) => ranking.relevant[i] === wanted)));
-    return {
-      relevant: scores(true),
-      others: scores(false),
-      measure: "ndcg_at_10",
-      values: rankings.map((ranking) => searchMetric("ndcg_at_10", [outcomeOf(ranking)])),
-      texts: rankings.map(({ query }) => query),
-    };
+  retrieval: {
+    by: "scores",
+    searchIn: passagesAsSearch,
+    outcomesOf: (predictions, examples) => rankingsOf(predictions, examples).map(outcomeOf),
+    pairScoresOf(predictions, examples) {
+      const rankings = rankingsOf(predictions, examples);
+      // Without a query that has both relevant and other passages, nothing can be ranked.
+      if (!rankings.some(isComparable)) {
+        return scoresOfPairs(
+          sigmoids(labelsOf(predictions)),
+          labelsOf(examples),
+          examples.map(({ text, textPair }) => `${text} | ${textPair}`),
+        );
+      }
+      const scores = (wanted: boolean): number[] =>
+        rankings.flatMap((ranking) => sigmoids(ranking.scores.filter((_, i) => ranking.relevant[i] === wanted)));
+      return {
+        relevant: scores(true),
+        others: scores(false),
+        measure: "ndcg_at_10",
+        values: rankings.map((ranking) => searchMetric("ndcg_at_10", [outcomeOf(ranking)])),
+        texts: rankings.map(({ query }) => query),
+      };
+    },
   },
-  findingsOf(predictions, examples) {
-    const comparable = rankingsOf(predictions, examples).filter(isComparable);
-    if (comparable.length > 0) {
-      return wrongPairs(
-        "Queries for which a passage that does not answer comes first, the largest margin of logits first",
-        ["query", "passage that answers", "first passage"],
-        comparable.map(bestOfBoth),
-      );
-    }
-    const found = sigmoids(predictions.map(({ label }) => label!));
-    return [
-      predictedBesideTrue(
-        examples,
-        examples.map(({ label }, i) => [label!, found[i]!]),
-      ),
-    ];
+  review: {
+    findings(predictions, examples) {
+      const comparable = rankingsOf(predictions, examples).filter(isComparable);
+      if (comparable.length > 0) {
+        return wrongPairs(
+          "Queries for which a passage that does not answer comes first, the largest margin of logits first",
+          ["query", "passage that answers", "first passage"],
+          comparable.map(bestOfBoth),
+        );
+      }
+      return [predictedBesideTrue(examples, sigmoids(labelsOf(predictions)))];
+    },
   },
   huggingFace: {
     ...sequenceClassification,
@@ -246,9 +236,6 @@ export const reranker: TaskKind<RerankedText> = {
   }),
   objectiveFor: ({ loss }) => LOSSES[String(loss)]!.objective,
 
-  outputs: () => 1,
-  labelsIn: () => [],
-  exampleOfRow: textsOf,
   exampleOfInput({ text, textPair }) {
     if (textPair === undefined)
       throw new UserError("a reranker scores a query with a passage; give both texts of the pair");
@@ -263,15 +250,8 @@ export const reranker: TaskKind<RerankedText> = {
   }),
   targets({ index, texts, label }) {
     if (!texts) return { targets: float32([1, 1], Float32Array.of(label!)), weights: Float32Array.of(1) };
-    const rows = 1 + texts.length;
-    const targets = float32([rows, 2]);
-    for (let place = 0; place < rows; place++) targets.data.set([index, place], place * 2);
-    return { targets, weights: Float32Array.from({ length: rows }, (_, place) => (place === 0 ? 1 : 0)) };
+    return listTargets(index, 1 + texts.length);
   },
-  predict: (_labels, _example, _encoded, logits) => ({
-    label: logits[0]!,
-    vectors: Array.from(logits, (logit) => Float32Array.of(logit)),
-  }),
   describe: (_labels, _example, _encoded, logits) => ({ logit: logits[0]!, sigmoid: sigmoid(logits)[0]! }),
   lineOf: (output) => `${output.sigmoid.toFixed(4)}\tlogit ${output.logit.toFixed(4)}`,
 };

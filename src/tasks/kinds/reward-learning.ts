@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { float32 } from "../../graph/tensor.ts";
 import { messagesIn } from "../conversation.ts";
 import type { Example, Prediction } from "../example.ts";
@@ -67,7 +67,7 @@ function promptColumn(table: Table, named: string | undefined): string {
   const found = named ?? PROMPTS.find((name) => table.columns.includes(name));
   if (found !== undefined) return found;
   throw new UserError(
-    `${table.source} has the columns ${list(table.columns)}; name the one with the prompts with --text`,
+    `${table.source} has the columns ${list(table.columns)}; name the one with the prompts with ${opt("text")}`,
   );
 }
 
@@ -164,7 +164,7 @@ export const rewardLearning: TaskKind<TextLikelihood, typeof options> = {
   },
   optionsFor: (given) => settingsIn(given),
   objectiveFor: (given) => rewardObjective(settingsIn(given)),
-  rollout: { settings: settingsIn, examplesOf },
+  writing: { rollout: { settings: settingsIn, examplesOf } },
 
   outputs: writtenTokens.outputs,
   labelsIn: () => [],

@@ -1,14 +1,14 @@
 import { UserError } from "../../errors.ts";
 import { gemm, mul, neg, slice, softplus, sub, sumAll } from "../../graph/ops.ts";
-import { float32 } from "../../graph/tensor.ts";
 import type { Encoding, Tokenizer } from "../../inputs/tokenizer.ts";
 import { asRow, equal } from "../batch-masks.ts";
 import type { Example, Prediction } from "../example.ts";
 import { wrongPairs } from "../findings.ts";
 import type { Objective } from "../losses/objective.ts";
 import { preferenceExamples, withAnswer } from "../preference-rows.ts";
+import { listTargets, scoredPairs } from "../scored-pairs.ts";
 import type { Metric, TaskKind } from "../task-kind.ts";
-import { sequenceClassification, textsOf } from "../whole-text.ts";
+import { sequenceClassification } from "../whole-text.ts";
 import { writtenText } from "../written-text.ts";
 
 /** Reward of an answer to a prompt. */
@@ -57,11 +57,10 @@ function answerText(example: Example, which: number): string {
 }
 
 export const reward: TaskKind<RewardedText> = {
+  ...scoredPairs,
   name: "reward",
   summary: "a score for an answer to a prompt, learned from pairs of answers (a reward model)",
-  refines: true,
-  head: "sequence",
-  scores: "reward",
+  rewards: true,
   objective: bradleyTerry,
   recipe: { epochs: 3, batchSize: 8, maxLength: 1024 },
   huggingFace: {
@@ -77,18 +76,20 @@ export const reward: TaskKind<RewardedText> = {
     reward_margin: ofMargins((margin) => margin),
   },
   defaultMetrics: ["reward_accuracy", "reward_margin"],
-  findingsOf: (predictions, examples) =>
-    wrongPairs(
-      "Pairs whose rejected answer has the higher reward, the largest margin first",
-      ["prompt", "chosen", "rejected"],
-      examples.map((example, i) => ({
-        text: example.text,
-        better: answerText(example, 0),
-        worse: answerText(example, 1),
-        margin: -marginOf(predictions[i]!),
-      })),
-    ),
-  sameAnswers: () => [{ label: 0, vectors: [Float32Array.of(0), Float32Array.of(0)] }],
+  review: {
+    findings: (predictions, examples) =>
+      wrongPairs(
+        "Pairs whose rejected answer has the higher reward, the largest margin first",
+        ["prompt", "chosen", "rejected"],
+        examples.map((example, i) => ({
+          text: example.text,
+          better: answerText(example, 0),
+          worse: answerText(example, 1),
+          margin: -marginOf(predictions[i]!),
+        })),
+      ),
+    sameAnswers: () => [{ label: 0, vectors: [Float32Array.of(0), Float32Array.of(0)] }],
+  },
   table: {
     read(table, columns) {
       const { rows, examples } = preferenceExamples(table, columns);
@@ -99,9 +100,6 @@ export const reward: TaskKind<RewardedText> = {
     },
   },
 
-  outputs: () => 1,
-  labelsIn: () => [],
-  exampleOfRow: textsOf,
   exampleOfInput: ({ text, textPair }) => ({ text, ...(textPair !== undefined && { textPair }) }),
   encode(example, tokenizer, maxLength) {
     const { index, texts = [] } = example;
@@ -110,16 +108,7 @@ export const reward: TaskKind<RewardedText> = {
     );
     return { index, encoding: own!, ...(others.length > 0 && { texts: others.map((encoding) => ({ encoding })) }) };
   },
-  targets({ index, texts = [] }) {
-    const answers = 1 + texts.length;
-    const targets = float32([answers, 2]);
-    for (let place = 0; place < answers; place++) targets.data.set([index, place], place * 2);
-    return { targets, weights: Float32Array.from({ length: answers }, (_, place) => (place === 0 ? 1 : 0)) };
-  },
-  predict: (_labels, _example, _encoded, logits) => ({
-    label: logits[0]!,
-    vectors: Array.from(logits, (each) => Float32Array.of(each)),
-  }),
+  targets: ({ index, texts = [] }) => listTargets(index, 1 + texts.length),
   describe: (_labels, _example, _encoded, logits) => ({ reward: logits[0]! }),
   lineOf: (output) => output.reward.toFixed(4),
 };

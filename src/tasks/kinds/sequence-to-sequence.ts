@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { int32 } from "../../graph/tensor.ts";
 import type { Encoding, Tokenizer } from "../../inputs/tokenizer.ts";
 import { sentencesOf } from "../metrics/sentences.ts";
@@ -58,7 +58,6 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
     fitsColumns: (table) => layoutIn(table) !== undefined && !table.columns.includes("label"),
     labelsOfHead: () => [],
   },
-  answerScoring: { baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") }, bySentence: true },
 
   optionsFor: ({ prefix, maxTargetLength, truncate }, _task, { maxLength }) => ({
     ...(prefix && { prefix }),
@@ -69,14 +68,14 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
     const cut = encoded.filter(({ decoderCut }) => decoderCut).length;
     if (cut === 0) return [];
     return [
-      `the targets of ${cut} of ${examples.length} training examples are longer than ${maxTargetLength} tokens and are truncated (option "maxTargetLength")`,
+      `the targets of ${cut} of ${examples.length} training examples are longer than ${maxTargetLength} tokens and are truncated (${opt("maxTargetLength")})`,
     ];
   },
   columnsIn(table, given): Columns {
     const { source, columns } = table;
     if (given.textPair !== undefined) {
       throw new UserError(
-        "this kind of task has one input text: leave --text-pair out, and name the target's column with --label",
+        `this kind of task has one input text: leave ${opt("textPair")} out, and name the target's column with ${opt("label")}`,
       );
     }
     const known = layoutIn(table) ?? LAYOUTS.find(([text]) => columns.includes(text));
@@ -87,7 +86,7 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
       return { text, label: label ?? LAYOUTS[0]![1] };
     }
     throw new UserError(
-      `${source} has the columns ${list(columns)}; name the column of the text with --text and that of the target with --label`,
+      `${source} has the columns ${list(columns)}; name the column of the text with ${opt("text")} and that of the target with ${opt("label")}`,
     );
   },
   exampleOfRow({ text, label }) {
@@ -137,8 +136,12 @@ export const sequenceToSequence: TaskKind<TextLikelihood, typeof options> = {
       decoderCut: target.cut,
     };
   },
-  countedParts: ({ encoding, targets }: EncodedText, tokenizer) => [
-    { text: `${tokenizer.decode([...encoding.inputIds])} → `, counts: false },
-    { text: tokenizer.decode([...targets.data]), counts: true },
-  ],
+  writing: {
+    baselines: { lead3: (text) => sentencesOf(text).slice(0, 3).join("\n") },
+    bySentence: true,
+    countedParts: ({ encoding, targets }: EncodedText, tokenizer) => [
+      { text: `${tokenizer.decode([...encoding.inputIds])} → `, counts: false },
+      { text: tokenizer.decode([...targets.data]), counts: true },
+    ],
+  },
 };

@@ -61,7 +61,6 @@ function wordStarts({ wordIds }: WordEncoding): Int32Array {
   );
 }
 
-/** Yields each row's word with its part of `[rows, width]` values. */
 function* wordsOf(
   { encoding, rows }: EncodedWords,
   values: Float32Array,
@@ -112,6 +111,7 @@ export const tokenClassification: TaskKind<TaggedText, typeof classOptions> = {
   summary: "a BIO tag for each word",
   options: classOptions,
   head: "token",
+  labelsWords: true,
   objective: crossEntropy,
   metrics: {
     f1: ofEntities(f1Of),
@@ -198,54 +198,56 @@ export const tokenClassification: TaskKind<TaggedText, typeof classOptions> = {
   lineOf: ({ entities }) =>
     entities.map(({ text, type, probability }) => `${text} [${type} ${probability.toFixed(3)}]`).join(", ") || "none",
   cellsOf: ({ entities }) => ({ entities }),
-  findingsOf(predictions, examples, labels) {
-    const { found, truth } = tagRows(predictions, examples, labels);
-    const entitiesIn = (row: readonly number[]) => entitiesOf(row.map((tag) => labels[tag] ?? "O"));
-    const counts = new Map<string, Counts>();
-    const countOf = (type: string): Counts => {
-      const count = counts.get(type) ?? { truePositives: 0, falsePositives: 0, falseNegatives: 0 };
-      counts.set(type, count);
-      return count;
-    };
-    const mistakes: string[][] = [];
-    examples.forEach(({ words = [] }, row) => {
-      const spans = new Map<string, { truth: string[]; answer: string[] }>();
-      const spanOf = ({ start, end }: Entity) => {
-        const span = spans.get(`${start} ${end}`) ?? { truth: [], answer: [] };
-        spans.set(`${start} ${end}`, span);
-        return span;
+  review: {
+    findings(predictions, examples, labels) {
+      const { found, truth } = tagRows(predictions, examples, labels);
+      const entitiesIn = (row: readonly number[]) => entitiesOf(row.map((tag) => labels[tag] ?? "O"));
+      const counts = new Map<string, Counts>();
+      const countOf = (type: string): Counts => {
+        const count = counts.get(type) ?? { truePositives: 0, falsePositives: 0, falseNegatives: 0 };
+        counts.set(type, count);
+        return count;
       };
-      for (const entity of entitiesIn(truth[row]!)) spanOf(entity).truth.push(entity.type);
-      for (const entity of entitiesIn(found[row]!)) spanOf(entity).answer.push(entity.type);
-      for (const [
-        place,
-        {
-          truth: [type],
-          answer: [answer],
-        },
-      ] of spans) {
-        if (type !== undefined && type === answer) countOf(type).truePositives++;
-        else {
-          if (type !== undefined) countOf(type).falseNegatives++;
-          if (answer !== undefined) countOf(answer).falsePositives++;
-          const [start, end] = place.split(" ").map(Number);
-          mistakes.push([
-            words.slice(start, end).join(" "),
-            type ?? "none",
-            answer ?? "none",
-            lineOfExample({ text: words.join(" ") }),
-          ]);
+      const mistakes: string[][] = [];
+      examples.forEach(({ words = [] }, row) => {
+        const spans = new Map<string, { truth: string[]; answer: string[] }>();
+        const spanOf = ({ start, end }: Entity) => {
+          const span = spans.get(`${start} ${end}`) ?? { truth: [], answer: [] };
+          spans.set(`${start} ${end}`, span);
+          return span;
+        };
+        for (const entity of entitiesIn(truth[row]!)) spanOf(entity).truth.push(entity.type);
+        for (const entity of entitiesIn(found[row]!)) spanOf(entity).answer.push(entity.type);
+        for (const [
+          place,
+          {
+            truth: [type],
+            answer: [answer],
+          },
+        ] of spans) {
+          if (type !== undefined && type === answer) countOf(type).truePositives++;
+          else {
+            if (type !== undefined) countOf(type).falseNegatives++;
+            if (answer !== undefined) countOf(answer).falsePositives++;
+            const [start, end] = place.split(" ").map(Number);
+            mistakes.push([
+              words.slice(start, end).join(" "),
+              type ?? "none",
+              answer ?? "none",
+              lineOfExample({ text: words.join(" ") }),
+            ]);
+          }
         }
-      }
-    });
-    const perEntity = scoresPerClass("entity", counts);
-    const wrong: Finding = {
-      title: "Entities that are wrong",
-      columns: ["words", "true entity", "answer", "text"],
-      rows: mistakes,
-      most: MOST_SHOWN,
-    };
-    return mistakes.length === 0 ? [perEntity] : [perEntity, wrong];
+      });
+      const perEntity = scoresPerClass("entity", counts);
+      const wrong: Finding = {
+        title: "Entities that are wrong",
+        columns: ["words", "true entity", "answer", "text"],
+        rows: mistakes,
+        most: MOST_SHOWN,
+      };
+      return mistakes.length === 0 ? [perEntity] : [perEntity, wrong];
+    },
   },
   classesOf: ({ labels }) => labels!,
 };

@@ -35,7 +35,6 @@ export const TARGET_WIDTH = 3;
 
 /** Factor of cosines in softmaxes and exponentials: the inverse of a temperature of 0.05. */
 const SCALE = 20;
-
 const MARGIN = 0.5;
 
 interface Batch {

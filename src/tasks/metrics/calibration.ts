@@ -10,10 +10,7 @@ export interface ReliabilityBin {
 /** Number of bins of equal width, as in Guo et al. 2017, arXiv 1706.04599. */
 const BINS = 15;
 
-/**
- * Groups predictions by probability into bins of equal width from 0 to 1. Empty bins are left out.
- * @param probabilities one per prediction @param right whether each is correct
- */
+/** Groups predictions by probability into bins of equal width from 0 to 1. Empty bins are left out. */
 export function reliability(probabilities: readonly number[], right: readonly boolean[]): ReliabilityBin[] {
   const bins = Array.from({ length: BINS }, () => ({ count: 0, confidence: 0, accuracy: 0 }));
   probabilities.forEach((probability, i) => {

@@ -49,21 +49,17 @@ export function epochBatches(
 
 export interface StepBatch<Example> {
   examples: Example[];
-  /** Examples of the next batches of the same epoch. */
   ahead(): Example[];
-  /** Epochs done after the step, as a fraction. */
   epoch: number;
   /** Position for messages: `step 7 (epoch 2, batch 4 of 4)`. */
   where: string;
 }
 
-/** Number of later batches whose hidden states are computed together if blocks are frozen. */
 const PREFETCHED = 7;
 
 export interface LengthSettings {
   epochs: number;
   batchSize: number;
-  /** Optimizer steps, instead of `epochs`. */
   maxSteps?: number | undefined;
 }
 
@@ -106,7 +102,6 @@ export class Batches<Example extends { oncePerBatch?: readonly string[] }> imple
   }
 }
 
-/** Length of a run on `examples` training examples, in optimizer steps. */
 export function runLength({ epochs, batchSize, maxSteps }: LengthSettings, examples: number): RunLength {
   const perEpoch = stepsPerEpoch(examples, batchSize);
   return { stepsPerEpoch: perEpoch, totalSteps: maxSteps ?? epochs * perEpoch };

@@ -4,16 +4,13 @@ import type { AdaptedModel } from "../step-graph.ts";
 /** Fixed cost of one run of the graph, in tokens: measured at about 32 for the sizes of MiniLM and BERT-base. */
 const RUN_COST = 32;
 
-/** Cost of a padded pair of query and key, in tokens. */
 const PAIR_COST = 1 / 1024;
 
 /** Upper limit on the outputs of a run, 128 MiB of float32: those of a language model are as wide as its vocabulary. */
 const OUTPUT_BUDGET = 2 ** 25;
 
 export interface ExampleSize {
-  /** Tokens of all its texts. */
   tokens: number;
-  /** Rows that have outputs. */
   rows: number;
 }
 
@@ -56,7 +53,6 @@ const exceeds = (budget: RunBudget, tokens: number, pairs: number, outputs: numb
 /** Budgets that fit in one run if a cut batch would go through the model twice: one run then takes about the memory of both. */
 const WHOLE_BATCH_BUDGETS = 3;
 
-/** Whether a batch with coupled rows goes through the model in one run. */
 export function fitsOneRun(sizes: readonly ExampleSize[], budget: RunBudget): boolean {
   const longest = sizes.reduce((most, { tokens }) => Math.max(most, tokens), 0);
   const tokens = budget.padsRows ? sizes.length * longest : sizes.reduce((sum, size) => sum + size.tokens, 0);

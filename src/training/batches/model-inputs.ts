@@ -14,9 +14,7 @@ export interface RowOrigins {
 
 export interface LaidOutBatch {
   inputs: Record<string, Tensor>;
-  /** Value of each symbolic dimension. */
   sizes: Record<string, number>;
-  /** Origin of the rows, by the symbol of the first dimension, or by the name of a selection. */
   rows: Record<string, RowOrigins>;
   /** Length of each example, `[batch]`, by the symbol of the padded length. */
   lengths: Record<string, readonly number[]>;

@@ -39,7 +39,6 @@ const ENOUGH_EXAMPLES = 1000;
 
 export type ProbabilityLoss = Exclude<LinearLoss, "squared">;
 
-/** Finds the temperature that minimizes a model's loss on held-out examples. */
 export async function calibrate(
   model: AdaptedModel,
   weights: Tensors,
@@ -96,7 +95,6 @@ interface ScoredPredictions {
   right: boolean[];
 }
 
-/** For a single choice, the likeliest class and whether it is right; for several labels, each label. */
 function scoredPredictions(
   { outputs, logits, targets }: ScoredRows,
   loss: ProbabilityLoss,
@@ -114,7 +112,6 @@ function scoredPredictions(
   return { probabilities, right };
 }
 
-/** Divides the outputs of a head's last layer by the temperature. Returns all parameters by name. */
 export function withTemperature(
   parameters: Tensors<"float32">,
   layer: string,

@@ -1,9 +1,9 @@
 import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
-import { LINEAR_LOSSES, type ScoredRows } from "../linear-head/linear-losses.ts";
+import { rowLoss, rowSlope, type ScoredRows, scales } from "../linear-head/linear-losses.ts";
 
 export const rowLosses = (rows: ScoredRows, loss: LinearLoss, factor: number): Float64Array =>
-  rows.weights.map((weight, row) => weight * LINEAR_LOSSES[loss].loss(rows, row, factor));
+  rows.weights.map((weight, row) => weight * rowLoss(loss, rows, row, factor));
 
 const LARGEST = 6;
 const MOST_STEPS = 100;
@@ -22,14 +22,13 @@ export async function bestFactor(
   loss: LinearLoss,
   { known = 0, turns = new Turns() }: { known?: number; turns?: Turns } = {},
 ): Promise<number> {
-  const { scales, slope } = LINEAR_LOSSES[loss];
-  if (!scales) return 1;
+  if (!scales(loss)) return 1;
   const prior = PRIOR + KNOWN_PRIOR * known;
   const slopeAt = async (logarithm: number): Promise<number> => {
     const factor = Math.exp(logarithm);
     let sum = 0;
     await turns.each(rows.weights.length, rows.outputs, (row) => {
-      sum += rows.weights[row]! * slope(rows, row, factor);
+      sum += rows.weights[row]! * rowSlope(loss, rows, row, factor);
     });
     return factor * sum + 2 * prior * logarithm;
   };

@@ -19,7 +19,6 @@ const set = (local: number): number[] => [0x21, local];
 const tee = (local: number): number[] => [0x22, local];
 const i32 = (value: number): number[] => [0x41, ...leb(value, true)];
 const simd = (code: number): number[] => [0xfd, ...leb(code)];
-/** Four 32-bit numbers. */
 const constant = (numbers: readonly number[]): number[] => [
   ...simd(0x0c),
   ...new Uint8Array(Int32Array.from(numbers).buffer),
@@ -31,7 +30,6 @@ const [add, multiply, and, xor, atLeast] = [0xae, 0xb5, 0x4e, 0x51, 0x3f].map(si
 ];
 const shiftRight = (bits: number): number[] => [...i32(bits), ...simd(0xad)];
 const foldHash = (bits: number): number[] => [...tee(HASH), ...get(HASH), ...shiftRight(bits), ...xor];
-/** The value of kept units where the draw on the stack reaches the threshold, 0 elsewhere. */
 const choose = [...splat(THRESHOLD), ...atLeast, ...splat(KEPT), ...and];
 /** Stores lanes of EVEN (0 to 3) and ODD (4 to 7), side by side. */
 const store = (lanes: readonly number[], offset: number): number[] => {

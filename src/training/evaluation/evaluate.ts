@@ -119,7 +119,7 @@ export class Evaluator {
       const suffix = splits.length > 1 ? `_${name.replace("validation_", "")}` : "";
       const own = await metricsOf(this.task, predictions, examples, signal);
       for (const [metric, value] of Object.entries(own)) metrics[metric + suffix] = value;
-      scores ??= findTaskKind(kind).pairScoresOf?.(predictions, examples);
+      scores ??= findTaskKind(kind).retrieval?.pairScoresOf(predictions, examples);
       if (splits.length === 1 && examples.length <= MOST_RESAMPLED) {
         ({ errors } = await scoresOf(this.task, predictions, examples, signal));
       }

@@ -38,7 +38,6 @@ export class ScheduledEvaluations {
     return step !== this.#latest && (step % evaluateEvery === 0 || step === totalSteps);
   }
 
-  /** Runs an evaluation. */
   async take(step: number, onProgress?: OnProgress): Promise<{ evaluation: EvaluationRecord; scores?: ScoresRecord }> {
     const { model, weights, runtime, task, settings, validation, contrast, rollout, signal } = this.options;
     signal?.throwIfAborted();

@@ -1,9 +1,7 @@
 import type { EvaluationRecord } from "../training-records.ts";
 
-/** Relative change of the validation loss below which it counts as no change. */
 const NO_CHANGE = 1e-4;
 
-/** Notes of a finished run that may not have learned anything. */
 export function learningNotes(evaluations: readonly EvaluationRecord[], alike: boolean): string[] {
   const losses = evaluations.map(({ loss }) => loss);
   const least = losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);

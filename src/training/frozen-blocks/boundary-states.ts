@@ -52,7 +52,6 @@ export class BoundaryStates {
       : `hidden states of frozen blocks could not be kept in the run's folder (${failure}): those that did not fit in memory were computed again at each step`;
   }
 
-  /** Reads or computes the states of a batch for {@link rows}. */
   async prepare(
     texts: readonly EncodedExample[],
     boundary: number,
@@ -133,7 +132,6 @@ export class BoundaryStates {
     return [...missing.values()];
   }
 
-  /** Returns the cached states of a text at the boundary, or adds the text to `missing`. */
   async #find(
     text: EncodedExample,
     { boundary, missing, reserves }: { boundary: number | undefined; missing: Map<string, Missing>; reserves: boolean },

@@ -23,7 +23,6 @@ interface Slot {
   size: number;
   bytes?: Uint8Array<ArrayBuffer> | undefined;
   place?: number;
-  /** Whether the file does not hold them yet. */
   isReserved?: boolean;
 }
 
@@ -48,7 +47,6 @@ export class HiddenStateCache {
     return this.#fileBytes;
   }
 
-  /** Reason why the file is not written any more; undefined if it is. */
   get failure(): string | undefined {
     return this.#failure;
   }
@@ -63,7 +61,6 @@ export class HiddenStateCache {
     return { boundary, bytes };
   }
 
-  /** Stores states of an example and replaces those of an earlier boundary. */
   async put(example: number, boundary: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     const size = bytes.length;
     const known = this.#slots.get(example);

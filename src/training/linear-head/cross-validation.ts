@@ -4,26 +4,20 @@ import { canonicalOrder, type FeatureRows } from "./feature-rows.ts";
 import { drawFolds, type RowGroups, sampleRows } from "./folds.ts";
 import type { Fit, LinearSolver } from "./linear-solver.ts";
 
-/** Scores of fits on rows that they did not see. */
 export interface CrossValidated {
   /** λ of features that are centred and scaled (see {@link Design}). */
   penalty: number;
-  /** Factor of the outputs by which the loss of held-out rows is least. */
   factor: number;
-  /** Indices of the rows that were held out in some fold. */
   rows: Int32Array;
   /** Their outputs, `[rows, outputs]`, times the factor: a mean over draws. */
   logits: Float64Array;
-  /** Their weighted losses. */
   losses: Float64Array;
 }
 
 export interface ValidationOptions {
-  /** Penalties to try, strongest first. */
   penalties?: readonly number[];
   /** Takes all rows, not a sample, and penalises each fit by its share of them: each row counts as much as in a fit of all. */
   ofAll?: boolean;
-  /** Called after each fit, and between its passes over the rows. */
   onFit?: ((done: number, of: number) => void | Promise<void>) | undefined;
 }
 
@@ -33,12 +27,9 @@ export const PENALTIES: readonly number[] = Array.from({ length: 10 }, (_, i) =>
 const FOLDS = 5;
 /** Rows to hold out over all draws of folds: if there are fewer rows, the folds are drawn several times. */
 const LOOKED_AT = 300;
-/** Rows, and rows per output, that are enough to compare penalties and features. */
 const COMPARED_ROWS = 1000;
 const COMPARED_ROWS_AN_OUTPUT = 5;
-/** Maximum number of products of a pass over the rows of a fit that only compares. */
 const COMPARED_PRODUCTS = 2 ** 30;
-/** Size of the gradient, as a share of the rows' weights, at which fits are compared. */
 const COMPARING = 1e-3;
 
 /** Returns the number of rows that are enough to compare penalties and features: the rule of choice has the standard error of their losses. */
@@ -99,9 +90,7 @@ export async function crossValidate(
 interface Split {
   /** `[rows]`: weights of the rows that train, 0 for others. */
   weights: Float64Array;
-  /** Share of rows that train. */
   share: number;
-  /** Places of the others. */
   held: Int32Array;
 }
 

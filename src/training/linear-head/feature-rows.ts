@@ -1,9 +1,7 @@
 import type { Turns } from "../../runtime/turns.ts";
 
-/** Rows of features, with their targets. */
 export interface FeatureRows {
   rows: number;
-  /** Features of a row. */
   width: number;
   outputs: number;
   /** `[rows, width]` */

@@ -17,18 +17,14 @@ import { type RowGroups, sampleRows } from "./folds.ts";
 import { choosePenalty, fitLinear, isWorse, mostRows, rescaled, uncompared } from "./linear-head.ts";
 import { LinearSolver } from "./linear-solver.ts";
 
-/** Examples to fit a head to, as read and as encoded, in one order. */
 export interface HeadExamples {
   task: Pick<TaskData, "kind" | "labels" | "metrics" | "options">;
   examples: readonly Example[];
   encoded: readonly TrainingExample[];
 }
 
-/** The best last layer of a head over a frozen model. */
 export interface FittedHead {
-  /** Features that the layer reads. */
   features: HeadFeatures;
-  /** The layer's weight and bias by name, such as `classifier.weight`. */
   weights: Tensors<"float32">;
   /** λ of its weights, for features that are centred and scaled to a mean square of 1. */
   penalty: number;
@@ -36,20 +32,17 @@ export interface FittedHead {
   fittedTo: number;
   /** Scores of heads on examples that they were not fitted to, by cross-validation; absent if no example could be left out. */
   scores?: Scores | undefined;
-  /** Options of the task that were not given and follow from the held-out outputs. */
   options?: TaskOptionValues | undefined;
 }
 
 export interface HeadFitOptions {
   /** Features to choose from: the first unless another is better by more than a standard error. */
   candidates: readonly HeadFeatures[];
-  /** Loss of the task's objective. */
   loss: LinearLoss;
   /** λ of the weights (default: chosen by cross-validation). */
   penalty?: number | undefined;
   /** Maximum number of examples that the head is fitted to (default: {@link mostRows}). If there are more, each class gives its share. */
   mostExamples?: number | undefined;
-  /** Maximum number of tokens of a run of the model's graph. */
   tokenBudget: number;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
@@ -125,7 +118,6 @@ export async function fitHead(
   });
 }
 
-/** Numbers of the examples to fit to, and of those that are enough to choose features and a penalty by. */
 function sampledExamples(
   order: Int32Array,
   strata: readonly number[] | undefined,
@@ -136,7 +128,6 @@ function sampledExamples(
   return { order: fitted, compared: sampleRows(fitted, { strata }, comparedRows(outputs)) };
 }
 
-/** Rows of features of some examples, with their groups. */
 interface ExampleRows {
   rows: FeatureRows;
   groups: RowGroups & { groups: Int32Array };
@@ -156,7 +147,6 @@ async function orderOf(encoded: readonly TrainingExample[], turns: Turns): Promi
   return turns.sort(Int32Array.from(hashes.keys()), (a, b) => hashes[a]! - hashes[b]!);
 }
 
-/** Typical number of values of an example. */
 const HASHED_NUMBERS = 256;
 
 /** A hash of 53 bits of a text and of numbers. */
@@ -237,7 +227,6 @@ async function choose(
   return best;
 }
 
-/** Scores the held-out outputs of the examples, and derives the options that follow from them. */
 async function judged(
   task: HeadExamples["task"],
   examples: readonly { example: Example; encoded: TrainingExample }[],

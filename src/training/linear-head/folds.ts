@@ -1,7 +1,6 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
-/** Rows that belong together, and strata that are spread evenly over folds. */
 export interface RowGroups {
   /** `[rows]`: rows of one group, such as the tokens of an example, go into one fold (default: each row is a group). */
   groups?: ArrayLike<number> | undefined;

@@ -1,4 +1,5 @@
-/** A function at one point. */
+import { dot } from "../dense.ts";
+
 export interface Evaluated {
   value: number;
   gradient: Float64Array;
@@ -6,12 +7,10 @@ export interface Evaluated {
   conditioned: Float64Array;
 }
 
-/** Differences of the point, the gradient and the conditioned gradient over a step. */
 interface Step {
   moved: Float64Array;
   gradient: Float64Array;
   conditioned: Float64Array;
-  /** Scalar product of the first two. */
   product: number;
 }
 
@@ -19,7 +18,6 @@ const MOST_STEPS = 500;
 const MOST_HALVINGS = 40;
 /** Smallest accepted share of the decrease that the slope predicts (Armijo). */
 const DECREASE = 1e-4;
-/** Relative differences of the value that may be rounding. */
 const ROUNDING = 1e-11;
 
 /**
@@ -99,20 +97,6 @@ function* searchLine(
     length *= Number.isFinite(least) ? Math.min(0.5, Math.max(0.1, least)) : 0.1;
   }
   return undefined;
-}
-
-export function dot(a: Float64Array, b: Float64Array): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  let j = 0;
-  // Four independent sums.
-  for (; j + 4 <= a.length; j += 4) {
-    s0 += a[j]! * b[j]!;
-    s1 += a[j + 1]! * b[j + 1]!;
-    s2 += a[j + 2]! * b[j + 2]!;
-    s3 += a[j + 3]! * b[j + 3]!;
-  }
-  for (; j < a.length; j++) s0 += a[j]! * b[j]!;
-  return s0 + s1 + (s2 + s3);
 }
 
 function add(to: Float64Array, other: Float64Array, factor: number): void {

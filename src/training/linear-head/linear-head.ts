@@ -1,8 +1,9 @@
+import { sum } from "../dense.ts";
 import { type CrossValidated, crossValidate, type ValidationOptions } from "./cross-validation.ts";
 import { Design, type LinearFunction } from "./design.ts";
 import { canonicalOrder, type FeatureRows } from "./feature-rows.ts";
 import { type RowGroups, sampleRows } from "./folds.ts";
-import { LINEAR_LOSSES } from "./linear-losses.ts";
+import { scales } from "./linear-losses.ts";
 import type { LinearSolver, SolveOptions } from "./linear-solver.ts";
 
 /** The penalty that did best for 8 to 500 rows per class of AG News. */
@@ -18,7 +19,6 @@ const PENALTY_OF_MANY_CLASSES = 0.01;
 const usualPenalty = ({ outputs }: Pick<FeatureRows, "outputs">, loss: LinearSolver["loss"]): number =>
   loss === "softmax" && outputs >= MANY_CLASSES ? PENALTY_OF_MANY_CLASSES : USUAL_PENALTY;
 
-/** Returns a choice of a penalty without a comparison. */
 export const uncompared = (penalty: number): CrossValidated => ({
   penalty,
   factor: 1,
@@ -63,14 +63,13 @@ export async function rescaled(
   groups: RowGroups,
   onFit?: ValidationOptions["onFit"],
 ): Promise<Pick<CrossValidated, "penalty" | "factor">> {
-  const isAsked = LINEAR_LOSSES[solver.loss].scales && scaledBy(rows) > 0;
+  const isAsked = scales(solver.loss) && scaledBy(rows) > 0;
   const [found] = isAsked
     ? await crossValidate(solver, rows, groups, { penalties: [penalty], ofAll: true, onFit })
     : [];
   return { penalty, factor: found?.factor ?? factor };
 }
 
-/** Whether losses of rows are larger than others' of the same rows, by more than a standard error of their mean difference. */
 export function isWorse(losses: Float64Array, others: Float64Array): boolean {
   const rows = losses.length;
   const differences = losses.map((each, row) => each - others[row]!);
@@ -79,10 +78,8 @@ export function isWorse(losses: Float64Array, others: Float64Array): boolean {
   return mean > Math.sqrt(variance / rows);
 }
 
-/** Limits on the features of all rows, and on the products of a pass over the rows, in one fit. */
 const MOST_NUMBERS = 2 ** 26;
 const MOST_PRODUCTS = 2 ** 34;
-/** Rows per output that a fit takes in any case. */
 const FEWEST_AN_OUTPUT = 3;
 
 /** Returns the most rows that a fit takes. If there are more, each class gives its share. */
@@ -116,5 +113,3 @@ export async function fitLinear(
   const { weight, bias } = await design.functionOf(found!, solver.products);
   return { weight: weight.map((each) => factor * each), bias: bias.map((each) => factor * each) };
 }
-
-const sum = (values: Float64Array): number => values.reduce((total, each) => total + each, 0);

@@ -3,12 +3,10 @@ import type { CompiledGraph } from "../../runtime/compiled-graph.ts";
 import type { Runtime } from "../../runtime/session.ts";
 import { Turns } from "../../runtime/turns.ts";
 import type { LinearLoss } from "../../tasks/losses/objective.ts";
+import { dot, type Matrix, Products, positiveInverse, sum } from "../dense.ts";
 import type { Design } from "./design.ts";
-import { dot, type Evaluated, minimise } from "./lbfgs.ts";
-import { LINEAR_LOSSES } from "./linear-losses.ts";
-import { lossGraph } from "./loss-graph.ts";
-import { positiveInverse } from "./positive-inverse.ts";
-import { type Matrix, Products } from "./products.ts";
+import { type Evaluated, minimise } from "./lbfgs.ts";
+import { curvature, lossGraph } from "./linear-losses.ts";
 
 /** A fit of some rows of a design: it minimises `Σ weightᵢ lossᵢ + penalty/2 ‖coefficients‖²` (scikit-learn's 1/C and Ridge's alpha). */
 export interface Fit {
@@ -22,13 +20,10 @@ export interface Fit {
 export interface SolveOptions {
   /** Size of the gradient, as a share of the rows' weights, at which a fit has converged. */
   tolerance: number;
-  /** Called when a fit has converged. */
   onFit?: (() => void) | undefined;
-  /** Called after each pass over the rows, with their number. */
   onPass?: ((passes: number) => void | Promise<void>) | undefined;
 }
 
-/** Maximum number of coefficients of all fits that are computed side by side. */
 const SIDE_BY_SIDE = 2 ** 21;
 /** Limit on the numbers in the steps that these fits remember, and the limits on the steps of a fit. */
 const REMEMBERED = 2 ** 24;
@@ -39,34 +34,26 @@ const [FEWEST_STEPS, MOST_STEPS] = [2, 5];
  */
 const BLOCK_OUTPUTS = 2 ** 20;
 const BLOCK_PRODUCTS = 2 ** 29;
-/** Maximum number of products for the features' sum of squares. With more rows, some of them give an estimate. */
 const GRAM_PRODUCTS = 2 ** 34;
-/** Rows from which the mean curvature of the loss is estimated. */
 const CURVED_ROWS = 500;
 /** Lower bound of the mean curvature: that of probabilities of 0.9999. */
 const LEAST_CURVATURE = 1e-4;
 
 /** Fits linear functions to rows by one loss, with ONNX Runtime's products in float64, on the CPU. */
 export class LinearSolver {
-  readonly products: Products;
-  readonly #loss: CompiledGraph;
-  readonly #logits: CompiledGraph;
+  /** By design: fits of several penalties share its features' sum of squares. */
   readonly #grams = new WeakMap<Design, Promise<Matrix>>();
-  /** Sums of targets by the weights of their rows: fits of several penalties share them. */
+  /** By the weights of the rows: the same fits share the sums of their targets. */
   readonly #targets = new WeakMap<Float64Array, Promise<Float64Array>>();
 
   private constructor(
     readonly loss: LinearLoss,
     private readonly outputs: number,
-    compiled: { loss: CompiledGraph; logits: CompiledGraph; products: Products },
+    private readonly compiled: Record<"loss" | "logits", CompiledGraph>,
+    readonly products: Products,
     readonly turns: Turns,
-  ) {
-    this.#loss = compiled.loss;
-    this.#logits = compiled.logits;
-    this.products = compiled.products;
-  }
+  ) {}
 
-  /** Compiles a solver for `use`, and frees it afterwards. */
   static async with<T>(
     runtime: Runtime,
     { loss, outputs, signal }: { loss: LinearLoss; outputs: number; signal?: AbortSignal | undefined },
@@ -77,12 +64,12 @@ export class LinearSolver {
     const compiled = {
       loss: await own.compile(others, new Map()),
       logits: await own.compile({ logits }, new Map()),
-      products: new Products(own),
     };
+    const products = new Products(own);
     try {
-      return await use(new LinearSolver(loss, outputs, compiled, new Turns(signal)));
+      return await use(new LinearSolver(loss, outputs, compiled, products, new Turns(signal)));
     } finally {
-      for (const each of Object.values(compiled)) await each.release();
+      for (const each of [compiled.loss, compiled.logits, products]) await each.release();
     }
   }
 
@@ -93,14 +80,79 @@ export class LinearSolver {
   async fit(design: Design, fits: readonly Fit[], options: SolveOptions): Promise<Float64Array[]> {
     const size = this.outputs * design.width;
     const together = Math.max(1, Math.min(fits.length, Math.floor(SIDE_BY_SIDE / size)));
-    const memory = Math.floor(REMEMBERED / (3 * together * size));
+    const memory = Math.min(MOST_STEPS, Math.max(FEWEST_STEPS, Math.floor(REMEMBERED / (3 * together * size))));
     const found: Float64Array[] = [];
     for (let i = 0; i < fits.length; i += together) {
-      const group = fits.slice(i, i + together);
-      const problem = await SideBySide.of(this, design, group);
-      found.push(...(await problem.solve(Math.min(MOST_STEPS, Math.max(FEWEST_STEPS, memory)), options)));
+      found.push(...(await this.#fitTogether(design, fits.slice(i, i + together), memory, options)));
     }
     return this.loss === "softmax" ? found.map((each) => withCentredBiases(each, design)) : found;
+  }
+
+  async #fitTogether(
+    design: Design,
+    fits: readonly Fit[],
+    memory: number,
+    { tolerance, onFit, onPass }: SolveOptions,
+  ): Promise<Float64Array[]> {
+    const conditioner = await this.conditioner(design, fits);
+    const searches = fits.map((fit) => minimise(fit.start, { tolerance: tolerance * sum(fit.weights), memory }));
+    const points = new Map(searches.map((search, i) => [i, search.next().value]));
+    const found: Float64Array[] = [];
+    for (let pass = 1; points.size > 0; pass++) {
+      const running = [...points].map(([i, at]) => ({ i, at, fit: fits[i]! }));
+      const evaluated = await this.#evaluate(design, running, conditioner);
+      for (const [place, { i }] of running.entries()) {
+        const { value, done } = searches[i]!.next(evaluated[place]!);
+        await this.turns.give();
+        if (!done) points.set(i, value);
+        else {
+          found[i] = value;
+          points.delete(i);
+          onFit?.();
+        }
+      }
+      await onPass?.(pass);
+    }
+    return found;
+  }
+
+  async #evaluate(
+    design: Design,
+    running: readonly { fit: Fit; at: Float64Array }[],
+    conditioner: Matrix,
+  ): Promise<Evaluated[]> {
+    const { outputs, width, rows } = design;
+    const size = outputs * width;
+    const stack = float64([running.length, outputs, width]);
+    const weights = new Float64Array(rows * running.length);
+    running.forEach(({ fit, at }, place) => {
+      stack.data.set(at, place * size);
+      for (let row = 0; row < rows; row++) weights[row * running.length + place] = fit.weights[row]!;
+    });
+    const { values, gradient } = await this.normalisers(design, stack, weights);
+    for (const [place, { fit, at }] of running.entries()) {
+      const own = gradient.data.subarray(place * size, (place + 1) * size);
+      const targets = await this.#targetsOf(design, fit.weights);
+      let squares = 0;
+      for (let start = 0; start < size; start += width) {
+        const bias = start + width - 1;
+        for (let j = start; j < bias; j++) {
+          squares += at[j]! * at[j]!;
+          own[j]! += fit.penalty * at[j]! - targets[j]!;
+        }
+        own[bias]! -= targets[bias]!;
+      }
+      values[place]! += 0.5 * fit.penalty * squares - dot(at, targets);
+    }
+    const { data } = await this.products.product(gradient, conditioner);
+    return running.map((_, place) => {
+      const range = [place * size, (place + 1) * size] as const;
+      return {
+        value: values[place]!,
+        gradient: gradient.data.subarray(...range),
+        conditioned: data.subarray(...range),
+      };
+    });
   }
 
   /** Outputs of a linear function for the first rows of a design, `[rows, outputs]`. @param coefficients `[outputs, width]` */
@@ -110,7 +162,7 @@ export class LinearSolver {
     for (const [from, to] of blocksOf(rows, this.outputs, design.width)) {
       const into = float64([to - from, this.outputs], result.subarray(from * this.outputs, to * this.outputs));
       const inputs = { x: design.block(from, to), coefficients: stack };
-      await this.#logits.run(inputs, undefined, new Map([["logits", into]]));
+      await this.compiled.logits.run(inputs, undefined, new Map([["logits", into]]));
       await this.turns.give();
     }
     return result;
@@ -133,7 +185,7 @@ export class LinearSolver {
     for (const [from, to] of blocks) {
       const own = float64([to - from, fits], weights.subarray(from * fits, to * fits));
       const inputs = { x: design.block(from, to), coefficients, weights: own };
-      const { value } = await this.#loss.run(inputs, undefined, new Map([["gradient", into]]));
+      const { value } = await this.compiled.loss.run(inputs, undefined, new Map([["gradient", into]]));
       for (let i = 0; i < fits; i++) values[i]! += Number(value!.data[i]);
       if (into !== gradient) for (let j = 0; j < into.data.length; j++) gradient.data[j]! += into.data[j]!;
       await this.turns.give();
@@ -141,41 +193,41 @@ export class LinearSolver {
     return { values, gradient };
   }
 
-  /** `Σ weightᵢ targetsᵢ xᵢᵀ`, `[outputs, width]` @param weights `[rows]` of one design */
-  targetsOf(design: Design, weights: Float64Array): Promise<Float64Array> {
-    const known = this.#targets.get(weights) ?? sumOfTargets(design, weights, this.turns);
-    this.#targets.set(weights, known);
-    return known;
+  /** `Σ weightᵢ targetsᵢ xᵢᵀ`, `[outputs, width]`: the loss depends on the targets through this sum alone. */
+  #targetsOf(design: Design, weights: Float64Array): Promise<Float64Array> {
+    const { width, outputs, rows, values } = design;
+    return kept(this.#targets, weights, async () => {
+      const result = new Float64Array(outputs * width);
+      await this.turns.each(rows, width, (place) => {
+        const weight = weights[place]!;
+        if (weight === 0) return;
+        design.forTargets(place, (output, value) => {
+          for (let j = 0; j < width; j++) result[output * width + j]! += weight * value * values[place * width + j]!;
+        });
+      });
+      return result;
+    });
   }
 
   /** `Xᵀ diag(weights) X`, estimated from some of the rows if there are many. */
   gram(design: Design): Promise<Matrix> {
-    const known = this.#grams.get(design) ?? this.#gramOf(design);
-    this.#grams.set(design, known);
-    return known;
-  }
-
-  async #gramOf(design: Design): Promise<Matrix> {
     const { rows, width, weights } = design;
-    const gram = float64([width, width]);
-    const blocks = blocksOf(rows, width, width);
-    const each = Math.ceil((rows * width * width) / GRAM_PRODUCTS);
-    const taken = blocks.filter((_, i) => i % each === 0);
-    for (const [from, to] of taken) {
-      const part = await this.products.gram(
-        design.block(from, to),
-        float64([to - from, 1], weights.subarray(from, to)),
-      );
-      part.data.forEach((product, at) => {
-        gram.data[at]! += product;
-      });
-      await this.turns.give();
-    }
-    const counted = taken.reduce((sum, [from, to]) => sum + to - from, 0);
-    return float64(
-      gram.shape,
-      gram.data.map((value) => (value * rows) / counted),
-    );
+    return kept(this.#grams, design, async () => {
+      let gram = float64([width, width]);
+      let counted = 0;
+      const each = Math.ceil((rows * width * width) / GRAM_PRODUCTS);
+      for (const [from, to] of blocksOf(rows, width, width).filter((_, i) => i % each === 0)) {
+        const x = design.block(from, to);
+        const weighted = float64(x.shape);
+        for (let at = 0, row = from; row < to; row++) {
+          for (let j = 0; j < width; j++, at++) weighted.data[at] = weights[row]! * x.data[at]!;
+        }
+        gram = await this.products.product(weighted, x, { transA: true }, gram);
+        counted += to - from;
+        await this.turns.give();
+      }
+      return scaled(gram, rows / counted);
+    });
   }
 
   /**
@@ -183,131 +235,33 @@ export class LinearSolver {
    * of squares, plus the penalty.
    */
   async conditioner(design: Design, fits: readonly Fit[]): Promise<Matrix> {
-    const { rows, width } = design;
-    const outputs = this.outputs;
+    const { rows, width, outputs } = design;
     const seen = Math.min(rows, CURVED_ROWS, Math.ceil(BLOCK_OUTPUTS / outputs));
     const [{ start, penalty }] = fits as readonly [Fit];
     const logits = await this.logits(design, start, seen);
-    let curvature = 0;
-    for (let row = 0; row < seen; row++) {
-      curvature += LINEAR_LOSSES[this.loss].curvature({ logits, outputs }, row) / seen;
+    let mean = 0;
+    for (let at = 0; at < logits.length; at += outputs) {
+      mean += curvature(this.loss, logits.subarray(at, at + outputs)) / seen;
     }
     const share = fits.reduce((total, { weights }) => total + sum(weights), 0) / (fits.length * sum(design.weights));
-    const gram = await this.gram(design);
-    const factor = share * Math.max(LEAST_CURVATURE, curvature);
-    const matrix = float64(
-      gram.shape,
-      gram.data.map((value) => factor * value),
-    );
+    const matrix = scaled(await this.gram(design), share * Math.max(LEAST_CURVATURE, mean));
     for (let j = 0; j < width - 1; j++) matrix.data[j * width + j]! += penalty;
     return positiveInverse(matrix, this.products);
   }
 }
 
-/** Fits that share each pass over the rows. */
-class SideBySide {
-  readonly #conditioner: Matrix;
-  /** For each fit `Σ weightᵢ targetsᵢ xᵢᵀ`, `[outputs, width]`: the loss depends on the targets through this sum alone. */
-  readonly #targets: readonly Float64Array[];
-
-  private constructor(
-    private readonly solver: LinearSolver,
-    private readonly design: Design,
-    private readonly fits: readonly Fit[],
-    { conditioner, targets }: { conditioner: Matrix; targets: readonly Float64Array[] },
-  ) {
-    this.#conditioner = conditioner;
-    this.#targets = targets;
-  }
-
-  static async of(solver: LinearSolver, design: Design, fits: readonly Fit[]): Promise<SideBySide> {
-    const conditioner = await solver.conditioner(design, fits);
-    const targets: Float64Array[] = [];
-    for (const { weights } of fits) targets.push(await solver.targetsOf(design, weights));
-    return new SideBySide(solver, design, fits, { conditioner, targets });
-  }
-
-  async solve(memory: number, { tolerance, onFit, onPass }: SolveOptions): Promise<Float64Array[]> {
-    const searches = this.fits.map(({ start, weights }) =>
-      minimise(start, { tolerance: tolerance * sum(weights), memory }),
-    );
-    const points = new Map(searches.map((search, i) => [i, search.next().value]));
-    const found: Float64Array[] = [];
-    for (let pass = 1; points.size > 0; pass++) {
-      const evaluated = await this.#evaluate(points);
-      for (const [i, each] of evaluated) {
-        const { value, done } = searches[i]!.next(each);
-        await this.solver.turns.give();
-        if (!done) points.set(i, value);
-        else {
-          found[i] = value;
-          points.delete(i);
-          onFit?.();
-        }
-      }
-      await onPass?.(pass);
-    }
-    return found;
-  }
-
-  /** The penalised losses at one point of each of some fits, by number. */
-  async #evaluate(points: ReadonlyMap<number, Float64Array>): Promise<Map<number, Evaluated>> {
-    const { outputs, width, rows } = this.design;
-    const chosen = [...points.keys()];
-    const size = outputs * width;
-    const stack = float64([chosen.length, outputs, width]);
-    const weights = new Float64Array(rows * chosen.length);
-    chosen.forEach((i, place) => {
-      stack.data.set(points.get(i)!, place * size);
-      const own = this.fits[i]!.weights;
-      for (let row = 0; row < rows; row++) weights[row * chosen.length + place] = own[row]!;
-    });
-    const { values, gradient } = await this.solver.normalisers(this.design, stack, weights);
-    const all = chosen.map((i, place) => {
-      const own = gradient.data.subarray(place * size, (place + 1) * size);
-      return [i, this.#penalised(i, points.get(i)!, values[place]!, own)] as const;
-    });
-    const { data } = await this.solver.products.product(gradient, this.#conditioner);
-    return new Map(
-      all.map(([i, value], place) => {
-        const range = [place * size, (place + 1) * size] as const;
-        return [i, { value, gradient: gradient.data.subarray(...range), conditioned: data.subarray(...range) }];
-      }),
-    );
-  }
-
-  /** Turns the gradient of a fit's normalisers into that of its penalised loss, in place. */
-  #penalised(i: number, at: Float64Array, normaliser: number, gradient: Float64Array): number {
-    const { penalty } = this.fits[i]!;
-    const { width } = this.design;
-    const targets = this.#targets[i]!;
-    let squares = 0;
-    for (let start = 0; start < at.length; start += width) {
-      const bias = start + width - 1;
-      for (let j = start; j < bias; j++) {
-        squares += at[j]! * at[j]!;
-        gradient[j]! += penalty * at[j]! - targets[j]!;
-      }
-      gradient[bias]! -= targets[bias]!;
-    }
-    return normaliser - dot(at, targets) + 0.5 * penalty * squares;
-  }
+function kept<Key extends object, Value>(all: WeakMap<Key, Value>, key: Key, compute: () => Value): Value {
+  const value = all.get(key) ?? compute();
+  all.set(key, value);
+  return value;
 }
 
-async function sumOfTargets(design: Design, weights: Float64Array, turns: Turns): Promise<Float64Array> {
-  const { width, outputs, rows, values } = design;
-  const result = new Float64Array(outputs * width);
-  await turns.each(rows, width, (place) => {
-    const weight = weights[place]!;
-    if (weight === 0) return;
-    design.forTargets(place, (output, value) => {
-      for (let j = 0; j < width; j++) result[output * width + j]! += weight * value * values[place * width + j]!;
-    });
-  });
-  return result;
-}
+const scaled = ({ shape, data }: Matrix, factor: number): Matrix =>
+  float64(
+    shape,
+    data.map((value) => factor * value),
+  );
 
-/** Ranges of rows for single runs of a graph. */
 function blocksOf(rows: number, outputs: number, width: number): (readonly [from: number, to: number])[] {
   const most = Math.min(BLOCK_OUTPUTS / outputs, BLOCK_PRODUCTS / (outputs * width));
   const size = Math.max(width, Math.floor(most));
@@ -321,5 +275,3 @@ function withCentredBiases(x: Float64Array, { width, outputs }: Design): Float64
   for (let bias = width - 1; bias < x.length; bias += width) x[bias]! -= mean;
   return x;
 }
-
-const sum = (values: Float64Array): number => values.reduce((total, each) => total + each, 0);

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.ts";
+import { opt, UserError } from "../../errors.ts";
 import { asFloat32, float32, notFinite, type Tensor, type Tensors } from "../../graph/tensor.ts";
 import type { Schedule } from "../../methods/method.ts";
 import type { TrainingExample } from "../../tasks/task-kind.ts";
@@ -35,23 +35,23 @@ export function localStepsNotes(
 ): string[] {
   if (localSteps === undefined) {
     if (replicas === undefined) return [];
-    throw new UserError("--replicas requires --local-steps; leave it out, or set --local-steps");
+    throw new UserError(`${opt("replicas")} requires ${opt("localSteps")}; leave it out, or set ${opt("localSteps")}`);
   }
   const why = afterStep
     ? "this method changes the adapter after each step"
     : frozenBlocks
-      ? "--freeze-blocks keeps hidden states on one machine"
+      ? `${opt("freezeBlocks")} keeps hidden states on one machine`
       : usesRollout
         ? "answers to learn from are written on one machine"
         : undefined;
-  if (why) throw new UserError(`--local-steps cannot be used in this run: ${why}; leave one of them out`);
+  if (why) throw new UserError(`${opt("localSteps")} cannot be used in this run: ${why}; leave one of them out`);
   if (batchSize < (replicas ?? REPLICAS)) {
     throw new UserError(
-      `--replicas ${replicas ?? REPLICAS} cannot share batches of ${batchSize} examples; give a larger --batch-size or fewer replicas`,
+      `${opt("replicas")} ${replicas ?? REPLICAS} cannot share batches of ${batchSize} examples; give a larger ${opt("batchSize")} or fewer replicas`,
     );
   }
   return [
-    `${replicas ?? REPLICAS} replicas take ${localSteps} steps each before their adapters are joined (option "localSteps"); option "maxGradNorm" has no effect`,
+    `${replicas ?? REPLICAS} replicas take ${localSteps} steps each before their adapters are joined (${opt("localSteps")}); ${opt("maxGradNorm")} has no effect`,
   ];
 }
 
@@ -100,7 +100,6 @@ export async function* trainRound(
   return true;
 }
 
-/** Steps of each replica. Replicas without examples are left out. */
 function replicasOf(
   step: number,
   steps: readonly StepBatch<TrainingExample>[],
@@ -137,7 +136,6 @@ function meansOf(replicas: readonly ReplicaSteps[], results: readonly Results[],
   return { loss, gradientNorm, flops };
 }
 
-/** Mean gradients of a step. */
 function meanOf(sums: readonly Tensors<"float32">[], count: number): Map<string, Tensor<"float32">> {
   const factor = 1 / (count * sums.length);
   return new Map(

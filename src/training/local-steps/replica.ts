@@ -5,13 +5,10 @@ import { globalNorm } from "../optimizer/gradient-norm.ts";
 import type { TrainingStep } from "../step.ts";
 import { GRADIENT } from "../step-graph.ts";
 
-/** Steps that a replica takes alone, from parameters that all replicas share. */
 export interface ReplicaSteps {
-  /** Number of the first step, from 0. */
   step: number;
   /** The replica's part of each step's batch; empty if the batch has too few examples. */
   batches: readonly (readonly TrainingExample[])[];
-  /** Factor on every group's peak learning rate, by step. */
   factors: readonly number[];
   groups: readonly ParameterGroup[];
   returnsGradients: boolean;

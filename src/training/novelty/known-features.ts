@@ -1,4 +1,5 @@
 import { Turns } from "../../runtime/turns.ts";
+import { dot, eliminated, pivotedCholesky } from "../dense.ts";
 
 export interface KnownFeatures {
   width: number;
@@ -46,14 +47,18 @@ export async function fitKnownFeatures(
   const alike = SHRINKAGE * (variance / width) || 1;
   const others = basis.length < width ? Math.max(0, variance - kept) / (width - basis.length) : 0;
   const rest = 1 / ((1 - SHRINKAGE) * others + alike);
-  const inverse = inverted(
-    within.map((row, i) => row.map((value, j) => (1 - SHRINKAGE) * value + (i === j ? alike : 0))),
+  const rank = basis.length;
+  const at = (i: number, j: number): number => (1 - SHRINKAGE) * within[i]![j]! + (i === j ? alike : 0);
+  const inverse = eliminated(
+    Float64Array.from({ length: rank * rank }, (_, place) => at(Math.floor(place / rank), place % rank)),
+    rank,
   );
-  const taken = choleskyOf(inverse.map((row, i) => row.map((value, j) => (i === j ? rest : 0) - value)));
-  const axes = basis.map((_, k) => {
+  const taken = inverse.map((value, place) => (place % (rank + 1) === 0 ? rest : 0) - value);
+  const { columns } = await pivotedCholesky(taken, rank, turns);
+  const axes = columns.map((column) => {
     const axis = new Float64Array(width);
     basis.forEach((direction, i) => {
-      for (let j = 0; j < width; j++) axis[j]! += taken[i]![k]! * direction[j]!;
+      for (let j = 0; j < width; j++) axis[j]! += column[i]! * direction[j]!;
     });
     return axis;
   });
@@ -112,48 +117,9 @@ function orthonormal(vectors: Matrix): Matrix {
   return basis;
 }
 
-/** Covariance of rows whose mean is 0. */
 function covarianceOf(rows: Matrix): Matrix {
   const size = rows[0]!.length;
   return Array.from({ length: size }, (_, i) =>
     Float64Array.from({ length: size }, (_, j) => rows.reduce((sum, row) => sum + row[i]! * row[j]!, 0) / rows.length),
   );
-}
-
-/** Inverse of a symmetric positive definite matrix, by Gauss-Jordan elimination. */
-function inverted(matrix: Matrix): Matrix {
-  const size = matrix.length;
-  const rows = matrix.map((row, i) =>
-    Float64Array.from({ length: 2 * size }, (_, j) => (j < size ? row[j]! : +(j - size === i))),
-  );
-  rows.forEach((pivotRow, pivot) => {
-    const factor = pivotRow[pivot]!;
-    for (let j = 0; j < 2 * size; j++) pivotRow[j]! /= factor;
-    rows.forEach((row, i) => {
-      const times = row[pivot]!;
-      if (i !== pivot && times !== 0) for (let j = 0; j < 2 * size; j++) row[j]! -= times * pivotRow[j]!;
-    });
-  });
-  return rows.map((row) => row.slice(size));
-}
-
-/** Cholesky factor of a positive semidefinite matrix: a lower triangle whose product with its transpose is the matrix. */
-function choleskyOf(matrix: Matrix): Matrix {
-  const lower = matrix.map((row) => new Float64Array(row.length));
-  matrix.forEach((row, i) => {
-    for (let j = 0; j <= i; j++) {
-      let value = row[j]!;
-      for (let k = 0; k < j; k++) value -= lower[i]![k]! * lower[j]![k]!;
-      // Only rounding makes the remainder of a direction negative.
-      const pivot = lower[j]![j]!;
-      lower[i]![j] = i === j ? Math.sqrt(Math.max(0, value)) : pivot > 0 ? value / pivot : 0;
-    }
-  });
-  return lower;
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let j = 0; j < a.length; j++) sum += a[j]! * b[j]!;
-  return sum;
 }

@@ -18,7 +18,6 @@ export function targetInputs(
   return { targets: { dtype, shape: [size / elementsOf(shape), ...shape], data } as Tensor };
 }
 
-/** Inputs with the targets of examples and the weights of their rows. */
 export function objectiveInputs(
   objective: Objective,
   outputs: number,
@@ -30,7 +29,6 @@ export function objectiveInputs(
   return { ...targetInputs(objective, outputs, examples), rowWeights };
 }
 
-/** Total weight of the rows of examples; 1 if all weights are 0. */
 export function totalWeight(examples: readonly TrainingExample[]): number {
   return examples.reduce((sum, { weights }) => sum + weights.reduce((a, b) => a + b, 0), 0) || 1;
 }

@@ -1,7 +1,5 @@
 export interface WarmUp {
-  /** Share of all steps. */
   warmupRatio: number;
-  /** Number of steps; overrides the share. */
   warmupSteps?: number | undefined;
 }
 

@@ -31,7 +31,6 @@ export interface OutputReader {
   release(): Promise<void>;
 }
 
-/** An adapted model that only computes outputs of its head. */
 export class Predictor implements OutputReader {
   #released = false;
 

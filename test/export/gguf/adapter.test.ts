@@ -136,17 +136,17 @@ describe("an adapter in GGUF", () => {
     );
     const dora = await tinyAdapter(LLAMA, "lora", { rank: 2, useDora: true }, task);
     await expect(exportAdapter(dora.base, dora.adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
-      /DoRA does not make a plain LoRA, .*; use --format merged/,
+      /DoRA does not make a plain LoRA, .*; use option "format" merged/,
     );
     const bert = fileURLToPath(new URL("../../../assets/all-MiniLM-L6-v2", import.meta.url));
     const encoder = await tinyAdapter(bert, "lora", { rank: 2, alpha: 2 });
     await expect(
       exportAdapter(encoder.base, encoder.adapter, { format: "gguf", output }, runtime, EXAMPLES.slice(0, 1)),
-    ).rejects.toThrow(/--format gguf is for models of type llama, mistral, .*, not bert/);
+    ).rejects.toThrow(/option "format" gguf is for models of type llama, mistral, .*, not bert/);
     const { base, adapter } = await tinyAdapter(LLAMA, "lora", { rank: 2, alpha: 2 }, task);
     const renamed = { ...base, config: { ...base.config, modelType: "gpt2" } };
     await expect(exportAdapter(renamed, adapter, { format: "gguf", output }, runtime, examples)).rejects.toThrow(
-      '--format gguf has no name for layer "layers.0.self_attn.q_proj"',
+      'option "format" gguf has no name for layer "layers.0.self_attn.q_proj"',
     );
   });
 

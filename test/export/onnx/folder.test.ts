@@ -50,7 +50,7 @@ describe("a folder for Transformers.js", () => {
   test("is refused for an encoder-decoder that makes vectors", async () => {
     const model = await writeTinyEncoderDecoder(join(home, "bart"), "bart");
     await expect(readmeOf("vectors", model, SEARCH)).rejects.toThrow(
-      "an encoder-decoder that does not write texts cannot be exported as ONNX; use --format merged",
+      'an encoder-decoder that does not write texts cannot be exported as ONNX; use option "format" merged',
     );
   });
 });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { dot, minimise } from "../../../src/training/linear-head/lbfgs.ts";
+import { dot } from "../../../src/training/dense.ts";
+import { minimise } from "../../../src/training/linear-head/lbfgs.ts";
 
 /** Minimises `½ Σ curvatureⱼ (xⱼ - 1)² + least` from 0, with one number as the approximate inverse of the Hessian. */
 function minimised(curvatures: readonly number[], inverse: number, memory: number, least = 0) {

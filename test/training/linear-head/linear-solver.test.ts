@@ -2,14 +2,12 @@ import { expect, test } from "vitest";
 import { float64 } from "../../../src/graph/tensor.ts";
 import { Turns } from "../../../src/runtime/turns.ts";
 import type { LinearLoss } from "../../../src/tasks/losses/objective.ts";
-import { Design, type LinearFunction } from "../../../src/training/linear-head/design.ts";
+import { Products, positiveInverse } from "../../../src/training/dense.ts";
+import { Design, type LinearFunction, spanOfRows } from "../../../src/training/linear-head/design.ts";
 import { classTargets, type FeatureRows } from "../../../src/training/linear-head/feature-rows.ts";
 import { fitLinear, mostRows } from "../../../src/training/linear-head/linear-head.ts";
-import { LINEAR_LOSSES } from "../../../src/training/linear-head/linear-losses.ts";
+import { rowLoss } from "../../../src/training/linear-head/linear-losses.ts";
 import { LinearSolver } from "../../../src/training/linear-head/linear-solver.ts";
-import { positiveInverse } from "../../../src/training/linear-head/positive-inverse.ts";
-import { Products } from "../../../src/training/linear-head/products.ts";
-import { spanOfRows } from "../../../src/training/linear-head/row-span.ts";
 import { runtime } from "../../support/runtime.ts";
 import { denseTargets } from "./dense-targets.ts";
 
@@ -64,7 +62,7 @@ function slowLoss(
       return logit;
     });
     const own = { outputs, logits, targets: Float64Array.from(rows.dense[row]!), weights: Float64Array.of(1) };
-    sum += rows.weights[row]! * LINEAR_LOSSES[loss].loss(own, 0, 1);
+    sum += rows.weights[row]! * rowLoss(loss, own, 0, 1);
   }
   return sum + 0.5 * penalty * scale ** 2 * weight.reduce((total, each) => total + each * each, 0);
 }

@@ -142,9 +142,11 @@ describe("local steps of replicas", () => {
       '2 replicas take 3 steps each before their adapters are joined (option "localSteps"); option "maxGradNorm" has no effect',
     ]);
     expect(() => localStepsNotes(settings, { ...schedule, afterStep() {} }, false)).toThrow(/after each step/);
-    expect(() => localStepsNotes({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow("requires --local-steps");
+    expect(() => localStepsNotes({ ...SETTINGS, replicas: 2 }, schedule, false)).toThrow(
+      'requires option "localSteps"',
+    );
     expect(() => localStepsNotes({ ...settings, replicas: 7 }, schedule, false)).toThrow(
-      /--replicas 7 cannot share batches of 6 examples/,
+      /option "replicas" 7 cannot share batches of 6 examples/,
     );
     expect(() => localStepsNotes(settings, schedule, true)).toThrow(/answers to learn from are written on one machine/);
   });

@@ -11,13 +11,11 @@ const FORBIDDEN = 0xffff;
 const SHORTEST = 4096;
 /** Maximum bytes in which an answer must be able to end, after each of its tokens. */
 const LONGEST_END = 65_536;
-/** Maximum memory for cached costs per state, in bytes. */
 const KEPT_BYTES = 48e6;
 const ENTRY_BYTES = 50;
 /** Maximum steps of computation per token, and per answer. About 20 million take a second. */
 const MOST_FOR_TOKEN = 30e6;
 const MOST_FOR_ANSWER = 600e6;
-/** Number of tokens of the shortest answer to try before an answer begins. */
 const TRIED = 8;
 
 export interface Effort {
@@ -96,7 +94,6 @@ export class AnswerConstraint {
     });
   }
 
-  /** Computes the first tokens of the shortest answer. A grammar that is too costly mostly fails there. */
   async #tryShortest(start: State, effort: Effort, ended: () => boolean): Promise<void> {
     let state: State | null = start;
     for (let i = 0; state && i < TRIED && this.automaton.fewestBytes(state) > 0; i++) {
@@ -121,7 +118,6 @@ export class AnswerConstraint {
     return { state: next, isWhole: next !== null && (yield* this.automaton.isWhole(next)) };
   }
 
-  /** The tokens that can continue an answer. The first call in a state walks through the vocabulary. */
   async allowed(state: State, effort: Effort, ended: () => boolean): Promise<AllowedTokens | undefined> {
     const costs = await inSlices(this.#counted(this.#costsIn(state), state, effort), ended);
     return costs && new AllowedTokens(costs, this.automaton.ends(state));
@@ -240,7 +236,6 @@ export class HeldAnswer {
     return after && new HeldAnswer(this.constraint, after.state, this.effort, after.isWhole);
   }
 
-  /** The tokens that can continue the answer. */
   async allowed(ended: () => boolean = () => false): Promise<AllowedTokens | undefined> {
     if (!this.state) return new AllowedTokens(new Uint16Array(), false);
     return this.constraint.allowed(this.state, this.effort, ended);
@@ -249,7 +244,6 @@ export class HeldAnswer {
 
 export class AllowedTokens {
   constructor(
-    /** For each token, how many more the answer needs after it. */
     private readonly costs: Uint16Array,
     private readonly ends: boolean,
   ) {}

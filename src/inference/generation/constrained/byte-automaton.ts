@@ -93,7 +93,6 @@ export class ByteAutomaton {
     return this.fewestBytes(state) === 0;
   }
 
-  /** Whether a text must end here. */
   *isWhole(state: State): Sliced<boolean> {
     if (!this.ends(state)) return false;
     for (const each of state.continuations) {
@@ -113,7 +112,6 @@ export class ByteAutomaton {
     return others < 0 ? state.continuations : state.continuations.slice(0, others);
   }
 
-  /** The arc with which a continuation ends in the fewest bytes. */
   *soonest(continuation: Continuation): Sliced<Arc> {
     const { arcs } = continuation.begins ?? (yield* this.#continuations.open(continuation));
     this.steps.count += arcs.length;

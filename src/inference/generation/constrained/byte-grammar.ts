@@ -11,7 +11,6 @@ export class ByteGrammar {
   readonly #all: Expression[] = [];
   readonly #repeats = new Map<string, Expression>();
   readonly #characters = new Map<string, Expression>();
-  /** Places of the schema with the ids of the expressions made there, inner places first. */
   readonly #places: { path: string; from: number; to: number }[] = [];
   /** By id; infinite if an expression never ends. */
   #fewest: Float64Array = new Float64Array();
@@ -39,7 +38,6 @@ export class ByteGrammar {
     this.#places.push({ path, from, to: this.nextId });
   }
 
-  /** The innermost place that more than half of some expressions come from. */
   placeOf(expressions: readonly Expression[]): string | undefined {
     const step = Math.ceil(expressions.length / SAMPLE);
     const some = expressions.filter((_, i) => i % step === 0);
@@ -57,12 +55,10 @@ export class ByteGrammar {
     return this.byte(...Array.from(characters, (each): ByteRange => [each.charCodeAt(0), each.charCodeAt(0)]));
   }
 
-  /** A literal text in UTF-8. */
   literal(text: string): Expression {
     return this.words([text]);
   }
 
-  /** One of some texts, none of them empty, in UTF-8. */
   words(texts: readonly string[]): Expression {
     if (texts.length === 0) return this.impossible;
     const words = new Words(texts);
@@ -120,7 +116,6 @@ export class ByteGrammar {
     return made;
   }
 
-  /** Whether an expression may write nothing. */
   mayBeEmpty(expression: Expression): boolean {
     switch (expression.kind) {
       case "byte":
@@ -171,7 +166,6 @@ const ALL: readonly ByteRange[] = [
 /** Last characters of one, two, three and four bytes in UTF-8. */
 const LENGTH_ENDS = [0x7f, 0x7ff, 0xffff, 0x10ffff];
 
-/** One character of some, in UTF-8. Pauses after each range. */
 export function* character(grammar: ByteGrammar, ranges: readonly ByteRange[]): Sliced<Expression> {
   const single: ByteRange[] = [];
   const longer: Expression[] = [];

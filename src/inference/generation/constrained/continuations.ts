@@ -14,7 +14,6 @@ export interface Continuation {
   readonly high: number;
   /** Undefined only at the end of the text. */
   readonly next: Continuation | undefined;
-  /** Fewest bytes to the end of the text. */
   readonly fewest: number;
   begins?: Beginnings | undefined;
   near?: Continuation | undefined;

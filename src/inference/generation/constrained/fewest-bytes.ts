@@ -12,7 +12,6 @@ export function* fewestBytesOf(all: readonly Expression[]): Sliced<Float64Array>
   const fewest = new Float64Array(all.length).fill(Number.POSITIVE_INFINITY);
   const users = usersOf(all);
   yield;
-  /** For each sequence: number of unfinished parts, and the sum of the others. */
   const open = Int32Array.from(all, (expression) => (expression.kind === "sequence" ? expression.parts.length : 0));
   const sums = new Float64Array(all.length);
   const next = new Candidates();

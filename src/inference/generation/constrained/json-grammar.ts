@@ -15,7 +15,6 @@ export interface Member {
 
 /** JSON values (RFC 8259), with little white space. */
 export class JsonGrammar {
-  /** Nothing, a space, or a line break with spaces. */
   readonly #blank: Expression;
   readonly #comma: Expression;
   readonly #colon: Expression;
@@ -70,7 +69,6 @@ export class JsonGrammar {
     return value;
   }
 
-  /** The same expression for the same arguments. */
   string(min: number, max = Number.POSITIVE_INFINITY): Expression {
     const key = `${min}-${max}`;
     const made = this.#strings.get(key) ?? this.quoted(this.grammar.repeat(this.#character, min, max));

@@ -164,7 +164,6 @@ class SchemaReader {
     }
   }
 
-  /** The same expression for the same bounds. */
   #readNumber(type: "number" | "integer", schema: Schema, path: string): Expression {
     const bounds = boundsOf(schema, path, type === "integer");
     const key = `${type} ${bounds.low} ${bounds.high}`;

@@ -4,7 +4,6 @@ export interface Keeper {
 }
 
 export class KeptMemory {
-  /** The most recently used keepers are last. */
   readonly #keepers = new Set<Keeper>();
 
   constructor(

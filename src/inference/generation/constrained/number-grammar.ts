@@ -37,7 +37,6 @@ function signed(
   return grammar.choice(...choices);
 }
 
-/** Whole numbers from 0 on, by their number of digits. */
 function naturals(grammar: ByteGrammar, from: number, to: number): Expression {
   if (from > to) return grammar.impossible;
   const [shortest, longest] = [String(from).length, String(to).length];
@@ -53,7 +52,6 @@ function naturals(grammar: ByteGrammar, from: number, to: number): Expression {
   );
 }
 
-/** Strings of digits between two of the same length. */
 function digitsBetween(grammar: ByteGrammar, low: string, high: string): Expression {
   if (low === "") return grammar.nothing;
   if (/^0*$/.test(low) && /^9*$/.test(high)) {
@@ -72,7 +70,6 @@ function digitsBetween(grammar: ByteGrammar, low: string, high: string): Express
   );
 }
 
-/** Numbers from 0 on with at most 15 digits after the point. */
 function decimals(grammar: ByteGrammar, from: number, to: number): Expression {
   const [low, lowDigits] = parts(from);
   const [high, highDigits] = parts(to);
@@ -93,7 +90,6 @@ function parts(value: number): [whole: number, digits: string] {
   return [Number(whole), digits.replace(/0+$/, "")];
 }
 
-/** The point and the digits after it, or nothing, of fractions between two. */
 function fractionBetween(grammar: ByteGrammar, low: string, high: string | undefined): Expression {
   const point = grammar.literal(".");
   const digit = grammar.oneOf(ALL_DIGITS);

@@ -3,17 +3,14 @@ import { isOfType, refused, resolvePointer, type Schema, TYPES } from "./schema-
 
 const MOST_OPTIONS = 64;
 const DEEPEST = 8;
-/** Maximum number of characters of enumerated values to read, and of values and properties to compare. */
 const MOST_COMPARED = 1e6;
 
 interface Told {
   readonly types: readonly string[];
   readonly values: ReadonlySet<string> | undefined;
-  /** For an object: its required properties with enumerated values. */
   readonly properties: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** Receives the number of characters, values or properties that are read or compared. */
 type Use = (count: number) => void;
 
 /**
@@ -52,7 +49,6 @@ function areDistinct(a: ReadonlySet<string> | undefined, b: ReadonlySet<string> 
   return a !== undefined && b !== undefined && ![...a].some((value) => b.has(value));
 }
 
-/** The schema behind `$ref`s; undefined if it cannot be distinguished. */
 function resolved(schema: unknown, document: unknown, path: string, left = DEEPEST): Schema | undefined {
   if (!isOfType(schema, "object") || left === 0) return undefined;
   const { $ref: pointer } = schema as Schema;

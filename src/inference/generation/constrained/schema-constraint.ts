@@ -28,7 +28,6 @@ const sharedMemory = new KeptMemory(KEPT_BYTES, KEEPERS);
 const bytesOf = new WeakMap<Tokenizer, readonly (Uint8Array | undefined)[]>();
 const knownOf = new WeakMap<Tokenizer, Known>();
 
-/** The bytes of each token of a tokenizer, by id; cached. */
 export function tokenBytesOf(tokenizer: Tokenizer): readonly (Uint8Array | undefined)[] {
   const bytes = bytesOf.get(tokenizer) ?? tokenizer.tokenBytes();
   bytesOf.set(tokenizer, bytes);
@@ -45,7 +44,6 @@ function knownFor(tokenizer: Tokenizer): Known {
   return known;
 }
 
-/** The constraint of a model's answers to a JSON schema; cached. */
 export async function constraintOf(
   schema: JsonSchema,
   tokenizer: Tokenizer,
@@ -62,7 +60,6 @@ export async function constraintOf(
   return constraint;
 }
 
-/** Makes a constraint for a new schema. */
 export async function newConstraint(
   schema: JsonSchema,
   vocabulary: Vocabulary,

@@ -4,7 +4,6 @@ export class Steps {
   count = 0;
   #pause = STEPS_AT_ONCE;
 
-  /** Whether it is time to pause. If it is, the caller must pause. */
   isDue(): boolean {
     if (this.count < this.#pause) return false;
     this.#pause = this.count + STEPS_AT_ONCE;

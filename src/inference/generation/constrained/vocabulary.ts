@@ -38,7 +38,6 @@ export class Vocabulary {
     return new Vocabulary(bytes, tokens, nodes);
   }
 
-  /** The child of a node with a byte; 0 if there is none. */
   below(node: number, byte: number): number {
     for (let child = node + 1; child < this.endOf[node]!; child = this.endOf[child]!) {
       if (this.byteOf[child] === byte) return child;

@@ -1,6 +1,5 @@
 const encoder = new TextEncoder();
 
-/** The rows of a {@link Words} table that begin alike, and the byte that follows in them. */
 export interface Branch {
   readonly byte: number;
   readonly low: number;
@@ -15,7 +14,6 @@ export class Words {
   /** Without repeats, in the order of their UTF-16 code units. */
   readonly texts: readonly string[];
   readonly #bytes: Uint8Array;
-  /** First byte of each row, and the number of all bytes. */
   readonly #starts: readonly number[];
 
   constructor(texts: readonly string[]) {
@@ -43,7 +41,6 @@ export class Words {
     return least;
   }
 
-  /** Divides rows that share their first `at` bytes by the next byte. */
   divide(low: number, high: number, at: number): { branches: Branch[]; ends: boolean } {
     const branches: Branch[] = [];
     // A text that begins others comes before them.
