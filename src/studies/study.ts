@@ -26,7 +26,7 @@ export interface Study {
   generate?: number | undefined;
   /** Whether its best model is kept, so that trials learn all that its answers need. */
   keepsBest?: boolean | undefined;
-  /** What `--estimate` computes hours and memory from, before anything is downloaded. */
+  /** Sizes from which `--estimate` computes hours and memory, before anything is downloaded. */
   estimate?: StudySizes | undefined;
 }
 

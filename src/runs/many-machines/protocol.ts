@@ -67,7 +67,7 @@ export const stateSchema = z.object({
 /** Step of the values. */
 export const valuesSchema = z.object({ state: count, step: count });
 
-// JSON has lists instead of typed arrays.
+// JSON has lists, and no typed arrays.
 const ints = z.array(z.int()).transform((list) => Int32Array.from(list));
 const floats = z.array(z.number()).transform((list) => Float32Array.from(list));
 const encoding = z.object({ inputIds: ints, tokenTypeIds: ints });
