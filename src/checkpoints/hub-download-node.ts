@@ -7,6 +7,7 @@ import { UserError } from "../errors.ts";
 import { makeFolder, writeFailure } from "../files/atomic-file-node.ts";
 import { holdFolder, type Release } from "../files/kernel-lock-node.ts";
 
+/** Progress of a download, as `onProgress` receives it. */
 export interface DownloadProgress {
   /** Name of the current file. */
   file: string;

@@ -10,7 +10,7 @@ import { Turns } from "../runtime/turns.ts";
 import type { TaskPredictions, TextPrediction } from "../tasks/built-in-kinds.ts";
 import type { Example, Prediction } from "../tasks/example.ts";
 import { type List, mapped } from "../tasks/list.ts";
-import { inTemplate, type Prompt, type PromptParts, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
+import { inTemplate, type Prompt, promptIds, promptOf, sourceText } from "../tasks/prompt.ts";
 import type { RerankedText } from "../tasks/scored-pairs.ts";
 import type { TaskKind, TextInput } from "../tasks/task-kind.ts";
 import { findTaskKind } from "../tasks/task-kinds.ts";
@@ -309,7 +309,7 @@ export class FineTunedModel<Output extends object = TextPrediction> {
   }
 
   /** Prompt of an example for this model, including the tools of a conversation. */
-  promptOf(example: PromptParts): Prompt {
+  promptOf(example: Pick<Example, "text" | "context" | "textPair" | "messages" | "tools">): Prompt {
     return this.#readsSources ? example.text : promptOf(example, this.base.tokenizer, this.description.task.options);
   }
 

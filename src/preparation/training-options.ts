@@ -52,7 +52,7 @@ export const trainingOptions = z.object({
     .min(0)
     .max(1e6)
     .optional()
-    .describe(`passes over the examples; 0 fits the head ${defaultOf("epochs")}`)
+    .describe(`passes over the rows; 0 fits the head ${defaultOf("epochs")}`)
     .meta(sameStepCost),
   maxSteps: count
     .optional()

@@ -61,15 +61,12 @@ function singleText(prompt: Exclude<Prompt, { readonly verbatim: string }>, whoR
   throw new UserError(`${whoReads} does not read earlier turns; ask with a single text, or begin again`);
 }
 
-/** Parts of an example that its prompt consists of. */
-export type PromptParts = Pick<Example, "text" | "context" | "textPair" | "messages" | "tools">;
-
 /**
  * Prompt of an example: its conversation before the assistant's last turn, or its text, in the form that training used.
  * @param options of the task
  */
 export function promptOf(
-  { text, context, textPair, messages, tools }: PromptParts,
+  { text, context, textPair, messages, tools }: Pick<Example, "text" | "context" | "textPair" | "messages" | "tools">,
   { chatTemplate }: Pick<Tokenizer, "chatTemplate">,
   { promptTemplate }: TaskOptionValues = {},
 ): Prompt {

@@ -585,7 +585,7 @@ test("a run whose report cannot be written has finished, and names the command t
 test("if an option, the data or the model cannot be used, nothing is written", async () => {
   const cases: Record<string, unknown>[] = [
     { rank: 0 },
-    { rank: 100 },
+    { method: "lora-xs", rank: 100 },
     { learningRate: "fast" },
     { model: join(home, "nowhere") },
     { train: join(home, "nowhere.csv") },

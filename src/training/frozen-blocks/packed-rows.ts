@@ -1,5 +1,6 @@
 /** Storage formats of cached hidden states: float32, or 16 or 8 bits with a scale per row. */
 export const PACKED_FORMATS = ["int16", "int8", "float32"] as const;
+/** Storage format of cached hidden states. */
 export type PackedFormat = (typeof PACKED_FORMATS)[number];
 
 const BYTES: Readonly<Record<PackedFormat, number>> = { float32: 4, int16: 2, int8: 1 };
