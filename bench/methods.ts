@@ -1,12 +1,15 @@
 /**
- * What a training step of each method costs on a BERT-base-sized random encoder, dropout on, optimizer included: all
- * methods take a step in turn, round after round, so that what else the machine does falls on all of them. Peak memory
- * is that of a process for each method alone.
+ * What a training step of each method costs on a random encoder, dropout on, optimizer included: all methods take a step in
+ * turn, round after round, so that what else the machine does falls on all of them. One variant has a single adapted layer,
+ * in the first block: its step is the limit of every method that adapts the first block. Peak memory is that of a process
+ * for each method alone.
  *
- *     npm run bench:methods
+ *     npm run bench:methods -- [MODEL [BASE [ROWSxLENGTH [THREADS]]]]
  */
 import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import { BASE_FORMATS } from "../src/architectures/base-format.ts";
 import type { Tensors } from "../src/graph/tensor.ts";
 import { aflora } from "../src/methods/aflora.ts";
 import type { FreezingState } from "../src/methods/freezing/controller.ts";
@@ -21,9 +24,15 @@ import { AdamW } from "../src/training/optimizer/adamw.ts";
 import { clippingFactor, globalNorm, scaleGradients } from "../src/training/optimizer/gradient-norm.ts";
 import { TrainingStep } from "../src/training/step.ts";
 import { TrainedParameters } from "../src/training/trained-parameters.ts";
-import { adapted, batchOf, median, type RandomModel, randomModel } from "./random-model.ts";
+import { oneOf, shapeOf } from "./arguments.ts";
+import { adapted, batchOf, ENCODER_NAMES, median, type RandomModel, randomModel } from "./random-model.ts";
 
-const [ROWS, LENGTH] = [8, 64];
+const measured = process.argv.slice(2).filter((argument) => !argument.startsWith("--memory"));
+const [name = "bert-base", format = "float32", size = "8x64", threads = String(availableParallelism())] = measured;
+const MODEL = oneOf("model", name, ENCODER_NAMES);
+const BASE = oneOf("base", format, BASE_FORMATS);
+const [ROWS, LENGTH] = shapeOf(size);
+const runtime = nodeRuntime({ threads: Number(threads) });
 const ROUNDS = 17;
 const WARM_UP = 2;
 
@@ -44,8 +53,15 @@ const VARIANTS: readonly Variant[] = [
   { name: "VeRA r=1024, shared by shape", definition: vera, options: { rank: 1024, sharing: "shape" } },
   { name: "VeRA r=1024, cut to size", definition: vera, options: { rank: 1024, sharing: "sliced" } },
   { name: "VeRA r=1024, not shared", definition: vera, options: { rank: 1024, sharing: "layer" } },
-  { name: "full fine-tuning", definition: full },
+  { name: "one adapted layer: the limit", definition: lora, options: { rank: 8, targetModules: firstLayer() } },
+  // It trains the base itself, which only float32 allows.
+  ...(BASE === "float32" ? [{ name: "full fine-tuning", definition: full }] : []),
 ];
+
+/** The value projection of the first block, through which the backward pass reaches the bottom of the model. */
+function firstLayer(): string[] {
+  return [MODEL === "deberta-v3-base" ? "layer.0.attention.self.value_proj" : "layer.0.attention.self.value"];
+}
 
 /** One method's training step, ready to be taken. */
 class MethodStep {
@@ -72,17 +88,12 @@ class MethodStep {
     const state = frozen && partlyFrozen(scheduleFor(definition, parsed, adaptation, run), adaptation, frozen);
     const schedule = scheduleFor(definition, parsed, adaptation, run, state);
     const { names, tensors } = new TrainedParameters(model, schedule, model.weights);
-    const step = await TrainingStep.compile(
-      { ...model, trainable: schedule.trainable() },
-      model.weights,
-      nodeRuntime(),
-      {
-        objective: crossEntropy,
-        tokenBudget: ROWS * LENGTH,
-        dropout: true,
-        seed: 1,
-      },
-    );
+    const step = await TrainingStep.compile({ ...model, trainable: schedule.trainable() }, model.weights, runtime, {
+      objective: crossEntropy,
+      tokenBudget: ROWS * LENGTH,
+      dropout: true,
+      seed: 1,
+    });
     // So small a rate that nothing moves: the methods share the base model's weights.
     const optimizer = new AdamW([{ names, learningRate: 1e-12, weightDecay: 0 }]);
     const batch = batchOf(ROWS, LENGTH);
@@ -123,14 +134,15 @@ function partlyFrozen(start: Schedule, { freezable }: Adaptation, frozen: (matri
 
 /** Peak memory of a process that does nothing but steps of one method, MB. */
 function peakMemory(variant: number): number {
-  const program = [...process.execArgv, fileURLToPath(import.meta.url), "--memory", String(variant)];
+  const own = [fileURLToPath(import.meta.url), ...measured, `--memory=${variant}`];
+  const program = [...process.execArgv, ...own];
   const { stdout, status } = spawnSync(process.execPath, program, { stdio: ["ignore", "pipe", "inherit"] });
   if (status !== 0) throw new Error(`measuring the memory of ${VARIANTS[variant]!.name} failed`);
   return Number(stdout);
 }
 
 async function printMemory(variant: Variant): Promise<void> {
-  const step = await MethodStep.prepare(randomModel("bert-base"), variant);
+  const step = await MethodStep.prepare(randomModel(MODEL, BASE), variant);
   for (let number = 0; number < 3; number++) await step.take(number);
   await step.release();
   process.stdout.write(String(process.resourceUsage().maxRSS / 1e3));
@@ -139,7 +151,7 @@ async function printMemory(variant: Variant): Promise<void> {
 async function main(): Promise<void> {
   // First, while this process is small: a child's peak begins at its parent's.
   const memory = VARIANTS.map((_, variant) => peakMemory(variant));
-  const base = randomModel("bert-base");
+  const base = randomModel(MODEL, BASE);
   const steps: MethodStep[] = [];
   for (const variant of VARIANTS) steps.push(await MethodStep.prepare(base, variant));
   const rounds: number[][] = [];
@@ -163,10 +175,10 @@ async function main(): Promise<void> {
   const [seconds, update] = [rounds, updates].map((of) =>
     VARIANTS.map((_, variant) => median(of.map((round) => round[variant]!))),
   ) as [number[], number[]];
-  const [nothing, half, all, ofLora] = [0, 1, 2, 3];
+  const [nothing, half, all, ofLora, limit] = [0, 1, 2, 3, 7];
   const ofVera = [4, 5, 6].toSorted((a, b) => seconds[a]! - seconds[b]!)[0]!;
   console.log(
-    `bert-base, ${ROWS} x ${LENGTH} tokens, ${nodeRuntime().threads} threads, medians of ${rounds.length} rounds\n`,
+    `${MODEL}, --base ${BASE}, ${ROWS} x ${LENGTH} tokens, ${runtime.threads} threads, medians of ${rounds.length} rounds\n`,
   );
   VARIANTS.forEach(({ name }, variant) => {
     console.log(
@@ -182,11 +194,14 @@ async function main(): Promise<void> {
   console.log(`fastest form of VeRA: ${VARIANTS[ofVera]!.name}`);
   versus("VeRA over AFLoRA, nothing frozen", ofVera, nothing);
   versus("VeRA over AFLoRA, all frozen", ofVera, all);
-  versus("LoRA over AFLoRA, all frozen", ofLora, all);
+  for (const [stage, variant] of Object.entries({ nothing, half, all })) {
+    versus(`AFLoRA, ${stage} frozen, over LoRA`, variant, ofLora);
+  }
+  versus("the limit over LoRA", limit, ofLora);
   versus("AFLoRA half frozen over nothing frozen", half, nothing);
   versus("AFLoRA all frozen over half frozen", all, half);
 }
 
-const [mode, variant] = process.argv.slice(2);
-if (mode === "--memory") await printMemory(VARIANTS[Number(variant)]!);
+const alone = process.argv.find((argument) => argument.startsWith("--memory="));
+if (alone) await printMemory(VARIANTS[Number(alone.split("=")[1])]!);
 else await main();
