@@ -8,6 +8,7 @@ import { regression } from "../../src/tasks/kinds/regression.ts";
 import { reranker } from "../../src/tasks/kinds/reranker.ts";
 import { tokenClassification } from "../../src/tasks/kinds/token-classification.ts";
 import type { Table } from "../../src/tasks/rows.ts";
+import { recognizeColumns } from "../../src/tasks/task-kinds.ts";
 
 const table = (columns: string[], ...rows: unknown[][]): Table => ({
   source: "a.jsonl",
@@ -137,4 +138,18 @@ test("a language model recognizes texts, prompts with completions, and instructi
   expect(columnsOf("prompt", "completion")).toStrictEqual({ text: "prompt", label: "completion" });
   expect(columnsOf("instruction", "output")).toStrictEqual({ text: "instruction", label: "output" });
   expect(columnsOf("instruction", "input", "output")).toMatchObject({ textPair: "input" });
+  expect(columnsOf("question", "answer")).toStrictEqual({ text: "question", label: "answer" });
+});
+
+test("questions with answers are for a language model, unless the answers recur or are about another text", () => {
+  const kindOf = (columns: string[], ...rows: string[][]) => recognizeColumns(table(columns, ...rows), {})?.name;
+  expect(kindOf(["question", "answer"], ["1 + 1?", "It is 2."], ["2 + 1?", "It is 3."])).toBe("language-model");
+  const judged = [
+    ["Is it 2?", "yes"],
+    ["Is it 3?", "no"],
+    ["Is it 4?", "yes"],
+    ["Is it 5?", "no"],
+  ];
+  expect(kindOf(["question", "answer"], ...judged)).toBeUndefined();
+  expect(kindOf(["question", "answer", "context"], ["How many?", "Two.", "Two ducks."])).toBeUndefined();
 });

@@ -4,7 +4,7 @@ import { int32 } from "../../graph/tensor.ts";
 import { conversationOf } from "../conversation.ts";
 import type { Example } from "../example.ts";
 import { PROMPT_TEMPLATES, type PromptTemplate } from "../prompt-template.ts";
-import { type Cell, type Columns, cellError, list, type Table, textOf } from "../rows.ts";
+import { type Cell, type Columns, cellError, columnOf, list, type Table, textOf } from "../rows.ts";
 import { shortenedToLength, type Truncate, truncateOption } from "../shortened-prompt.ts";
 import type { TaskKind } from "../task-kind.ts";
 import { textsOf } from "../whole-text.ts";
@@ -16,7 +16,17 @@ const LAYOUTS: readonly (Columns & { optionalPair?: boolean })[] = [
   { text: "conversations", textPair: "tools", optionalPair: true },
   { text: "prompt", label: "completion" },
   { text: "instruction", textPair: "input", label: "output", optionalPair: true },
+  { text: "question", label: "answer" },
 ];
+/** Rows that tell whether answers are texts. */
+const ROWS_LOOKED_AT = 1000;
+
+// A question may be about a text in another column, and answers such as "yes" and "no" recur: they are classes.
+function answersAreTexts(table: Table): boolean {
+  if (["label", "context", "passage"].some((column) => table.columns.includes(column))) return false;
+  const answers = columnOf(table, "answer").slice(0, ROWS_LOOKED_AT);
+  return new Set(answers.map(({ value }) => value)).size * 2 > answers.length;
+}
 
 function layoutIn({ columns }: Table): Columns | undefined {
   const has = (column: string | undefined) => column === undefined || columns.includes(column);
@@ -60,7 +70,10 @@ export const languageModel: TaskKind<TextLikelihood, typeof options> = {
   recognition: {
     order: 0,
     fitsRows: () => false,
-    fitsColumns: (table) => layoutIn(table) !== undefined,
+    fitsColumns(table) {
+      const layout = layoutIn(table);
+      return layout !== undefined && (layout.label !== "answer" || answersAreTexts(table));
+    },
     labelsOfHead: () => [],
   },
 
