@@ -141,7 +141,7 @@ test("a language model recognizes texts, prompts with completions, and instructi
   expect(columnsOf("question", "answer")).toStrictEqual({ text: "question", label: "answer" });
 });
 
-test("questions with answers are for a language model, unless the answers recur or are about another text", () => {
+test("questions with answers are for a language model, unless the answers recur or there are other columns", () => {
   const kindOf = (columns: string[], ...rows: string[][]) => recognizeColumns(table(columns, ...rows), {})?.name;
   expect(kindOf(["question", "answer"], ["1 + 1?", "It is 2."], ["2 + 1?", "It is 3."])).toBe("language-model");
   const judged = [
@@ -152,4 +152,5 @@ test("questions with answers are for a language model, unless the answers recur 
   ];
   expect(kindOf(["question", "answer"], ...judged)).toBeUndefined();
   expect(kindOf(["question", "answer", "context"], ["How many?", "Two.", "Two ducks."])).toBeUndefined();
+  expect(kindOf(["question", "answer", "team"], ["Where is it?", "Here.", "shop"])).toBeUndefined();
 });

@@ -18,12 +18,12 @@ const LAYOUTS: readonly (Columns & { optionalPair?: boolean })[] = [
   { text: "instruction", textPair: "input", label: "output", optionalPair: true },
   { text: "question", label: "answer" },
 ];
-/** Rows that tell whether answers are texts. */
+
 const ROWS_LOOKED_AT = 1000;
 
-// A question may be about a text in another column, and answers such as "yes" and "no" recur: they are classes.
+// With other columns, the question may be about one of them, or have a class in it; answers that recur are classes.
 function answersAreTexts(table: Table): boolean {
-  if (["label", "context", "passage"].some((column) => table.columns.includes(column))) return false;
+  if (table.columns.length > 2) return false;
   const answers = columnOf(table, "answer").slice(0, ROWS_LOOKED_AT);
   return new Set(answers.map(({ value }) => value)).size * 2 > answers.length;
 }
